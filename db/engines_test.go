@@ -1,0 +1,177 @@
+package db_test
+
+import (
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/test/postgres"
+)
+
+// onBoth runs a storage test on both engines, each with a migrated database of its own.
+func onBoth(t *testing.T, test func(t *testing.T, s *db.Store)) {
+	t.Helper()
+	t.Parallel()
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		test(t, migrated(t, sqliteURL(t)))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		test(t, migrated(t, postgres.URL(t)))
+	})
+}
+
+// onBothURLs is onBoth for tests that open the (empty) database themselves.
+func onBothURLs(t *testing.T, test func(t *testing.T, url string)) {
+	t.Helper()
+	t.Parallel()
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		test(t, sqliteURL(t))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		test(t, postgres.URL(t))
+	})
+}
+
+func sqliteURL(t testing.TB) string {
+	t.Helper()
+	return "sqlite:" + filepath.Join(t.TempDir(), "auth.db")
+}
+
+func open(t testing.TB, url string) *db.Store {
+	t.Helper()
+	s, err := db.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return s
+}
+
+func migrated(t testing.TB, url string) *db.Store {
+	t.Helper()
+	s := open(t, url)
+	if err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// start is the time at which the tests' rows are made. It has microseconds, to show that none is lost.
+var start = time.Date(2031, time.March, 4, 5, 6, 7, 891234000, time.UTC)
+
+func newID(t testing.TB) uuid.UUID {
+	t.Helper()
+	id, err := uuid.NewV7()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// write may be called from any goroutine.
+func write(t testing.TB, s *db.Store, fn func(*db.Queries) error) {
+	t.Helper()
+	if err := s.Write(t.Context(), fn); err != nil {
+		t.Error(err)
+	}
+}
+
+// insertInvite makes an invite that is usable uses times for an hour.
+func insertInvite(t testing.TB, s *db.Store, uses int64) (id uuid.UUID, codeHash []byte) {
+	t.Helper()
+	id = newID(t)
+	codeHash = append([]byte("code"), id[:]...)
+	write(t, s, func(q *db.Queries) error {
+		_, err := q.InsertInvite(t.Context(), db.InsertInviteParams{
+			ID: id, CodeHash: codeHash, MaxUses: uses, CreatedAt: start, ExpiresAt: start.Add(time.Hour),
+		})
+		return err
+	})
+	return id, codeHash
+}
+
+// insertPending makes an unconfirmed account.
+func insertPending(t testing.TB, s *db.Store, invite *uuid.UUID) db.Account {
+	t.Helper()
+	id, until := newID(t), start.Add(24*time.Hour)
+	write(t, s, func(q *db.Queries) error {
+		_, err := q.InsertAccount(t.Context(), db.InsertAccountParams{
+			ID: id, Email: id.String() + "@example.com", Language: "en", InviteID: invite,
+			CreatedAt: start, PendingUntil: &until,
+		})
+		return err
+	})
+	return account(t, s, id)
+}
+
+// insertAccount makes a confirmed account.
+func insertAccount(t testing.TB, s *db.Store) db.Account {
+	t.Helper()
+	id := insertPending(t, s, nil).ID
+	write(t, s, func(q *db.Queries) error {
+		_, err := q.ConfirmAccount(t.Context(), id)
+		return err
+	})
+	return account(t, s, id)
+}
+
+func account(t testing.TB, s *db.Store, id uuid.UUID) db.Account {
+	t.Helper()
+	a, err := s.Read().GetAccount(t.Context(), id)
+	must(t, err)
+	return a
+}
+
+func insertSession(t testing.TB, s *db.Store, account uuid.UUID) db.Session {
+	t.Helper()
+	id := newID(t)
+	write(t, s, func(q *db.Queries) error {
+		return q.InsertSession(t.Context(), db.InsertSessionParams{
+			ID: id, AccountID: account, ClientID: "web", Platform: "Firefox", RemoteAddr: "192.0.2.1", Now: start,
+		})
+	})
+	session, err := s.Read().GetSession(t.Context(), id)
+	must(t, err)
+	return session
+}
+
+func insertMail(t testing.TB, s *db.Store, arg db.InsertMailParams) {
+	t.Helper()
+	write(t, s, func(q *db.Queries) error { return q.InsertMail(t.Context(), arg) })
+}
+
+// atOnce runs n functions as much at once as the machine can, and waits for them.
+func atOnce(n int, fn func(i int)) {
+	var ready, done sync.WaitGroup
+	gate := make(chan struct{})
+	ready.Add(n)
+	for i := range n {
+		done.Go(func() {
+			ready.Done()
+			<-gate
+			fn(i)
+		})
+	}
+	ready.Wait()
+	close(gate)
+	done.Wait()
+}

@@ -1,0 +1,579 @@
+package db_test
+
+import (
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/financelime/authorization/db"
+)
+
+// rounds is how often each race is run.
+const rounds = 10
+
+func TestRaceOneRefreshWins(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *db.Store) {
+		session := insertSession(t, s, insertAccount(t, s).ID)
+		for round := range int64(rounds) {
+			generation := round + 1
+			var won atomic.Int64
+			atOnce(50, func(int) {
+				var got db.Session
+				err := s.Write(t.Context(), func(q *db.Queries) (err error) {
+					got, err = q.RotateSession(t.Context(), db.RotateSessionParams{
+						ID: session.ID, Generation: generation, Now: start.Add(time.Hour), CreatedAfter: start.Add(-time.Second),
+					})
+					return err
+				})
+				switch {
+				case err == nil && got.Generation == generation+1:
+					won.Add(1)
+				case !errors.Is(err, db.ErrNotFound):
+					t.Errorf("generation %d, error %v", got.Generation, err)
+				}
+			})
+			if won.Load() != 1 {
+				t.Fatalf("%d of the refreshes with one token won", won.Load())
+			}
+		}
+	})
+}
+
+func TestRefreshGuards(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *db.Store) {
+		session := insertSession(t, s, insertAccount(t, s).ID)
+		rotate := func(generation int64, createdAfter time.Time) error {
+			return s.Write(t.Context(), func(q *db.Queries) error {
+				_, err := q.RotateSession(t.Context(), db.RotateSessionParams{
+					ID: session.ID, Generation: generation, Now: start, CreatedAfter: createdAfter,
+				})
+				return err
+			})
+		}
+		if err := rotate(1, start); !errors.Is(err, db.ErrNotFound) {
+			t.Errorf("past its greatest age: %v", err)
+		}
+		if err := rotate(2, start.Add(-time.Second)); !errors.Is(err, db.ErrNotFound) {
+			t.Errorf("a generation to come: %v", err)
+		}
+		must(t, rotate(1, start.Add(-time.Microsecond)))
+		if err := rotate(1, start.Add(-time.Second)); !errors.Is(err, db.ErrNotFound) {
+			t.Errorf("a past generation: %v", err)
+		}
+	})
+}
+
+func TestRaceOneClickWins(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *db.Store) {
+		for range rounds {
+			a := insertPending(t, s, nil)
+			write(t, s, func(q *db.Queries) error {
+				return q.PutConfirmation(t.Context(), db.PutConfirmationParams{
+					ID: uuid.New(), AccountID: a.ID, Purpose: "signup", KeyHash: a.ID[:], CreatedAt: start, ExpiresAt: start.Add(time.Hour),
+				})
+			})
+			var won atomic.Int64
+			atOnce(16, func(int) {
+				err := s.InTx(t.Context(), func(q *db.Queries) error {
+					used, err := q.UseConfirmation(t.Context(), db.UseConfirmationParams{KeyHash: a.ID[:], Now: start})
+					if err != nil {
+						return err
+					}
+					_, err = q.ConfirmAccount(t.Context(), used.AccountID)
+					return err
+				})
+				if err == nil {
+					won.Add(1)
+				} else if !errors.Is(err, db.ErrNotFound) {
+					t.Error(err)
+				}
+			})
+			if won.Load() != 1 {
+				t.Fatalf("%d clicks on one link won", won.Load())
+			}
+		}
+	})
+}
+
+func TestLinks(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *db.Store) {
+		a := insertPending(t, s, nil)
+		put := func(purpose, key string, expires time.Time) {
+			write(t, s, func(q *db.Queries) error {
+				return q.PutConfirmation(t.Context(), db.PutConfirmationParams{
+					ID: uuid.New(), AccountID: a.ID, Purpose: purpose, KeyHash: []byte(key), CreatedAt: start, ExpiresAt: expires,
+				})
+			})
+		}
+		use := func(key string, now time.Time) error {
+			return s.Write(t.Context(), func(q *db.Queries) error {
+				_, err := q.UseConfirmation(t.Context(), db.UseConfirmationParams{KeyHash: []byte(key), Now: now})
+				return err
+			})
+		}
+		put("password", "older", start.Add(time.Hour))
+		put("signup", "other", start.Add(time.Hour))
+		put("password", "newer", start.Add(time.Hour))
+		if err := use("older", start); !errors.Is(err, db.ErrNotFound) {
+			t.Errorf("a replaced link: %v", err)
+		}
+		if err := use("newer", start.Add(time.Hour)); !errors.Is(err, db.ErrNotFound) {
+			t.Errorf("an expired link: %v", err)
+		}
+		must(t, use("newer", start.Add(time.Hour-time.Microsecond)))
+		must(t, use("other", start))
+	})
+}
+
+// signUp is the transaction of a sign-up, as far as it concerns the invite.
+func signUp(t *testing.T, s *db.Store, codeHash []byte, email string, now time.Time) (uuid.UUID, error) {
+	errFull := errors.New("the invite has ended")
+	id := newID(t)
+	err := s.InTx(t.Context(), func(q *db.Queries) error {
+		invite, err := q.LockInvite(t.Context(), db.LockInviteParams{CodeHash: codeHash, Now: now})
+		if err != nil {
+			return err
+		}
+		pending, err := q.CountPendingSignUps(t.Context(), db.CountPendingSignUpsParams{InviteID: &invite.ID, Now: &now})
+		if err != nil {
+			return err
+		}
+		if invite.Uses+pending >= invite.MaxUses {
+			return errFull
+		}
+		if err := q.DeleteExpiredSignUp(t.Context(), db.DeleteExpiredSignUpParams{Email: email, Now: &now}); err != nil {
+			return err
+		}
+		n, err := q.InsertAccount(t.Context(), db.InsertAccountParams{
+			ID: id, Email: email, Language: "ru", InviteID: &invite.ID, CreatedAt: now, PendingUntil: new(now.Add(30 * time.Minute)),
+		})
+		if err == nil && n == 0 {
+			return db.ErrConflict
+		}
+		return err
+	})
+	if errors.Is(err, errFull) {
+		return id, nil
+	}
+	return id, err
+}
+
+func TestRaceNoMoreSignUpsThanUses(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *db.Store) {
+		for range 3 {
+			invite, codeHash := insertInvite(t, s, 10)
+			atOnce(60, func(int) {
+				if _, err := signUp(t, s, codeHash, newID(t).String(), start); err != nil {
+					t.Error(err)
+				}
+			})
+			var pending int64
+			must(t, db.QueryRaw(t.Context(), s.Read(), "SELECT count(*) FROM account WHERE invite_id = $1", invite).Scan(&pending))
+			if pending != 10 {
+				t.Fatalf("%d sign-ups on an invite with 10 uses", pending)
+			}
+
+			// All confirm at once; the uses move from the sign-ups to the invite, and an eleventh finds none.
+			var spent, refused atomic.Int64
+			atOnce(12, func(int) {
+				write(t, s, func(q *db.Queries) error {
+					n, err := q.SpendInvite(t.Context(), invite)
+					spent.Add(n)
+					refused.Add(1 - n)
+					return err
+				})
+			})
+			if spent.Load() != 10 || refused.Load() != 2 {
+				t.Errorf("%d uses spent, %d refused", spent.Load(), refused.Load())
+			}
+		}
+	})
+}
+
+func TestRaceOneSignUpForAnAddress(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *db.Store) {
+		for range 3 {
+			_, codeA := insertInvite(t, s, 100)
+			_, codeB := insertInvite(t, s, 100)
+			email := newID(t).String()
+			var won, taken atomic.Int64
+			atOnce(50, func(i int) {
+				code := codeA
+				if i%2 == 0 {
+					code = codeB
+				}
+				switch _, err := signUp(t, s, code, email, start); {
+				case err == nil:
+					won.Add(1)
+				case errors.Is(err, db.ErrConflict):
+					taken.Add(1)
+				default:
+					t.Error(err)
+				}
+			})
+			if won.Load() != 1 || taken.Load() != 49 {
+				t.Fatalf("%d sign-ups won, %d found the address taken", won.Load(), taken.Load())
+			}
+		}
+	})
+}
+
+func TestAUseComesBackWhenItsSignUpExpires(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *db.Store) {
+		_, codeHash := insertInvite(t, s, 1)
+		first, err := signUp(t, s, codeHash, "a@example.com", start)
+		must(t, err)
+		account(t, s, first)
+		second, err := signUp(t, s, codeHash, "b@example.com", start.Add(30*time.Minute-time.Microsecond))
+		must(t, err)
+		if _, err := s.Read().GetAccount(t.Context(), second); !errors.Is(err, db.ErrNotFound) {
+			t.Errorf("the invite was used twice: %v", err)
+		}
+		third, err := signUp(t, s, codeHash, "a@example.com", start.Add(30*time.Minute)) // the same address, too
+		must(t, err)
+		account(t, s, third)
+		if _, err := signUp(t, s, codeHash, "c@example.com", start.Add(time.Hour)); !errors.Is(err, db.ErrNotFound) {
+			t.Errorf("an expired invite: %v", err)
+		}
+	})
+}
+
+func TestRaceOneWorkerLeasesAMail(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *db.Store) {
+		const mails = 8
+		a := insertAccount(t, s)
+		for i := range mails {
+			insertMail(t, s, db.InsertMailParams{
+				ID: newID(t), AccountID: a.ID, Kind: "password_link", Now: start.Add(time.Duration(i) * time.Second),
+			})
+		}
+		now := start.Add(time.Hour)
+		leased := make([]atomic.Int64, mails)
+		atOnce(6, func(int) {
+			// A worker that lost a race for a row finds no row, and asks again.
+			for {
+				var m db.Mail
+				err := s.Write(t.Context(), func(q *db.Queries) (err error) {
+					m, err = q.LeaseMail(t.Context(), db.LeaseMailParams{Now: now, LeaseUntil: now.Add(time.Minute)})
+					return err
+				})
+				if err == nil {
+					leased[m.CreatedAt.Sub(start)/time.Second].Add(1)
+					continue
+				}
+				if !errors.Is(err, db.ErrNotFound) {
+					t.Error(err)
+					return
+				}
+				var due int64
+				if err := db.QueryRaw(t.Context(), s.Read(), "SELECT count(*) FROM mail WHERE due_at <= $1", now).Scan(&due); err != nil {
+					t.Error(err)
+				}
+				if due == 0 {
+					return
+				}
+			}
+		})
+		for i := range leased {
+			if n := leased[i].Load(); n != 1 {
+				t.Errorf("mail %d was leased %d times", i, n)
+			}
+		}
+	})
+}
+
+func TestMailLeaseIsAFence(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *db.Store) {
+		a := insertAccount(t, s)
+		for i := range 2 {
+			insertMail(t, s, db.InsertMailParams{
+				ID: newID(t), AccountID: a.ID, Kind: "password", Nonce: []byte("nonce"), Now: start.Add(time.Duration(1-i) * time.Second),
+			})
+		}
+		lease := func(now time.Time) (m db.Mail, err error) {
+			err = s.Write(t.Context(), func(q *db.Queries) (err error) {
+				m, err = q.LeaseMail(t.Context(), db.LeaseMailParams{Now: now, LeaseUntil: now.Add(time.Minute)})
+				return err
+			})
+			return m, err
+		}
+		settle := func(fn func(q *db.Queries) (int64, error)) (n int64) {
+			write(t, s, func(q *db.Queries) (err error) {
+				n, err = fn(q)
+				return err
+			})
+			return n
+		}
+
+		first, err := lease(start)
+		must(t, err)
+		if !first.CreatedAt.Equal(start) {
+			t.Errorf("the mail that waited longest was made at %v", first.CreatedAt)
+		}
+		if _, err := lease(start); !errors.Is(err, db.ErrNotFound) {
+			t.Errorf("a mail that is not due, or leased: %v", err)
+		}
+		second, err := lease(start.Add(time.Hour)) // has waited longer than the lease that ran out
+		must(t, err)
+		if second.ID == first.ID {
+			t.Error("the mail that waited longest came last")
+		}
+		retaken, err := lease(start.Add(time.Hour))
+		must(t, err)
+		if retaken.ID != first.ID || retaken.Attempts != 2 {
+			t.Fatalf("the lease that ran out was not taken over: %+v", retaken)
+		}
+		if n := settle(func(q *db.Queries) (int64, error) {
+			return q.MarkMailDead(t.Context(), db.MarkMailDeadParams{ID: second.ID, Attempts: 1, Now: new(start), LastError: new("550 no")})
+		}); n != 1 {
+			t.Errorf("%d mails died", n)
+		}
+		if n := settle(func(q *db.Queries) (int64, error) {
+			return q.MarkMailSent(t.Context(), db.MarkMailSentParams{ID: first.ID, Attempts: 1, Now: new(start)})
+		}); n != 0 {
+			t.Errorf("a worker without the lease settled the mail")
+		}
+		if n := settle(func(q *db.Queries) (int64, error) {
+			return q.RetryMail(t.Context(), db.RetryMailParams{
+				ID: first.ID, Attempts: 2, DueAt: start.Add(2 * time.Hour), LastError: new("451 later"),
+			})
+		}); n != 1 {
+			t.Errorf("%d mails retried", n)
+		}
+		third, err := lease(start.Add(2 * time.Hour)) // the dead one does not come again
+		must(t, err)
+		if third.ID != first.ID || third.LastError == nil || *third.LastError != "451 later" || third.Attempts != 3 {
+			t.Errorf("third attempt: %+v", third)
+		}
+		sent := db.MarkMailSentParams{ID: first.ID, Attempts: 3, Now: new(start.Add(3 * time.Hour))}
+		if n := settle(func(q *db.Queries) (int64, error) { return q.MarkMailSent(t.Context(), sent) }); n != 1 {
+			t.Errorf("%d mails sent", n)
+		}
+		if n := settle(func(q *db.Queries) (int64, error) {
+			return q.MarkMailDead(t.Context(), db.MarkMailDeadParams{ID: first.ID, Attempts: 3, Now: new(start)})
+		}); n != 0 {
+			t.Errorf("a sent mail died")
+		}
+		var nonces int64
+		must(t, db.QueryRaw(t.Context(), s.Read(), "SELECT count(nonce) FROM mail WHERE id = $1", first.ID).Scan(&nonces))
+		if nonces != 0 {
+			t.Errorf("the nonce outlived the mail")
+		}
+	})
+}
+
+func TestOnlyANewerMailArmsAPassword(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *db.Store) {
+		a := insertAccount(t, s)
+		older, newer := newID(t), newID(t)
+		arm := func(mail uuid.UUID, hash string) (n int64) {
+			write(t, s, func(q *db.Queries) (err error) {
+				n, err = q.ArmPassword(t.Context(), db.ArmPasswordParams{ID: a.ID, MailID: &mail, ArmedHash: &hash})
+				return err
+			})
+			return n
+		}
+		if arm(newer, "new") != 1 {
+			t.Error("the first mail did not arm")
+		}
+		if arm(newer, "again") != 0 || arm(older, "old") != 0 {
+			t.Error("the same or an older mail armed again")
+		}
+		for _, mail := range []uuid.UUID{older, newer} {
+			write(t, s, func(q *db.Queries) error {
+				return q.StartArmedPasswordLife(t.Context(), db.StartArmedPasswordLifeParams{ID: a.ID, MailID: &mail, ArmedUntil: new(start)})
+			})
+			if until := account(t, s, a.ID).ArmedUntil; (until != nil) != (mail == newer) {
+				t.Errorf("armed until %v", until)
+			}
+		}
+		for _, mail := range []uuid.UUID{older, newer} {
+			write(t, s, func(q *db.Queries) error {
+				return q.DisarmPassword(t.Context(), db.DisarmPasswordParams{ID: a.ID, MailID: &mail})
+			})
+			if hash := account(t, s, a.ID).ArmedHash; (hash == nil) != (mail == newer) {
+				t.Errorf("armed hash %v", hash)
+			}
+		}
+		if arm(older, "old") != 0 {
+			t.Error("a disarmed password was armed again by an older mail")
+		}
+	})
+}
+
+func TestRaceTheNewestMailArms(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *db.Store) {
+		for range rounds {
+			a := insertAccount(t, s)
+			mails := make([]uuid.UUID, 8)
+			for i := range mails {
+				mails[i] = newID(t)
+			}
+			atOnce(len(mails), func(i int) {
+				write(t, s, func(q *db.Queries) error {
+					_, err := q.ArmPassword(t.Context(), db.ArmPasswordParams{ID: a.ID, MailID: &mails[i], ArmedHash: new(mails[i].String())})
+					return err
+				})
+			})
+			got := account(t, s, a.ID)
+			newest := mails[len(mails)-1]
+			if *got.ArmedMailID != newest || *got.ArmedHash != newest.String() {
+				t.Fatalf("armed by %v, the newest is %v", got.ArmedMailID, newest)
+			}
+		}
+	})
+}
+
+func TestLogInGuards(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *db.Store) {
+		mail := newID(t)
+		armed := func(a db.Account, until *time.Time) db.Account {
+			write(t, s, func(q *db.Queries) error {
+				_, err := q.ArmPassword(t.Context(), db.ArmPasswordParams{ID: a.ID, MailID: &mail, ArmedHash: new("armed")})
+				return err
+			})
+			if until != nil {
+				write(t, s, func(q *db.Queries) error {
+					return q.StartArmedPasswordLife(t.Context(), db.StartArmedPasswordLifeParams{ID: a.ID, MailID: &mail, ArmedUntil: until})
+				})
+			}
+			return a
+		}
+		withArmed := func(a db.Account, hash string) (n int64) {
+			write(t, s, func(q *db.Queries) (err error) {
+				n, err = q.LogInWithArmedPassword(t.Context(), db.LogInWithArmedPasswordParams{ID: a.ID, VerifiedHash: &hash, Now: new(start)})
+				return err
+			})
+			return n
+		}
+		withPassword := func(a db.Account, hash string) (n int64) {
+			write(t, s, func(q *db.Queries) (err error) {
+				n, err = q.LogInWithPassword(t.Context(), db.LogInWithPasswordParams{ID: a.ID, VerifiedHash: &hash, Now: new(start)})
+				return err
+			})
+			return n
+		}
+		disable := func(a db.Account) db.Account {
+			write(t, s, func(q *db.Queries) error {
+				_, err := db.ExecRaw(t.Context(), q, "UPDATE account SET disabled_at = $1 WHERE id = $2", start, a.ID)
+				return err
+			})
+			return a
+		}
+
+		for name, a := range map[string]db.Account{
+			"pending":  armed(insertPending(t, s, nil), nil),
+			"disabled": disable(armed(insertAccount(t, s), nil)),
+			"expired":  armed(insertAccount(t, s), new(start)),
+		} {
+			if withArmed(a, "armed") != 0 {
+				t.Errorf("%s: logged in with the armed password", name)
+			}
+		}
+
+		a := armed(insertAccount(t, s), new(start.Add(time.Microsecond)))
+		if withArmed(a, "other") != 0 || withPassword(a, "armed") != 0 {
+			t.Error("logged in with a hash that is not the account's")
+		}
+		if withArmed(a, "armed") != 1 || withArmed(a, "armed") != 0 {
+			t.Error("an armed password becomes the password once")
+		}
+		got := account(t, s, a.ID)
+		if got.PasswordHash == nil || *got.PasswordHash != "armed" || got.ArmedHash != nil || got.ArmedUntil != nil ||
+			*got.ArmedMailID != mail || got.LastLogInAt == nil || !got.LastLogInAt.Equal(start) {
+			t.Errorf("after the log-in: %+v", got)
+		}
+		if withPassword(a, "armed") != 1 {
+			t.Error("cannot log in with the new password")
+		}
+		rehash := func(verified, hash string) {
+			write(t, s, func(q *db.Queries) error {
+				return q.RehashPassword(t.Context(), db.RehashPasswordParams{ID: a.ID, VerifiedHash: &verified, PasswordHash: &hash})
+			})
+		}
+		rehash("other", "wrong")
+		rehash("armed", "stronger")
+		if withPassword(a, "armed") != 0 || withPassword(a, "stronger") != 1 {
+			t.Error("the password was not rehashed")
+		}
+		if withPassword(disable(a), "stronger") != 0 {
+			t.Error("logged in to a disabled account")
+		}
+	})
+}
+
+func TestRaceTheFirstLogInEndsTheOldSessions(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *db.Store) {
+		for range rounds {
+			a := insertAccount(t, s)
+			old := insertSession(t, s, a.ID)
+			write(t, s, func(q *db.Queries) error {
+				_, err := q.ArmPassword(t.Context(), db.ArmPasswordParams{ID: a.ID, MailID: new(newID(t)), ArmedHash: new("h")})
+				return err
+			})
+			var ended atomic.Int64
+			atOnce(8, func(int) {
+				id := newID(t)
+				if err := s.InTx(t.Context(), func(q *db.Queries) error {
+					n, err := q.LogInWithArmedPassword(t.Context(), db.LogInWithArmedPasswordParams{ID: a.ID, VerifiedHash: new("h"), Now: new(start)})
+					if err != nil {
+						return err
+					}
+					if n == 1 {
+						ended.Add(1)
+						if _, err := q.DeleteAccountSessions(t.Context(), a.ID); err != nil {
+							return err
+						}
+					} else if n, err = q.LogInWithPassword(t.Context(), db.LogInWithPasswordParams{ID: a.ID, VerifiedHash: new("h"), Now: new(start)}); err != nil || n != 1 {
+						t.Errorf("the password is neither armed nor set: %v", err)
+						return err
+					}
+					return q.InsertSession(t.Context(), db.InsertSessionParams{ID: id, AccountID: a.ID, Now: start})
+				}); err != nil {
+					t.Error(err)
+				}
+			})
+			list, err := s.Read().ListSessions(t.Context(), db.ListSessionsParams{AccountID: a.ID})
+			must(t, err)
+			if ended.Load() != 1 || len(list) != 8 {
+				t.Fatalf("%d log-ins ended the old sessions, %d sessions are left", ended.Load(), len(list))
+			}
+			if _, err := s.Read().GetSession(t.Context(), old.ID); !errors.Is(err, db.ErrNotFound) {
+				t.Fatalf("the old session: %v", err)
+			}
+		}
+	})
+}
+
+func TestRaceReplicasMakeOneSigningKey(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *db.Store) {
+		for number := range int64(rounds) {
+			var made atomic.Int64
+			atOnce(8, func(int) {
+				write(t, s, func(q *db.Queries) error {
+					n, err := q.InsertSigningKey(t.Context(), db.InsertSigningKeyParams{
+						ID: newID(t).String(), Number: number, Algorithm: "ES256", Sealed: []byte("s"), CreatedAt: start, ActiveAt: start,
+					})
+					made.Add(n)
+					return err
+				})
+			})
+			if made.Load() != 1 {
+				t.Fatalf("%d keys with number %d", made.Load(), number)
+			}
+		}
+		keys, err := s.Read().ListSigningKeys(t.Context())
+		must(t, err)
+		for i, key := range keys {
+			if key.Number != int64(i) {
+				t.Fatalf("key %d has number %d", i, key.Number)
+			}
+		}
+		if len(keys) != rounds {
+			t.Errorf("%d keys", len(keys))
+		}
+	})
+}

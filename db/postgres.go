@@ -1,0 +1,235 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/jackc/puddle/v2"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+const (
+	// postgresMaxConns is small, so that several replicas fit into PostgreSQL's default of 100 connections.
+	postgresMaxConns       = 16
+	postgresConnectTimeout = 5 * time.Second
+
+	// postgresTries bounds how often a transaction runs that PostgreSQL chose as the victim of a deadlock.
+	postgresTries = 3
+
+	// The isolation level is said, because a server can have another default. A replica that vanishes from the
+	// network must not hold its row locks until the server's TCP keep-alive notices.
+	postgresBegin = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = '15s'"
+
+	postgresVersion = "SELECT to_regclass('goose_db_version') IS NOT NULL, current_setting('transaction_read_only') = 'on'"
+	latestVersion   = "SELECT coalesce(max(version_id), 0) FROM goose_db_version"
+)
+
+// errPostgresURL says nothing of the URL: where a URL is malformed, any part of it may be the password.
+var errPostgresURL = errors.New("not a valid PostgreSQL URL: " +
+	"check host, port and parameters, and percent-encode the special characters of user name and password")
+
+// postgresConfig reads a URL, with bounds for what it leaves open.
+func postgresConfig(url string) (*pgxpool.Config, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, errPostgresURL
+	}
+	conn := config.ConnConfig
+	// An unescaped '/' in the password makes it part of the path, and errors would show the host that is left of it.
+	if strings.Contains(conn.Database, "@") {
+		return nil, errPostgresURL
+	}
+	bound := func(parameter string, set func()) {
+		if !strings.Contains(url, parameter+"=") {
+			set()
+		}
+	}
+	bound("pool_max_conns", func() { config.MaxConns = postgresMaxConns })
+	// Connections are replaced now and then, so that after a failover they find the new server.
+	bound("pool_max_conn_lifetime", func() { config.MaxConnLifetime = 30 * time.Minute })
+	bound("pool_max_conn_lifetime_jitter", func() { config.MaxConnLifetimeJitter = 5 * time.Minute })
+	bound("pool_max_conn_idle_time", func() { config.MaxConnIdleTime = 5 * time.Minute })
+	bound("pool_ping_timeout", func() { config.PingTimeout = 2 * time.Second })
+	bound("connect_timeout", func() { conn.ConnectTimeout = postgresConnectTimeout })
+	if conn.RuntimeParams["application_name"] == "" {
+		conn.RuntimeParams["application_name"] = "financelime-auth"
+	}
+	config.AfterConnect = func(_ context.Context, c *pgx.Conn) error {
+		// pgx would give times in the zone of the machine.
+		c.TypeMap().RegisterType(&pgtype.Type{
+			Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
+		})
+		return nil
+	}
+	return config, nil
+}
+
+type postgres struct {
+	pool *pgxpool.Pool
+}
+
+func openPostgres(ctx context.Context, config *pgxpool.Config) (*postgres, error) {
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	return &postgres{pool: pool}, nil
+}
+
+func (p *postgres) name() string { return "postgres" }
+
+func (p *postgres) reader() DBTX { return p.pool }
+
+func (p *postgres) close() error {
+	p.pool.Close()
+	return nil
+}
+
+func (p *postgres) run(ctx context.Context, single bool, fn func(*Queries) error) error {
+	attempt := p.transaction
+	if single {
+		attempt = p.statement
+	}
+	for try := 1; ; try++ {
+		retry, err := attempt(ctx, fn)
+		if !retry || try == postgresTries {
+			return err
+		}
+		// A pause of unequal length, so that the parties of a deadlock do not meet again.
+		jitter := rand.N(8 * time.Millisecond) //nolint:gosec // not a secret
+		pause := time.NewTimer(time.Duration(try) * (2*time.Millisecond + jitter))
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return err
+		}
+	}
+}
+
+// statement runs a single statement straight on the pool: it is a transaction by itself, in one round trip.
+func (p *postgres) statement(_ context.Context, fn func(*Queries) error) (retry bool, err error) {
+	s := newScope(p.pool, p.translate, true)
+	err = s.run(fn)
+	return isDeadlock(s.failed), err
+}
+
+func (p *postgres) transaction(ctx context.Context, fn func(*Queries) error) (retry bool, err error) {
+	begin, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	tx, err := p.pool.BeginTx(begin, pgx.TxOptions{BeginQuery: postgresBegin})
+	if err != nil {
+		return false, p.translate(fmt.Errorf("begin transaction: %w", err))
+	}
+	committed := false
+	defer func() { // also when fn panics
+		if !committed {
+			p.rollback(ctx, tx)
+		}
+	}()
+	s := newScope(tx, p.translate, false)
+	if err := s.run(fn); err != nil {
+		return isDeadlock(s.failed), err
+	}
+	if err := inTime(ctx); err != nil {
+		return false, err
+	}
+	// A commit is not given up half-way because the caller leaves: then nobody would know what became of it.
+	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
+	defer cancel()
+	err = p.translate(tx.Commit(detached))
+	committed = err == nil
+	return isDeadlock(err), err
+}
+
+// rollback ends a transaction also when its context is over. An error means that the connection is lost, and the
+// transaction with it.
+func (p *postgres) rollback(ctx context.Context, tx pgx.Tx) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	_ = tx.Rollback(ctx)
+}
+
+func (p *postgres) version(ctx context.Context) (version int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	var migrated, readOnly bool
+	if err := p.pool.QueryRow(ctx, postgresVersion).Scan(&migrated, &readOnly); err != nil {
+		return 0, p.translate(err)
+	}
+	if readOnly {
+		return 0, &UnavailableError{Cause: errors.New("the server is read-only")}
+	}
+	if migrated {
+		err = p.pool.QueryRow(ctx, latestVersion).Scan(&version)
+	}
+	return version, p.translate(err)
+}
+
+func (p *postgres) migrate(ctx context.Context) error {
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300)) // asks every second, for five minutes
+	if err != nil {
+		return err
+	}
+	db := stdlib.OpenDBFromPool(p.pool)
+	err = migrateUp(ctx, goose.DialectPostgres, db, goose.WithSessionLocker(locker))
+	return errors.Join(err, db.Close())
+}
+
+func (p *postgres) translate(err error) error { return translate(err, judgePostgres) }
+
+func isDeadlock(err error) bool {
+	var server *pgconn.PgError
+	return errors.As(err, &server) && (server.Code == "40001" || server.Code == "40P01")
+}
+
+// judgePostgres sorts errors by SQLSTATE (PostgreSQL documentation, appendix A).
+func judgePostgres(err error) verdict {
+	var (
+		server  *pgconn.PgError
+		connect *pgconn.ConnectError
+		network net.Error
+	)
+	switch {
+	case errors.As(err, &connect): // whatever the server said
+		return unavailable
+	case errors.As(err, &server):
+		return judgeSQLState(server.Code)
+	case errors.As(err, &network), // lost the connection
+		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
+		errors.Is(err, pgconn.ErrConnClosed), errors.Is(err, puddle.ErrClosedPool),
+		pgconn.SafeToRetry(err): // nothing was sent
+		return unavailable
+	}
+	return other
+}
+
+func judgeSQLState(code string) verdict {
+	switch code {
+	case "23505", "23503", "23514": // unique, foreign key, check
+		return conflict
+	case "25006", // the server became a standby
+		"25P03",          // idle in a transaction for too long
+		"40001", "40P01", // serialization failure, deadlock: after the last try
+		"55P03", "57014", // lock or statement time-out of the server
+		"57P01", "57P02", "57P03", "57P04", "57P05": // shut down, crashed, starting, dropped, idle too long
+		return unavailable
+	}
+	switch code[:min(2, len(code))] {
+	case "08", "53", "58": // connection, out of resources (disk, memory, connections), input or output
+		return unavailable
+	}
+	return other
+}

@@ -1,0 +1,377 @@
+package db_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/financelime/authorization/db"
+)
+
+// inBubble runs a test of the writer in a synctest bubble, where "everybody waits now" is a fact and not a guess.
+// The second connection is what another process has of the database.
+func inBubble(t *testing.T, test func(t *testing.T, s *db.Store, other *sql.DB)) {
+	t.Helper()
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "auth.db")
+	synctest.Test(t, func(t *testing.T) {
+		s := migrated(t, "sqlite:"+path)
+		other, err := sql.Open("sqlite", path)
+		must(t, err)
+		other.SetMaxOpenConns(1)
+		defer func() { must(t, other.Close()) }()
+		test(t, s, other)
+	})
+}
+
+// hold occupies the writer with a transaction until release is called, which returns when the transaction has ended.
+// It returns the transaction's error: the transaction is the first member of the group that gathers meanwhile.
+func hold(t *testing.T, s *db.Store) (release func() error) {
+	t.Helper()
+	begun, end, ended := make(chan struct{}), make(chan struct{}), make(chan error)
+	go func() {
+		ended <- s.InTx(t.Context(), func(*db.Queries) error {
+			close(begun)
+			<-end
+			return nil
+		})
+	}()
+	<-begun
+	return func() error {
+		close(end)
+		return <-ended
+	}
+}
+
+func count(t *testing.T, other *sql.DB, query string, args ...any) (n int) {
+	t.Helper()
+	if err := other.QueryRowContext(t.Context(), query, args...).Scan(&n); err != nil {
+		t.Error(err)
+	}
+	return n
+}
+
+func TestGroupIsCommittedTogetherAndAcknowledgedAfterwards(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *db.Store, other *sql.DB) {
+		a := insertAccount(t, s)
+		release := hold(t, s)
+		var wg sync.WaitGroup
+		acknowledged := make(chan uuid.UUID, 10)
+		for range 10 {
+			wg.Go(func() {
+				id := newID(t)
+				write(t, s, func(q *db.Queries) error {
+					return q.InsertSession(t.Context(), db.InsertSessionParams{ID: id, AccountID: a.ID, Now: start})
+				})
+				if count(t, other, "SELECT count(*) FROM session WHERE id = ?", id[:]) != 1 {
+					t.Error("acknowledged before another connection can see it")
+				}
+				acknowledged <- id
+			})
+		}
+		synctest.Wait() // all ten wait for the writer
+
+		// The last one in the queue runs when the others have run.
+		wg.Go(func() {
+			if err := s.InTx(t.Context(), func(q *db.Queries) error {
+				list, err := q.ListSessions(t.Context(), db.ListSessionsParams{AccountID: a.ID})
+				if len(list) != 10 {
+					t.Errorf("ran after %d of the group", len(list))
+				}
+				if n := count(t, other, "SELECT count(*) FROM session"); n != 0 {
+					t.Errorf("%d of the group were committed on their own", n)
+				}
+				if len(acknowledged) != 0 {
+					t.Errorf("%d of the group were acknowledged before the commit", len(acknowledged))
+				}
+				return err
+			}); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		must(t, release())
+		wg.Wait()
+		if n := count(t, other, "SELECT count(*) FROM session"); n != 10 {
+			t.Errorf("%d rows", n)
+		}
+	})
+}
+
+func TestAFailingMemberDoesNotDisturbItsGroup(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *db.Store, other *sql.DB) {
+		a := insertAccount(t, s)
+		errOwn := errors.New("changed my mind")
+		insert := func(q *db.Queries, account uuid.UUID) error {
+			return q.InsertSession(t.Context(), db.InsertSessionParams{ID: newID(t), AccountID: account, Now: start})
+		}
+		release := hold(t, s)
+		var wg sync.WaitGroup
+		for range 5 {
+			wg.Go(func() {
+				if err := s.InTx(t.Context(), func(q *db.Queries) error { return insert(q, a.ID) }); err != nil {
+					t.Errorf("a good member: %v", err)
+				}
+			})
+			wg.Go(func() {
+				if err := s.InTx(t.Context(), func(q *db.Queries) error { return errors.Join(insert(q, a.ID), errOwn) }); !errors.Is(err, errOwn) {
+					t.Errorf("a member with an error of its own: %v", err)
+				}
+			})
+			wg.Go(func() {
+				err := s.InTx(t.Context(), func(q *db.Queries) error { return errors.Join(insert(q, a.ID), insert(q, newID(t))) })
+				if !errors.Is(err, db.ErrConflict) {
+					t.Errorf("a member that breaks a constraint: %v", err)
+				}
+			})
+			wg.Go(func() {
+				defer func() {
+					if recover() == nil {
+						t.Error("a panic was lost")
+					}
+				}()
+				_ = s.InTx(t.Context(), func(q *db.Queries) error { panic(insert(q, a.ID)) })
+			})
+			wg.Go(func() { // fails, but as a single statement
+				if err := s.Write(t.Context(), func(q *db.Queries) error { return insert(q, newID(t)) }); !errors.Is(err, db.ErrConflict) {
+					t.Errorf("a statement that breaks a constraint: %v", err)
+				}
+			})
+		}
+		synctest.Wait()
+		must(t, release())
+		wg.Wait()
+		if n := count(t, other, "SELECT count(*) FROM session"); n != 5 {
+			t.Errorf("%d rows, 5 members were good", n)
+		}
+	})
+}
+
+func TestAGroupIsBounded(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *db.Store, other *sql.DB) {
+		a := insertAccount(t, s)
+		release := hold(t, s)
+		var wg sync.WaitGroup
+		most := 0 // only the writer's goroutine uses it
+		for range 3 * db.WriterGroup {
+			wg.Go(func() {
+				if err := s.InTx(t.Context(), func(q *db.Queries) error {
+					list, err := q.ListSessions(t.Context(), db.ListSessionsParams{AccountID: a.ID})
+					if err != nil {
+						return err
+					}
+					most = max(most, len(list)-count(t, other, "SELECT count(*) FROM session"))
+					return q.InsertSession(t.Context(), db.InsertSessionParams{ID: newID(t), AccountID: a.ID, Now: start})
+				}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		must(t, release())
+		wg.Wait()
+		if most != db.WriterGroup-1 {
+			t.Errorf("up to %d transactions waited for a commit, beside the one that looked", most)
+		}
+	})
+}
+
+func TestACallerMayLeaveWhileItWaitsForItsTurn(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *db.Store, _ *sql.DB) {
+		release := hold(t, s)
+		began := func(*db.Queries) error {
+			return errors.New("the transaction of a caller that had left began")
+		}
+		leaving, leave := context.WithCancel(t.Context())
+		left := make(chan error)
+		go func() { left <- s.InTx(leaving, began) }()
+		synctest.Wait()
+		leave()
+		if err := <-left; !errors.Is(err, context.Canceled) {
+			t.Errorf("left: %v", err)
+		}
+		since := s.AvailableSince()
+		late, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := s.Write(late, began); !errors.Is(err, db.ErrUnavailable) {
+			t.Errorf("waited until its deadline: %v", err)
+		}
+		must(t, release())
+		insertAccount(t, s)
+		if !s.AvailableSince().After(since) {
+			t.Errorf("still available since %v", since)
+		}
+	})
+}
+
+func TestACallerMayLeaveAtTheLastMoment(t *testing.T) {
+	t.Parallel()
+	s := migrated(t, sqliteURL(t))
+	db.Dropped(s, func(*db.Queries) error {
+		t.Error("the transaction of a caller that had left began")
+		return nil
+	})
+	insertAccount(t, s)
+}
+
+func TestATransactionThatHasBegunIsWaitedFor(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *db.Store, other *sql.DB) {
+		a := insertAccount(t, s)
+		leaving, leave := context.WithCancel(t.Context())
+		err := s.InTx(leaving, func(q *db.Queries) error {
+			err := q.InsertSession(leaving, db.InsertSessionParams{ID: newID(t), AccountID: a.ID, Now: start})
+			leave()
+			synctest.Wait() // the caller would have left by now
+			return err
+		})
+		if err != nil {
+			t.Errorf("committed, but the caller heard: %v", err)
+		}
+		if n := count(t, other, "SELECT count(*) FROM session"); n != 1 {
+			t.Errorf("%d rows", n)
+		}
+	})
+}
+
+func TestALostTransactionIsTheWholeGroups(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *db.Store, other *sql.DB) {
+		a := insertAccount(t, s)
+		release := hold(t, s)
+		var wg sync.WaitGroup
+		wg.Go(func() { // would be done, if the next one did not take everything with it
+			if err := s.Write(t.Context(), func(q *db.Queries) error {
+				return q.InsertSession(t.Context(), db.InsertSessionParams{ID: newID(t), AccountID: a.ID, Now: start})
+			}); !errors.Is(err, db.ErrUnavailable) {
+				t.Errorf("the first member: %v", err)
+			}
+		})
+		synctest.Wait()
+		wg.Go(func() { // sees the first one's work, and must not report what it saw
+			if err := s.Write(t.Context(), func(q *db.Queries) error {
+				_, err := q.DeleteAccountSessions(t.Context(), a.ID)
+				return errors.Join(err, db.ErrNotFound)
+			}); !errors.Is(err, db.ErrUnavailable) {
+				t.Errorf("the second member: %v", err)
+			}
+		})
+		synctest.Wait()
+		wg.Go(func() { // a full disk
+			if err := s.InTx(t.Context(), func(q *db.Queries) error {
+				var pages int64
+				if err := db.QueryRaw(t.Context(), q, "PRAGMA max_page_count = 1").Scan(&pages); err != nil {
+					return err
+				}
+				err := q.InsertSession(t.Context(), db.InsertSessionParams{
+					ID: newID(t), AccountID: a.ID, Platform: strings.Repeat("x", 1<<20), Now: start,
+				})
+				if !errors.Is(err, db.ErrUnavailable) {
+					t.Errorf("the statement: %v", err)
+				}
+				// It goes on as if nothing had happened. Nothing of this may reach the disk.
+				if err := q.InsertSession(t.Context(), db.InsertSessionParams{ID: newID(t), AccountID: a.ID, Now: start}); err == nil {
+					t.Error("a statement ran outside of the transaction")
+				}
+				return nil
+			}); !errors.Is(err, db.ErrUnavailable) {
+				t.Errorf("the third member: %v", err)
+			}
+		})
+		synctest.Wait()
+		wg.Go(func() { // did not begin before: is the first of another group
+			if err := s.Write(t.Context(), func(q *db.Queries) error {
+				return q.InsertSession(t.Context(), db.InsertSessionParams{ID: newID(t), AccountID: a.ID, Platform: "after", Now: start})
+			}); err != nil {
+				t.Errorf("after the lost group: %v", err)
+			}
+		})
+		synctest.Wait()
+		if err := release(); !errors.Is(err, db.ErrUnavailable) {
+			t.Errorf("the member that wrote nothing: %v", err)
+		}
+		wg.Wait()
+		if n := count(t, other, "SELECT count(*) FROM session"); n != 1 {
+			t.Errorf("%d rows", n)
+		}
+	})
+}
+
+func TestACommitThatFailsIsTheWholeGroups(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *db.Store, other *sql.DB) {
+		a := insertAccount(t, s)
+		var wg sync.WaitGroup
+		begun, end := make(chan struct{}), make(chan struct{})
+		wg.Go(func() {
+			err := s.InTx(t.Context(), func(q *db.Queries) error {
+				close(begun)
+				<-end
+				if _, err := db.ExecRaw(t.Context(), q, "PRAGMA defer_foreign_keys = on"); err != nil {
+					return err
+				}
+				return q.InsertSession(t.Context(), db.InsertSessionParams{ID: newID(t), AccountID: newID(t), Now: start})
+			})
+			if !errors.Is(err, db.ErrConflict) {
+				t.Errorf("the member whose work cannot be committed: %v", err)
+			}
+		})
+		<-begun
+		wg.Go(func() {
+			if err := s.Write(t.Context(), func(q *db.Queries) error {
+				return q.InsertSession(t.Context(), db.InsertSessionParams{ID: newID(t), AccountID: a.ID, Now: start})
+			}); err == nil {
+				t.Error("acknowledged without a commit")
+			}
+		})
+		synctest.Wait()
+		close(end)
+		wg.Wait()
+		if n := count(t, other, "SELECT count(*) FROM session"); n != 0 {
+			t.Errorf("%d rows", n)
+		}
+		insertSession(t, s, a.ID)
+	})
+}
+
+func TestCloseFinishesWhatWaits(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "auth.db")
+	synctest.Test(t, func(t *testing.T) {
+		s, err := db.Open(t.Context(), "sqlite:"+path)
+		must(t, err)
+		must(t, s.Migrate(t.Context()))
+		a := insertAccount(t, s)
+		release := hold(t, s)
+		var wg sync.WaitGroup
+		for range 100 {
+			wg.Go(func() {
+				write(t, s, func(q *db.Queries) error {
+					return q.InsertSession(t.Context(), db.InsertSessionParams{ID: newID(t), AccountID: a.ID, Now: start})
+				})
+			})
+		}
+		synctest.Wait()
+		wg.Go(func() {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		must(t, release())
+		wg.Wait()
+		must(t, s.Close()) // again, without harm
+
+		s = open(t, "sqlite:"+path)
+		list, err := s.Read().ListSessions(t.Context(), db.ListSessionsParams{AccountID: a.ID})
+		must(t, err)
+		if len(list) != 100 {
+			t.Errorf("%d rows", len(list))
+		}
+	})
+}

@@ -1,0 +1,44 @@
+-- name: GetAccount :one
+SELECT * FROM account WHERE id = @id;
+
+-- name: GetAccountByEmail :one
+SELECT * FROM account WHERE email = @email;
+
+-- InsertAccount makes an unconfirmed account. No row: the address is taken.
+-- name: InsertAccount :execrows
+INSERT INTO account (id, email, language, invite_id, created_at, pending_until)
+VALUES (@id, @email, @language, @invite_id, @created_at, @pending_until)
+ON CONFLICT (email) DO NOTHING;
+
+-- name: DeleteExpiredSignUp :exec
+DELETE FROM account WHERE email = @email AND pending_until <= @now;
+
+-- name: ConfirmAccount :one
+UPDATE account SET pending_until = NULL WHERE id = @id AND pending_until IS NOT NULL RETURNING *;
+
+-- ArmPassword stores the password of a mail that is about to be sent. No row: a mail that is the same or newer did.
+-- name: ArmPassword :execrows
+UPDATE account SET armed_hash = @armed_hash, armed_mail_id = @mail_id, armed_until = NULL
+WHERE id = @id AND (armed_mail_id IS NULL OR armed_mail_id < @mail_id);
+
+-- name: StartArmedPasswordLife :exec
+UPDATE account SET armed_until = @armed_until WHERE armed_mail_id = @mail_id AND id = @id AND armed_hash IS NOT NULL;
+
+-- name: DisarmPassword :exec
+UPDATE account SET armed_hash = NULL, armed_until = NULL WHERE armed_mail_id = @mail_id AND id = @id;
+
+-- LogInWithArmedPassword makes the armed password the password. No row: it is no longer armed, or the account is not active.
+-- name: LogInWithArmedPassword :execrows
+UPDATE account SET password_hash = armed_hash, armed_hash = NULL, armed_until = NULL, last_log_in_at = @now
+WHERE id = @id AND armed_hash = @verified_hash AND (armed_until IS NULL OR armed_until > @now)
+    AND pending_until IS NULL AND disabled_at IS NULL;
+
+-- LogInWithPassword takes the account's row, so that nobody can log in beside a change of the password or of the account.
+-- No row: the password is no longer the one that was verified, or the account is not active.
+-- name: LogInWithPassword :execrows
+UPDATE account SET last_log_in_at = @now
+WHERE id = @id AND password_hash = @verified_hash AND pending_until IS NULL AND disabled_at IS NULL;
+
+-- name: RehashPassword :exec
+UPDATE account SET password_hash = @password_hash
+WHERE id = @id AND password_hash = @verified_hash AND armed_hash IS NULL;

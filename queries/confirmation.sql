@@ -1,0 +1,16 @@
+-- PutConfirmation makes a link, in place of an older one for the same purpose.
+-- name: PutConfirmation :exec
+INSERT INTO confirmation (id, account_id, purpose, key_hash, created_at, expires_at)
+VALUES (@id, @account_id, @purpose, @key_hash, @created_at, @expires_at)
+ON CONFLICT (account_id, purpose) DO UPDATE SET
+    id = excluded.id, key_hash = excluded.key_hash, created_at = excluded.created_at, expires_at = excluded.expires_at;
+
+-- name: GetConfirmation :one
+SELECT * FROM confirmation WHERE account_id = @account_id AND purpose = @purpose;
+
+-- UseConfirmation uses a link up: of several at once, one gets the row.
+-- name: UseConfirmation :one
+DELETE FROM confirmation WHERE key_hash = @key_hash AND expires_at > @now RETURNING *;
+
+-- name: DeleteConfirmation :exec
+DELETE FROM confirmation WHERE account_id = @account_id AND purpose = @purpose;

@@ -1,0 +1,23 @@
+-- name: InsertSession :exec
+INSERT INTO session (id, account_id, generation, client_id, platform, remote_addr, created_at, refreshed_at)
+VALUES (@id, @account_id, 1, @client_id, @platform, @remote_addr, @now, @now);
+
+-- RotateSession is the whole of a refresh: of several at once with one token, one gets the row.
+-- name: RotateSession :one
+UPDATE session SET generation = generation + 1, refreshed_at = @now, remote_addr = @remote_addr
+WHERE id = @id AND generation = @generation AND created_at > @created_after
+RETURNING *;
+
+-- name: GetSession :one
+SELECT * FROM session WHERE id = @id;
+
+-- name: ListSessions :many
+SELECT * FROM session
+WHERE account_id = @account_id AND created_at > @created_after AND refreshed_at > @refreshed_after
+ORDER BY refreshed_at DESC, id;
+
+-- name: DeleteSession :execrows
+DELETE FROM session WHERE id = @id AND account_id = @account_id;
+
+-- name: DeleteAccountSessions :execrows
+DELETE FROM session WHERE account_id = @account_id;
