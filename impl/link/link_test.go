@@ -1,0 +1,151 @@
+package link_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/financelime/authorization/impl/link"
+	"github.com/financelime/authorization/impl/secret"
+)
+
+func newKeys(t testing.TB) link.Keys {
+	t.Helper()
+	root, err := secret.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return link.New(root)
+}
+
+func TestKey(t *testing.T) {
+	t.Parallel()
+	keys := newKeys(t)
+	seen := map[string]bool{}
+	for range 1000 {
+		id := uuid.New()
+		key := keys.Key(id)
+		hash, ok := link.Hash(key)
+		want := sha256.Sum256([]byte(key))
+		switch {
+		case len(key) != 43:
+			t.Fatalf("key has %d characters", len(key))
+		case seen[key]:
+			t.Fatal("a key came twice")
+		case key != keys.Key(id):
+			t.Fatal("a key is not a function of its id")
+		case !ok || !bytes.Equal(hash, want[:]):
+			t.Fatal("its hash is not SHA-256")
+		case newKeys(t).Key(id) == key:
+			t.Fatal("two secrets share a key")
+		}
+		seen[key] = true
+	}
+}
+
+// The keys of mailed links must survive an upgrade.
+func TestKeyIsFrozen(t *testing.T) {
+	t.Parallel()
+	root, err := secret.Parse("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "TFSEYir3LBMpgg_Jj57X6isB8gGGJT0uistPg8LmGEI"
+	if got := link.New(root).Key(uuid.MustParse("3f2504e0-4f89-41d3-9a0c-0305e82c3301")); got != want {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestURL(t *testing.T) {
+	t.Parallel()
+	keys, id := newKeys(t), uuid.New()
+	for _, base := range []string{"https://auth.example.com", "https://auth.example.com/", "http://localhost:8080/base"} {
+		for _, rid := range []string{"abcdef-123", "a+b/c=d:e@f.g", "a b&c=d#e?f\r\nX: y", ""} {
+			got := keys.URL(base, id, rid)
+			parsed, err := url.Parse(got)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if parsed.Query().Get("rid") != rid || len(parsed.Query()) != 1 || parsed.Fragment != "" {
+				t.Errorf("%q: rid %q came out of %s", base, rid, got)
+			}
+			if want := strings.TrimSuffix(base, "/") + "/u/" + keys.Key(id) + "?rid="; !strings.HasPrefix(got, want) {
+				t.Errorf("got %s, want it to begin with %s", got, want)
+			}
+		}
+	}
+}
+
+func TestHashRefuses(t *testing.T) {
+	t.Parallel()
+	key := newKeys(t).Key(uuid.New())
+	key = strings.NewReplacer("-", "A", "_", "B").Replace(key)
+	for name, text := range map[string]string{
+		"empty":               "",
+		"blank":               " ",
+		"null":                "null",
+		"one short":           key[:42],
+		"one long":            key + "A",
+		"padded":              key + "=",
+		"padded inside":       key[:42] + "=",
+		"standard alphabet +": "+" + key[1:],
+		"standard alphabet /": "/" + key[1:],
+		"newline at the end":  key[:42] + "\n",
+		"newline more":        key + "\n",
+		"newline inside":      key[:20] + "\n" + key[21:],
+		"carriage return":     key[:20] + "\r" + key[21:],
+		"NUL":                 key[:42] + "\x00",
+		"percent":             key[:40] + "%2B",
+		"path":                "../" + key[3:],
+		"not ASCII":           strings.Repeat("é", 21) + "A",
+		"long":                strings.Repeat("A", 10_000),
+		"tail bits":           key[:42] + "B",
+		"twice":               key + key,
+		"unicode digit":       key[:40] + "３",
+	} {
+		if hash, ok := link.Hash(text); ok || hash != nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+// A key in another letter case is another key, which exists nowhere.
+func TestHashTellsSpellingsApart(t *testing.T) {
+	t.Parallel()
+	one, ok := link.Hash(strings.Repeat("a", 42) + "A")
+	if !ok {
+		t.Fatal("refused")
+	}
+	two, ok := link.Hash(strings.Repeat("A", 43))
+	if !ok {
+		t.Fatal("refused")
+	}
+	if bytes.Equal(one, two) {
+		t.Error("upper and lower case are one key")
+	}
+}
+
+func FuzzHash(f *testing.F) {
+	f.Add(strings.Repeat("A", 43))
+	f.Add(strings.Repeat("A", 42) + "B")
+	f.Add(strings.Repeat("-_", 21) + "A")
+	f.Add(strings.Repeat("A", 42) + "\n")
+	f.Add("")
+	f.Fuzz(func(t *testing.T, key string) {
+		hash, ok := link.Hash(key)
+		if ok != (hash != nil) {
+			t.Fatal("hash and ok disagree")
+		}
+		// An accepted text is the only spelling of its bytes.
+		raw, err := base64.RawURLEncoding.DecodeString(key)
+		canonical := err == nil && len(raw) == 32 && base64.RawURLEncoding.EncodeToString(raw) == key
+		if ok != canonical {
+			t.Fatalf("ok = %t, canonical = %t", ok, canonical)
+		}
+	})
+}

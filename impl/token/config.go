@@ -1,0 +1,48 @@
+// Package token makes and checks the service's tokens: access tokens, which gateways check with the published keys
+// (JWKS), and refresh tokens, which only the service itself can read. It keeps the signing keys and rotates them.
+package token
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Config is what the tokens say and how long they live.
+type Config struct {
+	Issuer     string
+	Audience   string
+	Algorithm  string // of new signing keys: ES256, RS256 or EdDSA
+	AccessTTL  time.Duration
+	RefreshTTL time.Duration
+	Now        func() time.Time // nil: the clock
+}
+
+// withDefaults refuses a Config that checks nothing: golang-jwt takes an empty issuer or audience for "any".
+func (c Config) withDefaults() (Config, error) {
+	switch {
+	case c.Issuer == "":
+		return c, errors.New("token issuer is empty")
+	case c.Audience == "":
+		return c, errors.New("token audience is empty")
+	case !supported(c.Algorithm):
+		return c, fmt.Errorf("signing algorithm %q is not one of ES256, RS256, EdDSA", c.Algorithm)
+	case c.AccessTTL < time.Second || c.RefreshTTL < time.Second:
+		return c, errors.New("a token's life is shorter than a second")
+	case c.Audience == c.refreshAudience():
+		return c, errors.New("token audience is the one of refresh tokens")
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c, nil
+}
+
+// now is the time with the precision that the database has.
+func (c Config) now() time.Time { return c.Now().UTC().Truncate(time.Microsecond) }
+
+// refreshAudience is an audience that no gateway has.
+func (c Config) refreshAudience() string { return c.Issuer + "/v1/oauth/refresh" }
+
+// seconds of a life, whole: a token's times have no fraction.
+func seconds(d time.Duration) int64 { return int64(d / time.Second) }

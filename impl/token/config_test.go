@@ -1,0 +1,57 @@
+package token
+
+import (
+	"testing"
+	"time"
+)
+
+// An empty issuer or audience would make golang-jwt check nothing.
+func TestConstructorsRefuse(t *testing.T) {
+	t.Parallel()
+	good := newConfig(newClock())
+	store, root := newStore(t), newRoot(t)
+	keys := openKeys(t, store, root, good)
+	for name, change := range map[string]func(*Config){
+		"no issuer":           func(c *Config) { c.Issuer = "" },
+		"no audience":         func(c *Config) { c.Audience = "" },
+		"refresh audience":    func(c *Config) { c.Audience = issuer + "/v1/oauth/refresh" },
+		"no algorithm":        func(c *Config) { c.Algorithm = "" },
+		"algorithm none":      func(c *Config) { c.Algorithm = "none" },
+		"algorithm HS256":     func(c *Config) { c.Algorithm = "HS256" },
+		"algorithm in lower":  func(c *Config) { c.Algorithm = "es256" },
+		"no access life":      func(c *Config) { c.AccessTTL = 0 },
+		"access life of ms":   func(c *Config) { c.AccessTTL = 999 * time.Millisecond },
+		"no refresh life":     func(c *Config) { c.RefreshTTL = 0 },
+		"negative refresh":    func(c *Config) { c.RefreshTTL = -time.Hour },
+		"negative access TTL": func(c *Config) { c.AccessTTL = -time.Hour },
+	} {
+		cfg := good
+		change(&cfg)
+		if _, err := OpenKeys(t.Context(), store, root, cfg, quiet()); err == nil {
+			t.Errorf("%s: OpenKeys accepted it", name)
+		}
+		if _, err := NewAccess(keys, cfg); err == nil {
+			t.Errorf("%s: NewAccess accepted it", name)
+		}
+		if _, err := NewRefresh(root, cfg); err == nil {
+			t.Errorf("%s: NewRefresh accepted it", name)
+		}
+	}
+}
+
+func TestClockIsTheDefault(t *testing.T) {
+	t.Parallel()
+	cfg := newConfig(newClock())
+	cfg.Now = nil
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := cfg.now()
+	if since := time.Since(now); since < 0 || since > time.Minute {
+		t.Errorf("now is %s ago", since)
+	}
+	if now.Location() != time.UTC || now.Nanosecond()%1000 != 0 {
+		t.Errorf("got %s, the database keeps microseconds of UTC", now)
+	}
+}

@@ -1,0 +1,156 @@
+package token
+
+import (
+	"encoding/base64"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/secret"
+	"github.com/financelime/authorization/test/postgres"
+)
+
+const (
+	issuer   = "https://auth.example.com"
+	audience = "https://api.example.com"
+)
+
+// clock stands still until somebody moves it.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func newClock() *clock {
+	return &clock{now: time.Date(2030, 1, 2, 3, 4, 5, 678_901_234, time.UTC)}
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+func newConfig(c *clock) Config {
+	return Config{
+		Issuer: issuer, Audience: audience, Algorithm: ES256,
+		AccessTTL: 10 * time.Minute, RefreshTTL: 30 * 24 * time.Hour, Now: c.Now,
+	}
+}
+
+func newRoot(t testing.TB) secret.Root {
+	t.Helper()
+	root, err := secret.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
+
+// newStore makes a store for tests that do not depend on the engine.
+func newStore(t testing.TB) *db.Store {
+	t.Helper()
+	return openStore(t, "sqlite:"+filepath.Join(t.TempDir(), "auth.db"))
+}
+
+// onBoth runs a storage test on both engines.
+func onBoth(t *testing.T, test func(t *testing.T, store *db.Store)) {
+	t.Helper()
+	t.Parallel()
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		test(t, newStore(t))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		test(t, openStore(t, postgres.URL(t)))
+	})
+}
+
+func openStore(t testing.TB, url string) *db.Store {
+	t.Helper()
+	store, err := db.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := store.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+func openKeys(t testing.TB, store *db.Store, root secret.Root, cfg Config) *Keys {
+	t.Helper()
+	keys, err := OpenKeys(t.Context(), store, root, cfg, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+func newAccess(t testing.TB, keys *Keys, cfg Config) *Access {
+	t.Helper()
+	access, err := NewAccess(keys, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return access
+}
+
+func refreshKeys(t testing.TB, keys ...*Keys) {
+	t.Helper()
+	for _, k := range keys {
+		if err := k.refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func rows(t testing.TB, store *db.Store) []db.SigningKey {
+	t.Helper()
+	list, err := store.Read().ListSigningKeys(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// forge signs any two texts.
+func forge(t testing.TB, method jwt.SigningMethod, key any, head, body string) string {
+	t.Helper()
+	text := encode(head) + "." + encode(body)
+	signature, err := method.Sign(text, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text + "." + b64(signature)
+}
+
+func encode(s string) string { return b64([]byte(s)) }
+
+func decode(t testing.TB, s string) []byte {
+	t.Helper()
+	b, err := base64.RawURLEncoding.DecodeString(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}

@@ -1,0 +1,277 @@
+package token
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/secret"
+)
+
+// The life of a signing key. It is published, then it signs, then it only verifies, then it is deleted.
+const (
+	// JWKSMaxAge is how long the published keys may be cached (Cache-Control: max-age).
+	JWKSMaxAge = 5 * time.Minute
+	// PublishAhead is how long before its first use a key is published. By then every replica has read it
+	// (RefreshEvery), and every gateway has read it from a replica (JWKSMaxAge).
+	PublishAhead = 20 * time.Minute
+	// RotateEvery is how long a key signs.
+	RotateEvery = 30 * 24 * time.Hour
+	// RefreshEvery is how often a replica looks at the keys in the database.
+	RefreshEvery = time.Minute
+
+	// retireMargin is added to the life of an access token before a replaced key is deleted: the replica that signed
+	// with it last may have had a slow clock, the one that verifies allows the same again, and nobody is to find in
+	// the cache of the one gateway a key that is gone from the cache of another.
+	retireMargin = 2*leeway + JWKSMaxAge
+
+	// reloadEvery bounds how often tokens with unknown keys, which anybody can send, make us ask the database.
+	reloadEvery   = 5 * time.Second
+	reloadTimeout = 10 * time.Second
+)
+
+// Keys are the signing keys, as this replica knows them. They live sealed in the database; each replica has a copy
+// that it refreshes, so that tokens are made and checked without the database.
+type Keys struct {
+	store  *db.Store
+	sealer sealer
+	cfg    Config
+	log    *slog.Logger
+	every  time.Duration
+
+	ring atomic.Pointer[ring]
+
+	// turn is a lock that one can stop waiting for; the rest belongs to whoever has it.
+	turn       chan struct{}
+	reloadedAt time.Time
+	reloadErr  error
+}
+
+// OpenKeys reads the signing keys, and makes the first one when there is none.
+func OpenKeys(ctx context.Context, store *db.Store, root secret.Root, cfg Config, log *slog.Logger) (*Keys, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	seals, err := newSealer(root)
+	if err != nil {
+		return nil, err
+	}
+	k := &Keys{store: store, sealer: seals, cfg: cfg, log: log, every: RefreshEvery, turn: make(chan struct{}, 1)}
+	if err := k.refresh(ctx); err != nil {
+		return nil, fmt.Errorf("open signing keys: %w", err)
+	}
+	return k, nil
+}
+
+// JWKS is the published set of keys (RFC 7517) and its strong entity tag: every key that is not deleted yet, the
+// coming one included. The body is the same on every replica. It may not be changed.
+func (k *Keys) JWKS() (body []byte, etag string) {
+	r := k.ring.Load()
+	return r.jwks, r.etag
+}
+
+// Run keeps the keys fresh and rotates them until ctx ends.
+func (k *Keys) Run(ctx context.Context) {
+	ticker := time.NewTicker(k.every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		// The keys that we have stay good for a long while, so a failure is tried again and nothing else happens.
+		if err := k.tick(ctx); err != nil && ctx.Err() == nil {
+			k.log.ErrorContext(ctx, "keys.refresh_failed", "error", err)
+		}
+	}
+}
+
+// tick is one refresh. A panic in it may end neither the service nor the rotation.
+func (k *Keys) tick(ctx context.Context) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	ctx, cancel := context.WithTimeout(ctx, max(k.every, reloadTimeout))
+	defer cancel()
+	return k.refresh(ctx)
+}
+
+// lookup finds a key to verify with; nil when there is none. For an unknown one it asks the database, because another
+// replica may have made it, but not more often than every reloadEvery. An error means that it cannot be told.
+func (k *Keys) lookup(ctx context.Context, id string) (*signingKey, error) {
+	if found := k.ring.Load().byID[id]; found != nil {
+		return found, nil
+	}
+	select {
+	case k.turn <- struct{}{}:
+		defer func() { <-k.turn }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if found := k.ring.Load().byID[id]; found != nil { // whoever was before us found it
+		return found, nil
+	}
+	now := k.cfg.now()
+	if since := now.Sub(k.reloadedAt); since < 0 || since >= reloadEvery { // below zero: the clock was set back
+		k.reloadedAt = now
+		// The answer is for others too, so it does not end with the request that happened to ask.
+		shared, cancel := context.WithTimeout(context.WithoutCancel(ctx), reloadTimeout)
+		defer cancel()
+		k.reloadErr = k.reload(shared)
+	}
+	if k.reloadErr != nil {
+		return nil, fmt.Errorf("look for an unknown signing key: %w", k.reloadErr)
+	}
+	return k.ring.Load().byID[id], nil
+}
+
+// refresh reads the keys, makes the next one when it is time, and deletes those that nobody needs any more.
+func (k *Keys) refresh(ctx context.Context) error {
+	select {
+	case k.turn <- struct{}{}:
+		defer func() { <-k.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	keys, err := k.load(ctx)
+	if err != nil {
+		return err
+	}
+	// The errors of what follows do not keep us from using what we have read.
+	var added, deleted error
+	if activeAt, due := k.nextKey(keys); due {
+		if added = k.add(ctx, keys, activeAt); added == nil {
+			if keys, err = k.load(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	kept := k.kept(keys)
+	for _, old := range keys[:len(keys)-len(kept)] {
+		deleted = errors.Join(deleted, k.delete(ctx, old))
+	}
+	if len(kept) > 0 {
+		k.ring.Store(newRing(kept))
+	}
+	return errors.Join(added, deleted)
+}
+
+// reload only reads the keys.
+func (k *Keys) reload(ctx context.Context) error {
+	keys, err := k.load(ctx)
+	if err != nil {
+		return err
+	}
+	if kept := k.kept(keys); len(kept) > 0 {
+		k.ring.Store(newRing(kept))
+	}
+	return nil
+}
+
+// load reads and opens the keys in the database, by number.
+func (k *Keys) load(ctx context.Context) ([]*signingKey, error) {
+	rows, err := k.store.Read().ListSigningKeys(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read signing keys: %w", err)
+	}
+	known := k.ring.Load()
+	keys := make([]*signingKey, 0, len(rows))
+	for _, row := range rows {
+		// A key that we have opened already need not be opened again: its id is its content.
+		var opened signingKey
+		if known != nil && known.byID[row.ID] != nil {
+			opened = *known.byID[row.ID]
+		} else {
+			fresh, err := k.sealer.open(row)
+			if err != nil {
+				return nil, err
+			}
+			opened = *fresh
+		}
+		opened.number, opened.activeAt = row.Number, row.ActiveAt.UTC()
+		keys = append(keys, &opened)
+	}
+	return keys, nil
+}
+
+// nextKey tells whether a new key is due, and from when on it is to sign.
+func (k *Keys) nextKey(keys []*signingKey) (activeAt time.Time, due bool) {
+	now := k.cfg.now()
+	if len(keys) == 0 {
+		return now, true // nobody can have a token of another key, so there is nothing to wait for
+	}
+	newest := keys[len(keys)-1]
+	activeAt = now.Add(PublishAhead)
+	if newest.activeAt.After(now) {
+		// One at a time: also two replicas whose settings disagree, as during a rolling change of the algorithm,
+		// make no more than one key per PublishAhead.
+		return activeAt, false
+	}
+	old := !activeAt.Before(newest.activeAt.Add(RotateEvery))
+	return activeAt, old || newest.algorithm != k.cfg.Algorithm
+}
+
+// add makes the key after the newest. Of several replicas that do so at once one succeeds, and all use its key.
+func (k *Keys) add(ctx context.Context, keys []*signingKey, activeAt time.Time) error {
+	number := int64(1)
+	if len(keys) > 0 {
+		number = keys[len(keys)-1].number + 1
+	}
+	private, err := generate(k.cfg.Algorithm)
+	if err != nil {
+		return fmt.Errorf("make signing key: %w", err)
+	}
+	made, err := newKey(private)
+	if err != nil {
+		return fmt.Errorf("make signing key: %w", err)
+	}
+	sealed, err := k.sealer.seal(made)
+	if err != nil {
+		return err
+	}
+	var rows int64
+	err = k.store.Write(ctx, func(q *db.Queries) (err error) {
+		rows, err = q.InsertSigningKey(ctx, db.InsertSigningKeyParams{
+			ID: made.id, Number: number, Algorithm: made.algorithm, Sealed: sealed,
+			CreatedAt: k.cfg.now(), ActiveAt: activeAt,
+		})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("store signing key: %w", err)
+	}
+	if rows > 0 {
+		k.log.InfoContext(ctx, "keys.created", "kid", made.id, "algorithm", made.algorithm, "active_at", activeAt)
+	}
+	return nil
+}
+
+// kept are the keys that are not retired: a key is when its successor has signed for as long as a token lives.
+func (k *Keys) kept(keys []*signingKey) []*signingKey {
+	now := k.cfg.now()
+	for len(keys) > 1 && keys[1].activeAt.Add(k.cfg.AccessTTL+retireMargin).Before(now) {
+		keys = keys[1:]
+	}
+	return keys
+}
+
+func (k *Keys) delete(ctx context.Context, old *signingKey) error {
+	err := k.store.Write(ctx, func(q *db.Queries) error { return q.DeleteSigningKey(ctx, old.id) })
+	if err != nil {
+		return fmt.Errorf("delete signing key: %w", err)
+	}
+	k.log.InfoContext(ctx, "keys.retired", "kid", old.id)
+	return nil
+}
+
+// signing is the key that signs now.
+func (k *Keys) signing() *signingKey { return k.ring.Load().signing(k.cfg.now()) }

@@ -1,0 +1,532 @@
+package token
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/financelime/authorization/db"
+)
+
+// A gateway must know a key before the first token of it comes, and a replaced key must outlive its last token.
+func TestLifeOfAKeyAddsUp(t *testing.T) {
+	t.Parallel()
+	if JWKSMaxAge != 5*time.Minute {
+		t.Error("the JWKS is cached for another time than documented")
+	}
+	if slowest := JWKSMaxAge + RefreshEvery + leeway; PublishAhead < 2*slowest {
+		t.Errorf("a key is published %s ahead, a gateway may need %s", PublishAhead, slowest)
+	}
+	if retireMargin < 2*leeway+JWKSMaxAge {
+		t.Errorf("a key is deleted %s after its last token ended", retireMargin)
+	}
+	if RotateEvery <= 2*PublishAhead {
+		t.Error("a key is replaced before it signs")
+	}
+}
+
+func TestFirstKeySignsAtOnce(t *testing.T) { onBoth(t, testFirstKeySignsAtOnce) }
+
+func testFirstKeySignsAtOnce(t *testing.T, store *db.Store) {
+	c, root := newClock(), newRoot(t)
+	keys := openKeys(t, store, root, newConfig(c))
+	list := rows(t, store)
+	if len(list) != 1 || list[0].Number != 1 || list[0].Algorithm != ES256 || list[0].ActiveAt.After(c.Now()) {
+		t.Fatalf("got %+v", list)
+	}
+	if got := keys.signing().id; got != list[0].ID {
+		t.Errorf("%s signs", got)
+	}
+	refreshKeys(t, keys, keys)
+	if n := len(rows(t, store)); n != 1 {
+		t.Errorf("%d keys after a refresh", n)
+	}
+}
+
+func TestRotation(t *testing.T) { onBoth(t, testRotation) }
+
+func testRotation(t *testing.T, store *db.Store) {
+	c, root := newClock(), newRoot(t)
+	cfg := newConfig(c)
+	keys := openKeys(t, store, root, cfg)
+	access := newAccess(t, keys, cfg)
+	first := keys.signing().id
+	_, firstTag := keys.JWKS()
+
+	c.Advance(RotateEvery - PublishAhead - time.Second)
+	refreshKeys(t, keys)
+	if n := len(rows(t, store)); n != 1 {
+		t.Fatalf("%d keys a second before the next is due", n)
+	}
+
+	c.Advance(time.Second)
+	refreshKeys(t, keys, keys)
+	list := rows(t, store)
+	if len(list) != 2 || list[1].Number != 2 || !list[1].ActiveAt.Equal(c.Now().Add(PublishAhead).Truncate(time.Microsecond)) {
+		t.Fatalf("got %+v", list)
+	}
+	second := list[1].ID
+	if ids := published(t, keys); !slices.Equal(ids, []string{first, second}) {
+		t.Errorf("published %v, want the coming key too", ids)
+	}
+	if _, tag := keys.JWKS(); tag == firstTag {
+		t.Error("the tag is the same")
+	}
+
+	c.Advance(PublishAhead - time.Microsecond)
+	refreshKeys(t, keys)
+	if keys.signing().id != first {
+		t.Error("the coming key signs already")
+	}
+	old, err := access.Sign(uuid.New(), uuid.New(), "web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Advance(time.Microsecond)
+	if keys.signing().id != second { // without a refresh: on the microsecond
+		t.Error("the new key does not sign")
+	}
+
+	c.Advance(cfg.AccessTTL - time.Second)
+	refreshKeys(t, keys)
+	if _, err := access.Verify(t.Context(), old); err != nil {
+		t.Errorf("the last token of the old key: %v", err)
+	}
+	c.Advance(retireMargin + time.Second)
+	refreshKeys(t, keys)
+	if ids := published(t, keys); !slices.Equal(ids, []string{first, second}) {
+		t.Errorf("published %v to the last moment", ids)
+	}
+	c.Advance(time.Microsecond)
+	refreshKeys(t, keys)
+	if ids := published(t, keys); !slices.Equal(ids, []string{second}) {
+		t.Errorf("published %v", ids)
+	}
+	if list := rows(t, store); len(list) != 1 || list[0].ID != second {
+		t.Errorf("in the database: %+v", list)
+	}
+}
+
+// published lists the ids of the JWKS, having checked that its keys are those of the ring.
+func published(t testing.TB, keys *Keys) []string {
+	t.Helper()
+	body, tag := keys.JWKS()
+	var set map[string][]json.RawMessage
+	if err := json.Unmarshal(body, &set); err != nil || len(set) != 1 {
+		t.Fatalf("%s: %v", body, err)
+	}
+	if len(tag) < 10 || tag[0] != '"' || tag[len(tag)-1] != '"' {
+		t.Errorf("tag %s", tag)
+	}
+	var ids []string
+	for _, text := range set["keys"] {
+		id, _, _ := fromJWK(t, text)
+		if slices.Contains(ids, id) {
+			t.Errorf("%s is published twice", id)
+		}
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+func TestRestart(t *testing.T) { onBoth(t, testRestart) }
+
+func testRestart(t *testing.T, store *db.Store) {
+	c, root := newClock(), newRoot(t)
+	cfg := newConfig(c)
+	before := openKeys(t, store, root, cfg)
+	token, err := newAccess(t, before, cfg).Sign(uuid.New(), uuid.New(), "web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Advance(time.Minute)
+	after := openKeys(t, store, root, cfg)
+	if n := len(rows(t, store)); n != 1 {
+		t.Errorf("%d keys", n)
+	}
+	if _, err := newAccess(t, after, cfg).Verify(t.Context(), token); err != nil {
+		t.Errorf("a token from before: %v", err)
+	}
+	body, tag := before.JWKS()
+	again, againTag := after.JWKS()
+	if !bytes.Equal(body, again) || tag != againTag {
+		t.Error("two replicas publish differently")
+	}
+
+	// Stopped for months: the old key signs until the gateways know the new one.
+	old := after.signing().id
+	c.Advance(100 * 24 * time.Hour)
+	late := openKeys(t, store, root, cfg)
+	if n := len(rows(t, store)); n != 2 || late.signing().id != old {
+		t.Errorf("%d keys, %s signs", n, late.signing().id)
+	}
+	c.Advance(PublishAhead)
+	if late.signing().id == old {
+		t.Error("the old key still signs")
+	}
+}
+
+func TestAlgorithmChange(t *testing.T) { onBoth(t, testAlgorithmChange) }
+
+func testAlgorithmChange(t *testing.T, store *db.Store) {
+	c, root := newClock(), newRoot(t)
+	es, rs := newConfig(c), newConfig(c)
+	rs.Algorithm = RS256
+	before := openKeys(t, store, root, es)
+	old := newAccess(t, before, es)
+	changed := openKeys(t, store, root, rs)
+	access := newAccess(t, changed, rs)
+	list := rows(t, store)
+	if len(list) != 2 || list[1].Algorithm != RS256 || list[1].ActiveAt.Sub(c.Now()) < PublishAhead-time.Microsecond {
+		t.Fatalf("got %+v", list)
+	}
+	if len(published(t, changed)) != 2 {
+		t.Error("the key of the new algorithm is not published")
+	}
+	if changed.signing().algorithm != ES256 {
+		t.Error("the new algorithm signs at once")
+	}
+	c.Advance(PublishAhead - time.Minute)
+	token, err := access.Sign(uuid.New(), uuid.New(), "web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Advance(time.Minute)
+	if _, err := access.Verify(t.Context(), token); err != nil {
+		t.Errorf("the last token of the old algorithm: %v", err)
+	}
+	if changed.signing().algorithm != RS256 {
+		t.Error("the new algorithm does not sign")
+	}
+	newToken, err := access.Sign(uuid.New(), uuid.New(), "web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := access.Verify(t.Context(), newToken); err != nil {
+		t.Errorf("a token of the new algorithm: %v", err)
+	}
+	if _, err := old.Verify(t.Context(), newToken); err != nil {
+		t.Errorf("a token of the new algorithm on a replica with the old setting: %v", err)
+	}
+}
+
+// During a rolling change replicas disagree about the algorithm. They must not outbid each other every minute.
+func TestReplicasThatDisagree(t *testing.T) { onBoth(t, testReplicasThatDisagree) }
+
+func testReplicasThatDisagree(t *testing.T, store *db.Store) {
+	c, root := newClock(), newRoot(t)
+	es, ed := newConfig(c), newConfig(c)
+	ed.Algorithm = EdDSA
+	one, two := openKeys(t, store, root, es), openKeys(t, store, root, ed)
+	for range 60 {
+		c.Advance(time.Minute)
+		refreshKeys(t, one, two)
+	}
+	list := rows(t, store)
+	if newest := list[len(list)-1].Number; newest > 1+60/20+1 {
+		t.Errorf("%d keys in an hour", newest)
+	}
+}
+
+func TestForeignSecret(t *testing.T) {
+	t.Parallel()
+	c, store := newClock(), newStore(t)
+	openKeys(t, store, newRoot(t), newConfig(c))
+	_, err := OpenKeys(t.Context(), store, newRoot(t), newConfig(c), quiet())
+	if err == nil || !strings.Contains(err.Error(), "AUTH_SECRET is not the one that sealed the signing keys") {
+		t.Errorf("got %v", err)
+	}
+	if n := len(rows(t, store)); n != 1 {
+		t.Errorf("%d keys", n)
+	}
+}
+
+// However many replicas start or rotate at once, there is one new key, and all know it.
+func TestRotationRace(t *testing.T) { onBoth(t, testRotationRace) }
+
+func testRotationRace(t *testing.T, store *db.Store) {
+	c, root := newClock(), newRoot(t)
+	cfg := newConfig(c)
+	const replicas = 8
+	keys := make([]*Keys, replicas)
+	together(replicas, func(i int) {
+		var err error
+		if keys[i], err = OpenKeys(t.Context(), store, root, cfg, quiet()); err != nil {
+			t.Errorf("replica %d: %v", i, err)
+		}
+	})
+	if t.Failed() {
+		return
+	}
+	for round := range 3 {
+		list := rows(t, store)
+		if len(list) != min(round+1, 2) || list[len(list)-1].Number != int64(round+1) {
+			t.Fatalf("round %d: %d keys, the newest is number %d", round, len(list), list[len(list)-1].Number)
+		}
+		body, _ := keys[0].JWKS()
+		for i, k := range keys {
+			if other, _ := k.JWKS(); !bytes.Equal(other, body) {
+				t.Fatalf("round %d: replica %d publishes other keys", round, i)
+			}
+		}
+		c.Advance(RotateEvery)
+		together(replicas, func(i int) {
+			if err := keys[i].refresh(t.Context()); err != nil {
+				t.Errorf("round %d: replica %d: %v", round, i, err)
+			}
+		})
+	}
+}
+
+func together(n int, f func(i int)) {
+	var wg sync.WaitGroup
+	start := make(chan struct{})
+	for i := range n {
+		wg.Go(func() {
+			<-start
+			f(i)
+		})
+	}
+	close(start)
+	wg.Wait()
+}
+
+// A key that another replica has made is looked up in the database, but not for every token that names one.
+func TestUnknownKey(t *testing.T) { onBoth(t, testUnknownKey) }
+
+func testUnknownKey(t *testing.T, store *db.Store) {
+	c, root := newClock(), newRoot(t)
+	cfg := newConfig(c)
+	one, two := openKeys(t, store, root, cfg), openKeys(t, store, root, cfg)
+	access := newAccess(t, one, cfg)
+	foreign := newAccess(t, openKeys(t, newStore(t), newRoot(t), cfg), cfg)
+
+	c.Advance(RotateEvery)
+	refreshKeys(t, two)
+	c.Advance(PublishAhead) // the other one has not refreshed all the while
+	if two.signing().id == one.signing().id {
+		t.Fatal("no rotation")
+	}
+	stranger, err := foreign.Sign(uuid.New(), uuid.New(), "web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := access.Verify(t.Context(), stranger); !errors.Is(err, ErrInvalid) {
+		t.Fatalf("a stranger's token: %v", err)
+	}
+	// That read the keys. Those that are made after it are seen with the next reading.
+	three := newConfig(c)
+	three.Algorithm = EdDSA
+	added := openKeys(t, store, root, three)
+	c.Advance(4 * time.Second)
+	body := `{"iss":"` + issuer + `","aud":"` + audience + `","sub":"` + uuid.NewString() + `","sid":"` + uuid.NewString() +
+		`","jti":"x","client_id":"web","iat":` + unix(c.Now()) + `,"exp":` + unix(c.Now().Add(time.Minute)) + `}`
+	newest := added.ring.Load().newest()
+	token := forge(t, newest.method, newest.private, `{"typ":"at+jwt","alg":"EdDSA","kid":"`+newest.id+`"}`, body)
+	if _, err := access.Verify(t.Context(), token); !errors.Is(err, ErrInvalid) {
+		t.Errorf("within 5 s of the last reading: %v", err)
+	}
+	c.Advance(time.Second)
+	if _, err := access.Verify(t.Context(), token); err != nil {
+		t.Errorf("5 s after the last reading: %v", err)
+	}
+	fresh, err := newAccess(t, two, cfg).Sign(uuid.New(), uuid.New(), "web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := access.Verify(t.Context(), fresh); err != nil {
+		t.Errorf("a token of the rotated key: %v", err)
+	}
+}
+
+// Without the database, the keys that we have do; of others it cannot be told whether they are ours.
+func TestDatabaseGone(t *testing.T) {
+	t.Parallel()
+	c, root := newClock(), newRoot(t)
+	cfg := newConfig(c)
+	store, err := db.Open(t.Context(), "sqlite:"+t.TempDir()+"/auth.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	keys := openKeys(t, store, root, cfg)
+	access := newAccess(t, keys, cfg)
+	stranger, err := newAccess(t, openKeys(t, newStore(t), newRoot(t), cfg), cfg).Sign(uuid.New(), uuid.New(), "web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	body, _ := keys.JWKS()
+	if err := keys.refresh(t.Context()); !errors.Is(err, db.ErrUnavailable) {
+		t.Errorf("refresh: %v", err)
+	}
+	token, err := access.Sign(uuid.New(), uuid.New(), "web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := access.Verify(t.Context(), token); err != nil {
+		t.Errorf("a token of a known key: %v", err)
+	}
+	for range 2 { // the second time without asking
+		if _, err := access.Verify(t.Context(), stranger); !errors.Is(err, db.ErrUnavailable) || errors.Is(err, ErrInvalid) {
+			t.Errorf("a token of an unknown key: %v", err)
+		}
+	}
+	if again, _ := keys.JWKS(); !bytes.Equal(again, body) {
+		t.Error("the published keys changed")
+	}
+	if _, err := OpenKeys(t.Context(), store, root, cfg, quiet()); !errors.Is(err, db.ErrUnavailable) {
+		t.Errorf("OpenKeys: %v", err)
+	}
+}
+
+// events hands out the log's event names.
+type events chan string
+
+func (e events) Enabled(context.Context, slog.Level) bool { return true }
+func (e events) WithAttrs([]slog.Attr) slog.Handler       { return e }
+func (e events) WithGroup(string) slog.Handler            { return e }
+func (e events) Handle(_ context.Context, r slog.Record) error {
+	select {
+	case e <- r.Message:
+	default:
+	}
+	return nil
+}
+
+func TestRun(t *testing.T) {
+	t.Parallel()
+	c, store, root := newClock(), newStore(t), newRoot(t)
+	log := make(events, 100)
+	keys, err := OpenKeys(t.Context(), store, root, newConfig(c), slog.New(log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := <-log; got != "keys.created" {
+		t.Fatalf("logged %s", got)
+	}
+	keys.every = time.Millisecond
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	c.Advance(RotateEvery)
+	go func() {
+		keys.Run(ctx)
+		close(done)
+	}()
+	waitFor(t, log, "keys.created")
+	c.Advance(PublishAhead + 10*time.Minute + retireMargin + time.Microsecond)
+	waitFor(t, log, "keys.retired")
+
+	// A row that cannot be opened is a failure that is logged, tried again, and harms nothing else.
+	current := keys.signing()
+	err = store.Write(t.Context(), func(q *db.Queries) error {
+		_, err := q.InsertSigningKey(t.Context(), db.InsertSigningKeyParams{
+			ID: strings.Repeat("A", kidLen), Number: 99, Algorithm: ES256, Sealed: make([]byte, 100),
+			CreatedAt: c.Now(), ActiveAt: c.Now(),
+		})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, log, "keys.refresh_failed")
+	waitFor(t, log, "keys.refresh_failed")
+	if keys.signing().id != current.id {
+		t.Error("another key signs")
+	}
+	cancel()
+	<-done
+}
+
+func waitFor(t *testing.T, log events, event string) {
+	t.Helper()
+	timeout := time.After(30 * time.Second)
+	for {
+		select {
+		case got := <-log:
+			if got == event {
+				return
+			}
+		case <-timeout:
+			t.Fatalf("%s was not logged", event)
+		}
+	}
+}
+
+func TestPanicIsAFailureOfOneRefresh(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	keys := openKeys(t, newStore(t), newRoot(t), newConfig(c))
+	store := keys.store
+	keys.store = nil
+	if err := keys.tick(t.Context()); err == nil || !strings.Contains(err.Error(), "panic") {
+		t.Errorf("got %v", err)
+	}
+	keys.store = store
+	if err := keys.tick(t.Context()); err != nil {
+		t.Errorf("the next refresh: %v", err)
+	}
+}
+
+func TestWaitingEndsWithTheContext(t *testing.T) {
+	t.Parallel()
+	keys := openKeys(t, newStore(t), newRoot(t), newConfig(newClock()))
+	keys.turn <- struct{}{} // somebody is at it
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := keys.lookup(ctx, strings.Repeat("A", kidLen)); !errors.Is(err, context.Canceled) {
+		t.Errorf("lookup: %v", err)
+	}
+	if err := keys.refresh(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("refresh: %v", err)
+	}
+}
+
+func TestEverythingAtOnce(t *testing.T) {
+	t.Parallel()
+	c, store, root := newClock(), newStore(t), newRoot(t)
+	cfg := newConfig(c)
+	keys := openKeys(t, store, root, cfg)
+	access := newAccess(t, keys, cfg)
+	together(8, func(i int) {
+		for range 20 {
+			switch i {
+			case 0:
+				c.Advance(11 * time.Second)
+			case 1:
+				if err := keys.refresh(t.Context()); err != nil {
+					t.Error(err)
+				}
+			case 2:
+				keys.JWKS()
+			case 3:
+				if _, err := keys.lookup(t.Context(), strings.Repeat("A", kidLen)); err != nil {
+					t.Error(err)
+				}
+			default:
+				token, err := access.Sign(uuid.New(), uuid.New(), "web")
+				if err != nil {
+					t.Error(err)
+					continue
+				}
+				if _, err := access.Verify(t.Context(), token); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	})
+}
