@@ -1,0 +1,116 @@
+package mail
+
+import (
+	"errors"
+	"fmt"
+	netmail "net/mail"
+	"net/textproto"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"github.com/jordan-wright/email"
+)
+
+// sender is who mails come from: AUTH_MAIL_FROM.
+type sender struct {
+	header  string // for the From header
+	address string // for the envelope
+	domain  string // of address, for Message-IDs and EHLO
+	service string // the name that people read
+}
+
+// parseSender reads AUTH_MAIL_FROM: "Name <local@domain>" or an address alone.
+func parseSender(from string) (sender, error) {
+	if err := headerSafe(from); err != nil {
+		return sender{}, fmt.Errorf("AUTH_MAIL_FROM %w", err)
+	}
+	parsed, err := netmail.ParseAddress(from)
+	if err != nil {
+		return sender{}, fmt.Errorf("AUTH_MAIL_FROM must be an address such as \"Name <no-reply@example.org>\"")
+	}
+	if err := bareAddress(parsed.Address); err != nil {
+		return sender{}, fmt.Errorf("AUTH_MAIL_FROM: the address %w", err)
+	}
+	if err := headerSafe(parsed.Name); err != nil { // an encoded word can hide what the raw text does not show
+		return sender{}, fmt.Errorf("AUTH_MAIL_FROM: the name %w", err)
+	}
+	_, domain, _ := strings.Cut(parsed.Address, "@")
+	s := sender{header: parsed.String(), address: parsed.Address, domain: domain, service: strings.TrimSpace(parsed.Name)}
+	if s.service == "" {
+		s.service = domain
+	}
+	return s, nil
+}
+
+// compose builds the bytes of a mail. They are the same mail at each attempt: Message-ID and date come from the row.
+//
+// The e-mail package only builds MIME. It would name the Message-ID after the machine, and it splits and rewrites
+// addresses; so the id is ours, and what goes into a header has been checked.
+func compose(from sender, to string, id uuid.UUID, date time.Time, m Message) ([]byte, error) {
+	if err := bareAddress(to); err != nil {
+		return nil, fmt.Errorf("the recipient's address %w", err)
+	}
+	if err := headerSafe(m.Subject); err != nil {
+		return nil, fmt.Errorf("the subject %w", err)
+	}
+	e := email.Email{
+		From:    from.header,
+		To:      []string{to},
+		Subject: m.Subject,
+		Text:    []byte(m.Text),
+		HTML:    []byte(m.HTML),
+		Headers: textproto.MIMEHeader{
+			"Message-Id": {messageID(id, from.domain)},
+			"Date":       {date.UTC().Format(time.RFC1123Z)},
+			// Keeps out-of-office replies and list robots quiet: RFC 3834, section 5.
+			"Auto-Submitted": {"auto-generated"},
+		},
+	}
+	data, err := e.Bytes()
+	if err != nil {
+		return nil, fmt.Errorf("build the mail: %w", err)
+	}
+	return data, nil
+}
+
+// messageID makes the Message-ID of an outbox row. A receiver that knows it already drops the copy that an attempt
+// with a lost reply leaves behind.
+func messageID(id uuid.UUID, domain string) string {
+	return "<" + id.String() + "@" + domain + ">"
+}
+
+// headerSafe refuses what could end a header line and begin another one.
+func headerSafe(value string) error {
+	if !utf8.ValidString(value) {
+		return errors.New("is not UTF-8")
+	}
+	if strings.ContainsFunc(value, unicode.IsControl) || strings.ContainsAny(value, "\u2028\u2029") {
+		return errors.New("contains a control character")
+	}
+	return nil
+}
+
+// bareAddress accepts only "local@domain" of printable ASCII without any character that means something else to some
+// mail program: no list, comment, quoting, route or address literal, whatever the database says. Addresses have been
+// checked before they were stored; this is the last door (CVE-2023-7028, CVE-2025-59937).
+func bareAddress(s string) error {
+	const maxLen = 254 // RFC 5321, 4.5.3.1.3
+	local, domain, ok := strings.Cut(s, "@")
+	switch {
+	case len(s) > maxLen:
+		return errors.New("is too long")
+	case !ok, local == "", domain == "", strings.Contains(domain, "@"):
+		return errors.New("is not a plain e-mail address")
+	case strings.Trim(local, addressLocal) != "", strings.Trim(domain, addressDomain) != "":
+		return errors.New("contains a character that is not allowed")
+	}
+	return nil
+}
+
+const (
+	addressDomain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-"
+	addressLocal  = addressDomain + "!#$%&'*+/=?^_`{|}~" // RFC 5322, 3.2.3: dot-atom
+)

@@ -1,0 +1,273 @@
+package mail
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/password"
+)
+
+// delivery is one attempt at one mail.
+type delivery struct {
+	*Worker
+	mail    leased
+	log     *slog.Logger
+	secrets []string // what no error may tell: the address, the link, the password
+}
+
+// withdrawn says that a mail must not be sent any more, and why.
+type withdrawn string
+
+func (w withdrawn) Error() string { return string(w) }
+
+const (
+	superseded withdrawn = "superseded" // by a newer link or password
+	expired    withdrawn = "expired"    // the link's time is over, or the link is used up
+	ownerless  withdrawn = "account is gone"
+)
+
+// errStopped is what a mail is given back for that is cut off by a stop of the service.
+var errStopped = errors.New("the service stops")
+
+// deliver makes one attempt at a mail and records how it went. Sending ends when the attempt must be cut off, settling
+// when the recording must be. Nothing is left undone by giving up: the lease runs out, and the mail is due again.
+func (w *Worker) deliver(sending, settling context.Context, m leased) {
+	d := &delivery{Worker: w, mail: m, log: w.Log.With(
+		"mail_id", m.ID, "kind", m.Kind, "request_id", m.RequestID, "attempt", m.Attempts)}
+
+	attempt, cancel := context.WithTimeout(sending, sendLimit*w.Timeout)
+	defer cancel()
+	err := d.guard(func() error { return d.attempt(attempt) })
+	if err != nil && sending.Err() != nil {
+		err = errStopped
+	}
+
+	settling, cancelSettling := context.WithDeadline(settling, m.until)
+	defer cancelSettling()
+	if err := d.guard(func() error { return d.settle(settling, err) }); err != nil {
+		d.log.ErrorContext(settling, "mail.unsettled", "error", clean(err, d.secrets...))
+	}
+}
+
+// guard turns a panic into an error, so that one bad mail stops neither the others nor the service.
+func (d *delivery) guard(f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v", r)
+			d.log.Error("mail.panicked", "error", clean(err, d.secrets...), "stack", string(debug.Stack()))
+		}
+	}()
+	return f()
+}
+
+// attempt writes the mail from what is true now and sends it.
+func (d *delivery) attempt(ctx context.Context) error {
+	account, err := d.Store.Read().GetAccount(ctx, d.mail.AccountID)
+	if errors.Is(err, db.ErrNotFound) {
+		return ownerless
+	}
+	if err != nil {
+		return fmt.Errorf("read the account: %w", err)
+	}
+	d.secrets = append(d.secrets, account.Email)
+
+	values := Values{Service: d.sender.service}
+	switch d.mail.Kind {
+	case KindSignUpLink:
+		err = d.addLink(ctx, &values, "signup")
+	case KindPasswordLink:
+		err = d.addLink(ctx, &values, "password")
+	case KindPassword:
+		err = d.addPassword(ctx, &values, account)
+	default:
+		err = permanent(fmt.Errorf("unknown kind of mail %q", d.mail.Kind))
+	}
+	if err != nil {
+		return err
+	}
+
+	message, err := Render(d.mail.Kind, account.Language, values)
+	if err != nil {
+		return permanent(err)
+	}
+	data, err := compose(d.sender, account.Email, d.mail.ID, d.mail.CreatedAt, message)
+	if err != nil {
+		return permanent(err)
+	}
+	return d.Transport.Send(ctx, Envelope{
+		ID: d.mail.ID, Kind: d.mail.Kind, CreatedAt: d.mail.CreatedAt,
+		From: d.sender.address, To: account.Email, Data: data,
+	})
+}
+
+// addLink derives the link of the mail's confirmation, if that is still the account's newest one and can be used.
+func (d *delivery) addLink(ctx context.Context, v *Values, purpose string) error {
+	if d.mail.ConfirmationID == nil {
+		return permanent(errors.New("the row of a link has no confirmation"))
+	}
+	c, err := d.Store.Read().GetConfirmation(ctx, db.GetConfirmationParams{AccountID: d.mail.AccountID, Purpose: purpose})
+	switch {
+	case errors.Is(err, db.ErrNotFound):
+		return expired
+	case err != nil:
+		return fmt.Errorf("read the confirmation: %w", err)
+	case c.ID != *d.mail.ConfirmationID:
+		return superseded
+	}
+	if v.Life = c.ExpiresAt.Sub(d.now()); v.Life <= 0 {
+		return expired
+	}
+	v.Link = d.Links.URL(d.PublicURL, c.ID, d.mail.RequestID)
+	d.secrets = append(d.secrets, v.Link, d.Links.Key(c.ID))
+	return nil
+}
+
+// addPassword derives the mail's password and arms it, before anybody can know it. Each attempt derives the same one.
+func (d *delivery) addPassword(ctx context.Context, v *Values, account db.Account) error {
+	if len(d.mail.Nonce) == 0 {
+		return permanent(errors.New("the row of a password has no nonce"))
+	}
+	v.Password = password.Mailed(d.Root, d.mail.Nonce)
+	v.Life = d.MailedPasswordTTL
+	d.secrets = append(d.secrets, v.Password)
+	if armedBy(account, d.mail.ID) {
+		return nil // by an earlier attempt
+	}
+
+	// With the salt of the account's other password, so that a log-in computes one hash for both.
+	var like string
+	for _, hash := range []*string{account.ArmedHash, account.PasswordHash} {
+		if hash != nil {
+			like = *hash
+		}
+	}
+	hash, err := d.Hasher.Hash(ctx, v.Password, like)
+	if err != nil {
+		return fmt.Errorf("hash the password: %w", err)
+	}
+	var armed int64
+	err = d.Store.Write(ctx, func(q *db.Queries) (err error) {
+		armed, err = q.ArmPassword(ctx, db.ArmPasswordParams{ID: d.mail.AccountID, MailID: &d.mail.ID, ArmedHash: &hash})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("arm the password: %w", err)
+	}
+	if armed > 0 {
+		return nil
+	}
+	// A mail that is the same or newer has armed its password meanwhile.
+	account, err = d.Store.Read().GetAccount(ctx, d.mail.AccountID)
+	switch {
+	case errors.Is(err, db.ErrNotFound):
+		return ownerless
+	case err != nil:
+		return fmt.Errorf("read the account again: %w", err)
+	case !armedBy(account, d.mail.ID):
+		return superseded
+	}
+	return nil
+}
+
+func armedBy(account db.Account, mailID uuid.UUID) bool {
+	return account.ArmedMailID != nil && *account.ArmedMailID == mailID
+}
+
+// settle records how the attempt went. Only the latest attempt may: whoever finds that his lease was taken over, or
+// the mail withdrawn, changes nothing.
+func (d *delivery) settle(ctx context.Context, outcome error) error {
+	var why withdrawn
+	now := d.now()
+	switch {
+	case outcome == nil:
+		return d.settleSent(ctx, now)
+	case errors.As(outcome, &why):
+		return d.settleDead(ctx, now, "mail.superseded", slog.LevelInfo, outcome)
+	case errors.Is(outcome, errStopped):
+		return d.settleRetry(ctx, now, now, outcome)
+	case isPermanent(outcome) || !now.Before(d.mail.CreatedAt.Add(giveUpAfter)):
+		return d.settleDead(ctx, now, "mail.dead", slog.LevelError, outcome)
+	}
+	return d.settleRetry(ctx, now, nextAttempt(d.mail.Mail, now, outcome), outcome)
+}
+
+func (d *delivery) settleSent(ctx context.Context, now time.Time) error {
+	return d.record(ctx, "mail.sent", slog.LevelInfo, nil, func(q *db.Queries) (int64, error) {
+		n, err := q.MarkMailSent(ctx, db.MarkMailSentParams{Now: &now, ID: d.mail.ID, Attempts: d.mail.Attempts})
+		if err != nil || n == 0 || d.mail.Kind != KindPassword {
+			return n, err
+		}
+		until := now.Add(d.MailedPasswordTTL)
+		return n, q.StartArmedPasswordLife(ctx, db.StartArmedPasswordLifeParams{
+			ArmedUntil: &until, MailID: &d.mail.ID, ID: d.mail.AccountID})
+	})
+}
+
+func (d *delivery) settleDead(ctx context.Context, now time.Time, event string, level slog.Level, outcome error) error {
+	return d.record(ctx, event, level, outcome, func(q *db.Queries) (int64, error) {
+		n, err := q.MarkMailDead(ctx, db.MarkMailDeadParams{
+			Now: &now, LastError: d.told(outcome), ID: d.mail.ID, Attempts: d.mail.Attempts})
+		if err != nil || n == 0 || d.mail.Kind != KindPassword {
+			return n, err
+		}
+		// Nobody will ever know it. If a newer mail's password is armed, that one stays.
+		return n, q.DisarmPassword(ctx, db.DisarmPasswordParams{MailID: &d.mail.ID, ID: d.mail.AccountID})
+	})
+}
+
+func (d *delivery) settleRetry(ctx context.Context, now, due time.Time, outcome error) error {
+	d.log = d.log.With("retry_in", due.Sub(now).Round(time.Millisecond).String())
+	return d.record(ctx, "mail.retried", slog.LevelWarn, outcome, func(q *db.Queries) (int64, error) {
+		return q.RetryMail(ctx, db.RetryMailParams{
+			DueAt: due, LastError: d.told(outcome), ID: d.mail.ID, Attempts: d.mail.Attempts})
+	})
+}
+
+// record changes the row in a transaction and logs the event. While the database is away it tries on, until the lease
+// is over: what is sent and not recorded is sent twice.
+func (d *delivery) record(
+	ctx context.Context, event string, level slog.Level, outcome error, change func(*db.Queries) (int64, error),
+) error {
+	const pause = 500 * time.Millisecond
+	unsure := false // whether an earlier try was committed although it failed
+	for {
+		var settled int64
+		err := d.Store.InTx(ctx, func(q *db.Queries) (err error) {
+			settled, err = change(q)
+			return err
+		})
+		if err == nil {
+			if settled == 0 && !unsure {
+				event, level = "mail.overtaken", slog.LevelInfo
+			}
+			var attributes []any
+			if outcome != nil {
+				attributes = []any{"error", *d.told(outcome)}
+			}
+			d.log.Log(ctx, level, event, attributes...) //nolint:sloglint // each caller has its own constant
+			return nil
+		}
+		if !errors.Is(err, db.ErrUnavailable) {
+			return fmt.Errorf("record %s: %w", event, err)
+		}
+		unsure = true
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("record %s: %w", event, err)
+		case <-time.After(pause):
+		}
+	}
+}
+
+// told is an error as it may be stored and logged.
+func (d *delivery) told(err error) *string {
+	text := clean(err, d.secrets...)
+	return &text
+}

@@ -1,0 +1,329 @@
+package mail
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	_ "embed" // the template and its style
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html/template"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jordan-wright/email"
+)
+
+// mailbox shows the mails that the Files transport wrote.
+type mailbox struct {
+	dir  string
+	wait time.Duration // how long "latest" waits for a mail to come
+}
+
+// NewMailbox makes the handler of these pages, for the admin port:
+//
+//	GET /mail                   the list, newest first
+//	GET /mail.json              the same with the texts, for test scripts
+//	GET /mail/{id}              one mail
+//	GET /mail/{id}/text         its text part
+//	GET /mail/{id}/html         its HTML part
+//	GET /mail/latest/text       the text part of the newest mail that fits, see latest
+//
+// The lists end after the newest 1000. Everything in a mailbox is secret: serve it on this machine only.
+func NewMailbox(dir string) http.Handler {
+	return newMailbox(&mailbox{dir: dir, wait: 10 * time.Second})
+}
+
+func newMailbox(b *mailbox) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /mail", b.list)
+	mux.HandleFunc("GET /mail.json", b.listJSON)
+	mux.HandleFunc("GET /mail/latest/text", b.latest)
+	mux.HandleFunc("GET /mail/{id}", b.show)
+	mux.HandleFunc("GET /mail/{id}/text", b.text)
+	mux.HandleFunc("GET /mail/{id}/html", b.html)
+	policy := mailboxPolicy()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Cache-Control", "no-store")
+		h.Set("Referrer-Policy", "no-referrer") // a link that is clicked must not tell where it was found
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Content-Security-Policy", policy)
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// Stored is a mail as the mailbox tells of it.
+type Stored struct {
+	ID      string `json:"id"`
+	Date    string `json:"date"` // RFC 3339
+	To      string `json:"to"`
+	From    string `json:"from"`
+	Subject string `json:"subject"`
+	Text    string `json:"text"`
+	HTML    string `json:"html"`
+}
+
+func (b *mailbox) list(w http.ResponseWriter, _ *http.Request) {
+	mails, err := b.readAll()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	writePage(w, mailboxPage{Title: "Mailbox", Mails: mails})
+}
+
+func (b *mailbox) listJSON(w http.ResponseWriter, _ *http.Request) {
+	mails, err := b.readAll()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(mails) // fails only when the client has gone
+}
+
+func (b *mailbox) show(w http.ResponseWriter, r *http.Request) {
+	if mail, ok := b.find(w, r); ok {
+		writePage(w, mailboxPage{Title: mail.Subject, Mail: &mail, Text: splitLinks(mail.Text)})
+	}
+}
+
+func (b *mailbox) text(w http.ResponseWriter, r *http.Request) {
+	if mail, ok := b.find(w, r); ok {
+		writeText(w, mail)
+	}
+}
+
+// html serves the HTML part as it is, in a sandbox: it can neither run nor fetch anything, whatever is in it.
+func (b *mailbox) html(w http.ResponseWriter, r *http.Request) {
+	mail, ok := b.find(w, r)
+	if !ok {
+		return
+	}
+	w.Header().Set("Content-Security-Policy", "sandbox allow-popups allow-popups-to-escape-sandbox; "+
+		"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'")
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	// A click must open a window of its own: the pages that the links lead to refuse to be framed.
+	_, _ = io.WriteString(w, strings.Replace(mail.HTML, "<head>", `<head><base target="_blank">`, 1))
+}
+
+// latest serves the text of the newest mail that fits the query, and waits until there is one, so that scripts need
+// not: the mail may still be on its way. In the query,
+//
+//	subject=WORDS  is a part of the subject, in any letter case
+//	to=ADDRESS     is the recipient
+//	after=WORDS    asks for a mail that is newer than the newest one with WORDS in its subject (and to that recipient)
+func (b *mailbox) latest(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	filter := filter{subject: query.Get("subject"), to: query.Get("to"), after: query.Get("after")}
+	ctx, cancel := context.WithTimeout(r.Context(), b.wait)
+	defer cancel()
+	known := map[string]Stored{}
+	for {
+		mail, ok, err := b.newest(filter, known)
+		switch {
+		case err != nil:
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		case ok:
+			writeText(w, mail)
+			return
+		}
+		select {
+		case <-ctx.Done():
+			http.Error(w, "no such mail", http.StatusNotFound)
+			return
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+type filter struct{ subject, to, after string }
+
+// newest finds the mail that the filter asks for; known remembers what has been read.
+func (b *mailbox) newest(f filter, known map[string]Stored) (mail Stored, ok bool, err error) {
+	ids, err := b.ids()
+	if err != nil {
+		return Stored{}, false, err
+	}
+	for _, id := range ids {
+		m, read := known[id]
+		if !read {
+			m, err = b.read(id)
+			if errors.Is(err, fs.ErrNotExist) { // somebody tidies up
+				continue
+			}
+			if err != nil {
+				return Stored{}, false, err
+			}
+			known[id] = m
+		}
+		if f.to != "" && !strings.EqualFold(m.To, f.to) {
+			continue
+		}
+		if f.after != "" && containsFold(m.Subject, f.after) {
+			return mail, ok, nil // what is older does not count
+		}
+		if !ok && containsFold(m.Subject, f.subject) {
+			mail, ok = m, true
+		}
+		if ok && f.after == "" {
+			return mail, true, nil
+		}
+	}
+	return Stored{}, false, nil // or there is nothing yet that it could be newer than
+}
+
+func containsFold(s, part string) bool {
+	return strings.Contains(strings.ToLower(s), strings.ToLower(part))
+}
+
+// find reads the mail that the path names, or answers 404.
+func (b *mailbox) find(w http.ResponseWriter, r *http.Request) (Stored, bool) {
+	id := r.PathValue("id")
+	if !idPattern.MatchString(id) {
+		http.NotFound(w, r)
+		return Stored{}, false
+	}
+	mail, err := b.read(id)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		http.NotFound(w, r)
+		return Stored{}, false
+	case err != nil:
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return Stored{}, false
+	}
+	return mail, true
+}
+
+// idPattern is what fileName makes. Nothing else is ever looked for in the file system.
+var idPattern = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
+// ids lists the newest mails first. A directory that does not exist yet is an empty one.
+func (b *mailbox) ids() ([]string, error) {
+	const most = 1000
+	entries, err := os.ReadDir(b.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read the mail directory: %w", err)
+	}
+	var ids []string
+	for _, entry := range slices.Backward(entries) {
+		id, isMail := strings.CutSuffix(entry.Name(), fileExtension)
+		if isMail && idPattern.MatchString(id) && len(ids) < most {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
+}
+
+func (b *mailbox) readAll() ([]Stored, error) {
+	ids, err := b.ids()
+	if err != nil {
+		return nil, err
+	}
+	mails := make([]Stored, 0, len(ids)) // not null in JSON
+	for _, id := range ids {
+		mail, err := b.read(id)
+		if errors.Is(err, fs.ErrNotExist) { // somebody tidies up
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		mails = append(mails, mail)
+	}
+	return mails, nil
+}
+
+func (b *mailbox) read(id string) (Stored, error) {
+	data, err := os.ReadFile(filepath.Join(b.dir, id+fileExtension)) //nolint:gosec // the id fits idPattern
+	if err != nil {
+		return Stored{}, fmt.Errorf("read the mail: %w", err)
+	}
+	parsed, err := email.NewEmailFromReader(bytes.NewReader(data))
+	if err != nil {
+		return Stored{}, fmt.Errorf("parse the mail %s: %w", id, err)
+	}
+	date := parsed.Headers.Get("Date")
+	if t, err := time.Parse(time.RFC1123Z, date); err == nil {
+		date = t.Format(time.RFC3339)
+	}
+	return Stored{
+		ID: id, Date: date, From: parsed.From, To: strings.Trim(strings.Join(parsed.To, ", "), "<>"),
+		Subject: parsed.Subject, Text: lines(parsed.Text), HTML: lines(parsed.HTML),
+	}, nil
+}
+
+// lines gives a part "\n" as its line end.
+func lines(part []byte) string { return strings.ReplaceAll(string(part), "\r\n", "\n") }
+
+func writeText(w http.ResponseWriter, mail Stored) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = io.WriteString(w, mail.Text)
+}
+
+// segment is a piece of a text, which may be a link.
+type segment struct {
+	Text string
+	Link bool
+}
+
+var linkPattern = regexp.MustCompile(`https?://[^\s<>"]+`)
+
+func splitLinks(text string) []segment {
+	var segments []segment
+	end := 0
+	for _, at := range linkPattern.FindAllStringIndex(text, -1) {
+		segments = append(segments, segment{Text: text[end:at[0]]}, segment{Text: text[at[0]:at[1]], Link: true})
+		end = at[1]
+	}
+	return append(segments, segment{Text: text[end:]})
+}
+
+//go:embed mailbox.css
+var mailboxStyle string
+
+//go:embed mailbox.html.tmpl
+var mailboxSource string
+
+var mailboxTemplate = template.Must(template.New("mailbox").Parse(mailboxSource))
+
+// mailboxPolicy allows the pages their own style and the frame with a mail, and nothing else.
+func mailboxPolicy() string {
+	sum := sha256.Sum256([]byte(mailboxStyle))
+	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
+		"'; frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+}
+
+// mailboxPage is the list of Mails, or one Mail.
+type mailboxPage struct {
+	Title string
+	Style template.CSS
+	Mails []Stored
+	Mail  *Stored
+	Text  []segment
+}
+
+func writePage(w http.ResponseWriter, page mailboxPage) {
+	page.Style = template.CSS(mailboxStyle) //nolint:gosec // our own embedded file
+	var body bytes.Buffer
+	if err := mailboxTemplate.Execute(&body, page); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, _ = body.WriteTo(w) // fails only when the client has gone
+}

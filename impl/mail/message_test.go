@@ -1,0 +1,248 @@
+package mail
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/html"
+)
+
+var (
+	allKinds     = []string{KindSignUpLink, KindPasswordLink, KindPassword}
+	allLanguages = []string{"en", "ru"}
+)
+
+const (
+	sampleLink     = "https://auth.example.org/u/TFSEYir3LBMpgg_Jj57X6isB8gGGJT0uistPg8LmGEI?rid=sign-up%2B1"
+	samplePassword = "k3v9-0a1b-2c3d-4e5f-6g7h-8j9k-mnpq"
+)
+
+func sampleValues(kind string) Values {
+	v := Values{Service: "Financelime", Life: 24 * time.Hour}
+	if kind == KindPassword {
+		v.Password = samplePassword
+	} else {
+		v.Link = sampleLink
+	}
+	return v
+}
+
+func render(t *testing.T, kind, language string) Message {
+	t.Helper()
+	m, err := Render(kind, language, sampleValues(kind))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func eachMessage(t *testing.T, check func(t *testing.T, kind, language string)) {
+	t.Helper()
+	for _, kind := range allKinds {
+		for _, language := range allLanguages {
+			t.Run(kind+"/"+language, func(t *testing.T) {
+				t.Parallel()
+				check(t, kind, language)
+			})
+		}
+	}
+}
+
+func TestMessageText(t *testing.T) {
+	t.Parallel()
+	eachMessage(t, func(t *testing.T, kind, language string) {
+		m := render(t, kind, language)
+		secret := sampleLink
+		if kind == KindPassword {
+			secret = samplePassword
+		}
+		lines := strings.Split(m.Text, "\n")
+		alone := slices.Index(lines, secret)
+		if alone < 1 || lines[alone-1] != "" || lines[alone+1] != "" {
+			t.Errorf("%s does not stand alone:\n%s", secret, m.Text)
+		}
+		if strings.Count(m.Text, secret) != 1 {
+			t.Error("it stands there more than once")
+		}
+		for _, line := range lines {
+			if line != secret && len([]rune(line)) > 80 {
+				t.Errorf("a long line: %q", line)
+			}
+		}
+		if !strings.HasSuffix(m.Text, "\n") || strings.HasSuffix(m.Text, "\n\n") || strings.HasPrefix(m.Text, "\n") {
+			t.Errorf("begins or ends wrongly: %q", m.Text)
+		}
+		if strings.Contains(m.Text, "{{") || strings.Contains(m.Text, "<no value>") {
+			t.Errorf("not filled in: %s", m.Text)
+		}
+		life := map[string]string{"en": "24 hours", "ru": "24 часа"}[language]
+		if !strings.Contains(strings.ReplaceAll(m.Text, "\n", " "), life) {
+			t.Errorf("does not tell that it lives for %s:\n%s", life, m.Text)
+		}
+		russian := strings.ContainsFunc(m.Text, func(r rune) bool { return r >= 'а' && r <= 'я' })
+		if russian != (language == "ru") {
+			t.Errorf("not in %s: %s", language, m.Text)
+		}
+	})
+}
+
+// Both parts are made of the same sentences; a mail program may show either.
+func TestMessageHTML(t *testing.T) {
+	t.Parallel()
+	eachMessage(t, func(t *testing.T, kind, language string) {
+		m := render(t, kind, language)
+		root, err := html.Parse(strings.NewReader(m.HTML))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var visible strings.Builder
+		var links []string
+		for n := range root.Descendants() {
+			switch {
+			case n.Type == html.TextNode:
+				visible.WriteString(n.Data)
+			case n.Type != html.ElementNode:
+			case n.Data == "html" && n.Attr[0].Val != language:
+				t.Errorf("lang=%s", n.Attr[0].Val)
+			case n.Data == "a":
+				links = append(links, n.Attr[0].Val)
+			case slices.Contains([]string{"img", "script", "link", "style", "iframe", "form"}, n.Data):
+				t.Errorf("<%s> has no place in a mail", n.Data)
+			}
+		}
+		for paragraph := range strings.SplitSeq(strings.TrimSpace(m.Text), "\n\n") {
+			if sentence := strings.ReplaceAll(paragraph, "\n", " "); !strings.Contains(visible.String(), sentence) {
+				t.Errorf("the HTML does not say %q", sentence)
+			}
+		}
+		var want []string
+		if kind != KindPassword {
+			want = []string{sampleLink, sampleLink} // the button, and the address for those who want to see it
+			if strings.Contains(m.HTML, "></a>") {
+				t.Error("the button has no caption")
+			}
+		}
+		if !slices.Equal(links, want) {
+			t.Errorf("links %q, want %q", links, want)
+		}
+	})
+}
+
+// Scripts and people find a mail by words of its subject: each of these means one kind.
+func TestSubjects(t *testing.T) {
+	t.Parallel()
+	for words, want := range map[string]string{
+		"confirm": KindSignUpLink, "address": KindSignUpLink,
+		"reset":         KindPasswordLink,
+		"your password": KindPassword,
+	} {
+		for _, kind := range allKinds {
+			if got := containsFold(render(t, kind, "en").Subject, words); got != (kind == want) {
+				t.Errorf("the subject of %s has %q: %t", kind, words, got)
+			}
+		}
+	}
+	seen := map[string]bool{}
+	for _, kind := range allKinds {
+		for _, language := range allLanguages {
+			subject := render(t, kind, language).Subject
+			if subject == "" || seen[subject] || strings.ContainsAny(subject, "\r\n{}") {
+				t.Errorf("%s, %s: subject %q", kind, language, subject)
+			}
+			seen[subject] = true
+		}
+	}
+}
+
+func TestPasswordMailTellsItsRules(t *testing.T) {
+	t.Parallel()
+	for language, want := range map[string][]string{
+		"en": {"within the next 24 hours", "first log-in", "all your other sessions end"},
+		"ru": {"до первого входа он действует 24 часа", "первым входом", "все остальные ваши сеансы завершаются"},
+	} {
+		text := strings.ReplaceAll(render(t, KindPassword, language).Text, "\n", " ")
+		for _, words := range want {
+			if !strings.Contains(text, words) {
+				t.Errorf("%s: does not say %q:\n%s", language, words, text)
+			}
+		}
+	}
+}
+
+func TestRenderEscapesHTML(t *testing.T) {
+	t.Parallel()
+	v := sampleValues(KindSignUpLink)
+	v.Service = `<b>A & "B"</b>`
+	v.Link = `javascript:alert(1)`
+	m, err := Render(KindSignUpLink, "en", v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(m.HTML, "<b>") || strings.Contains(m.HTML, `href="javascript:`) {
+		t.Errorf("not escaped: %s", m.HTML)
+	}
+	if !strings.Contains(m.Text, v.Service) {
+		t.Error("escaped in the text part, which is not HTML")
+	}
+}
+
+func TestRenderUnforeseen(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"", "layout", "signup_link.en", "../x"} {
+		if _, err := Render(kind, "en", Values{}); err == nil {
+			t.Errorf("kind %q has a message", kind)
+		}
+	}
+	for _, language := range []string{"", "de", "../x"} {
+		m, err := Render(KindPassword, language, sampleValues(KindPassword))
+		if err != nil || !regexp.MustCompile(`^Your password`).MatchString(m.Subject) {
+			t.Errorf("language %q: %q, %v", language, m.Subject, err)
+		}
+	}
+}
+
+func TestWordedSpan(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	for _, c := range []struct {
+		d      time.Duration
+		en, ru string
+	}{
+		{time.Second, "1 second", "1 секунду"},
+		{300 * time.Millisecond, "1 second", "1 секунду"},
+		{-time.Second, "1 second", "1 секунду"},
+		{2 * time.Second, "2 seconds", "2 секунды"},
+		{5 * time.Second, "5 seconds", "5 секунд"},
+		{11 * time.Second, "11 seconds", "11 секунд"},
+		{21 * time.Second, "21 seconds", "21 секунду"},
+		{44 * time.Second, "44 seconds", "44 секунды"},
+		{time.Minute, "1 minute", "1 минуту"},
+		{59*time.Second + 900*time.Millisecond, "1 minute", "1 минуту"},
+		{4 * time.Minute, "4 minutes", "4 минуты"},
+		{12 * time.Minute, "12 minutes", "12 минут"},
+		{30*time.Minute - 2*time.Second, "30 minutes", "30 минут"},
+		{59 * time.Minute, "59 minutes", "59 минут"},
+		{time.Hour, "1 hour", "1 час"},
+		{90 * time.Minute, "90 minutes", "90 минут"},
+		{2 * time.Hour, "2 hours", "2 часа"},
+		{9*time.Hour + 50*time.Minute, "9 hours", "9 часов"},
+		{21 * time.Hour, "21 hours", "21 час"},
+		{day - 2*time.Second, "24 hours", "24 часа"},
+		{day, "24 hours", "24 часа"},
+		{2 * day, "48 hours", "48 часов"},
+		{3 * day, "3 days", "3 дня"},
+		{7*day - time.Second, "7 days", "7 дней"},
+		{30 * day, "30 days", "30 дней"},
+		{111 * day, "111 days", "111 дней"},
+		{121 * day, "121 days", "121 день"},
+	} {
+		for language, want := range map[string]string{"en": c.en, "ru": c.ru} {
+			if got := wordedSpan(c.d, language); got != want {
+				t.Errorf("%s in %s: %q, want %q", c.d, language, got, want)
+			}
+		}
+	}
+}

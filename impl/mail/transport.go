@@ -1,0 +1,63 @@
+package mail
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Envelope is a mail on its way out.
+type Envelope struct {
+	ID        uuid.UUID // of the outbox row; the same at each attempt
+	Kind      string
+	CreatedAt time.Time
+	From, To  string // bare addresses
+	Data      []byte // the message, with CRLF as its line end
+}
+
+// Transport takes mails over. A nil error means that the mail is no longer ours to lose. A PermanentError means that
+// no later attempt can succeed; after any other error, the mail is tried again.
+type Transport interface {
+	Send(ctx context.Context, env Envelope) error
+}
+
+// PermanentError says that a mail can never be sent.
+type PermanentError struct{ Err error }
+
+func (e *PermanentError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the reason.
+func (e *PermanentError) Unwrap() error { return e.Err }
+
+func permanent(err error) error { return &PermanentError{Err: err} }
+
+func isPermanent(err error) bool {
+	var p *PermanentError
+	return errors.As(err, &p)
+}
+
+// OpenTransport makes the transport that AUTH_MAIL_URL names: "file:DIR", "smtp://[user:pass@]host[:587]" or
+// "smtps://[user:pass@]host[:465]". From is AUTH_MAIL_FROM, timeout AUTH_MAIL_TIMEOUT. It connects to nothing yet.
+// An error names the setting and never shows the URL, which may hold a password.
+func OpenTransport(mailURL, from string, timeout time.Duration) (Transport, error) {
+	s, err := parseSender(from)
+	if err != nil {
+		return nil, err
+	}
+	scheme, rest, _ := strings.Cut(mailURL, ":")
+	switch strings.ToLower(scheme) {
+	case "file":
+		return openFiles(rest)
+	case "smtp", "smtps":
+		return openSMTP(mailURL, s.domain, timeout)
+	}
+	return nil, mailURLError("must begin with file:, smtp:// or smtps://")
+}
+
+func mailURLError(format string, args ...any) error {
+	return fmt.Errorf("AUTH_MAIL_URL "+format, args...)
+}

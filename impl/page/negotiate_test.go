@@ -1,0 +1,98 @@
+package page
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestNegotiate(t *testing.T) {
+	t.Parallel()
+	for accept, want := range map[string]Format{
+		"":                                   HTML,
+		"*/*":                                HTML,
+		"text/html":                          HTML,
+		"text/plain":                         Text,
+		"application/json":                   JSON,
+		"TEXT/Plain":                         Text,
+		" application/json ; charset=utf-8 ": JSON,
+		// What browsers and common libraries send.
+		"text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8": HTML,
+		"application/json, text/plain, */*":                                                     JSON,
+		"application/json, */*;q=0.1":                                                           JSON,
+		// Weights.
+		"text/html;q=0.5, text/plain;q=0.9":      Text,
+		"text/html;q=0.5,text/plain;q=0.501":     Text,
+		"text/html;q=1.000, text/plain;q=1":      HTML,
+		"text/html;q=0, */*":                     JSON,
+		"text/html;q=0, application/json;q=0, *": HTML, // "*" alone is no media range
+		"text/html;q=0, application/*;q=0, */*":  Text,
+		"text/*":                                 HTML,
+		"text/*;q=0.5, application/json;q=0.4":   HTML,
+		"text/*, text/html;q=0.1":                Text, // the most precise range decides, not the best
+		"application/*":                          JSON,
+		"text/plain;q=0.2, */*;q=0.1":            Text,
+		// A broken element says nothing, the others count.
+		"text/html;q=2, text/plain;q=0.1":             Text,
+		"text/html;q=-1, application/json;q=0.1":      JSON,
+		"text/html;q=abc, text/plain":                 Text,
+		"/, ;;, text/, application/json":              JSON,
+		`text/html;x="a,b;q=0";q=0, text/plain`:       Text,
+		`text/html;x="\",text/plain", text/plain;q=0`: HTML,
+		// Nothing that we have.
+		"image/png":                HTML,
+		"application/xml, video/*": HTML,
+		"text/plain;q=0":           HTML,
+		"*/*;q=0":                  HTML,
+		"nonsense":                 HTML,
+	} {
+		if got := Negotiate(accept); got != want {
+			t.Errorf("Negotiate(%q) = %s, want %s", accept, got, want)
+		}
+	}
+}
+
+func TestLanguage(t *testing.T) {
+	t.Parallel()
+	for header, want := range map[string]string{
+		"":                               "en",
+		"ru":                             "ru",
+		"ru-RU,ru;q=0.9,en-US;q=0.8":     "ru",
+		"en-GB, ru;q=0.9":                "en",
+		"ru;q=0.5, en;q=0.6":             "en",
+		"de-DE, ru;q=0.5, en;q=0.2":      "ru",
+		"uk, be;q=0.9, en;q=0.1":         "en", // near to Russian, but not Russian
+		"de":                             "en",
+		"*":                              "en",
+		"ru;q=0":                         "en",
+		"RU":                             "ru",
+		"ru-Cyrl-BY":                     "ru",
+		"not a language":                 "en",
+		strings.Repeat("-", 2000):        "en",
+		strings.Repeat("ru,", 100) + "!": "en",
+	} {
+		if got := Language(header); got != want {
+			t.Errorf("Language(%.40q) = %q, want %q", header, got, want)
+		}
+	}
+}
+
+func FuzzNegotiate(f *testing.F) {
+	for _, seed := range []string{
+		"", "*/*", "text/html;q=0.5, text/plain", `a/b;c="d,e\"";q=1.000`, "application/json;q=0.", "text/*;q=0,*/*", "\x00,;=\"\\",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, accept string) {
+		got := Negotiate(accept)
+		if got < HTML || got > Text {
+			t.Fatalf("Negotiate(%q) = %d", accept, got)
+		}
+		// What cannot be read counts for nothing.
+		if again := Negotiate("\x7f, " + accept); again != got {
+			t.Fatalf("%q: %s, after a broken element %s", accept, got, again)
+		}
+		if lang := Language(accept); lang != "en" && lang != "ru" {
+			t.Fatalf("Language(%q) = %q", accept, lang)
+		}
+	})
+}
