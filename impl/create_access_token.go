@@ -1,0 +1,193 @@
+package impl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/financelime/authorization/api"
+	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/address"
+	"github.com/financelime/authorization/impl/caller"
+)
+
+// errPasswordChanged says that the password that was verified is no longer the account's, or the account no longer active.
+var errPasswordChanged = errors.New("the account changed during the log-in")
+
+// CreateAccessToken logs a user in: it begins a session on one device.
+//
+// Unknown address, wrong password, unconfirmed and disabled account take the same way to the same answer: one
+// lookup, one computed hash, 404.
+func (s *Service) CreateAccessToken(
+	ctx context.Context, request api.CreateAccessTokenRequestObject,
+) (api.CreateAccessTokenResponseObject, error) {
+	body := request.Body
+	email, err := address.Normalize(body.Email)
+	if err != nil || len(s.ClientIDs) > 0 && !slices.Contains(s.ClientIDs, body.ClientID) {
+		return api.CreateAccessToken400JSONResponse{Code: 400, Message: api.CreateAccessTokenFailure400MessageBADPARAMETERS}, nil
+	}
+
+	session, err := s.logIn(ctx, email, body)
+	if errors.Is(err, errPasswordChanged) {
+		// Somebody logged in with an armed password, or the hash was renewed, between our look and our commit: look again.
+		session, err = s.logIn(ctx, email, body)
+	}
+	if errors.Is(err, db.ErrNotFound) || errors.Is(err, errPasswordChanged) {
+		return api.CreateAccessToken404JSONResponse{Code: 404, Message: api.CreateAccessTokenFailure404MessageUSERNOTFOUND}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("log in: %w", err)
+	}
+	tokens, err := s.tokens(ctx, session)
+	return api.CreateAccessToken200JSONResponse(tokens), err
+}
+
+// credential is a password hash that a log-in is tried against.
+type credential struct {
+	hash  string
+	armed bool // mailed, and not used yet
+}
+
+// logIn fails with db.ErrNotFound where address and password are not those of an active user.
+func (s *Service) logIn(ctx context.Context, email string, body *api.CreateAccessTokenRequest) (db.Session, error) {
+	account, err := s.Store.Read().GetAccountByEmail(ctx, email)
+	if err != nil && !errors.Is(err, db.ErrNotFound) {
+		return db.Session{}, fmt.Errorf("find the account: %w", err)
+	}
+	credentials := credentials(account, s.now()) // none of an unknown account
+	hashes := make([]string, len(credentials))
+	for i, c := range credentials {
+		hashes[i] = c.hash
+	}
+	matched, err := s.Hasher.Match(ctx, body.Password, hashes...) // holds no database connection
+	if err != nil {
+		return db.Session{}, fmt.Errorf("check the password: %w", err)
+	}
+	if matched < 0 {
+		return db.Session{}, db.ErrNotFound
+	}
+
+	session, err := s.startSession(ctx, account, credentials[matched], body)
+	if err != nil {
+		return db.Session{}, err
+	}
+	s.renewHash(ctx, account, credentials[matched], body.Password)
+	return session, nil
+}
+
+// credentials are the passwords that would log an account in at the time.
+func credentials(account db.Account, now time.Time) []credential {
+	if account.PendingUntil != nil || account.DisabledAt != nil {
+		return nil
+	}
+	var all []credential
+	if account.PasswordHash != nil {
+		all = append(all, credential{hash: *account.PasswordHash})
+	}
+	if account.ArmedHash != nil && (account.ArmedUntil == nil || account.ArmedUntil.After(now)) {
+		all = append(all, credential{hash: *account.ArmedHash, armed: true})
+	}
+	return all
+}
+
+// startSession begins a session if the verified credential still is one. The first log-in with an armed password makes it
+// the password, ends all older sessions and kills a reset link that is still about; of several at once the
+// first does so, and the others log in with what is the password by then.
+func (s *Service) startSession(
+	ctx context.Context, account db.Account, verified credential, body *api.CreateAccessTokenRequest,
+) (db.Session, error) {
+	now := s.now()
+	session := db.Session{
+		ID:          newID(),
+		AccountID:   account.ID,
+		Generation:  1,
+		ClientID:    body.ClientID,
+		Platform:    deref(body.Device.Platform),
+		RemoteAddr:  caller.FromContext(ctx).Addr.String(),
+		CreatedAt:   now,
+		RefreshedAt: now,
+	}
+	err := s.Store.InTx(ctx, func(q *db.Queries) error {
+		if verified.armed {
+			if err := useArmedPassword(ctx, q, account, verified.hash, now); err != nil {
+				return err
+			}
+		}
+		active, err := q.LogInWithPassword(ctx, db.LogInWithPasswordParams{Now: &now, ID: account.ID, VerifiedHash: &verified.hash})
+		if err != nil {
+			return fmt.Errorf("take the account: %w", err)
+		}
+		if active == 0 {
+			return errPasswordChanged
+		}
+		return q.InsertSession(ctx, db.InsertSessionParams{
+			ID: session.ID, AccountID: session.AccountID, ClientID: session.ClientID, Platform: session.Platform,
+			RemoteAddr: session.RemoteAddr, Now: now,
+		})
+	})
+	if err != nil {
+		return db.Session{}, fmt.Errorf("start a session: %w", err)
+	}
+	return session, nil
+}
+
+// useArmedPassword makes an armed password the password. Where another log-in was faster, it does nothing.
+func useArmedPassword(ctx context.Context, q *db.Queries, account db.Account, hash string, now time.Time) error {
+	used, err := q.LogInWithArmedPassword(ctx, db.LogInWithArmedPasswordParams{Now: &now, ID: account.ID, VerifiedHash: &hash})
+	if err != nil {
+		return fmt.Errorf("make the mailed password the password: %w", err)
+	}
+	if used == 0 {
+		return nil
+	}
+	if _, err := q.DeleteAccountSessions(ctx, account.ID); err != nil {
+		return fmt.Errorf("end the older sessions: %w", err)
+	}
+	if err := q.DeleteConfirmation(ctx, db.DeleteConfirmationParams{AccountID: account.ID, Purpose: purposePassword}); err != nil {
+		return fmt.Errorf("kill the reset link: %w", err)
+	}
+	return nil
+}
+
+// renewHash hashes a password anew whose hash has older parameters than today's. The log-in has succeeded: whatever goes
+// wrong here is for the log, and the next log-in tries again. While a password is armed, the two must keep their parameters alike.
+func (s *Service) renewHash(ctx context.Context, account db.Account, verified credential, plain string) {
+	if !s.Hasher.NeedsRehash(verified.hash) || account.ArmedHash != nil && !verified.armed {
+		return
+	}
+	hash, err := s.Hasher.Hash(ctx, plain, "")
+	if err == nil {
+		err = s.Store.Write(ctx, func(q *db.Queries) error {
+			return q.RehashPassword(ctx, db.RehashPasswordParams{PasswordHash: &hash, ID: account.ID, VerifiedHash: &verified.hash})
+		})
+	}
+	if err != nil {
+		s.Log.WarnContext(ctx, "password.rehash_failed", slog.String("account_id", account.ID.String()), slog.Any("error", err))
+	}
+}
+
+// tokens are the tokens of a session as it stands. The refresh token is a function of the session's row.
+func (s *Service) tokens(ctx context.Context, session db.Session) (api.AccessTokenResponse, error) {
+	who := caller.FromContext(ctx)
+	who.AccountID, who.SessionID = session.AccountID.String(), session.ID.String()
+
+	access, err := s.Access.Sign(session.AccountID, session.ID, session.ClientID)
+	if err != nil {
+		return api.AccessTokenResponse{}, fmt.Errorf("sign the access token: %w", err)
+	}
+	refresh, err := s.Refresh.Token(session.ID, session.Generation, session.RefreshedAt)
+	if err != nil {
+		return api.AccessTokenResponse{}, fmt.Errorf("sign the refresh token: %w", err)
+	}
+	return api.AccessTokenResponse{SessionID: session.ID.String(), AccessToken: access, RefreshToken: refresh}, nil
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}

@@ -1,0 +1,41 @@
+package impl
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/financelime/authorization/api"
+	"github.com/financelime/authorization/db"
+)
+
+// GetListActiveSessions lists the user's sessions, the most recently refreshed first.
+func (s *Service) GetListActiveSessions(
+	ctx context.Context, _ api.GetListActiveSessionsRequestObject,
+) (api.GetListActiveSessionsResponseObject, error) {
+	claims, err := principal(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now := s.now()
+	sessions, err := s.Store.Read().ListSessions(ctx, db.ListSessionsParams{
+		AccountID:      claims.AccountID,
+		CreatedAfter:   now.Add(-s.SessionMaxAge),
+		RefreshedAfter: now.Add(-s.RefreshTTL),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list the sessions: %w", err)
+	}
+	list := make(api.GetListActiveSessions200JSONResponse, 0, len(sessions))
+	for _, session := range sessions {
+		list = append(list, api.Session{
+			SessionID:  session.ID.String(),
+			Platform:   session.Platform,
+			ClientID:   session.ClientID,
+			RemoteAddr: session.RemoteAddr,
+			CreatedAt:  session.CreatedAt.UTC(),
+			UpdatedAt:  session.RefreshedAt.UTC(),
+			Current:    session.ID == claims.SessionID,
+		})
+	}
+	return list, nil
+}

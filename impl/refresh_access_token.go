@@ -1,0 +1,100 @@
+package impl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/financelime/authorization/api"
+	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/caller"
+	"github.com/financelime/authorization/impl/token"
+)
+
+// stragglerTime is how long after a refresh a token older than the one it replaced is taken for a straggler on a slow
+// network, not for a theft.
+const stragglerTime = 10 * time.Second
+
+// RefreshAccessToken moves a session to its next generation, which makes the presented token useless.
+func (s *Service) RefreshAccessToken(
+	ctx context.Context, request api.RefreshAccessTokenRequestObject,
+) (api.RefreshAccessTokenResponseObject, error) {
+	presented, err := s.Refresh.Parse(request.Body.RefreshToken)
+	if err != nil {
+		return api.RefreshAccessToken400JSONResponse{Code: 400, Message: api.RefreshAccessTokenFailure400MessageBADPARAMETERS}, nil
+	}
+	now := s.now()
+	session, err := s.rotate(ctx, presented, now)
+	if errors.Is(err, db.ErrNotFound) {
+		session, err = s.repeat(ctx, presented, now)
+	}
+	if errors.Is(err, db.ErrNotFound) {
+		return api.RefreshAccessToken404JSONResponse{Code: 404, Message: api.RefreshAccessTokenFailure404MessageUSERNOTFOUND}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("refresh: %w", err)
+	}
+	tokens, err := s.tokens(ctx, session)
+	return api.RefreshAccessToken200JSONResponse(tokens), err
+}
+
+// rotate is the usual case in one statement: the presented generation is the current one.
+func (s *Service) rotate(ctx context.Context, presented token.RefreshClaims, now time.Time) (session db.Session, err error) {
+	err = s.Store.Write(ctx, func(q *db.Queries) error {
+		session, err = q.RotateSession(ctx, db.RotateSessionParams{
+			ID:           presented.SessionID,
+			Generation:   presented.Generation,
+			Now:          now,
+			RemoteAddr:   caller.FromContext(ctx).Addr.String(),
+			CreatedAfter: now.Add(-s.SessionMaxAge),
+		})
+		return err
+	})
+	if err != nil {
+		return session, fmt.Errorf("rotate the session: %w", err)
+	}
+	return session, nil
+}
+
+// repeat decides on a token that is not the current one. The immediate predecessor gets the same successor again while
+// the grace lasts: its answer was lost, or two tabs refreshed at once. Anything else counts as stolen and ends the session.
+func (s *Service) repeat(ctx context.Context, presented token.RefreshClaims, now time.Time) (db.Session, error) {
+	session, err := s.Store.Read().GetSession(ctx, presented.SessionID)
+	if err != nil {
+		return session, fmt.Errorf("find the session: %w", err)
+	}
+	behind := session.Generation - presented.Generation
+	switch {
+	case behind <= 0, !session.CreatedAt.After(now.Add(-s.SessionMaxAge)):
+		// Too old to be refreshed, or a token that this database never gave (it was restored from a backup).
+		return session, db.ErrNotFound
+	case behind == 1 && s.inGrace(session, now):
+		return session, nil
+	case behind > 1 && s.RefreshGrace > 0 && now.Sub(session.RefreshedAt) < stragglerTime:
+		return session, db.ErrNotFound
+	}
+
+	s.Log.WarnContext(ctx, "session.reuse_detected",
+		slog.String("request_id", caller.FromContext(ctx).RequestID),
+		slog.String("account_id", session.AccountID.String()), slog.String("session_id", session.ID.String()),
+		slog.Int64("generations_behind", behind))
+	err = s.Store.Write(ctx, func(q *db.Queries) error {
+		_, err := q.DeleteSession(ctx, db.DeleteSessionParams{ID: session.ID, AccountID: session.AccountID})
+		return err
+	})
+	if err != nil {
+		return session, fmt.Errorf("end the session: %w", err)
+	}
+	return session, db.ErrNotFound
+}
+
+// inGrace counts from the refresh, or from when this replica could answer again: an outage logs nobody out.
+func (s *Service) inGrace(session db.Session, now time.Time) bool {
+	since := session.RefreshedAt
+	if available := s.Store.AvailableSince(); available.After(since) {
+		since = available
+	}
+	return s.RefreshGrace > 0 && now.Sub(since) <= s.RefreshGrace
+}

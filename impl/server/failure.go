@@ -1,0 +1,110 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/financelime/authorization/api"
+	"github.com/financelime/authorization/impl/caller"
+	"github.com/financelime/authorization/impl/page"
+)
+
+// refusal is a request that the surface itself turns away. The cause is for the log, never for the caller.
+type refusal struct {
+	status int
+	cause  error
+}
+
+func (r *refusal) Error() string {
+	if r.cause == nil {
+		return http.StatusText(r.status)
+	}
+	return r.cause.Error()
+}
+
+func (r *refusal) Unwrap() error { return r.cause }
+
+// unavailable is an error after which the same request may be tried again: a database that is away, a full queue.
+type unavailable interface {
+	error
+	RetryAfter() time.Duration
+}
+
+// failer answers every error that comes out of a request.
+type failer struct{ log *slog.Logger }
+
+// fail is Echo's error handler.
+func (f *failer) fail(err error, c echo.Context) {
+	if c.Response().Committed {
+		return // the status is out; Echo may call here again for the same error
+	}
+	status, retryAfter := f.classify(err)
+	if status >= http.StatusInternalServerError {
+		f.logFailure(c, status, err)
+	}
+	if retryAfter > 0 {
+		c.Response().Header().Set(echo.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(retryAfter.Seconds()))))
+	}
+	if err := answer(c, status); err != nil {
+		f.log.DebugContext(c.Request().Context(), "request.answer_lost", slog.Any("error", err))
+	}
+}
+
+// answer writes a failure in the operation's form: a page for people, or JSON.
+func answer(c echo.Context, status int) error {
+	if op := operationOf(c); op == nil || !op.pages {
+		return c.JSON(status, jsonFailure(status))
+	}
+	who := caller.FromContext(c.Request().Context())
+	return page.Failure(page.Negotiate(who.Accept), page.Language(who.AcceptLanguage), status).Send(c.Response())
+}
+
+// classify is the whole table from errors to statuses; the first row that fits decides.
+func (f *failer) classify(err error) (status int, retryAfter time.Duration) {
+	var (
+		refused *refusal
+		later   unavailable
+		routed  *echo.HTTPError
+	)
+	switch {
+	case errors.As(err, &refused):
+		return refused.status, 0
+	case errors.As(err, &later):
+		return http.StatusServiceUnavailable, max(later.RetryAfter(), time.Second)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return http.StatusServiceUnavailable, time.Second
+	case errors.As(err, &routed) && routed.Code < http.StatusInternalServerError:
+		return routed.Code, 0
+	default:
+		return http.StatusInternalServerError, 0
+	}
+}
+
+func (f *failer) logFailure(c echo.Context, status int, err error) {
+	ctx := c.Request().Context()
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return // the caller hung up; nobody waits for this answer
+	}
+	attrs := []slog.Attr{slog.String("request_id", caller.FromContext(ctx).RequestID), slog.Any("error", err)}
+	if status == http.StatusServiceUnavailable {
+		f.log.LogAttrs(ctx, slog.LevelWarn, "request.unavailable", attrs...)
+		return
+	}
+	f.log.LogAttrs(ctx, slog.LevelError, "request.failed", attrs...)
+}
+
+// jsonFailure is a failure's body: the one code of a bad request, or the status in words.
+func jsonFailure(status int) api.CommonFailure {
+	if status == http.StatusBadRequest {
+		return api.CommonFailure{Code: http.StatusBadRequest, Message: string(api.CommonFailure400MessageBADPARAMETERS)}
+	}
+	return api.CommonFailure{Code: int64(status), Message: fmt.Sprintf("%d %s", status, http.StatusText(status))}
+}

@@ -1,0 +1,165 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/labstack/echo/v4"
+)
+
+// maxBody is the largest request body in bytes.
+const maxBody = 16 << 10
+
+// guard refuses what the contract does not allow for one operation.
+type guard struct {
+	operation    *operation
+	authenticate func(ctx context.Context, token string) (context.Context, error)
+}
+
+// check goes through the reasons to refuse in the contract's order: size, request-id, access token, parameters, body.
+func (g *guard) check(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		op := g.operation
+		body, err := readBody(c.Request())
+		if err != nil {
+			return err
+		}
+		input := &openapi3filter.RequestValidationInput{
+			Request:    c.Request(),
+			PathParams: pathParams(c),
+			Route:      op.route,
+			Options:    &openapi3filter.Options{KeepValidatedValue: true, SkipSettingDefaults: true},
+		}
+		if err := g.parameters(input, op.headers); err != nil {
+			return err
+		}
+		if op.secured {
+			if err := g.token(c); err != nil {
+				return err
+			}
+			input.Request = c.Request()
+		}
+		if err := g.parameters(input, op.others); err != nil {
+			return err
+		}
+		if op.body != nil {
+			if err := g.body(input, body); err != nil {
+				return err
+			}
+		}
+		return g.documented(next(c))
+	}
+}
+
+// documented gives the 400 of the generated code, which counts a parameter's values, the operation's own status for it.
+func (g *guard) documented(err error) error {
+	var bound *echo.HTTPError
+	if errors.As(err, &bound) && bound.Code == http.StatusBadRequest {
+		return &refusal{status: g.operation.malformed, cause: err}
+	}
+	return err
+}
+
+// readBody takes the whole body off the connection, whether the operation wants one or not.
+func readBody(r *http.Request) ([]byte, error) {
+	if r.ContentLength > maxBody {
+		return nil, &refusal{status: http.StatusRequestEntityTooLarge}
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	if err != nil {
+		return nil, &refusal{status: http.StatusBadRequest, cause: fmt.Errorf("read the body: %w", err)}
+	}
+	if len(body) > maxBody {
+		return nil, &refusal{status: http.StatusRequestEntityTooLarge}
+	}
+	return body, nil
+}
+
+func pathParams(c echo.Context) map[string]string {
+	params := make(map[string]string, len(c.ParamNames()))
+	for _, name := range c.ParamNames() {
+		params[name] = c.Param(name)
+	}
+	return params
+}
+
+func (g *guard) parameters(input *openapi3filter.RequestValidationInput, parameters openapi3.Parameters) error {
+	for _, p := range parameters {
+		if err := openapi3filter.ValidateParameter(input.Request.Context(), input, p.Value); err != nil {
+			return &refusal{status: g.operation.malformed, cause: err}
+		}
+	}
+	return nil
+}
+
+// token checks the access token and puts whom it speaks for on the request's context.
+func (g *guard) token(c echo.Context) error {
+	challenge := "Bearer"
+	err := errors.New("no access token")
+	if raw, ok := accessToken(c.Request()); ok {
+		var ctx context.Context
+		if ctx, err = g.authenticate(c.Request().Context(), raw); err == nil {
+			c.SetRequest(c.Request().WithContext(ctx))
+			return nil
+		}
+		if _, later := errors.AsType[unavailable](err); later {
+			return err // it can not be told just now; a 401 would log the user out
+		}
+		challenge = `Bearer error="invalid_token"` // RFC 6750 section 3: only where a token was presented
+	}
+	c.Response().Header().Set(echo.HeaderWWWAuthenticate, challenge)
+	return &refusal{status: http.StatusUnauthorized, cause: err}
+}
+
+// accessToken takes the token from the one header authorization: "Bearer <token>" in any letter case, or the bare token.
+func accessToken(r *http.Request) (string, bool) {
+	values := r.Header.Values(echo.HeaderAuthorization)
+	if len(values) != 1 || values[0] == "" {
+		return "", false
+	}
+	scheme, token, found := strings.Cut(values[0], " ")
+	if !found {
+		return scheme, true
+	}
+	return token, strings.EqualFold(scheme, "Bearer")
+}
+
+func (g *guard) body(input *openapi3filter.RequestValidationInput, body []byte) error {
+	r := input.Request
+	if !isJSON(r.Header) {
+		return &refusal{status: g.operation.malformed, cause: errors.New("the body is not application/json in UTF-8")}
+	}
+	if err := strictJSON(body); err != nil {
+		return &refusal{status: g.operation.malformed, cause: err}
+	}
+	// The generated code decodes what validation leaves here, exactly as it was validated.
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	r.ContentLength = int64(len(body))
+	r.Header.Set(echo.HeaderContentType, echo.MIMEApplicationJSON) // media types ignore letter case, kin-openapi does not
+	if err := openapi3filter.ValidateRequestBody(r.Context(), input, g.operation.body); err != nil {
+		return &refusal{status: g.operation.malformed, cause: err}
+	}
+	return nil
+}
+
+// isJSON tells whether the one header Content-Type says application/json in UTF-8.
+func isJSON(h http.Header) bool {
+	values := h.Values(echo.HeaderContentType)
+	if len(values) != 1 {
+		return false
+	}
+	mediaType, params, err := mime.ParseMediaType(values[0])
+	if err != nil || mediaType != echo.MIMEApplicationJSON {
+		return false
+	}
+	charset, given := params["charset"]
+	return !given || strings.EqualFold(charset, "utf-8")
+}

@@ -1,0 +1,131 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"regexp"
+	"runtime/debug"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+
+	"github.com/financelime/authorization/impl/caller"
+)
+
+const requestIDHeader = "request-id"
+
+// observer sees every request first and last.
+type observer struct {
+	byRoute    map[routeKey]*operation
+	remoteAddr func(*http.Request) netip.Addr
+	fail       *failer
+	log        *slog.Logger
+	timeout    time.Duration
+}
+
+// observe names the request, answers panics and errors, and writes the one line that the log has of it.
+func (o *observer) observe(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		start := time.Now()
+		op := o.byRoute[routeKey{c.Request().Method, c.Path()}]
+		if op == nil {
+			op = o.sibling(c.Path())
+		}
+		c.Set(operationKey, op)
+
+		r := c.Request()
+		who := &caller.Caller{
+			RequestID:      requestID(r, op),
+			Addr:           o.remoteAddr(r),
+			Accept:         r.Header.Get(echo.HeaderAccept),
+			AcceptLanguage: r.Header.Get("Accept-Language"),
+		}
+		ctx, cancel := context.WithTimeout(caller.NewContext(r.Context(), who), o.timeout)
+		defer cancel()
+		c.SetRequest(r.WithContext(ctx))
+		setHeaders(c.Response().Header(), who.RequestID)
+
+		if err := withoutPanic(next, c); err != nil {
+			o.fail.fail(err, c)
+		}
+		o.logRequest(c, op, who, time.Since(start))
+		return nil
+	}
+}
+
+// sibling is some operation on the same path: a request with the wrong method is answered in the form of the right one.
+func (o *observer) sibling(path string) *operation {
+	for key, op := range o.byRoute {
+		if key.path == path {
+			return op
+		}
+	}
+	return nil
+}
+
+// withoutPanic makes an error of a panic, so that it ends one request and not the process.
+func withoutPanic(next echo.HandlerFunc, c echo.Context) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return next(c)
+}
+
+// setHeaders sets what every answer carries. Operations may overwrite it.
+func setHeaders(h http.Header, requestID string) {
+	h.Set(requestIDHeader, requestID)
+	h.Set(echo.HeaderCacheControl, "no-store")
+	h.Set(echo.HeaderXContentTypeOptions, "nosniff")
+	h.Set(echo.HeaderReferrerPolicy, "no-referrer")
+	h.Set(echo.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'")
+}
+
+// logRequest writes no path: a path may hold the key of a mailed link.
+func (o *observer) logRequest(c echo.Context, op *operation, who *caller.Caller, took time.Duration) {
+	attrs := []slog.Attr{
+		slog.String("request_id", who.RequestID),
+		slog.String("method", c.Request().Method),
+		slog.Int("status", c.Response().Status),
+		slog.Float64("duration_ms", float64(took.Microseconds())/1000),
+		slog.String("remote_addr", who.Addr.String()),
+	}
+	if op != nil {
+		attrs = append(attrs, slog.String("operation", op.id))
+	}
+	if who.AccountID != "" {
+		attrs = append(attrs, slog.String("account_id", who.AccountID))
+	}
+	if who.SessionID != "" {
+		attrs = append(attrs, slog.String("session_id", who.SessionID))
+	}
+	o.log.LogAttrs(c.Request().Context(), slog.LevelInfo, "request", attrs...)
+}
+
+const operationKey = "operation"
+
+func operationOf(c echo.Context) *operation {
+	op, _ := c.Get(operationKey).(*operation)
+	return op
+}
+
+// requestIDs is the form of a request's name, as in openapi.yaml.
+var requestIDs = regexp.MustCompile(`^[A-Za-z0-9._:/+=@-]{8,128}$`)
+
+// requestID is the name that the caller gave the request, or one that we make up where that is missing or malformed.
+// Whether a missing one is refused, guard decides.
+func requestID(r *http.Request, op *operation) string {
+	given := r.Header.Values(requestIDHeader)
+	if op != nil && op.ridInQuery {
+		given = r.URL.Query()["rid"]
+	}
+	if len(given) == 1 && requestIDs.MatchString(given[0]) {
+		return given[0]
+	}
+	return uuid.NewString()
+}

@@ -1,0 +1,84 @@
+// Package impl is the service behind the contract: one file per operation, each the story of that operation.
+//
+// It knows no HTTP and no SQL driver. A method maps the request, does its work in at most one transaction, and
+// answers with one of the operation's documented responses; what it returns as an error is nobody's fault but ours
+// (500) or the database's (503), and impl/server answers it.
+package impl
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/financelime/authorization/api"
+	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/link"
+	"github.com/financelime/authorization/impl/password"
+	"github.com/financelime/authorization/impl/secret"
+	"github.com/financelime/authorization/impl/token"
+)
+
+var _ api.StrictServerInterface = (*Service)(nil)
+
+// Service implements the operations of openapi.yaml. All of its fields are needed, except as noted.
+type Service struct {
+	Store   *db.Store
+	Root    secret.Root
+	Links   link.Keys
+	Hasher  *password.Hasher
+	Keys    *token.Keys
+	Access  *token.Access
+	Refresh *token.Refresh
+	Log     *slog.Logger
+
+	// MailQueued is called after a commit that owes somebody a mail, so that it leaves at once.
+	MailQueued func()
+	// Now is the clock; time.Now if nil.
+	Now func() time.Time
+
+	InviteRequired  bool
+	ClientIDs       []string // the clients that may log in; all if empty
+	SignUpLinkTTL   time.Duration
+	PasswordLinkTTL time.Duration
+	RefreshTTL      time.Duration // a session that is not refreshed for this long has ended
+	RefreshGrace    time.Duration // how long a used-up refresh token gives its successor again
+	SessionMaxAge   time.Duration
+
+	Version api.VersionResponse
+
+	specOnce sync.Once
+	specJSON []byte
+	specErr  error
+}
+
+// principal is whom the request's access token speaks for. Operations that need one are marked so in openapi.yaml, and
+// impl/server lets nobody else through.
+func principal(ctx context.Context) (token.Claims, error) {
+	claims, ok := token.FromContext(ctx)
+	if !ok {
+		return claims, errors.New("the operation needs an access token and was reached without one")
+	}
+	return claims, nil
+}
+
+// now is the time in the precision in which both databases keep it.
+func (s *Service) now() time.Time {
+	now := time.Now
+	if s.Now != nil {
+		now = s.Now
+	}
+	return now().UTC().Truncate(time.Microsecond)
+}
+
+// newID makes an id in the order of time, for rows whose id is no secret.
+func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) } // fails only where crypto/rand does, and that ends the process
+
+// The purposes of a mailed link, as the database knows them.
+const (
+	purposeSignUp   = "signup"
+	purposePassword = "password"
+)

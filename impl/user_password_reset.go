@@ -1,0 +1,60 @@
+package impl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/financelime/authorization/api"
+	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/address"
+)
+
+// UserPasswordReset owes a reset link to a user's address, or the confirmation link again to a sign-up that waits for it.
+// Nothing else changes: the password and the sessions live on until the user logs in with a new password.
+func (s *Service) UserPasswordReset(
+	ctx context.Context, request api.UserPasswordResetRequestObject,
+) (api.UserPasswordResetResponseObject, error) {
+	email, err := address.Normalize(request.Body.Email)
+	if err != nil {
+		return api.UserPasswordReset400JSONResponse{
+			Code: 400, Message: api.RequestUserPasswordResetFailure400MessageBADPARAMETERS,
+		}, nil
+	}
+	err = s.Store.InTx(ctx, func(q *db.Queries) error {
+		return s.resetPassword(ctx, q, email)
+	})
+	if errors.Is(err, db.ErrNotFound) {
+		return api.UserPasswordReset404JSONResponse{
+			Code: 404, Message: api.RequestUserPasswordResetFailure404MessageUSERNOTFOUND,
+		}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reset the password: %w", err)
+	}
+	s.MailQueued()
+	return api.UserPasswordReset204Response{}, nil
+}
+
+// resetPassword fails with db.ErrNotFound where nobody active or pending has the address.
+func (s *Service) resetPassword(ctx context.Context, q *db.Queries, email string) error {
+	now := s.now()
+	account, err := q.GetAccountByEmail(ctx, email)
+	switch {
+	case err != nil:
+		return fmt.Errorf("find the account: %w", err)
+	case account.DisabledAt != nil:
+		return db.ErrNotFound
+	case account.PendingUntil == nil:
+		return s.queueLink(ctx, q, account.ID, purposePassword, now, now.Add(s.PasswordLinkTTL))
+	case !account.PendingUntil.After(now):
+		return db.ErrNotFound
+	}
+	pending, err := q.GetConfirmation(ctx, db.GetConfirmationParams{AccountID: account.ID, Purpose: purposeSignUp})
+	if err != nil {
+		return fmt.Errorf("find the pending confirmation: %w", err)
+	}
+	return queueMail(ctx, q, db.InsertMailParams{
+		AccountID: account.ID, Kind: linkMail(purposeSignUp), ConfirmationID: &pending.ID, Now: now,
+	})
+}
