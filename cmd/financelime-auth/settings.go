@@ -1,0 +1,217 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/financelime/authorization/impl/secret"
+)
+
+// Settings are all settings, with their defaults. A comment that --help should show is a help tag.
+type Settings struct {
+	HTTPAddr      string        `group:"Addresses" name:"http-addr" env:"AUTH_HTTP_ADDR" default:":8080" help:"Where the API listens."`
+	AdminAddr     string        `group:"Addresses" name:"admin-addr" env:"AUTH_ADMIN_ADDR" default:"127.0.0.1:8081" help:"Where health and the local mailbox listen. Never make it public."`
+	PublicURL     string        `group:"Addresses" name:"public-url" env:"AUTH_PUBLIC_URL" default:"http://localhost:8080" help:"Base of the links in mails, and the default issuer of tokens."`
+	Proxies       []string      `group:"Addresses" name:"trusted-proxies" env:"AUTH_TRUSTED_PROXIES" help:"Networks (10.0.0.0/8) or addresses of the gateways whose X-Forwarded-For is believed. None by default."`
+	ShutdownDelay time.Duration `group:"Addresses" name:"shutdown-delay" env:"AUTH_SHUTDOWN_DELAY" default:"1s" help:"After SIGTERM: how long to go on accepting requests while not ready. Then requests in flight get 25s."`
+
+	DatabaseURL     string `group:"Storage" name:"database-url" env:"AUTH_DATABASE_URL" default:"sqlite:data/auth.db" help:"sqlite:PATH or postgres://..."`
+	DatabaseURLFile string `group:"Storage" name:"database-url-file" env:"AUTH_DATABASE_URL_FILE" help:"File that holds the database URL instead."`
+	Secret          string `group:"Storage" name:"secret" env:"AUTH_SECRET" help:"32 random bytes in base64, from which all keys are derived. With SQLite made on the first start, in the file secret beside the database; with PostgreSQL required."`
+	SecretFile      string `group:"Storage" name:"secret-file" env:"AUTH_SECRET_FILE" help:"File that holds the secret instead."`
+
+	MailURL     string        `group:"Mail" name:"mail-url" env:"AUTH_MAIL_URL" default:"file:data/mail" help:"smtp://user:password@host:587, smtps://user:password@host:465, or file:DIRECTORY for a mailbox on the admin port."`
+	MailURLFile string        `group:"Mail" name:"mail-url-file" env:"AUTH_MAIL_URL_FILE" help:"File that holds the mail URL instead."`
+	MailFrom    string        `group:"Mail" name:"mail-from" env:"AUTH_MAIL_FROM" default:"Financelime <no-reply@financelime.com>" help:"Sender of the mails."`
+	MailTimeout time.Duration `group:"Mail" name:"mail-timeout" env:"AUTH_MAIL_TIMEOUT" default:"30s" help:"For every step of a conversation with the mail server."`
+
+	InviteRequired    bool          `group:"Accounts" name:"invite-code-required" env:"AUTH_INVITE_CODE_REQUIRED" default:"true" negatable:"" help:"Whether a sign-up needs an invite code."`
+	SignUpLinkTTL     time.Duration `group:"Accounts" name:"signup-link-ttl" env:"AUTH_SIGNUP_LINK_TTL" default:"24h" help:"Life of a confirmation link, and of a sign-up that waits for it."`
+	PasswordLinkTTL   time.Duration `group:"Accounts" name:"password-link-ttl" env:"AUTH_PASSWORD_LINK_TTL" default:"30m" help:"Life of a password reset link."`
+	MailedPasswordTTL time.Duration `group:"Accounts" name:"mailed-password-ttl" env:"AUTH_MAILED_PASSWORD_TTL" default:"24h" help:"Life of a mailed password that nobody uses."`
+	ClientIDs         []string      `group:"Accounts" name:"client-ids" env:"AUTH_CLIENT_IDS" help:"The clientIDs that may log in. All by default."`
+
+	AccessTTL     time.Duration `group:"Tokens" name:"access-token-ttl" env:"AUTH_ACCESS_TOKEN_TTL" default:"10m" help:"Life of an access token."`
+	RefreshTTL    time.Duration `group:"Tokens" name:"refresh-token-ttl" env:"AUTH_REFRESH_TOKEN_TTL" default:"720h" help:"Life of a session that is not refreshed."`
+	SessionMaxAge time.Duration `group:"Tokens" name:"session-max-age" env:"AUTH_SESSION_MAX_AGE" default:"4320h" help:"Life of a session at the most."`
+	RefreshGrace  time.Duration `group:"Tokens" name:"refresh-grace" env:"AUTH_REFRESH_GRACE" default:"2m" help:"How long a used refresh token gives its successor again, for clients that lost the answer; 0 to 5m."`
+	Issuer        string        `group:"Tokens" name:"token-issuer" env:"AUTH_TOKEN_ISSUER" help:"iss of the tokens; the public URL by default."`
+	Audience      string        `group:"Tokens" name:"token-audience" env:"AUTH_TOKEN_AUDIENCE" help:"aud of the access tokens; the issuer by default."`
+	SigningAlg    string        `group:"Tokens" name:"signing-alg" env:"AUTH_SIGNING_ALG" default:"ES256" enum:"ES256,RS256,EdDSA" help:"Algorithm of the access tokens: ES256, RS256 or EdDSA."`
+
+	LogFormat string `group:"Log" name:"log-format" env:"AUTH_LOG_FORMAT" default:"auto" enum:"auto,text,json" help:"text, json, or auto: text on a terminal, else json."`
+	LogLevel  string `group:"Log" name:"log-level" env:"AUTH_LOG_LEVEL" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
+
+	trustedProxies []netip.Prefix
+}
+
+// complete reads the ..._FILE settings, fills in the defaults that depend on others, and refuses values that can not work.
+// Each complaint names the variable.
+func (s *Settings) complete() error {
+	files := []struct {
+		name, file string
+		value      *string
+		byDefault  string
+	}{
+		{"AUTH_DATABASE_URL", s.DatabaseURLFile, &s.DatabaseURL, "sqlite:data/auth.db"},
+		{"AUTH_SECRET", s.SecretFile, &s.Secret, ""},
+		{"AUTH_MAIL_URL", s.MailURLFile, &s.MailURL, "file:data/mail"},
+	}
+	for _, f := range files {
+		if f.file == "" {
+			continue
+		}
+		if *f.value != f.byDefault {
+			return fmt.Errorf("%s and %s_FILE are both set: set one of them", f.name, f.name)
+		}
+		content, err := os.ReadFile(f.file)
+		if err != nil {
+			return fmt.Errorf("%s_FILE: %w", f.name, err)
+		}
+		*f.value = strings.TrimSpace(string(content))
+	}
+	if err := s.completeURLs(); err != nil {
+		return err
+	}
+	for _, p := range s.Proxies {
+		prefix, err := parsePrefix(p)
+		if err != nil {
+			return fmt.Errorf("AUTH_TRUSTED_PROXIES: %q is neither a network nor an address", p)
+		}
+		s.trustedProxies = append(s.trustedProxies, prefix)
+	}
+	return s.checkDurations()
+}
+
+func (s *Settings) completeURLs() error {
+	if scheme, _, _ := strings.Cut(s.DatabaseURL, ":"); scheme != "sqlite" && scheme != "postgres" && scheme != "postgresql" {
+		return errors.New("AUTH_DATABASE_URL: neither sqlite:PATH nor postgres://HOST/NAME")
+	}
+	public, err := url.Parse(s.PublicURL)
+	if err != nil || public.Host == "" || public.Scheme != "http" && public.Scheme != "https" {
+		return fmt.Errorf("AUTH_PUBLIC_URL: %q is not an http or https URL", s.PublicURL)
+	}
+	if public.RawQuery != "" || public.Fragment != "" || public.User != nil {
+		return fmt.Errorf("AUTH_PUBLIC_URL: %q has more than a scheme, a host and a path", public.Redacted())
+	}
+	s.PublicURL = strings.TrimRight(s.PublicURL, "/")
+	if s.Issuer == "" {
+		s.Issuer = s.PublicURL
+	}
+	if s.Audience == "" {
+		s.Audience = s.Issuer
+	}
+	return nil
+}
+
+func parsePrefix(s string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(s); err == nil {
+		return addr.Prefix(addr.BitLen())
+	}
+	return netip.ParsePrefix(s)
+}
+
+func (s *Settings) checkDurations() error {
+	day := 24 * time.Hour
+	ranges := []struct {
+		name     string
+		value    time.Duration
+		min, max time.Duration
+	}{
+		{"AUTH_ACCESS_TOKEN_TTL", s.AccessTTL, time.Second, day},
+		{"AUTH_REFRESH_TOKEN_TTL", s.RefreshTTL, time.Second, 3650 * day},
+		{"AUTH_SESSION_MAX_AGE", s.SessionMaxAge, time.Second, 3650 * day},
+		{"AUTH_REFRESH_GRACE", s.RefreshGrace, 0, 5 * time.Minute},
+		{"AUTH_SIGNUP_LINK_TTL", s.SignUpLinkTTL, time.Second, 30 * day},
+		{"AUTH_PASSWORD_LINK_TTL", s.PasswordLinkTTL, time.Second, day}, // NIST SP 800-63B-4 section 4.2.1.2: 24 hours at most
+		{"AUTH_MAILED_PASSWORD_TTL", s.MailedPasswordTTL, time.Second, 30 * day},
+		{"AUTH_MAIL_TIMEOUT", s.MailTimeout, 100 * time.Millisecond, 10 * time.Minute},
+		{"AUTH_SHUTDOWN_DELAY", s.ShutdownDelay, 0, 10 * time.Minute},
+	}
+	for _, r := range ranges {
+		if r.value < r.min || r.value > r.max {
+			return fmt.Errorf("%s: %s is not between %s and %s", r.name, r.value, r.min, r.max)
+		}
+	}
+	return nil
+}
+
+// sqlitePath is the database file, or "" with PostgreSQL.
+func (s *Settings) sqlitePath() string {
+	path, isSQLite := strings.CutPrefix(s.DatabaseURL, "sqlite:")
+	if !isSQLite {
+		return ""
+	}
+	path, _, _ = strings.Cut(path, "?")
+	return path
+}
+
+// root returns the root secret. With SQLite and no setting, it is the file secret beside the database, made on the first start.
+func (s *Settings) root() (secret.Root, error) {
+	if s.Secret != "" {
+		root, err := secret.Parse(s.Secret)
+		if err != nil {
+			return root, fmt.Errorf("AUTH_SECRET: %w", err)
+		}
+		return root, nil
+	}
+	database := s.sqlitePath()
+	if database == "" {
+		return secret.Root{}, errors.New("AUTH_SECRET: required with PostgreSQL; `openssl rand -base64 32` makes one, and every replica needs the same")
+	}
+	return secretBeside(database)
+}
+
+// secretBeside reads the file secret beside a database, or makes it where there is no database yet.
+func secretBeside(database string) (secret.Root, error) {
+	path := filepath.Join(filepath.Dir(database), "secret")
+	content, err := os.ReadFile(path) //nolint:gosec // the operator's own choice of folder
+	if errors.Is(err, os.ErrNotExist) {
+		if _, err := os.Stat(database); err == nil {
+			return secret.Root{}, fmt.Errorf("AUTH_SECRET: %s is missing, and without it %s can not be used: restore it", path, database)
+		}
+		if err := makeSecret(path); err != nil {
+			return secret.Root{}, fmt.Errorf("AUTH_SECRET: %w", err)
+		}
+		content, err = os.ReadFile(path) //nolint:gosec // as above
+	}
+	if err != nil {
+		return secret.Root{}, fmt.Errorf("AUTH_SECRET: %w", err)
+	}
+	root, err := secret.Parse(string(content))
+	if err != nil {
+		return root, fmt.Errorf("AUTH_SECRET: %s: %w", path, err)
+	}
+	return root, nil
+}
+
+// makeSecret writes a new secret for the owner only. It appears under its name whole or not at all, and of several
+// processes that start at once one wins.
+func makeSecret(path string) error {
+	root, err := secret.Generate()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	file, err := os.CreateTemp(filepath.Dir(path), "secret-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(file.Name()) //nolint:errcheck // at worst a spare copy with mode 0600 stays
+	_, err = file.WriteString(root.Encode() + "\n")
+	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", file.Name(), err)
+	}
+	if err := os.Link(file.Name(), path); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return nil
+}
