@@ -1,0 +1,187 @@
+package contract
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/financelime/authorization/api/client"
+	"github.com/financelime/authorization/test/harness"
+)
+
+// person is somebody with an address, going through the service with the generated client.
+type person struct {
+	t        testing.TB
+	s        *harness.Service
+	email    string
+	language string
+	password string
+	mails    int // how many of their mails they have read
+	session  client.AccessTokenResponse
+}
+
+func newPerson(t testing.TB, s *harness.Service) *person {
+	return &person{t: t, s: s, email: "p" + strings.ReplaceAll(uuid.NewString(), "-", "") + "@example.com", language: "en"}
+}
+
+func rid() string { return uuid.NewString() }
+
+func (p *person) signUp(code string) *client.SignupResponse {
+	p.t.Helper()
+	r, err := p.s.API.SignupWithResponse(p.t.Context(), &client.SignupParams{RequestID: rid()},
+		client.SignUpRequest{Email: client.Email(p.email), InviteCode: code, Language: p.language})
+	p.must(err)
+	return r
+}
+
+func (p *person) must(err error) {
+	p.t.Helper()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// want fails the test unless a status is the one that was expected.
+func (p *person) want(what string, got, want int) {
+	p.t.Helper()
+	wantStatus(p.t, what, got, want)
+}
+
+func wantStatus(t testing.TB, what string, got, want int) {
+	t.Helper()
+	if got != want {
+		t.Fatalf("%s: status %d, want %d", what, got, want)
+	}
+}
+
+// mail waits for the person's next mail.
+func (p *person) mail() harness.Mail {
+	p.t.Helper()
+	p.mails++
+	return p.s.WaitMails(p.t, p.email, p.mails)[0]
+}
+
+// open opens a mailed link as a browser does, and returns the answer.
+func (p *person) open(link *url.URL) *http.Response {
+	p.t.Helper()
+	response, _ := send(p.t, p.s, http.MethodGet, link.RequestURI(), nil, "")
+	return response
+}
+
+// join goes all the way from the sign-up to a known password.
+func (p *person) join(code string) *person {
+	p.t.Helper()
+	p.want("sign up", p.signUp(code).StatusCode(), 204)
+	p.want("open the link", p.open(p.mail().Link(p.t)).StatusCode, 200)
+	p.password = p.mail().Password(p.t)
+	return p
+}
+
+// device is what the person's client says of itself.
+func device(platform string) client.Device { return client.Device{Platform: &platform} }
+
+func (p *person) tryLogIn(password string) *client.CreateAccessTokenResponse {
+	p.t.Helper()
+	r, err := p.s.API.CreateAccessTokenWithResponse(p.t.Context(), &client.CreateAccessTokenParams{RequestID: rid()},
+		client.CreateAccessTokenRequest{Email: client.Email(p.email), Password: password, ClientID: "test_v1", Device: device("Linux x86_64")})
+	p.must(err)
+	return r
+}
+
+// logIn begins a session and keeps its tokens.
+func (p *person) logIn() client.AccessTokenResponse {
+	p.t.Helper()
+	r := p.tryLogIn(p.password)
+	p.want("log in", r.StatusCode(), 200)
+	p.session = *r.JSON200
+	return p.session
+}
+
+func (p *person) tryRefresh(token string) *client.RefreshAccessTokenResponse {
+	p.t.Helper()
+	r, err := p.s.API.RefreshAccessTokenWithResponse(p.t.Context(), &client.RefreshAccessTokenParams{RequestID: rid()},
+		client.RefreshAccessTokenRequest{RefreshToken: token})
+	p.must(err)
+	return r
+}
+
+func (p *person) refresh() client.AccessTokenResponse {
+	p.t.Helper()
+	r := p.tryRefresh(p.session.RefreshToken)
+	p.want("refresh", r.StatusCode(), 200)
+	p.session = *r.JSON200
+	return p.session
+}
+
+func bearer(token string) client.RequestEditorFn {
+	return authorization("Bearer " + token)
+}
+
+func (p *person) sessions() []client.Session {
+	p.t.Helper()
+	r, err := p.s.API.GetListActiveSessionsWithResponse(p.t.Context(), &client.GetListActiveSessionsParams{RequestID: rid()},
+		bearer(p.session.AccessToken))
+	p.must(err)
+	p.want("list sessions", r.StatusCode(), 200)
+	return *r.JSON200
+}
+
+func (p *person) revoke(sessionID string) {
+	p.t.Helper()
+	r, err := p.s.API.RevokeRefreshTokenWithResponse(p.t.Context(), &client.RevokeRefreshTokenParams{RequestID: rid()},
+		client.RevokeRefreshTokenRequest{SessionID: sessionID}, bearer(p.session.AccessToken))
+	p.must(err)
+	p.want("revoke", r.StatusCode(), 204)
+}
+
+func (p *person) resetPassword() *client.UserPasswordResetResponse {
+	p.t.Helper()
+	r, err := p.s.API.UserPasswordResetWithResponse(p.t.Context(), &client.UserPasswordResetParams{RequestID: rid()},
+		client.RequestUserPasswordResetRequest{Email: client.Email(p.email)})
+	p.must(err)
+	return r
+}
+
+// send makes one raw request: what a generated client would never send.
+func send(t testing.TB, s *harness.Service, method, path string, header http.Header, body string) (*http.Response, string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, values := range header {
+		request.Header[http.CanonicalHeaderKey(name)] = values
+	}
+	return do(t, s, request)
+}
+
+func do(t testing.TB, s *harness.Service, request *http.Request) (*http.Response, string) {
+	t.Helper()
+	response, err := s.HTTP.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response, string(content)
+}
+
+// jsonHeader is the header of a well-formed request with a body.
+func jsonHeader() http.Header {
+	return http.Header{"Request-Id": {rid()}, "Content-Type": {"application/json"}}
+}
+
+func authorization(value string) client.RequestEditorFn {
+	return func(_ context.Context, r *http.Request) error {
+		r.Header.Set("authorization", value)
+		return nil
+	}
+}

@@ -1,0 +1,86 @@
+package contract
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/financelime/authorization/impl/secret"
+	"github.com/financelime/authorization/test/harness"
+)
+
+// After the whole journey, nothing that opens anything can be read from the database, the logs or the mail queue: no password, link
+// key, refresh or access token, AUTH_SECRET or private key.
+func TestNoSecretAtRest(t *testing.T) {
+	t.Parallel()
+	harness.EachEngine(t, func(t *testing.T, engine string) {
+		s := harness.Start(t, binary, contract, engine)
+		code := s.Invite(t, 2)
+		p := newPerson(t, s)
+		walk(t, s, p, code)
+		p.tryLogIn("a-wrong-password-of-mine")
+		waiting := newPerson(t, s)
+		waiting.want("sign up", waiting.signUp(code).StatusCode(), 204)
+
+		canaries := map[string]string{
+			"invite code":    code,
+			"wrong password": "a-wrong-password-of-mine",
+			"access token":   p.session.AccessToken,
+			"refresh token":  p.session.RefreshToken,
+			"PKCS #8 key":    "PRIVATE KEY",
+		}
+		signature := func(token string) string { return token[strings.LastIndex(token, ".")+1:] }
+		canaries["access token's signature"] = signature(p.session.AccessToken)
+		canaries["refresh token's signature"] = signature(p.session.RefreshToken)
+		for _, m := range append(s.WaitMails(t, p.email, p.mails), waiting.mail()) {
+			switch {
+			case linkLineOf(m) != "":
+				canaries["key of "+m.Subject+" "+m.ID] = strings.TrimPrefix(m.Link(t).Path, "/u/")
+			default:
+				canaries["password of "+m.ID] = m.Password(t)
+				canaries["password of "+m.ID+" without hyphens"] = strings.ReplaceAll(m.Password(t), "-", "")
+			}
+		}
+		canaries["AUTH_SECRET"] = s.Secret(t)
+		root, err := secret.Parse(s.Secret(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, purpose := range []string{"signing-key", "link-key", "refresh-token", "mailed-password", "invite-code"} {
+			canaries["key for "+purpose] = string(root.Key(purpose))
+		}
+
+		places := map[string]string{"log": s.Log(), "database rows": s.Snapshot(t)}
+		if engine == harness.SQLite {
+			for _, suffix := range []string{"", "-wal"} {
+				content, err := os.ReadFile(filepath.Join(s.Dir, "data", "auth.db"+suffix))
+				if err != nil {
+					t.Fatal(err)
+				}
+				places["auth.db"+suffix] = string(content)
+			}
+		}
+		if len(canaries) < 15 {
+			t.Fatalf("only %d canaries", len(canaries))
+		}
+		for place, content := range places {
+			if !strings.Contains(content, p.email) && place == "database rows" {
+				t.Errorf("%s does not even have the address: the search would find nothing", place)
+			}
+			for what, canary := range canaries {
+				if strings.Contains(content, canary) {
+					t.Errorf("the %s can be read in the %s", what, place)
+				}
+			}
+		}
+		if strings.Contains(s.Log(), p.email) {
+			t.Error("the log has the person's address")
+		}
+	})
+}
+
+func linkLineOf(m harness.Mail) string {
+	return regexp.MustCompile(`(?m)^https?://\S+/u/\S+$`).FindString(m.Text)
+}

@@ -1,0 +1,97 @@
+package harness
+
+import (
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+	_ "modernc.org/sqlite"             // the driver "sqlite"
+)
+
+// DB opens the service's database beside it, for looking and for what no operation can do.
+func (s *Service) DB(t testing.TB) *sql.DB {
+	t.Helper()
+	driver, source := "pgx", s.DatabaseURL
+	if path, isSQLite := strings.CutPrefix(s.DatabaseURL, "sqlite:"); isSQLite {
+		driver, source = "sqlite", "file:"+path+"?_pragma=busy_timeout(10000)"
+	}
+	db, err := sql.Open(driver, source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+// Exec changes the service's database from outside.
+func (s *Service) Exec(t testing.TB, query string, args ...any) {
+	t.Helper()
+	if _, err := s.DB(t).ExecContext(t.Context(), query, args...); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+}
+
+// Count returns the one number that a query selects.
+func (s *Service) Count(t testing.TB, query string, args ...any) int {
+	t.Helper()
+	var n int
+	if err := s.DB(t).QueryRowContext(t.Context(), query, args...).Scan(&n); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return n
+}
+
+// Tables are all tables of the schema.
+func Tables() []string {
+	return []string{"invite", "account", "confirmation", "session", "mail", "signing_key"}
+}
+
+// Snapshot is the whole content of the service's database, one row a line, for telling whether anything changed.
+func (s *Service) Snapshot(t testing.TB) string {
+	t.Helper()
+	db := s.DB(t)
+	var lines []string
+	for _, table := range Tables() {
+		lines = append(lines, rowsOf(t, db, table)...)
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
+
+func rowsOf(t testing.TB, db *sql.DB, table string) []string {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), "SELECT * FROM "+table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for rows.Next() {
+		values, targets := make([]any, len(columns)), make([]any, len(columns))
+		for i := range values {
+			targets[i] = &values[i]
+		}
+		if err := rows.Scan(targets...); err != nil {
+			t.Fatal(err)
+		}
+		fields := []string{table}
+		for i, value := range values {
+			if raw, isBytes := value.([]byte); isBytes {
+				value = string(raw) // as it stands in the row, so that a search finds what is in it
+			}
+			fields = append(fields, fmt.Sprintf("%s=%v", columns[i], value))
+		}
+		lines = append(lines, strings.Join(fields, " "))
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return lines
+}

@@ -1,0 +1,81 @@
+package harness
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Mail is a mail as the local mailbox tells it.
+type Mail struct {
+	ID, To, From, Subject, Text, HTML string
+}
+
+// Mails are all mails so far, the newest first.
+func (s *Service) Mails(t testing.TB) []Mail {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.Admin+"/mail.json", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var mails []Mail
+	if err := json.NewDecoder(response.Body).Decode(&mails); err != nil {
+		t.Fatal(err)
+	}
+	return mails
+}
+
+// WaitMails waits until there are n mails to an address and returns them, the newest first.
+func (s *Service) WaitMails(t testing.TB, to string, n int) []Mail {
+	t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	for {
+		var found []Mail
+		for _, m := range s.Mails(t) {
+			if strings.Contains(m.To, to) {
+				found = append(found, m)
+			}
+		}
+		if len(found) >= n {
+			return found
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d mails to %s after a minute, not %d", len(found), to, n)
+		}
+		time.Sleep(20 * time.Millisecond) // between two looks
+	}
+}
+
+var (
+	linkLine     = regexp.MustCompile(`(?m)^https?://\S+/u/\S+$`)
+	passwordLine = regexp.MustCompile(`(?m)^[0-9a-z]{4}(?:-[0-9a-z]{4}){6}$`)
+)
+
+// Link is the mail's link, which stands alone on a line of the text.
+func (m Mail) Link(t testing.TB) *url.URL {
+	t.Helper()
+	link, err := url.Parse(linkLine.FindString(m.Text))
+	if err != nil || link.Path == "" {
+		t.Fatalf("no link in the mail %q:\n%s", m.Subject, m.Text)
+	}
+	return link
+}
+
+// Password is the mail's password, which stands alone on a line of the text.
+func (m Mail) Password(t testing.TB) string {
+	t.Helper()
+	password := passwordLine.FindString(m.Text)
+	if password == "" {
+		t.Fatalf("no password in the mail %q:\n%s", m.Subject, m.Text)
+	}
+	return password
+}

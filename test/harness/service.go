@@ -1,0 +1,255 @@
+// Package harness runs the built service as its users do, and holds every answer against openapi.yaml.
+package harness
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/financelime/authorization/api/client"
+	"github.com/financelime/authorization/test/postgres"
+)
+
+// The engines that every test of the service runs on.
+const (
+	SQLite   = "sqlite"
+	Postgres = "postgres"
+)
+
+// EachEngine runs a test on both engines.
+func EachEngine(t *testing.T, test func(t *testing.T, engine string)) {
+	t.Helper()
+	for _, engine := range []string{SQLite, Postgres} {
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			test(t, engine)
+		})
+	}
+}
+
+// Build builds the service, with the race detector, into a directory and returns the path of the binary.
+func Build(dir string) (string, error) {
+	binary := filepath.Join(dir, "financelime-auth")
+	_, file, _, _ := runtime.Caller(0)
+	cmd := exec.Command("go", "build", "-race", "-o", binary, "./cmd/financelime-auth")
+	cmd.Dir = filepath.Join(filepath.Dir(file), "..", "..")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the service: %w\n%s", err, out)
+	}
+	return binary, nil
+}
+
+// Service is a running service, or one that was stopped.
+type Service struct {
+	Binary   string
+	Contract *Contract
+
+	Dir         string // its working directory
+	DatabaseURL string
+	Env         []string // everything that it runs with
+	URL, Admin  string   // http://127.0.0.1:PORT
+
+	HTTP *http.Client                // judged by the contract
+	API  *client.ClientWithResponses // the generated client over HTTP
+
+	stdout, stderr buffer
+	cmd            *exec.Cmd
+	exited         chan struct{}
+	exitErr        error
+}
+
+// buffer is a bytes.Buffer for a process that writes while a test reads.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// Start starts a service with a fresh directory and database on an engine, waits until it is ready, and stops it with the
+// test. Settings are NAME=value; limits of the machine's environment do not reach the service.
+func Start(t testing.TB, binary string, contract *Contract, engine string, settings ...string) *Service {
+	t.Helper()
+	s := New(t, binary, contract, engine, settings...)
+	s.Run(t)
+	return s
+}
+
+// New prepares a service without starting it.
+func New(t testing.TB, binary string, contract *Contract, engine string, settings ...string) *Service {
+	t.Helper()
+	dir := t.TempDir()
+	s := &Service{Binary: binary, Contract: contract, Dir: dir, DatabaseURL: "sqlite:" + filepath.Join(dir, "data", "auth.db")}
+	s.Env = []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir,
+		"AUTH_HTTP_ADDR=127.0.0.1:0", "AUTH_ADMIN_ADDR=127.0.0.1:0", "AUTH_PUBLIC_URL=https://auth.example.test",
+		"AUTH_SHUTDOWN_DELAY=0s", "AUTH_LOG_LEVEL=debug",
+	}
+	if engine == Postgres {
+		s.DatabaseURL = postgres.URL(t)
+		s.Env = append(s.Env, "AUTH_SECRET=q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA=")
+	}
+	s.Env = append(s.Env, "AUTH_DATABASE_URL="+s.DatabaseURL)
+	s.Env = append(s.Env, settings...)
+	s.HTTP = contract.Client(t)
+	return s
+}
+
+// RunTogether starts several services at the same moment.
+func RunTogether(t testing.TB, services ...*Service) {
+	t.Helper()
+	failures := make([]error, len(services))
+	var starting sync.WaitGroup
+	for i, s := range services {
+		starting.Go(func() { failures[i] = s.start() })
+	}
+	starting.Wait()
+	for i, s := range services {
+		s.started(t, failures[i])
+	}
+}
+
+// Run starts the process and waits until it is ready.
+func (s *Service) Run(t testing.TB) {
+	t.Helper()
+	s.started(t, s.start())
+}
+
+func (s *Service) started(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, s.Log())
+	}
+	t.Cleanup(func() {
+		s.Stop(t)
+		if t.Failed() {
+			t.Logf("log of the service:\n%s", tail(s.Log(), 8000))
+		}
+	})
+	s.API, err = client.NewClientWithResponses(s.URL, client.WithHTTPClient(s.HTTP))
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func tail(s string, n int) string { return s[max(0, len(s)-n):] }
+
+func (s *Service) start() error {
+	s.cmd = exec.Command(s.Binary)
+	s.cmd.Dir, s.cmd.Env, s.cmd.Stdout = s.Dir, s.Env, &s.stdout
+	stderr, err := s.cmd.StderrPipe()
+	if err != nil {
+		return fmt.Errorf("pipe: %w", err)
+	}
+	if err := s.cmd.Start(); err != nil {
+		return fmt.Errorf("start the service: %w", err)
+	}
+	ready := make(chan struct{})
+	s.exited = make(chan struct{})
+	go func() {
+		defer close(s.exited)
+		s.readLog(stderr, ready)
+		s.exitErr = s.cmd.Wait()
+	}()
+	select {
+	case <-ready:
+		return nil
+	case <-s.exited:
+		return fmt.Errorf("the service ended instead of starting: %w", s.exitErr)
+	case <-time.After(time.Minute):
+		return errors.Join(errors.New("the service was not ready after a minute"), s.cmd.Process.Kill())
+	}
+}
+
+// readLog keeps the log, and takes the addresses from it.
+func (s *Service) readLog(stderr io.Reader, ready chan<- struct{}) {
+	lines := bufio.NewReader(stderr)
+	for {
+		line, err := lines.ReadBytes('\n')
+		_, _ = s.stderr.Write(line)
+		var event struct {
+			Msg       string `json:"msg"`
+			HTTPAddr  string `json:"http_addr"`
+			AdminAddr string `json:"admin_addr"`
+		}
+		if json.Unmarshal(line, &event) == nil {
+			switch event.Msg {
+			case "service.listening":
+				s.URL, s.Admin = "http://"+event.HTTPAddr, "http://"+event.AdminAddr
+			case "service.ready":
+				close(ready)
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// Log is what the service has logged so far.
+func (s *Service) Log() string { return s.stderr.String() }
+
+// Stdout is what the service has printed so far.
+func (s *Service) Stdout() string { return s.stdout.String() }
+
+// Stop asks the service to end, waits for it, and fails the test unless it ended well: status 0, no data race.
+func (s *Service) Stop(t testing.TB) {
+	t.Helper()
+	select {
+	case <-s.exited:
+		return
+	default:
+	}
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Errorf("stop the service: %v", err)
+	}
+	select {
+	case <-s.exited:
+	case <-time.After(time.Minute):
+		_ = s.cmd.Process.Kill()
+		<-s.exited
+		t.Error("the service did not stop within a minute")
+	}
+	if s.exitErr != nil {
+		t.Errorf("the service ended with %v", s.exitErr)
+	}
+	if _, race, found := strings.Cut(s.Log(), "DATA RACE"); found {
+		t.Errorf("the race detector found:%s", race)
+	}
+}
+
+// Command runs one of the service's commands beside it, with its settings, and returns what it printed to stdout.
+func (s *Service) Command(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, s.Binary, args...)
+	cmd.Dir, cmd.Env = s.Dir, s.Env
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return stdout.String(), fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, stderr.String())
+	}
+	return stdout.String(), nil
+}
