@@ -1,0 +1,76 @@
+# What a maintainer does with this repository. `make` alone lists it.
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+
+# Pinned in go.mod files of their own, built on first use and kept in Go's build cache.
+GENERATOR := go tool -modfile=tools/go.mod
+CHECKER   := go tool -modfile=tools/check/go.mod
+NODE_BIN  := tools/node/node_modules/.bin
+NODE_DONE := tools/node/node_modules/.package-lock.json
+
+FUZZTIME  ?= 60s
+
+# The spec linters neither report home nor look for newer versions of themselves.
+export REDOCLY_TELEMETRY := off
+export REDOCLY_SUPPRESS_UPDATE_NOTICE := true
+
+.DEFAULT_GOAL := help
+.PHONY: help build run generate check-generate test fuzz lint lint-go lint-modules lint-scripts lint-spec vulnerabilities clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
+
+build: ## the binary, as bin/financelime-auth
+	go build -trimpath -o bin/ -ldflags "-X main.commit=$$(git rev-parse --short=7 HEAD) -X main.built=$$(date -u +%FT%TZ)" \
+		./cmd/financelime-auth
+
+run: ## the service with no settings: everything it needs is made in data/
+	go run ./cmd/financelime-auth
+
+# sqlc without cgo: its PostgreSQL parser then comes as WebAssembly, and there is no C to compile.
+generate: ## api/ from openapi.yaml, db/ from schema/ and queries/
+	$(GENERATOR) oapi-codegen -config oapi-codegen.yaml openapi.yaml
+	$(GENERATOR) oapi-codegen -config api/client/oapi-codegen.yaml openapi.yaml
+	CGO_ENABLED=0 $(GENERATOR) sqlc generate
+
+check-generate: ## fails when `make generate` would change anything
+	tools/check-generate
+
+test: ## every test, on SQLite and PostgreSQL, with the race detector; a skipped test is a failure
+	test/with-postgres $(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
+		-- -race -count=1 -shuffle=on -timeout=15m ./...
+
+fuzz: ## each fuzz target for FUZZTIME (60s)
+	tools/fuzz $(FUZZTIME)
+
+lint: lint-go lint-modules lint-scripts lint-spec vulnerabilities ## every check that runs no test; each part can be run alone:
+
+lint-go: ##   go vet, golangci-lint (gofmt and goimports with it)
+	go vet ./...
+	$(CHECKER) golangci-lint run
+
+lint-modules: ##   go.mod and go.sum files are tidy
+	go mod tidy -diff
+	go -C tools mod tidy -diff
+	go -C tools/check mod tidy -diff
+
+lint-scripts: ##   shellcheck
+	git grep -lIE --untracked '^#!.*[/ ](ba)?sh' -- ':!*.md' | xargs shellcheck
+
+lint-spec: $(NODE_DONE) ##   openapi.yaml: Spectral, Redocly, and types that compile
+	$(NODE_BIN)/spectral lint --fail-severity=warn openapi.yaml
+	$(NODE_BIN)/redocly lint openapi.yaml
+	@types="$$(mktemp -d)"; trap 'rm -rf "$$types"' EXIT; set -x; \
+		$(NODE_BIN)/openapi-typescript openapi.yaml --output "$$types/openapi.ts"; \
+		$(NODE_BIN)/tsc --strict --noEmit "$$types/openapi.ts"
+
+vulnerabilities: ##   govulncheck
+	tools/vulnerabilities
+
+$(NODE_DONE): tools/node/package.json tools/node/package-lock.json
+	cd tools/node && npm ci
+	@touch $@
+
+clean: ## what the other targets made, but not data/
+	rm -rf bin tools/node/node_modules
