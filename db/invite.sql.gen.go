@@ -29,7 +29,7 @@ func (q *Queries) CountPendingSignUps(ctx context.Context, arg CountPendingSignU
 }
 
 const getInviteByCode = `-- name: GetInviteByCode :one
-SELECT id, code_hash, max_uses, uses, created_at, expires_at, revoked_at FROM invite WHERE code_hash = $1
+SELECT id, code_hash, max_uses, uses, taken, created_at, expires_at, revoked_at FROM invite WHERE code_hash = $1
 `
 
 func (q *Queries) GetInviteByCode(ctx context.Context, codeHash []byte) (Invite, error) {
@@ -40,6 +40,7 @@ func (q *Queries) GetInviteByCode(ctx context.Context, codeHash []byte) (Invite,
 		&i.CodeHash,
 		&i.MaxUses,
 		&i.Uses,
+		&i.Taken,
 		&i.CreatedAt,
 		&i.ExpiresAt,
 		&i.RevokedAt,
@@ -48,8 +49,8 @@ func (q *Queries) GetInviteByCode(ctx context.Context, codeHash []byte) (Invite,
 }
 
 const insertInvite = `-- name: InsertInvite :execrows
-INSERT INTO invite (id, code_hash, max_uses, uses, created_at, expires_at)
-VALUES ($1, $2, $3, 0, $4, $5)
+INSERT INTO invite (id, code_hash, max_uses, uses, taken, created_at, expires_at)
+VALUES ($1, $2, $3, 0, 0, $4, $5)
 ON CONFLICT (code_hash) DO NOTHING
 `
 
@@ -124,7 +125,7 @@ func (q *Queries) ListInvites(ctx context.Context, now *time.Time) ([]ListInvite
 const lockInvite = `-- name: LockInvite :one
 UPDATE invite SET uses = uses
 WHERE code_hash = $1 AND expires_at > $2 AND revoked_at IS NULL
-RETURNING id, code_hash, max_uses, uses, created_at, expires_at, revoked_at
+RETURNING id, code_hash, max_uses, uses, taken, created_at, expires_at, revoked_at
 `
 
 type LockInviteParams struct {
@@ -142,6 +143,7 @@ func (q *Queries) LockInvite(ctx context.Context, arg LockInviteParams) (Invite,
 		&i.CodeHash,
 		&i.MaxUses,
 		&i.Uses,
+		&i.Taken,
 		&i.CreatedAt,
 		&i.ExpiresAt,
 		&i.RevokedAt,
@@ -177,4 +179,19 @@ func (q *Queries) SpendInvite(ctx context.Context, id uuid.UUID) (int64, error) 
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const takeInviteUse = `-- name: TakeInviteUse :exec
+UPDATE invite SET taken = $1 WHERE id = $2
+`
+
+type TakeInviteUseParams struct {
+	Taken int64
+	ID    uuid.UUID
+}
+
+// TakeInviteUse counts a sign-up's use. taken is what the invite's row had, or has been found to be by counting.
+func (q *Queries) TakeInviteUse(ctx context.Context, arg TakeInviteUseParams) error {
+	_, err := q.db.Exec(ctx, takeInviteUse, arg.Taken, arg.ID)
+	return err
 }

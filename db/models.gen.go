@@ -39,6 +39,7 @@ type Invite struct {
 	CodeHash  []byte
 	MaxUses   int64
 	Uses      int64
+	Taken     int64
 	CreatedAt time.Time
 	ExpiresAt time.Time
 	RevokedAt *time.Time

@@ -188,8 +188,8 @@ func TestBrokenConstraintIsErrConflict(t *testing.T) {
 				return q.InsertSession(t.Context(), db.InsertSessionParams{ID: session.ID, AccountID: a.ID, Now: start})
 			},
 			"unique": func(q *db.Queries) error {
-				_, err := db.ExecRaw(t.Context(), q, `INSERT INTO invite (id, code_hash, max_uses, uses, created_at, expires_at)
-					VALUES ($1, $2, 1, 0, $3, $3)`, newID(t), code, start)
+				_, err := db.ExecRaw(t.Context(), q, `INSERT INTO invite (id, code_hash, max_uses, uses, taken, created_at, expires_at)
+					VALUES ($1, $2, 1, 0, 0, $3, $3)`, newID(t), code, start)
 				return err
 			},
 			"foreign key": func(q *db.Queries) error {

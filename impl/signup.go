@@ -53,7 +53,7 @@ func (s *Service) Signup(ctx context.Context, request api.SignupRequestObject) (
 // who repeats a sign-up after a lost answer hears that the address is taken, not that the invite has ended.
 func (s *Service) signUp(ctx context.Context, q *db.Queries, email, language, code string) error {
 	now := s.now()
-	inviteID, err := s.holdInvite(ctx, q, code, now)
+	use, err := s.findUse(ctx, q, code, now)
 	if err != nil && !errors.Is(err, errInviteEnded) {
 		return err
 	}
@@ -64,7 +64,7 @@ func (s *Service) signUp(ctx context.Context, q *db.Queries, email, language, co
 	}
 	accountID, expiresAt := newID(), now.Add(s.SignUpLinkTTL)
 	inserted, err := q.InsertAccount(ctx, db.InsertAccountParams{
-		ID: accountID, Email: email, Language: language, InviteID: inviteID, CreatedAt: now, PendingUntil: &expiresAt,
+		ID: accountID, Email: email, Language: language, InviteID: use.invite, CreatedAt: now, PendingUntil: &expiresAt,
 	})
 	if err != nil {
 		return fmt.Errorf("insert the account: %w", err)
@@ -75,30 +75,44 @@ func (s *Service) signUp(ctx context.Context, q *db.Queries, email, language, co
 	if ended != nil && s.InviteRequired {
 		return ended
 	}
+	if use.invite != nil {
+		if err := q.TakeInviteUse(ctx, db.TakeInviteUseParams{ID: *use.invite, Taken: use.taken}); err != nil {
+			return fmt.Errorf("take a use of the invite: %w", err)
+		}
+	}
 	return s.queueLink(ctx, q, accountID, purposeSignUp, now, expiresAt)
 }
 
-// holdInvite finds the invite and, while it has a use left, returns its id for the sign-up to hold one. Until the transaction ends,
-// no other sign-up can count the uses of this invite.
-func (s *Service) holdInvite(ctx context.Context, q *db.Queries, code string, now time.Time) (*uuid.UUID, error) {
+// use is one use of an invite, or of none.
+type use struct {
+	invite *uuid.UUID
+	taken  int64 // how many uses of the invite are taken, this one included
+}
+
+// findUse finds the invite and a use that it has left. Until the transaction ends, no other sign-up can take one.
+func (s *Service) findUse(ctx context.Context, q *db.Queries, code string, now time.Time) (use, error) {
 	if code == "" {
-		return nil, nil //nolint:nilnil // invites are not required and none was given
+		return use{}, nil // invites are not required, and none was given
 	}
 	found, err := q.LockInvite(ctx, db.LockInviteParams{CodeHash: invite.Hash(s.Root, code), Now: now})
 	if errors.Is(err, db.ErrNotFound) {
-		return nil, errInviteNotFound
+		return use{}, errInviteNotFound
 	}
 	if err != nil {
-		return nil, fmt.Errorf("lock the invite: %w", err)
+		return use{}, fmt.Errorf("lock the invite: %w", err)
 	}
-	pending, err := q.CountPendingSignUps(ctx, db.CountPendingSignUpsParams{InviteID: &found.ID, Now: &now})
-	if err != nil {
-		return nil, fmt.Errorf("count the invite's pending sign-ups: %w", err)
+	taken := found.Taken
+	if taken >= found.MaxUses { // unless sign-ups have expired since they were counted
+		pending, err := q.CountPendingSignUps(ctx, db.CountPendingSignUpsParams{InviteID: &found.ID, Now: &now})
+		if err != nil {
+			return use{}, fmt.Errorf("count the invite's pending sign-ups: %w", err)
+		}
+		taken = found.Uses + pending
 	}
-	if found.Uses+pending >= found.MaxUses {
-		return nil, errInviteEnded
+	if taken >= found.MaxUses {
+		return use{}, errInviteEnded
 	}
-	return &found.ID, nil
+	return use{invite: &found.ID, taken: taken + 1}, nil
 }
 
 // queueLink makes a confirmation link for an account, in place of an older one for the same purpose, and owes its mail.

@@ -1,6 +1,6 @@
 -- name: InsertInvite :execrows
-INSERT INTO invite (id, code_hash, max_uses, uses, created_at, expires_at)
-VALUES (@id, @code_hash, @max_uses, 0, @created_at, @expires_at)
+INSERT INTO invite (id, code_hash, max_uses, uses, taken, created_at, expires_at)
+VALUES (@id, @code_hash, @max_uses, 0, 0, @created_at, @expires_at)
 ON CONFLICT (code_hash) DO NOTHING;
 
 -- LockInvite finds a usable invite and holds its row to the end of the transaction, so that sign-ups with
@@ -9,6 +9,10 @@ ON CONFLICT (code_hash) DO NOTHING;
 UPDATE invite SET uses = uses
 WHERE code_hash = @code_hash AND expires_at > @now AND revoked_at IS NULL
 RETURNING *;
+
+-- TakeInviteUse counts a sign-up's use. taken is what the invite's row had, or has been found to be by counting.
+-- name: TakeInviteUse :exec
+UPDATE invite SET taken = @taken WHERE id = @id;
 
 -- name: CountPendingSignUps :one
 SELECT count(*) FROM account WHERE invite_id = @invite_id AND pending_until > @now;

@@ -5,17 +5,19 @@
 -- version 7 (in order of time) except where an id must not be guessable.
 
 -- An invitation to sign up, usable max_uses times until expires_at.
--- uses counts the confirmed accounts. A sign-up that waits for its confirmation holds a use too, but it is
--- counted where it stands (account.pending_until), so that its use is free again the moment it expires.
+-- uses counts the confirmed accounts. A sign-up that waits for its confirmation holds a use too, which is free again the
+-- moment it expires: the truth about those is in account.pending_until. taken is never less than both together, so
+-- that they need not be counted while it is below max_uses.
 CREATE TABLE invite (
     id         uuid        NOT NULL PRIMARY KEY,
     code_hash  bytea       NOT NULL UNIQUE, -- keyed hash: a code cannot be read back, nor tried out offline
     max_uses   bigint      NOT NULL,
     uses       bigint      NOT NULL,
+    taken      bigint      NOT NULL,
     created_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL,
     revoked_at timestamptz,
-    CHECK (uses >= 0 AND uses <= max_uses)
+    CHECK (uses >= 0 AND uses <= max_uses AND taken <= max_uses)
 );
 
 -- A person. While pending_until is set, the address is not confirmed yet and nobody can log in.

@@ -96,6 +96,13 @@ func requestIDs(t *testing.T, s *harness.Service) {
 			}
 		}
 	}
+	for _, op := range operations() {
+		if strings.HasPrefix(op.path, "/u/") {
+			continue // named by its parameter rid
+		}
+		response, body := send(t, s, op.method, op.path, http.Header{"Request-Id": {"short"}}, "")
+		wantFailure(t, op.path, response, body, 400, "BAD_PARAMETERS")
+	}
 	response, _ = send(t, s, http.MethodGet, "/.well-known/jwks.json", nil, "")
 	wantStatus(t, "no request-id where it is optional", response.StatusCode, 200)
 }
