@@ -13,19 +13,25 @@ import (
 )
 
 const armPassword = `-- name: ArmPassword :execrows
-UPDATE account SET armed_hash = $1, armed_mail_id = $2, armed_until = NULL
-WHERE id = $3 AND (armed_mail_id IS NULL OR armed_mail_id < $2)
+UPDATE account SET armed_hash = $1, armed_mail_id = $2, armed_until = $3
+WHERE id = $4 AND (armed_mail_id IS NULL OR armed_mail_id < $2)
 `
 
 type ArmPasswordParams struct {
-	ArmedHash *string
-	MailID    *uuid.UUID
-	ID        uuid.UUID
+	ArmedHash  *string
+	MailID     *uuid.UUID
+	ArmedUntil *time.Time
+	ID         uuid.UUID
 }
 
 // ArmPassword stores the password of a mail that is about to be sent. No row: a mail that is the same or newer did.
 func (q *Queries) ArmPassword(ctx context.Context, arg ArmPasswordParams) (int64, error) {
-	result, err := q.db.Exec(ctx, armPassword, arg.ArmedHash, arg.MailID, arg.ID)
+	result, err := q.db.Exec(ctx, armPassword,
+		arg.ArmedHash,
+		arg.MailID,
+		arg.ArmedUntil,
+		arg.ID,
+	)
 	if err != nil {
 		return 0, err
 	}
@@ -165,7 +171,7 @@ func (q *Queries) InsertAccount(ctx context.Context, arg InsertAccountParams) (i
 
 const logInWithArmedPassword = `-- name: LogInWithArmedPassword :execrows
 UPDATE account SET password_hash = armed_hash, armed_hash = NULL, armed_until = NULL, last_log_in_at = $1
-WHERE id = $2 AND armed_hash = $3 AND (armed_until IS NULL OR armed_until > $1)
+WHERE id = $2 AND armed_hash = $3 AND armed_until > $1
     AND pending_until IS NULL AND disabled_at IS NULL
 `
 
@@ -221,17 +227,18 @@ func (q *Queries) RehashPassword(ctx context.Context, arg RehashPasswordParams) 
 	return err
 }
 
-const startArmedPasswordLife = `-- name: StartArmedPasswordLife :exec
+const setArmedPasswordLife = `-- name: SetArmedPasswordLife :exec
 UPDATE account SET armed_until = $1 WHERE armed_mail_id = $2 AND id = $3 AND armed_hash IS NOT NULL
 `
 
-type StartArmedPasswordLifeParams struct {
+type SetArmedPasswordLifeParams struct {
 	ArmedUntil *time.Time
 	MailID     *uuid.UUID
 	ID         uuid.UUID
 }
 
-func (q *Queries) StartArmedPasswordLife(ctx context.Context, arg StartArmedPasswordLifeParams) error {
-	_, err := q.db.Exec(ctx, startArmedPasswordLife, arg.ArmedUntil, arg.MailID, arg.ID)
+// SetArmedPasswordLife says when a mailed password ends that nobody uses.
+func (q *Queries) SetArmedPasswordLife(ctx context.Context, arg SetArmedPasswordLifeParams) error {
+	_, err := q.db.Exec(ctx, setArmedPasswordLife, arg.ArmedUntil, arg.MailID, arg.ID)
 	return err
 }

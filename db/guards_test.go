@@ -2,6 +2,7 @@ package db_test
 
 import (
 	"errors"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -253,27 +254,16 @@ func TestRaceOneWorkerLeasesAMail(t *testing.T) {
 		now := start.Add(time.Hour)
 		leased := make([]atomic.Int64, mails)
 		atOnce(6, func(int) {
-			// A worker that lost a race for a row finds no row, and asks again.
-			for {
-				var m db.Mail
-				err := s.Write(t.Context(), func(q *db.Queries) (err error) {
-					m, err = q.LeaseMail(t.Context(), db.LeaseMailParams{Now: now, LeaseUntil: now.Add(time.Minute)})
-					return err
-				})
+			due, err := s.Read().ListDueMails(t.Context(), db.ListDueMailsParams{Now: now, Most: mails})
+			if err != nil {
+				t.Error(err)
+			}
+			for _, id := range due {
+				m, err := lease(t, s, id, now)
 				if err == nil {
 					leased[m.CreatedAt.Sub(start)/time.Second].Add(1)
-					continue
-				}
-				if !errors.Is(err, db.ErrNotFound) {
+				} else if !errors.Is(err, db.ErrNotFound) { // another one was faster
 					t.Error(err)
-					return
-				}
-				var due int64
-				if err := db.QueryRaw(t.Context(), s.Read(), "SELECT count(*) FROM mail WHERE due_at <= $1", now).Scan(&due); err != nil {
-					t.Error(err)
-				}
-				if due == 0 {
-					return
 				}
 			}
 		})
@@ -285,20 +275,30 @@ func TestRaceOneWorkerLeasesAMail(t *testing.T) {
 	})
 }
 
+// lease takes a mail for a minute.
+func lease(t *testing.T, s *db.Store, id uuid.UUID, now time.Time) (m db.Mail, err error) {
+	t.Helper()
+	err = s.Write(t.Context(), func(q *db.Queries) (err error) {
+		m, err = q.LeaseMail(t.Context(), db.LeaseMailParams{ID: id, Now: now, LeaseUntil: now.Add(time.Minute)})
+		return err
+	})
+	return m, err
+}
+
 func TestMailLeaseIsAFence(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *db.Store) {
 		a := insertAccount(t, s)
-		for i := range 2 {
-			insertMail(t, s, db.InsertMailParams{
-				ID: newID(t), AccountID: a.ID, Kind: "password", Nonce: []byte("nonce"), Now: start.Add(time.Duration(1-i) * time.Second),
-			})
+		younger, older := newID(t), newID(t)
+		for id, now := range map[uuid.UUID]time.Time{older: start, younger: start.Add(time.Second)} {
+			insertMail(t, s, db.InsertMailParams{ID: id, AccountID: a.ID, Kind: "password", Nonce: []byte("nonce"), Now: now})
 		}
-		lease := func(now time.Time) (m db.Mail, err error) {
-			err = s.Write(t.Context(), func(q *db.Queries) (err error) {
-				m, err = q.LeaseMail(t.Context(), db.LeaseMailParams{Now: now, LeaseUntil: now.Add(time.Minute)})
-				return err
-			})
-			return m, err
+		expectDue := func(now time.Time, want ...uuid.UUID) {
+			t.Helper()
+			due, err := s.Read().ListDueMails(t.Context(), db.ListDueMailsParams{Now: now, Most: 10})
+			must(t, err)
+			if !slices.Equal(due, want) {
+				t.Errorf("due are %v, want %v", due, want)
+			}
 		}
 		settle := func(fn func(q *db.Queries) (int64, error)) (n int64) {
 			write(t, s, func(q *db.Queries) (err error) {
@@ -307,58 +307,93 @@ func TestMailLeaseIsAFence(t *testing.T) {
 			})
 			return n
 		}
+		// everySettlement tries all of them with a lease that is none.
+		everySettlement := func(m db.Mail) {
+			t.Helper()
+			for name, fn := range map[string]func(q *db.Queries) (int64, error){
+				"sent": func(q *db.Queries) (int64, error) {
+					return q.MarkMailSent(t.Context(), db.MarkMailSentParams{ID: m.ID, Attempts: m.Attempts, LeaseUntil: m.DueAt, Now: new(start)})
+				},
+				"dead": func(q *db.Queries) (int64, error) {
+					return q.MarkMailDead(t.Context(), db.MarkMailDeadParams{ID: m.ID, Attempts: m.Attempts, LeaseUntil: m.DueAt, Now: new(start)})
+				},
+				"retried": func(q *db.Queries) (int64, error) {
+					return q.RetryMail(t.Context(), db.RetryMailParams{ID: m.ID, Attempts: m.Attempts, LeaseUntil: m.DueAt, DueAt: start})
+				},
+				"returned": func(q *db.Queries) (int64, error) {
+					return q.ReturnMail(t.Context(), db.ReturnMailParams{ID: m.ID, Attempts: m.Attempts, LeaseUntil: m.DueAt, DueAt: start})
+				},
+			} {
+				if n := settle(fn); n != 0 {
+					t.Errorf("a worker without the lease %s the mail", name)
+				}
+			}
+		}
 
-		first, err := lease(start)
+		expectDue(start, older)
+		expectDue(start.Add(time.Second), older, younger)
+		first, err := lease(t, s, older, start)
 		must(t, err)
-		if !first.CreatedAt.Equal(start) {
-			t.Errorf("the mail that waited longest was made at %v", first.CreatedAt)
+		if _, err := lease(t, s, older, start); !errors.Is(err, db.ErrNotFound) {
+			t.Errorf("a mail that is leased: %v", err)
 		}
-		if _, err := lease(start); !errors.Is(err, db.ErrNotFound) {
-			t.Errorf("a mail that is not due, or leased: %v", err)
+		if _, err := lease(t, s, younger, start); !errors.Is(err, db.ErrNotFound) {
+			t.Errorf("a mail that is not due: %v", err)
 		}
-		second, err := lease(start.Add(time.Hour)) // has waited longer than the lease that ran out
+		expectDue(start.Add(time.Hour), younger, older) // a lease that ran out has not waited for so long
+		second, err := lease(t, s, younger, start.Add(time.Hour))
 		must(t, err)
-		if second.ID == first.ID {
-			t.Error("the mail that waited longest came last")
-		}
-		retaken, err := lease(start.Add(time.Hour))
+		retaken, err := lease(t, s, older, start.Add(time.Hour))
 		must(t, err)
-		if retaken.ID != first.ID || retaken.Attempts != 2 {
+		if retaken.Attempts != 2 || !retaken.DueAt.Equal(start.Add(time.Hour+time.Minute)) {
 			t.Fatalf("the lease that ran out was not taken over: %+v", retaken)
 		}
+		everySettlement(first)
 		if n := settle(func(q *db.Queries) (int64, error) {
-			return q.MarkMailDead(t.Context(), db.MarkMailDeadParams{ID: second.ID, Attempts: 1, Now: new(start), LastError: new("550 no")})
+			return q.MarkMailDead(t.Context(), db.MarkMailDeadParams{
+				ID: second.ID, Attempts: 1, LeaseUntil: second.DueAt, Now: new(start), LastError: new("550 no"),
+			})
 		}); n != 1 {
 			t.Errorf("%d mails died", n)
 		}
+
+		// A mail that is returned has as many attempts as before. Whoever had it then has it no more.
 		if n := settle(func(q *db.Queries) (int64, error) {
-			return q.MarkMailSent(t.Context(), db.MarkMailSentParams{ID: first.ID, Attempts: 1, Now: new(start)})
-		}); n != 0 {
-			t.Errorf("a worker without the lease settled the mail")
+			return q.ReturnMail(t.Context(), db.ReturnMailParams{
+				ID: older, Attempts: 2, LeaseUntil: retaken.DueAt, DueAt: start, LastError: new("421 not now"),
+			})
+		}); n != 1 {
+			t.Errorf("%d mails returned", n)
 		}
+		again, err := lease(t, s, older, start.Add(90*time.Minute))
+		must(t, err)
+		if again.Attempts != 2 || again.LastError != nil {
+			t.Errorf("leased again: %+v", again)
+		}
+		everySettlement(retaken)
 		if n := settle(func(q *db.Queries) (int64, error) {
 			return q.RetryMail(t.Context(), db.RetryMailParams{
-				ID: first.ID, Attempts: 2, DueAt: start.Add(2 * time.Hour), LastError: new("451 later"),
+				ID: older, Attempts: 2, LeaseUntil: again.DueAt, DueAt: start.Add(2 * time.Hour), LastError: new("451 later"),
 			})
 		}); n != 1 {
 			t.Errorf("%d mails retried", n)
 		}
-		third, err := lease(start.Add(2 * time.Hour)) // the dead one does not come again
+		expectDue(start.Add(2*time.Hour), older) // the dead one does not come again
+		third, err := lease(t, s, older, start.Add(2*time.Hour))
 		must(t, err)
-		if third.ID != first.ID || third.LastError == nil || *third.LastError != "451 later" || third.Attempts != 3 {
+		if third.Attempts != 3 {
 			t.Errorf("third attempt: %+v", third)
 		}
-		sent := db.MarkMailSentParams{ID: first.ID, Attempts: 3, Now: new(start.Add(3 * time.Hour))}
-		if n := settle(func(q *db.Queries) (int64, error) { return q.MarkMailSent(t.Context(), sent) }); n != 1 {
+		if n := settle(func(q *db.Queries) (int64, error) {
+			return q.MarkMailSent(t.Context(), db.MarkMailSentParams{
+				ID: older, Attempts: 3, LeaseUntil: third.DueAt, Now: new(start.Add(3 * time.Hour)),
+			})
+		}); n != 1 {
 			t.Errorf("%d mails sent", n)
 		}
-		if n := settle(func(q *db.Queries) (int64, error) {
-			return q.MarkMailDead(t.Context(), db.MarkMailDeadParams{ID: first.ID, Attempts: 3, Now: new(start)})
-		}); n != 0 {
-			t.Errorf("a sent mail died")
-		}
+		everySettlement(third) // once is enough
 		var nonces int64
-		must(t, db.QueryRaw(t.Context(), s.Read(), "SELECT count(nonce) FROM mail WHERE id = $1", first.ID).Scan(&nonces))
+		must(t, db.QueryRaw(t.Context(), s.Read(), "SELECT count(nonce) FROM mail WHERE id = $1", older).Scan(&nonces))
 		if nonces != 0 {
 			t.Errorf("the nonce outlived the mail")
 		}
@@ -371,7 +406,7 @@ func TestOnlyANewerMailArmsAPassword(t *testing.T) {
 		older, newer := newID(t), newID(t)
 		arm := func(mail uuid.UUID, hash string) (n int64) {
 			write(t, s, func(q *db.Queries) (err error) {
-				n, err = q.ArmPassword(t.Context(), db.ArmPasswordParams{ID: a.ID, MailID: &mail, ArmedHash: &hash})
+				n, err = q.ArmPassword(t.Context(), db.ArmPasswordParams{ID: a.ID, MailID: &mail, ArmedHash: &hash, ArmedUntil: new(start)})
 				return err
 			})
 			return n
@@ -384,9 +419,9 @@ func TestOnlyANewerMailArmsAPassword(t *testing.T) {
 		}
 		for _, mail := range []uuid.UUID{older, newer} {
 			write(t, s, func(q *db.Queries) error {
-				return q.StartArmedPasswordLife(t.Context(), db.StartArmedPasswordLifeParams{ID: a.ID, MailID: &mail, ArmedUntil: new(start)})
+				return q.SetArmedPasswordLife(t.Context(), db.SetArmedPasswordLifeParams{ID: a.ID, MailID: &mail, ArmedUntil: new(start.Add(time.Hour))})
 			})
-			if until := account(t, s, a.ID).ArmedUntil; (until != nil) != (mail == newer) {
+			if until := account(t, s, a.ID).ArmedUntil; until.Equal(start) != (mail == older) {
 				t.Errorf("armed until %v", until)
 			}
 		}
@@ -437,7 +472,7 @@ func TestLogInGuards(t *testing.T) {
 			})
 			if until != nil {
 				write(t, s, func(q *db.Queries) error {
-					return q.StartArmedPasswordLife(t.Context(), db.StartArmedPasswordLifeParams{ID: a.ID, MailID: &mail, ArmedUntil: until})
+					return q.SetArmedPasswordLife(t.Context(), db.SetArmedPasswordLifeParams{ID: a.ID, MailID: &mail, ArmedUntil: until})
 				})
 			}
 			return a
@@ -465,8 +500,8 @@ func TestLogInGuards(t *testing.T) {
 		}
 
 		for name, a := range map[string]db.Account{
-			"pending":  armed(insertPending(t, s, nil), nil),
-			"disabled": disable(armed(insertAccount(t, s), nil)),
+			"pending":  armed(insertPending(t, s, nil), new(start.Add(time.Hour))),
+			"disabled": disable(armed(insertAccount(t, s), new(start.Add(time.Hour)))),
 			"expired":  armed(insertAccount(t, s), new(start)),
 		} {
 			if withArmed(a, "armed") != 0 {
@@ -511,7 +546,7 @@ func TestRaceTheFirstLogInEndsTheOldSessions(t *testing.T) {
 			a := insertAccount(t, s)
 			old := insertSession(t, s, a.ID)
 			write(t, s, func(q *db.Queries) error {
-				_, err := q.ArmPassword(t.Context(), db.ArmPasswordParams{ID: a.ID, MailID: new(newID(t)), ArmedHash: new("h")})
+				_, err := q.ArmPassword(t.Context(), db.ArmPasswordParams{ID: a.ID, MailID: new(newID(t)), ArmedHash: new("h"), ArmedUntil: new(start.Add(time.Hour))})
 				return err
 			})
 			var ended atomic.Int64

@@ -12,6 +12,48 @@ import (
 	"github.com/google/uuid"
 )
 
+const countNewerPasswordMails = `-- name: CountNewerPasswordMails :one
+SELECT count(*) FROM mail WHERE account_id = $1 AND kind = 'password' AND id > $2
+`
+
+type CountNewerPasswordMailsParams struct {
+	AccountID uuid.UUID
+	ID        uuid.UUID
+}
+
+// CountNewerPasswordMails counts the passwords that were owed after a mail.
+func (q *Queries) CountNewerPasswordMails(ctx context.Context, arg CountNewerPasswordMailsParams) (int64, error) {
+	row := q.db.QueryRow(ctx, countNewerPasswordMails, arg.AccountID, arg.ID)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const deleteDoneMails = `-- name: DeleteDoneMails :execrows
+DELETE FROM mail WHERE id >= $1 AND id <= $2 AND (sent_at < $3 OR dead_at < $4)
+`
+
+type DeleteDoneMailsParams struct {
+	First      uuid.UUID
+	Last       uuid.UUID
+	SentBefore *time.Time
+	DeadBefore *time.Time
+}
+
+// DeleteDoneMails forgets those from first to last.
+func (q *Queries) DeleteDoneMails(ctx context.Context, arg DeleteDoneMailsParams) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteDoneMails,
+		arg.First,
+		arg.Last,
+		arg.SentBefore,
+		arg.DeadBefore,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const deleteOlderPasswordMails = `-- name: DeleteOlderPasswordMails :exec
 DELETE FROM mail WHERE account_id = $1 AND kind = 'password' AND sent_at IS NULL AND dead_at IS NULL
 `
@@ -20,6 +62,49 @@ DELETE FROM mail WHERE account_id = $1 AND kind = 'password' AND sent_at IS NULL
 func (q *Queries) DeleteOlderPasswordMails(ctx context.Context, accountID uuid.UUID) error {
 	_, err := q.db.Exec(ctx, deleteOlderPasswordMails, accountID)
 	return err
+}
+
+const getMail = `-- name: GetMail :one
+SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at FROM mail WHERE id = $1
+`
+
+func (q *Queries) GetMail(ctx context.Context, id uuid.UUID) (Mail, error) {
+	row := q.db.QueryRow(ctx, getMail, id)
+	var i Mail
+	err := row.Scan(
+		&i.ID,
+		&i.AccountID,
+		&i.Kind,
+		&i.ConfirmationID,
+		&i.Nonce,
+		&i.RequestID,
+		&i.CreatedAt,
+		&i.DueAt,
+		&i.Attempts,
+		&i.LastError,
+		&i.SentAt,
+		&i.DeadAt,
+	)
+	return i, err
+}
+
+const hurryMail = `-- name: HurryMail :execrows
+UPDATE mail SET due_at = $1
+WHERE id = $2 AND due_at > $1 AND last_error IS NOT NULL AND sent_at IS NULL AND dead_at IS NULL
+`
+
+type HurryMailParams struct {
+	Now time.Time
+	ID  uuid.UUID
+}
+
+// HurryMail makes a mail due that waits for its next attempt. No row: it is due already, on its way, or done.
+func (q *Queries) HurryMail(ctx context.Context, arg HurryMailParams) (int64, error) {
+	result, err := q.db.Exec(ctx, hurryMail, arg.Now, arg.ID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const insertMail = `-- name: InsertMail :exec
@@ -51,23 +136,21 @@ func (q *Queries) InsertMail(ctx context.Context, arg InsertMailParams) error {
 }
 
 const leaseMail = `-- name: LeaseMail :one
-UPDATE mail SET due_at = $1, attempts = attempts + 1
-WHERE id = (
-        SELECT due.id FROM mail AS due
-        WHERE due.due_at <= $2 AND due.sent_at IS NULL AND due.dead_at IS NULL
-        ORDER BY due.due_at LIMIT 1
-    ) AND due_at <= $2 AND sent_at IS NULL AND dead_at IS NULL
+UPDATE mail SET due_at = $1, attempts = attempts + 1, last_error = NULL
+WHERE id = $2 AND due_at <= $3 AND sent_at IS NULL AND dead_at IS NULL
 RETURNING id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at
 `
 
 type LeaseMailParams struct {
 	LeaseUntil time.Time
+	ID         uuid.UUID
 	Now        time.Time
 }
 
-// LeaseMail hands the mail that has waited longest to one worker. A lease that runs out makes the row due again.
+// LeaseMail hands a mail that is due to one worker. No row: another was faster. A lease that runs out makes the row due again.
+// A row that is not due and has no error is leased: the error of an attempt goes when the next one begins.
 func (q *Queries) LeaseMail(ctx context.Context, arg LeaseMailParams) (Mail, error) {
-	row := q.db.QueryRow(ctx, leaseMail, arg.LeaseUntil, arg.Now)
+	row := q.db.QueryRow(ctx, leaseMail, arg.LeaseUntil, arg.ID, arg.Now)
 	var i Mail
 	err := row.Scan(
 		&i.ID,
@@ -86,16 +169,233 @@ func (q *Queries) LeaseMail(ctx context.Context, arg LeaseMailParams) (Mail, err
 	return i, err
 }
 
+const listDeadMails = `-- name: ListDeadMails :many
+SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at FROM mail WHERE dead_at IS NOT NULL ORDER BY id DESC LIMIT CAST($1 AS bigint)
+`
+
+func (q *Queries) ListDeadMails(ctx context.Context, most int64) ([]Mail, error) {
+	rows, err := q.db.Query(ctx, listDeadMails, most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Mail{}
+	for rows.Next() {
+		var i Mail
+		if err := rows.Scan(
+			&i.ID,
+			&i.AccountID,
+			&i.Kind,
+			&i.ConfirmationID,
+			&i.Nonce,
+			&i.RequestID,
+			&i.CreatedAt,
+			&i.DueAt,
+			&i.Attempts,
+			&i.LastError,
+			&i.SentAt,
+			&i.DeadAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listDoneMails = `-- name: ListDoneMails :many
+SELECT id FROM mail WHERE id < $1 AND (sent_at < $2 OR dead_at < $3) ORDER BY id LIMIT CAST($4 AS bigint)
+`
+
+type ListDoneMailsParams struct {
+	QueuedBefore uuid.UUID
+	SentBefore   *time.Time
+	DeadBefore   *time.Time
+	Most         int64
+}
+
+// ListDoneMails finds mails that were sent, or died, long enough ago to be forgotten. Ids are in order of time:
+// none before queued_before is younger, and what is younger is not looked at.
+func (q *Queries) ListDoneMails(ctx context.Context, arg ListDoneMailsParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, listDoneMails,
+		arg.QueuedBefore,
+		arg.SentBefore,
+		arg.DeadBefore,
+		arg.Most,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []uuid.UUID{}
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listDueMails = `-- name: ListDueMails :many
+SELECT id FROM mail WHERE due_at <= $1 AND sent_at IS NULL AND dead_at IS NULL ORDER BY due_at LIMIT CAST($2 AS bigint)
+`
+
+type ListDueMailsParams struct {
+	Now  time.Time
+	Most int64
+}
+
+// ListDueMails finds the mails that have waited longest. It takes none of them, and so waits for nobody.
+func (q *Queries) ListDueMails(ctx context.Context, arg ListDueMailsParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, listDueMails, arg.Now, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []uuid.UUID{}
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listMails = `-- name: ListMails :many
+SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at FROM mail ORDER BY id DESC LIMIT CAST($1 AS bigint)
+`
+
+func (q *Queries) ListMails(ctx context.Context, most int64) ([]Mail, error) {
+	rows, err := q.db.Query(ctx, listMails, most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Mail{}
+	for rows.Next() {
+		var i Mail
+		if err := rows.Scan(
+			&i.ID,
+			&i.AccountID,
+			&i.Kind,
+			&i.ConfirmationID,
+			&i.Nonce,
+			&i.RequestID,
+			&i.CreatedAt,
+			&i.DueAt,
+			&i.Attempts,
+			&i.LastError,
+			&i.SentAt,
+			&i.DeadAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listQueuedMails = `-- name: ListQueuedMails :many
+SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at FROM mail WHERE sent_at IS NULL AND dead_at IS NULL ORDER BY id DESC LIMIT CAST($1 AS bigint)
+`
+
+func (q *Queries) ListQueuedMails(ctx context.Context, most int64) ([]Mail, error) {
+	rows, err := q.db.Query(ctx, listQueuedMails, most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Mail{}
+	for rows.Next() {
+		var i Mail
+		if err := rows.Scan(
+			&i.ID,
+			&i.AccountID,
+			&i.Kind,
+			&i.ConfirmationID,
+			&i.Nonce,
+			&i.RequestID,
+			&i.CreatedAt,
+			&i.DueAt,
+			&i.Attempts,
+			&i.LastError,
+			&i.SentAt,
+			&i.DeadAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listSentMails = `-- name: ListSentMails :many
+SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at FROM mail WHERE sent_at IS NOT NULL ORDER BY id DESC LIMIT CAST($1 AS bigint)
+`
+
+func (q *Queries) ListSentMails(ctx context.Context, most int64) ([]Mail, error) {
+	rows, err := q.db.Query(ctx, listSentMails, most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Mail{}
+	for rows.Next() {
+		var i Mail
+		if err := rows.Scan(
+			&i.ID,
+			&i.AccountID,
+			&i.Kind,
+			&i.ConfirmationID,
+			&i.Nonce,
+			&i.RequestID,
+			&i.CreatedAt,
+			&i.DueAt,
+			&i.Attempts,
+			&i.LastError,
+			&i.SentAt,
+			&i.DeadAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const markMailDead = `-- name: MarkMailDead :execrows
 UPDATE mail SET dead_at = $1, nonce = NULL, last_error = $2
-WHERE id = $3 AND attempts = $4 AND sent_at IS NULL AND dead_at IS NULL
+WHERE id = $3 AND attempts = $4 AND due_at = $5 AND sent_at IS NULL AND dead_at IS NULL
 `
 
 type MarkMailDeadParams struct {
-	Now       *time.Time
-	LastError *string
-	ID        uuid.UUID
-	Attempts  int64
+	Now        *time.Time
+	LastError  *string
+	ID         uuid.UUID
+	Attempts   int64
+	LeaseUntil time.Time
 }
 
 func (q *Queries) MarkMailDead(ctx context.Context, arg MarkMailDeadParams) (int64, error) {
@@ -104,6 +404,7 @@ func (q *Queries) MarkMailDead(ctx context.Context, arg MarkMailDeadParams) (int
 		arg.LastError,
 		arg.ID,
 		arg.Attempts,
+		arg.LeaseUntil,
 	)
 	if err != nil {
 		return 0, err
@@ -112,18 +413,26 @@ func (q *Queries) MarkMailDead(ctx context.Context, arg MarkMailDeadParams) (int
 }
 
 const markMailSent = `-- name: MarkMailSent :execrows
+
 UPDATE mail SET sent_at = $1, nonce = NULL, last_error = NULL
-WHERE id = $2 AND attempts = $3 AND sent_at IS NULL AND dead_at IS NULL
+WHERE id = $2 AND attempts = $3 AND due_at = $4 AND sent_at IS NULL AND dead_at IS NULL
 `
 
 type MarkMailSentParams struct {
-	Now      *time.Time
-	ID       uuid.UUID
-	Attempts int64
+	Now        *time.Time
+	ID         uuid.UUID
+	Attempts   int64
+	LeaseUntil time.Time
 }
 
+// Whoever has a lease settles it with one of the next four. No row: it was taken over, or the mail withdrawn.
 func (q *Queries) MarkMailSent(ctx context.Context, arg MarkMailSentParams) (int64, error) {
-	result, err := q.db.Exec(ctx, markMailSent, arg.Now, arg.ID, arg.Attempts)
+	result, err := q.db.Exec(ctx, markMailSent,
+		arg.Now,
+		arg.ID,
+		arg.Attempts,
+		arg.LeaseUntil,
+	)
 	if err != nil {
 		return 0, err
 	}
@@ -132,14 +441,15 @@ func (q *Queries) MarkMailSent(ctx context.Context, arg MarkMailSentParams) (int
 
 const retryMail = `-- name: RetryMail :execrows
 UPDATE mail SET due_at = $1, last_error = $2
-WHERE id = $3 AND attempts = $4 AND sent_at IS NULL AND dead_at IS NULL
+WHERE id = $3 AND attempts = $4 AND due_at = $5 AND sent_at IS NULL AND dead_at IS NULL
 `
 
 type RetryMailParams struct {
-	DueAt     time.Time
-	LastError *string
-	ID        uuid.UUID
-	Attempts  int64
+	DueAt      time.Time
+	LastError  *string
+	ID         uuid.UUID
+	Attempts   int64
+	LeaseUntil time.Time
 }
 
 func (q *Queries) RetryMail(ctx context.Context, arg RetryMailParams) (int64, error) {
@@ -148,9 +458,63 @@ func (q *Queries) RetryMail(ctx context.Context, arg RetryMailParams) (int64, er
 		arg.LastError,
 		arg.ID,
 		arg.Attempts,
+		arg.LeaseUntil,
 	)
 	if err != nil {
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const returnMail = `-- name: ReturnMail :execrows
+UPDATE mail SET due_at = $1, attempts = attempts - 1, last_error = $2
+WHERE id = $3 AND attempts = $4 AND due_at = $5 AND sent_at IS NULL AND dead_at IS NULL
+`
+
+type ReturnMailParams struct {
+	DueAt      time.Time
+	LastError  *string
+	ID         uuid.UUID
+	Attempts   int64
+	LeaseUntil time.Time
+}
+
+// ReturnMail gives a mail back as if it had never been tried.
+func (q *Queries) ReturnMail(ctx context.Context, arg ReturnMailParams) (int64, error) {
+	result, err := q.db.Exec(ctx, returnMail,
+		arg.DueAt,
+		arg.LastError,
+		arg.ID,
+		arg.Attempts,
+		arg.LeaseUntil,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const takeDeadMail = `-- name: TakeDeadMail :one
+DELETE FROM mail WHERE id = $1 AND dead_at IS NOT NULL RETURNING id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at
+`
+
+// TakeDeadMail removes a dead mail, for one that queues it anew.
+func (q *Queries) TakeDeadMail(ctx context.Context, id uuid.UUID) (Mail, error) {
+	row := q.db.QueryRow(ctx, takeDeadMail, id)
+	var i Mail
+	err := row.Scan(
+		&i.ID,
+		&i.AccountID,
+		&i.Kind,
+		&i.ConfirmationID,
+		&i.Nonce,
+		&i.RequestID,
+		&i.CreatedAt,
+		&i.DueAt,
+		&i.Attempts,
+		&i.LastError,
+		&i.SentAt,
+		&i.DeadAt,
+	)
+	return i, err
 }

@@ -87,6 +87,34 @@ func (q *Queries) InsertSession(ctx context.Context, arg InsertSessionParams) er
 	return err
 }
 
+const isSessionAlive = `-- name: IsSessionAlive :one
+SELECT session.id FROM session
+JOIN account ON account.id = session.account_id
+WHERE session.id = $1 AND session.account_id = $2
+    AND session.created_at > $3 AND session.refreshed_at > $4
+    AND account.disabled_at IS NULL
+`
+
+type IsSessionAliveParams struct {
+	ID             uuid.UUID
+	AccountID      uuid.UUID
+	CreatedAfter   time.Time
+	RefreshedAfter time.Time
+}
+
+// IsSessionAlive tells whether a session can still be refreshed by an active account. No row: it can not.
+func (q *Queries) IsSessionAlive(ctx context.Context, arg IsSessionAliveParams) (uuid.UUID, error) {
+	row := q.db.QueryRow(ctx, isSessionAlive,
+		arg.ID,
+		arg.AccountID,
+		arg.CreatedAfter,
+		arg.RefreshedAfter,
+	)
+	var id uuid.UUID
+	err := row.Scan(&id)
+	return id, err
+}
+
 const listSessions = `-- name: ListSessions :many
 SELECT id, account_id, generation, client_id, platform, remote_addr, created_at, refreshed_at FROM session
 WHERE account_id = $1 AND created_at > $2 AND refreshed_at > $3

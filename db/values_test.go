@@ -65,11 +65,13 @@ func TestAccountRoundTrip(t *testing.T) {
 
 		mail := newID(t)
 		write(t, s, func(q *db.Queries) error {
-			_, err := q.ArmPassword(t.Context(), db.ArmPasswordParams{ID: pending.ID, ArmedHash: new("хеш $ ''"), MailID: &mail})
+			_, err := q.ArmPassword(t.Context(), db.ArmPasswordParams{
+				ID: pending.ID, ArmedHash: new("хеш $ ''"), MailID: &mail, ArmedUntil: new(start.Add(time.Minute)),
+			})
 			return err
 		})
 		write(t, s, func(q *db.Queries) error {
-			return q.StartArmedPasswordLife(t.Context(), db.StartArmedPasswordLifeParams{
+			return q.SetArmedPasswordLife(t.Context(), db.SetArmedPasswordLifeParams{
 				ID: pending.ID, MailID: &mail, ArmedUntil: new(start.Add(time.Hour)),
 			})
 		})
@@ -95,7 +97,7 @@ func TestMailRoundTrip(t *testing.T) {
 			var got db.Mail
 			lease := arg.Now.Add(time.Hour)
 			write(t, s, func(q *db.Queries) (err error) {
-				got, err = q.LeaseMail(t.Context(), db.LeaseMailParams{Now: arg.Now, LeaseUntil: lease})
+				got, err = q.LeaseMail(t.Context(), db.LeaseMailParams{ID: arg.ID, Now: arg.Now, LeaseUntil: lease})
 				return err
 			})
 			equal(t, "leased", got, db.Mail{

@@ -87,7 +87,7 @@ func credentials(account db.Account, now time.Time) []credential {
 	if account.PasswordHash != nil {
 		all = append(all, credential{hash: *account.PasswordHash})
 	}
-	if account.ArmedHash != nil && (account.ArmedUntil == nil || account.ArmedUntil.After(now)) {
+	if account.ArmedHash != nil && account.ArmedUntil != nil && account.ArmedUntil.After(now) {
 		all = append(all, credential{hash: *account.ArmedHash, armed: true})
 	}
 	return all

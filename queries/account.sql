@@ -18,10 +18,11 @@ UPDATE account SET pending_until = NULL WHERE id = @id AND pending_until IS NOT 
 
 -- ArmPassword stores the password of a mail that is about to be sent. No row: a mail that is the same or newer did.
 -- name: ArmPassword :execrows
-UPDATE account SET armed_hash = @armed_hash, armed_mail_id = @mail_id, armed_until = NULL
+UPDATE account SET armed_hash = @armed_hash, armed_mail_id = @mail_id, armed_until = @armed_until
 WHERE id = @id AND (armed_mail_id IS NULL OR armed_mail_id < @mail_id);
 
--- name: StartArmedPasswordLife :exec
+-- SetArmedPasswordLife says when a mailed password ends that nobody uses.
+-- name: SetArmedPasswordLife :exec
 UPDATE account SET armed_until = @armed_until WHERE armed_mail_id = @mail_id AND id = @id AND armed_hash IS NOT NULL;
 
 -- name: DisarmPassword :exec
@@ -30,7 +31,7 @@ UPDATE account SET armed_hash = NULL, armed_until = NULL WHERE armed_mail_id = @
 -- LogInWithArmedPassword makes the armed password the password. No row: it is no longer armed, or the account is not active.
 -- name: LogInWithArmedPassword :execrows
 UPDATE account SET password_hash = armed_hash, armed_hash = NULL, armed_until = NULL, last_log_in_at = @now
-WHERE id = @id AND armed_hash = @verified_hash AND (armed_until IS NULL OR armed_until > @now)
+WHERE id = @id AND armed_hash = @verified_hash AND armed_until > @now
     AND pending_until IS NULL AND disabled_at IS NULL;
 
 -- LogInWithPassword takes the account's row, so that nobody can log in beside a change of the password or of the account.

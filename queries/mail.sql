@@ -6,24 +6,69 @@ VALUES (@id, @account_id, @kind, @confirmation_id, @nonce, @request_id, @now, @n
 -- name: DeleteOlderPasswordMails :exec
 DELETE FROM mail WHERE account_id = @account_id AND kind = 'password' AND sent_at IS NULL AND dead_at IS NULL;
 
--- LeaseMail hands the mail that has waited longest to one worker. A lease that runs out makes the row due again.
+-- ListDueMails finds the mails that have waited longest. It takes none of them, and so waits for nobody.
+-- name: ListDueMails :many
+SELECT id FROM mail WHERE due_at <= @now AND sent_at IS NULL AND dead_at IS NULL ORDER BY due_at LIMIT CAST(@most AS bigint);
+
+-- LeaseMail hands a mail that is due to one worker. No row: another was faster. A lease that runs out makes the row due again.
+-- A row that is not due and has no error is leased: the error of an attempt goes when the next one begins.
 -- name: LeaseMail :one
-UPDATE mail SET due_at = @lease_until, attempts = attempts + 1
-WHERE id = (
-        SELECT due.id FROM mail AS due
-        WHERE due.due_at <= @now AND due.sent_at IS NULL AND due.dead_at IS NULL
-        ORDER BY due.due_at LIMIT 1
-    ) AND due_at <= @now AND sent_at IS NULL AND dead_at IS NULL
+UPDATE mail SET due_at = @lease_until, attempts = attempts + 1, last_error = NULL
+WHERE id = @id AND due_at <= @now AND sent_at IS NULL AND dead_at IS NULL
 RETURNING *;
+
+-- Whoever has a lease settles it with one of the next four. No row: it was taken over, or the mail withdrawn.
 
 -- name: MarkMailSent :execrows
 UPDATE mail SET sent_at = @now, nonce = NULL, last_error = NULL
-WHERE id = @id AND attempts = @attempts AND sent_at IS NULL AND dead_at IS NULL;
+WHERE id = @id AND attempts = @attempts AND due_at = @lease_until AND sent_at IS NULL AND dead_at IS NULL;
 
 -- name: MarkMailDead :execrows
 UPDATE mail SET dead_at = @now, nonce = NULL, last_error = @last_error
-WHERE id = @id AND attempts = @attempts AND sent_at IS NULL AND dead_at IS NULL;
+WHERE id = @id AND attempts = @attempts AND due_at = @lease_until AND sent_at IS NULL AND dead_at IS NULL;
 
 -- name: RetryMail :execrows
 UPDATE mail SET due_at = @due_at, last_error = @last_error
-WHERE id = @id AND attempts = @attempts AND sent_at IS NULL AND dead_at IS NULL;
+WHERE id = @id AND attempts = @attempts AND due_at = @lease_until AND sent_at IS NULL AND dead_at IS NULL;
+
+-- ReturnMail gives a mail back as if it had never been tried.
+-- name: ReturnMail :execrows
+UPDATE mail SET due_at = @due_at, attempts = attempts - 1, last_error = @last_error
+WHERE id = @id AND attempts = @attempts AND due_at = @lease_until AND sent_at IS NULL AND dead_at IS NULL;
+
+-- ListDoneMails finds mails that were sent, or died, long enough ago to be forgotten. Ids are in order of time:
+-- none before queued_before is younger, and what is younger is not looked at.
+-- name: ListDoneMails :many
+SELECT id FROM mail WHERE id < @queued_before AND (sent_at < @sent_before OR dead_at < @dead_before) ORDER BY id LIMIT CAST(@most AS bigint);
+
+-- DeleteDoneMails forgets those from first to last.
+-- name: DeleteDoneMails :execrows
+DELETE FROM mail WHERE id >= @first AND id <= @last AND (sent_at < @sent_before OR dead_at < @dead_before);
+
+-- name: GetMail :one
+SELECT * FROM mail WHERE id = @id;
+
+-- name: ListMails :many
+SELECT * FROM mail ORDER BY id DESC LIMIT CAST(@most AS bigint);
+
+-- name: ListQueuedMails :many
+SELECT * FROM mail WHERE sent_at IS NULL AND dead_at IS NULL ORDER BY id DESC LIMIT CAST(@most AS bigint);
+
+-- name: ListSentMails :many
+SELECT * FROM mail WHERE sent_at IS NOT NULL ORDER BY id DESC LIMIT CAST(@most AS bigint);
+
+-- name: ListDeadMails :many
+SELECT * FROM mail WHERE dead_at IS NOT NULL ORDER BY id DESC LIMIT CAST(@most AS bigint);
+
+-- HurryMail makes a mail due that waits for its next attempt. No row: it is due already, on its way, or done.
+-- name: HurryMail :execrows
+UPDATE mail SET due_at = @now
+WHERE id = @id AND due_at > @now AND last_error IS NOT NULL AND sent_at IS NULL AND dead_at IS NULL;
+
+-- TakeDeadMail removes a dead mail, for one that queues it anew.
+-- name: TakeDeadMail :one
+DELETE FROM mail WHERE id = @id AND dead_at IS NOT NULL RETURNING *;
+
+-- CountNewerPasswordMails counts the passwords that were owed after a mail.
+-- name: CountNewerPasswordMails :one
+SELECT count(*) FROM mail WHERE account_id = @account_id AND kind = 'password' AND id > @id;

@@ -11,6 +11,14 @@ RETURNING *;
 -- name: GetSession :one
 SELECT * FROM session WHERE id = @id;
 
+-- IsSessionAlive tells whether a session can still be refreshed by an active account. No row: it can not.
+-- name: IsSessionAlive :one
+SELECT session.id FROM session
+JOIN account ON account.id = session.account_id
+WHERE session.id = @id AND session.account_id = @account_id
+    AND session.created_at > @created_after AND session.refreshed_at > @refreshed_after
+    AND account.disabled_at IS NULL;
+
 -- name: ListSessions :many
 SELECT * FROM session
 WHERE account_id = @account_id AND created_at > @created_after AND refreshed_at > @refreshed_after

@@ -35,7 +35,7 @@ CREATE TABLE account (
     -- password_hash, so that trying a password against both costs one computation.
     armed_hash     text,
     armed_mail_id  uuid,        -- the newest mail that armed a password; stays, so that no older one can arm again
-    armed_until    timestamptz  -- set when the mail was accepted; unused after this, the password is void
+    armed_until    timestamptz  -- unused after this, the password is void; set anew when the mail was accepted
 );
 
 -- Finds the uses that an invite has lent to unconfirmed sign-ups.
@@ -77,9 +77,11 @@ CREATE TABLE mail (
     nonce           bytea,                -- of the password, for the kind that carries one
     request_id      text        NOT NULL, -- of the request that caused the mail
     created_at      timestamptz NOT NULL,
-    due_at          timestamptz NOT NULL, -- next attempt; while a worker has the row, the end of its lease
-    attempts        bigint      NOT NULL, -- also the fence: only the latest attempt may settle the row
-    last_error      text,
+    -- The next attempt; while a worker has the row, the end of its lease. With attempts it is the fence: only the holder of
+    -- the latest lease may settle the row.
+    due_at          timestamptz NOT NULL,
+    attempts        bigint      NOT NULL, -- those that failed because of the relay do not count
+    last_error      text,                 -- null while an attempt is under way
     sent_at         timestamptz,
     dead_at         timestamptz
 );

@@ -17,9 +17,10 @@ import (
 // delivery is one attempt at one mail.
 type delivery struct {
 	*Worker
-	mail    leased
-	log     *slog.Logger
-	secrets []string // what no error may tell: the address, the link, the password
+	mail      leased
+	log       *slog.Logger
+	secrets   []string // what no error may tell: the address, the link, the password
+	attempted bool     // the transport has answered
 }
 
 // withdrawn says that a mail must not be sent any more, and why.
@@ -47,12 +48,28 @@ func (w *Worker) deliver(sending, settling context.Context, m leased) {
 	err := d.guard(func() error { return d.attempt(attempt) })
 	if err != nil && sending.Err() != nil {
 		err = errStopped
+	} else if d.attempted {
+		d.judgeRelay(settling, err)
 	}
 
 	settling, cancelSettling := context.WithDeadline(settling, m.until)
 	defer cancelSettling()
 	if err := d.guard(func() error { return d.settle(settling, err) }); err != nil {
 		d.log.ErrorContext(settling, "mail.unsettled", "error", clean(err, d.secrets...))
+	}
+}
+
+// judgeRelay tells the gate what the attempt says about the relay.
+func (d *delivery) judgeRelay(ctx context.Context, outcome error) {
+	now := time.Now()
+	if trouble, is := errors.AsType[*RelayError](outcome); is {
+		if d.gate.failed(now) {
+			d.Log.WarnContext(ctx, "mail.relay_down", "error", clean(trouble, d.secrets...))
+		}
+		return
+	}
+	if wasDown, after := d.gate.worked(now); wasDown {
+		d.Log.InfoContext(ctx, "mail.relay_up", "after", after.Round(time.Millisecond).String())
 	}
 }
 
@@ -101,10 +118,12 @@ func (d *delivery) attempt(ctx context.Context) error {
 	if err != nil {
 		return permanent(err)
 	}
-	return d.Transport.Send(ctx, Envelope{
+	err = d.Transport.Send(ctx, Envelope{
 		ID: d.mail.ID, Kind: d.mail.Kind, CreatedAt: d.mail.CreatedAt,
 		From: d.sender.address, To: account.Email, Data: data,
 	})
+	d.attempted = true
+	return err
 }
 
 // addLink derives the link of the mail's confirmation, if that is still the account's newest one and can be used.
@@ -130,6 +149,9 @@ func (d *delivery) addLink(ctx context.Context, v *Values, purpose string) error
 }
 
 // addPassword derives the mail's password and arms it, before anybody can know it. Each attempt derives the same one.
+//
+// An attempt that succeeds does so before the end of its lease; so the password lives until then, and its life long. Once it is
+// known when the mail was accepted, that is made exact; and should nobody get to do so, the password ends all the same.
 func (d *delivery) addPassword(ctx context.Context, v *Values, account db.Account) error {
 	if len(d.mail.Nonce) == 0 {
 		return permanent(errors.New("the row of a password has no nonce"))
@@ -137,8 +159,13 @@ func (d *delivery) addPassword(ctx context.Context, v *Values, account db.Accoun
 	v.Password = password.Mailed(d.Root, d.mail.Nonce)
 	v.Life = d.MailedPasswordTTL
 	d.secrets = append(d.secrets, v.Password)
-	if armedBy(account, d.mail.ID) {
-		return nil // by an earlier attempt
+	until := d.mail.DueAt.Add(d.MailedPasswordTTL)
+	if armedBy(account, d.mail.ID) { // by an earlier attempt
+		err := d.Store.Write(ctx, func(q *db.Queries) error { return d.setLife(ctx, q, until) })
+		if err != nil {
+			return fmt.Errorf("prolong the password: %w", err)
+		}
+		return nil
 	}
 
 	// With the salt of the account's other password, so that a log-in computes one hash for both.
@@ -154,7 +181,8 @@ func (d *delivery) addPassword(ctx context.Context, v *Values, account db.Accoun
 	}
 	var armed int64
 	err = d.Store.Write(ctx, func(q *db.Queries) (err error) {
-		armed, err = q.ArmPassword(ctx, db.ArmPasswordParams{ID: d.mail.AccountID, MailID: &d.mail.ID, ArmedHash: &hash})
+		armed, err = q.ArmPassword(ctx, db.ArmPasswordParams{
+			ID: d.mail.AccountID, MailID: &d.mail.ID, ArmedHash: &hash, ArmedUntil: &until})
 		return err
 	})
 	if err != nil {
@@ -176,6 +204,11 @@ func (d *delivery) addPassword(ctx context.Context, v *Values, account db.Accoun
 	return nil
 }
 
+func (d *delivery) setLife(ctx context.Context, q *db.Queries, until time.Time) error {
+	return q.SetArmedPasswordLife(ctx, db.SetArmedPasswordLifeParams{
+		ArmedUntil: &until, MailID: &d.mail.ID, ID: d.mail.AccountID})
+}
+
 func armedBy(account db.Account, mailID uuid.UUID) bool {
 	return account.ArmedMailID != nil && *account.ArmedMailID == mailID
 }
@@ -183,37 +216,40 @@ func armedBy(account db.Account, mailID uuid.UUID) bool {
 // settle records how the attempt went. Only the latest attempt may: whoever finds that his lease was taken over, or
 // the mail withdrawn, changes nothing.
 func (d *delivery) settle(ctx context.Context, outcome error) error {
-	var why withdrawn
+	if outcome == nil {
+		return d.settleSent(ctx, d.now())
+	}
 	now := d.now()
-	switch {
-	case outcome == nil:
-		return d.settleSent(ctx, now)
-	case errors.As(outcome, &why):
-		return d.settleDead(ctx, now, "mail.superseded", slog.LevelInfo, outcome)
-	case errors.Is(outcome, errStopped):
+	if why, is := errors.AsType[withdrawn](outcome); is {
+		return d.settleDead(ctx, now, "mail.superseded", slog.LevelInfo, why)
+	}
+	if errors.Is(outcome, errStopped) {
 		return d.settleRetry(ctx, now, now, outcome)
-	case isPermanent(outcome) || !now.Before(d.mail.CreatedAt.Add(giveUpAfter)):
+	}
+	if isPermanent(outcome) || !now.Before(d.mail.CreatedAt.Add(giveUpAfter)) {
 		return d.settleDead(ctx, now, "mail.dead", slog.LevelError, outcome)
 	}
-	return d.settleRetry(ctx, now, nextAttempt(d.mail.Mail, now, outcome), outcome)
+	if due, ours := notItsFault(d.mail.Mail, now, outcome); ours {
+		return d.settleReturn(ctx, due, outcome)
+	}
+	return d.settleRetry(ctx, now, nextAttempt(d.mail.Mail, now), outcome)
 }
 
 func (d *delivery) settleSent(ctx context.Context, now time.Time) error {
 	return d.record(ctx, "mail.sent", slog.LevelInfo, nil, func(q *db.Queries) (int64, error) {
-		n, err := q.MarkMailSent(ctx, db.MarkMailSentParams{Now: &now, ID: d.mail.ID, Attempts: d.mail.Attempts})
+		n, err := q.MarkMailSent(ctx, db.MarkMailSentParams{
+			Now: &now, ID: d.mail.ID, Attempts: d.mail.Attempts, LeaseUntil: d.mail.DueAt})
 		if err != nil || n == 0 || d.mail.Kind != KindPassword {
 			return n, err
 		}
-		until := now.Add(d.MailedPasswordTTL)
-		return n, q.StartArmedPasswordLife(ctx, db.StartArmedPasswordLifeParams{
-			ArmedUntil: &until, MailID: &d.mail.ID, ID: d.mail.AccountID})
+		return n, d.setLife(ctx, q, now.Add(d.MailedPasswordTTL))
 	})
 }
 
 func (d *delivery) settleDead(ctx context.Context, now time.Time, event string, level slog.Level, outcome error) error {
 	return d.record(ctx, event, level, outcome, func(q *db.Queries) (int64, error) {
 		n, err := q.MarkMailDead(ctx, db.MarkMailDeadParams{
-			Now: &now, LastError: d.told(outcome), ID: d.mail.ID, Attempts: d.mail.Attempts})
+			Now: &now, LastError: d.told(outcome), ID: d.mail.ID, Attempts: d.mail.Attempts, LeaseUntil: d.mail.DueAt})
 		if err != nil || n == 0 || d.mail.Kind != KindPassword {
 			return n, err
 		}
@@ -226,20 +262,32 @@ func (d *delivery) settleRetry(ctx context.Context, now, due time.Time, outcome 
 	d.log = d.log.With("retry_in", due.Sub(now).Round(time.Millisecond).String())
 	return d.record(ctx, "mail.retried", slog.LevelWarn, outcome, func(q *db.Queries) (int64, error) {
 		return q.RetryMail(ctx, db.RetryMailParams{
-			DueAt: due, LastError: d.told(outcome), ID: d.mail.ID, Attempts: d.mail.Attempts})
+			DueAt: due, LastError: d.told(outcome), ID: d.mail.ID, Attempts: d.mail.Attempts, LeaseUntil: d.mail.DueAt})
 	})
 }
 
-// record changes the row in a transaction and logs the event. While the database is away it tries on, until the lease
+// settleReturn gives back a mail that could not be tried. What the trouble is, others tell: once, not for each mail.
+func (d *delivery) settleReturn(ctx context.Context, due time.Time, outcome error) error {
+	return d.record(ctx, "mail.returned", slog.LevelDebug, outcome, func(q *db.Queries) (int64, error) {
+		return q.ReturnMail(ctx, db.ReturnMailParams{
+			DueAt: due, LastError: d.told(outcome), ID: d.mail.ID, Attempts: d.mail.Attempts, LeaseUntil: d.mail.DueAt})
+	})
+}
+
+// record changes the row, and logs the event. While the database is away it tries on, until the lease
 // is over: what is sent and not recorded is sent twice.
 func (d *delivery) record(
 	ctx context.Context, event string, level slog.Level, outcome error, change func(*db.Queries) (int64, error),
 ) error {
 	const pause = 500 * time.Millisecond
+	commit := d.Store.InTx
+	if d.mail.Kind != KindPassword {
+		commit = d.Store.Write // there is only the row of the mail to change
+	}
 	unsure := false // whether an earlier try was committed although it failed
 	for {
 		var settled int64
-		err := d.Store.InTx(ctx, func(q *db.Queries) (err error) {
+		err := commit(ctx, func(q *db.Queries) (err error) {
 			settled, err = change(q)
 			return err
 		})

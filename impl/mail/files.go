@@ -33,10 +33,17 @@ func openFiles(dir string) (*Files, error) {
 
 // Send writes the mail. When it returns nil, the file is complete and survives a power failure; until then, no file
 // of that name appears. Another attempt at the same mail replaces the file.
-func (f *Files) Send(ctx context.Context, env Envelope) (err error) {
+func (f *Files) Send(ctx context.Context, env Envelope) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if err := f.write(env); err != nil {
+		return &RelayError{Err: err} // a full disk, a missing permission: no mail would get through
+	}
+	return nil
+}
+
+func (f *Files) write(env Envelope) (err error) {
 	// The mails hold links and passwords: nobody but the service's user may read them.
 	if err := os.MkdirAll(f.Dir, 0o700); err != nil {
 		return fmt.Errorf("make the mail directory: %w", err)

@@ -36,6 +36,7 @@ type recorder struct {
 	password string      // the only good one
 	// answer, if not nil, may give another reply or a fault for a verb, or for "greeting" and "message".
 	answer func(verb string) string
+	refuse func(line string) string // the same for a whole line, of those that have no verb of their own here
 
 	port string
 
@@ -146,7 +147,13 @@ func (r *recorder) session(conn net.Conn) {
 			r.reply(conn, verb, "221 bye")
 			return
 		default:
-			if !r.reply(conn, verb, "250 ok") {
+			usual := "250 ok"
+			if r.refuse != nil {
+				if other := r.refuse(line); other != "" {
+					usual = other
+				}
+			}
+			if !r.reply(conn, verb, usual) {
 				return
 			}
 		}
@@ -215,6 +222,13 @@ func (r *recorder) said() (lines, mails []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]string(nil), r.lines...), append([]string(nil), r.mails...)
+}
+
+// accepted counts the messages that it has.
+func (r *recorder) accepted() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.mails)
 }
 
 // authority is a certificate authority for tests.

@@ -16,14 +16,13 @@ func (busyError) RetryAfter() time.Duration { return time.Second }
 
 func TestNextAttempt(t *testing.T) {
 	t.Parallel()
-	failure := errors.New("421 try again later")
 	spread := map[time.Duration]bool{}
 	for attempts, longest := range map[int64]time.Duration{
 		0: 10 * time.Second, 1: 10 * time.Second, 2: 20 * time.Second, 3: 40 * time.Second, 9: 2560 * time.Second,
 		10: time.Hour, 11: time.Hour, 64: time.Hour, 1 << 40: time.Hour,
 	} {
 		for range 200 {
-			delay := nextAttempt(db.Mail{CreatedAt: sampleDate, Attempts: attempts}, sampleDate, failure).Sub(sampleDate)
+			delay := nextAttempt(db.Mail{CreatedAt: sampleDate, Attempts: attempts}, sampleDate).Sub(sampleDate)
 			if delay < longest/2 || delay > longest || delay < retryMin || delay > retryMax {
 				t.Fatalf("attempt %d: again after %s, want %s to %s", attempts, delay, longest/2, longest)
 			}
@@ -36,14 +35,37 @@ func TestNextAttempt(t *testing.T) {
 
 	// The last attempt is at the end of the time, not after it.
 	late := sampleDate.Add(giveUpAfter - time.Second)
-	if got := nextAttempt(db.Mail{CreatedAt: sampleDate, Attempts: 30}, late, failure); !got.Equal(sampleDate.Add(giveUpAfter)) {
+	if got := nextAttempt(db.Mail{CreatedAt: sampleDate, Attempts: 30}, late); !got.Equal(sampleDate.Add(giveUpAfter)) {
 		t.Errorf("the last attempt is at %s", got)
 	}
-	// Our own trouble passes soon.
-	for range 200 {
-		got := nextAttempt(db.Mail{CreatedAt: sampleDate, Attempts: 9}, sampleDate, fmt.Errorf("hash: %w", busyError{}))
-		if delay := got.Sub(sampleDate); delay < time.Second || delay > 2*time.Second {
-			t.Fatalf("when busy: again after %s", delay)
+}
+
+func TestNotItsFault(t *testing.T) {
+	t.Parallel()
+	m := db.Mail{CreatedAt: sampleDate, Attempts: 9}
+	now := sampleDate.Add(time.Hour)
+	trouble := errors.New("421 no")
+	for name, c := range map[string]struct {
+		err         error
+		from, until time.Time // when it is due again
+	}{
+		"relay":                {fmt.Errorf("send: %w", &RelayError{Err: trouble}), sampleDate, sampleDate},
+		"relay that has heard": {&RelayError{Err: trouble, Heard: true}, now, now},
+		"busy":                 {fmt.Errorf("hash: %w", busyError{}), now.Add(time.Second), now.Add(2 * time.Second)},
+	} {
+		for range 100 {
+			due, is := notItsFault(m, now, c.err)
+			if !is || due.Before(c.from) || due.After(c.until) {
+				t.Fatalf("%s: %t, due %s", name, is, due)
+			}
 		}
+	}
+	for _, err := range []error{trouble, permanent(trouble)} {
+		if _, is := notItsFault(m, now, err); is {
+			t.Errorf("%v is not the mail's fault", err)
+		}
+	}
+	if due, _ := notItsFault(m, sampleDate.Add(giveUpAfter), busyError{}); !due.Equal(sampleDate.Add(giveUpAfter)) {
+		t.Errorf("due after the end: %s", due)
 	}
 }

@@ -17,7 +17,8 @@ import (
 	"time"
 )
 
-// relay is the transport of smtp:// and smtps://: one conversation with the mail relay for each mail.
+// relay is the transport of smtp:// and smtps://: conversations with the mail relay, each for several mails if there are
+// several to send.
 //
 // The conversation is our own because a lost or doubled mail hides in its details: every step has a deadline, nothing
 // is said without TLS, and the relay's reply to the final dot alone decides whether it has the mail.
@@ -29,6 +30,7 @@ type relay struct {
 	user, pass  string      // no AUTH if user is empty
 	helo        string
 	timeout     time.Duration // of each step
+	idle        *idle
 }
 
 func openSMTP(mailURL, mailDomain string, timeout time.Duration) (*relay, error) {
@@ -36,7 +38,7 @@ func openSMTP(mailURL, mailDomain string, timeout time.Duration) (*relay, error)
 	if err != nil { // the error would quote the URL
 		return nil, mailURLError("is not a URL; special characters in its user name and password must be percent-encoded")
 	}
-	r := &relay{host: u.Hostname(), port: u.Port(), implicitTLS: u.Scheme == "smtps", helo: mailDomain, timeout: timeout}
+	r := &relay{host: u.Hostname(), port: u.Port(), implicitTLS: u.Scheme == "smtps", helo: mailDomain, timeout: timeout, idle: newIdle()}
 	switch {
 	case timeout <= 0:
 		return nil, errors.New("AUTH_MAIL_TIMEOUT must be more than 0")
@@ -128,27 +130,27 @@ func isLoopback(host string) bool {
 	return strings.EqualFold(host, "localhost") || err == nil && addr.Unmap().IsLoopback()
 }
 
-// Send hands a mail to the relay. A 5xx reply to the recipient or to the message itself is permanent; all else, a
-// refused sender or password included, is the relay's trouble or our setting's and passes.
+// Send hands a mail to the relay. A 5xx reply to the recipient or to the message itself is permanent. What goes wrong
+// before the relay has heard of the recipient, a refused sender or password included, is the relay's trouble or our
+// setting's.
 func (r *relay) Send(ctx context.Context, env Envelope) error {
+	// The last check before the wire: nothing that a row says can become a second command or parameter.
+	if err := errors.Join(bareAddress(env.From), bareAddress(env.To)); err != nil {
+		return permanent(fmt.Errorf("an address of the envelope %w", err))
+	}
+	if c := r.idle.take(); c != nil {
+		err := c.send(ctx, env)
+		if trouble, is := errors.AsType[*RelayError](err); !is || trouble.Heard || ctx.Err() != nil {
+			return err
+		}
+		// The relay may end a conversation in which nothing is said, or has had enough of this one. What that means, a
+		// new one tells.
+	}
 	conn, err := r.dial(ctx)
 	if err != nil {
-		return err
+		return &RelayError{Err: err}
 	}
-	// The only way to end a Read or Write that waits. Errors of Close: the conversation is over in any case.
-	defer func() { _ = conn.Close() }()
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	defer stop()
-
-	c := &conversation{relay: r, conn: conn}
-	if err := c.deliver(env); err != nil {
-		if ctx.Err() != nil {
-			err = errors.Join(ctx.Err(), err)
-		}
-		return err
-	}
-	c.quit()
-	return nil
+	return (&conversation{relay: r, raw: conn, conn: conn}).send(ctx, env)
 }
 
 func (r *relay) dial(ctx context.Context) (net.Conn, error) {
@@ -170,8 +172,27 @@ func (r *relay) dial(ctx context.Context) (net.Conn, error) {
 // conversation is one SMTP session (RFC 5321).
 type conversation struct {
 	relay  *relay
+	raw    net.Conn // without TLS
 	conn   net.Conn
 	client *smtp.Client
+	mails  int         // that it was for
+	end    *time.Timer // while it is idle
+}
+
+// send hands over one mail. After that, the conversation is idle; or over, if anything went wrong.
+func (c *conversation) send(ctx context.Context, env Envelope) error {
+	// Closing is the only way to end a Read or Write that waits.
+	stop := context.AfterFunc(ctx, func() { _ = c.raw.Close() })
+	err := c.deliver(env)
+	if cut := !stop(); cut || err != nil {
+		_ = c.raw.Close() // it is over, whatever this says
+		if err != nil && ctx.Err() != nil {
+			err = errors.Join(ctx.Err(), err)
+		}
+		return err
+	}
+	c.relay.idle.put(c)
+	return nil
 }
 
 // step runs one step within the timeout and says in the error which one it was.
@@ -186,34 +207,43 @@ func (c *conversation) step(name string, run func() error) error {
 }
 
 func (c *conversation) deliver(env Envelope) error {
-	// The last check before the wire: nothing that a row says can become a second command or parameter.
-	if err := errors.Join(bareAddress(env.From), bareAddress(env.To)); err != nil {
-		return permanent(fmt.Errorf("an address of the envelope %w", err))
+	if err := c.begin(env.From); err != nil {
+		return &RelayError{Err: err} // it has not heard of the mail yet
 	}
-	if err := c.open(); err != nil {
-		return err
+	if err := c.step("RCPT TO", func() error { return c.command(2, "RCPT TO:<%s>", env.To) }); err != nil {
+		return permanentIfRefused(relayIfLeaving(err))
 	}
-	if c.relay.user != "" {
-		if err := c.step("AUTH", c.authenticate); err != nil {
+	if err := c.step("DATA", func() error { return c.command(354, "DATA") }); err != nil {
+		return relayIfLeaving(err)
+	}
+	return permanentIfRefused(c.step("message", func() error { return c.message(env.Data) }))
+}
+
+// begin has the part of the conversation that is the same for each mail.
+func (c *conversation) begin(from string) error {
+	c.mails++
+	if c.mails == 1 {
+		if err := c.open(); err != nil {
 			return err
 		}
 	}
 	// No parameters: addresses are ASCII (a domain beyond it is stored in its "xn--" form) and the body is
 	// quoted-printable, so that neither SMTPUTF8 nor 8BITMIME is needed on any hop of the way.
-	if err := c.step("MAIL FROM", func() error { return c.command(2, "MAIL FROM:<%s>", env.From) }); err != nil {
-		return err
-	}
-	if err := c.step("RCPT TO", func() error { return c.command(2, "RCPT TO:<%s>", env.To) }); err != nil {
-		return permanentIfRefused(err)
-	}
-	if err := c.step("DATA", func() error { return c.command(354, "DATA") }); err != nil {
-		return err
-	}
-	return permanentIfRefused(c.step("message", func() error { return c.message(env.Data) }))
+	return c.step("MAIL FROM", func() error { return c.command(2, "MAIL FROM:<%s>", from) })
 }
 
-// open comes to the point at which mail may be sent: greeted, and under TLS.
+// open comes to the point at which mail may be sent: greeted, under TLS, and logged in.
 func (c *conversation) open() error {
+	if err := c.greet(); err != nil {
+		return err
+	}
+	if c.relay.user != "" {
+		return c.step("AUTH", c.authenticate)
+	}
+	return nil
+}
+
+func (c *conversation) greet() error {
 	if c.relay.implicitTLS {
 		under := tls.Client(c.conn, c.relay.tls)
 		if err := c.step("TLS", under.Handshake); err != nil {
@@ -265,17 +295,25 @@ func (c *conversation) command(expect int, format string, args ...any) error {
 	return err
 }
 
-// quit says good-bye. The relay has the mail already: whatever goes wrong here must not send it again, and must not
-// keep it waiting for being recorded as sent.
+// quit says good-bye and ends the conversation. The relay has the mails already, so errors change nothing.
 func (c *conversation) quit() {
 	_ = c.conn.SetDeadline(time.Now().Add(min(c.relay.timeout, time.Second)))
 	_ = c.client.Quit()
+	_ = c.conn.Close()
 }
 
 func permanentIfRefused(err error) error {
-	var reply *textproto.Error
-	if errors.As(err, &reply) && reply.Code >= 500 && reply.Code <= 599 {
+	if reply, is := errors.AsType[*textproto.Error](err); is && reply.Code >= 500 && reply.Code <= 599 {
 		return permanent(err)
+	}
+	return err
+}
+
+// relayIfLeaving recognises a relay that ends the conversation: 421, RFC 5321, section 3.8. While it waits for a command,
+// that means that the relay is shutting down or has had enough of us.
+func relayIfLeaving(err error) error {
+	if reply, is := errors.AsType[*textproto.Error](err); is && reply.Code == 421 {
+		return &RelayError{Err: err, Heard: true}
 	}
 	return err
 }

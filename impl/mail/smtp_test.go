@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -25,6 +27,9 @@ func open(t *testing.T, url string, timeout time.Duration) Transport {
 	transport, err := OpenTransport(url, sampleFrom, timeout)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if r, ok := transport.(*relay); ok {
+		r.idle.limit = 0 // a conversation for each mail; TestSMTPReuse is about the others
 	}
 	return transport
 }
@@ -126,8 +131,8 @@ func TestSMTPRefusesInsecurity(t *testing.T) {
 			r := c.relay.start(t)
 			url := strings.Replace(fmt.Sprintf(c.url, r.port), "://", "://user:secret@", 1)
 			err := open(t, url, 5*time.Second).Send(t.Context(), sampleEnvelope())
-			if err == nil || isPermanent(err) || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("error %v, want one with %q that is not permanent", err, c.want)
+			if _, is := errors.AsType[*RelayError](err); !is || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v, want one of the relay with %q", err, c.want)
 			}
 			lines, mails := r.said()
 			for _, line := range lines {
@@ -165,6 +170,11 @@ func TestSMTPRefusals(t *testing.T) {
 				if want := permanence && code[0] == '5'; isPermanent(err) != want {
 					t.Errorf("permanent: %t, want %t: %v", isPermanent(err), want, err)
 				}
+				before, leaving := !heard(verb), code == "421" && verb != "message"
+				trouble, is := errors.AsType[*RelayError](err)
+				if want := before || leaving; is != want || is && trouble.Heard == before {
+					t.Errorf("the relay's trouble: %t, want %t: %+v", is, want, trouble)
+				}
 				if _, mails := r.said(); len(mails) != 0 && verb != "message" {
 					t.Error("the mail was sent all the same")
 				}
@@ -172,6 +182,9 @@ func TestSMTPRefusals(t *testing.T) {
 		}
 	}
 }
+
+// heard tells whether the relay knows of the mail when it comes to that step.
+func heard(verb string) bool { return slices.Contains([]string{"RCPT", "DATA", "message"}, verb) }
 
 func TestSMTPWrongPassword(t *testing.T) {
 	t.Parallel()
@@ -205,6 +218,9 @@ func TestSMTPFaults(t *testing.T) {
 				err := transport.Send(t.Context(), sampleEnvelope())
 				if err == nil || isPermanent(err) {
 					t.Errorf("error %v", err)
+				}
+				if _, is := errors.AsType[*RelayError](err); is == heard(verb) {
+					t.Errorf("the relay's trouble: %t: %v", is, err)
 				}
 				if took := time.Since(start); took > 10*time.Second {
 					t.Errorf("took %s", took)
@@ -272,6 +288,132 @@ func TestSMTPRefusesInjection(t *testing.T) {
 	if lines, mails := r.said(); len(lines)+len(mails) != 0 {
 		t.Errorf("said %q", lines)
 	}
+}
+
+func TestSMTPNobodyListens(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	listener.Close()
+	err = open(t, "smtp://127.0.0.1:"+port+"?tls=none", time.Minute).Send(t.Context(), sampleEnvelope())
+	if trouble, is := errors.AsType[*RelayError](err); !is || trouble.Heard {
+		t.Errorf("error %v", err)
+	}
+}
+
+// keeping makes a transport that reuses its conversations, and keeps them to the end of the test.
+func (r *recorder) keeping(t *testing.T) *relay {
+	t.Helper()
+	transport := open(t, "smtp://127.0.0.1:"+r.port+"?tls=none", 10*time.Second).(*relay)
+	transport.idle.limit = time.Hour
+	t.Cleanup(func() {
+		for c := transport.idle.take(); c != nil; c = transport.idle.take() {
+			c.quit()
+		}
+	})
+	return transport
+}
+
+func sendMany(t *testing.T, transport *relay, mails int) {
+	t.Helper()
+	for range mails {
+		if err := transport.Send(t.Context(), sampleEnvelope()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestSMTPReuse(t *testing.T) {
+	t.Parallel()
+	r := new(recorder).start(t)
+	transport := r.keeping(t)
+	transport.idle.mails = 3
+	sendMany(t, transport, 7)
+	lines, mails := r.said()
+	var want []string
+	for _, n := range []int{3, 3, 1} {
+		want = append(want, "EHLO financelime.com")
+		for range n {
+			want = append(want, "MAIL FROM:<no-reply@financelime.com>", "RCPT TO:<jane@example.org>", "DATA")
+		}
+		if n == 3 {
+			want = append(want, "QUIT")
+		}
+	}
+	if !slices.Equal(lines, want) || len(mails) != 7 {
+		t.Errorf("%d mails, said\n%s", len(mails), strings.Join(lines, "\n"))
+	}
+}
+
+// A relay that ends an idle conversation, in whatever way, has no trouble: the mail goes through in a new one.
+func TestSMTPReuseOfAnEndedConversation(t *testing.T) {
+	t.Parallel()
+	for _, end := range []string{drop, "421 4.4.2 idle for too long", "452 4.5.3 enough for one connection"} {
+		t.Run(end, func(t *testing.T) {
+			t.Parallel()
+			var froms atomic.Int64
+			r := (&recorder{answer: func(verb string) string {
+				if verb == "MAIL" && froms.Add(1)%2 == 0 { // the second of each conversation
+					return end
+				}
+				return ""
+			}}).start(t)
+			sendMany(t, r.keeping(t), 4)
+			if _, mails := r.said(); len(mails) != 4 {
+				t.Errorf("%d mails", len(mails))
+			}
+		})
+	}
+}
+
+// If the new conversation fails too, that is what counts; and once the relay has heard of a mail, there is no second one.
+func TestSMTPReuseFails(t *testing.T) {
+	t.Parallel()
+	for verb, fault := range map[string]string{"MAIL": "451 no", "RCPT": drop, "DATA": drop, "message": drop} {
+		t.Run(verb, func(t *testing.T) {
+			t.Parallel()
+			var broken atomic.Bool
+			r := (&recorder{answer: func(v string) string {
+				if v == verb && broken.Load() {
+					return fault
+				}
+				return ""
+			}}).start(t)
+			transport := r.keeping(t)
+			if err := transport.Send(t.Context(), sampleEnvelope()); err != nil {
+				t.Fatal(err)
+			}
+			before, _ := r.said()
+			broken.Store(true)
+			err := transport.Send(t.Context(), sampleEnvelope())
+			trouble, is := errors.AsType[*RelayError](err)
+			if err == nil || is == heard(verb) || is && trouble.Heard {
+				t.Errorf("error %v", err)
+			}
+			after, mails := r.said()
+			greeted := slices.Contains(after[len(before):], "EHLO financelime.com")
+			if greeted == heard(verb) || len(mails) != 1 {
+				t.Errorf("%d mails, said %q", len(mails), after[len(before):])
+			}
+		})
+	}
+}
+
+// A conversation that nobody needs ends, with a good-bye.
+func TestSMTPIdleEnds(t *testing.T) {
+	t.Parallel()
+	r := new(recorder).start(t)
+	transport := r.keeping(t)
+	transport.idle.limit = 10 * time.Millisecond
+	sendMany(t, transport, 1)
+	eventually(t, "the conversation ends", func() bool {
+		lines, _ := r.said()
+		return lines[len(lines)-1] == "QUIT"
+	})
+	r.expect(t, conversationOf("", "EHLO financelime.com"))
 }
 
 func TestOpenTransportRefuses(t *testing.T) {
@@ -351,7 +493,7 @@ func TestOpenTransportDefaults(t *testing.T) {
 		if (got.tls == nil) != want.plain || got.tls != nil && got.tls.ServerName != want.host {
 			t.Errorf("%s: TLS %+v", url, got.tls)
 		}
-		got.tls, want.timeout = nil, time.Second
+		got.tls, got.idle, want.timeout = nil, nil, time.Second
 		if got != want {
 			t.Errorf("%s: got %+v, want %+v", url, got, want)
 		}

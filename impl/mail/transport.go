@@ -20,7 +20,8 @@ type Envelope struct {
 }
 
 // Transport takes mails over. A nil error means that the mail is no longer ours to lose. A PermanentError means that
-// no later attempt can succeed; after any other error, the mail is tried again.
+// no later attempt at this mail can succeed, a RelayError that an attempt at any mail would have failed; after any other
+// error, the mail is tried again.
 type Transport interface {
 	Send(ctx context.Context, env Envelope) error
 }
@@ -36,9 +37,21 @@ func (e *PermanentError) Unwrap() error { return e.Err }
 func permanent(err error) error { return &PermanentError{Err: err} }
 
 func isPermanent(err error) bool {
-	var p *PermanentError
-	return errors.As(err, &p)
+	_, is := errors.AsType[*PermanentError](err)
+	return is
 }
+
+// RelayError says that the way out is in trouble, and not the mail.
+type RelayError struct {
+	Err error
+	// Heard says that the relay had been told of the mail. Then the mail may be the cause, whatever the relay says.
+	Heard bool
+}
+
+func (e *RelayError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the trouble.
+func (e *RelayError) Unwrap() error { return e.Err }
 
 // OpenTransport makes the transport that AUTH_MAIL_URL names: "file:DIR", "smtp://[user:pass@]host[:587]" or
 // "smtps://[user:pass@]host[:465]". From is AUTH_MAIL_FROM, timeout AUTH_MAIL_TIMEOUT. It connects to nothing yet.

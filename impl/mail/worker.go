@@ -3,10 +3,11 @@ package mail
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/link"
@@ -37,6 +38,7 @@ type Config struct {
 type Worker struct {
 	Config
 	sender sender
+	gate   *gate
 	wake   chan struct{}
 }
 
@@ -46,11 +48,12 @@ const (
 	leaseTimeouts = 5
 	sendLimit     = 4
 
-	// An idle worker looks into the outbox once in idleMax: for retries that are due, leases that ran out and mails
-	// queued by other processes. After a mail it looks sooner at first, because a look that collides with another
-	// worker's finds nothing though mails may be due.
-	idleMin = 10 * time.Millisecond
-	idleMax = time.Second
+	// An idle worker looks into the outbox this often: for retries that are due, leases that ran out and mails queued by
+	// other processes.
+	lookEvery = time.Second
+
+	// lookAhead is how many due mails one look finds, besides those under way.
+	lookAhead = 64
 
 	leaseLimit  = 5 * time.Second // for taking a mail, a stop notwithstanding
 	settleGrace = 3 * time.Second // for recording, at a stop, how the last mails went
@@ -74,7 +77,7 @@ func NewWorker(cfg Config) (*Worker, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Worker{Config: cfg, sender: from, wake: make(chan struct{}, 1)}, nil
+	return &Worker{Config: cfg, sender: from, gate: newGate(cfg.Concurrency), wake: make(chan struct{}, 1)}, nil
 }
 
 // Wake makes an idle worker look into the outbox now. It never blocks; call it after a commit that queued a mail.
@@ -85,94 +88,26 @@ func (w *Worker) Wake() {
 	}
 }
 
-// Run sends mails until ctx ends. Then it takes no new ones and lets those in flight finish, for StopGrace at most;
-// what is cut off after that is due again at once.
+// Run sends mails, and forgets old ones, until ctx ends. Then it takes no new ones and lets those in flight finish, for
+// StopGrace at most; what is cut off after that is due again at once.
 func (w *Worker) Run(ctx context.Context) error {
 	sending, cutOff := context.WithCancel(context.WithoutCancel(ctx))
 	settling, giveUp := context.WithCancel(context.WithoutCancel(ctx))
 	defer giveUp()
 	defer cutOff()
 
-	var inFlight sync.WaitGroup
-	w.dispatch(ctx, func(m leased) {
-		inFlight.Go(func() {
-			defer m.done()
-			w.deliver(sending, settling, m)
-		})
-	})
+	var keeping sync.WaitGroup
+	keeping.Go(func() { w.keepHouse(ctx) })
+	d := dispatcher{Worker: w, mine: make(map[uuid.UUID]bool), deliver: func(m leased) { w.deliver(sending, settling, m) }}
+	d.run(ctx)
 
 	grace := time.AfterFunc(w.StopGrace, cutOff)
 	defer grace.Stop()
 	end := time.AfterFunc(w.StopGrace+settleGrace, giveUp)
 	defer end.Stop()
-	inFlight.Wait()
+	d.underWay.Wait()
+	keeping.Wait()
 	return nil
-}
-
-// leased is a mail that this worker has until the end of a lease.
-type leased struct {
-	db.Mail
-	until time.Time // by the real clock, which time-outs go by
-	done  func()    // makes room for another mail
-}
-
-// dispatch takes due mails, one after the other, and hands each to start, until ctx ends. One goroutine does it, so
-// that the worker's own deliveries do not compete for the same row.
-func (w *Worker) dispatch(ctx context.Context, start func(leased)) {
-	slots := make(chan struct{}, w.Concurrency)
-	idle := idleMin
-	failing := false
-	for {
-		select {
-		case slots <- struct{}{}:
-		case <-ctx.Done():
-			return
-		}
-		if ctx.Err() != nil { // select does not prefer it
-			return
-		}
-		m, err := w.lease(ctx)
-		if err == nil {
-			m.done = func() { <-slots }
-			start(m)
-			idle, failing = idleMin, false
-			continue
-		}
-		<-slots
-		empty := errors.Is(err, db.ErrNotFound)
-		if !empty && !failing { // once for an outage
-			w.Log.WarnContext(ctx, "mail.unavailable", "error", clean(err))
-		}
-		failing = !empty
-
-		timer := time.NewTimer(idle)
-		select {
-		case <-ctx.Done():
-		case <-w.wake:
-			idle = idleMin
-		case <-timer.C:
-			idle = min(2*idle, idleMax)
-		}
-		timer.Stop()
-	}
-}
-
-// lease takes the mail that has been due for longest. A stop does not interrupt it: the row could be taken and nobody
-// know of it.
-func (w *Worker) lease(ctx context.Context) (leased, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseLimit)
-	defer cancel()
-	length := leaseTimeouts * w.Timeout
-	m := leased{until: time.Now().Add(length)}
-	now := w.now()
-	err := w.Store.Write(ctx, func(q *db.Queries) (err error) {
-		m.Mail, err = q.LeaseMail(ctx, db.LeaseMailParams{LeaseUntil: now.Add(length), Now: now})
-		return err
-	})
-	if err != nil {
-		return leased{}, fmt.Errorf("lease a mail: %w", err)
-	}
-	return m, nil
 }
 
 // now is the time in the precision in which both databases keep it.

@@ -11,8 +11,15 @@ import (
 	_ "modernc.org/sqlite"             // the driver "sqlite"
 )
 
-// DB opens the service's database beside it, for looking and for what no operation can do.
+// DB opens the service's database beside it, for looking and for what no operation can do. It closes with the test.
 func (s *Service) DB(t testing.TB) *sql.DB {
+	t.Helper()
+	db := s.open(t)
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+func (s *Service) open(t testing.TB) *sql.DB {
 	t.Helper()
 	driver, source := "pgx", s.DatabaseURL
 	if path, isSQLite := strings.CutPrefix(s.DatabaseURL, "sqlite:"); isSQLite {
@@ -22,25 +29,37 @@ func (s *Service) DB(t testing.TB) *sql.DB {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = db.Close() })
 	return db
+}
+
+// Look opens the service's database for as long as look runs. While a connection of ours is open, a service that starts anew
+// does not find the database as the killed one left it.
+func (s *Service) Look(t testing.TB, look func(db *sql.DB)) {
+	t.Helper()
+	db := s.open(t)
+	defer db.Close()
+	look(db)
 }
 
 // Exec changes the service's database from outside.
 func (s *Service) Exec(t testing.TB, query string, args ...any) {
 	t.Helper()
-	if _, err := s.DB(t).ExecContext(t.Context(), query, args...); err != nil {
-		t.Fatalf("%s: %v", query, err)
-	}
+	s.Look(t, func(db *sql.DB) {
+		if _, err := db.ExecContext(t.Context(), query, args...); err != nil {
+			t.Fatalf("%s: %v", query, err)
+		}
+	})
 }
 
 // Count returns the one number that a query selects.
 func (s *Service) Count(t testing.TB, query string, args ...any) int {
 	t.Helper()
 	var n int
-	if err := s.DB(t).QueryRowContext(t.Context(), query, args...).Scan(&n); err != nil {
-		t.Fatalf("%s: %v", query, err)
-	}
+	s.Look(t, func(db *sql.DB) {
+		if err := db.QueryRowContext(t.Context(), query, args...).Scan(&n); err != nil {
+			t.Fatalf("%s: %v", query, err)
+		}
+	})
 	return n
 }
 

@@ -60,20 +60,26 @@ var (
 	passwordLine = regexp.MustCompile(`(?m)^[0-9a-z]{4}(?:-[0-9a-z]{4}){6}$`)
 )
 
-// Link is the mail's link, which stands alone on a line of the text.
+// FindLink finds the link in the text of a mail, where it stands alone on a line; "" if there is none.
+func FindLink(text string) string { return linkLine.FindString(text) }
+
+// FindPassword finds the password in the text of a mail, where it stands alone on a line; "" if there is none.
+func FindPassword(text string) string { return passwordLine.FindString(text) }
+
+// Link is the mail's link.
 func (m Mail) Link(t testing.TB) *url.URL {
 	t.Helper()
-	link, err := url.Parse(linkLine.FindString(m.Text))
+	link, err := url.Parse(FindLink(m.Text))
 	if err != nil || link.Path == "" {
 		t.Fatalf("no link in the mail %q:\n%s", m.Subject, m.Text)
 	}
 	return link
 }
 
-// Password is the mail's password, which stands alone on a line of the text.
+// Password is the mail's password.
 func (m Mail) Password(t testing.TB) string {
 	t.Helper()
-	password := passwordLine.FindString(m.Text)
+	password := FindPassword(m.Text)
 	if password == "" {
 		t.Fatalf("no password in the mail %q:\n%s", m.Subject, m.Text)
 	}

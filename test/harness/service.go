@@ -66,10 +66,14 @@ type Service struct {
 	HTTP *http.Client                // judged by the contract
 	API  *client.ClientWithResponses // the generated client over HTTP
 
+	StartTook time.Duration // from the start of the process until it was ready
+
 	stdout, stderr buffer
 	cmd            *exec.Cmd
 	exited         chan struct{}
 	exitErr        error
+	judged         bool // the test knows how the process ended
+	endsWithTest   bool
 }
 
 // buffer is a bytes.Buffer for a process that writes while a test reads.
@@ -133,7 +137,8 @@ func RunTogether(t testing.TB, services ...*Service) {
 	}
 }
 
-// Run starts the process and waits until it is ready.
+// Run starts the process and waits until it is ready. After Kill or Stop it may be called again: the process then has the
+// same directory, database and log, but new ports, because others may have taken the old ones meanwhile.
 func (s *Service) Run(t testing.TB) {
 	t.Helper()
 	s.started(t, s.start())
@@ -144,12 +149,15 @@ func (s *Service) started(t testing.TB, err error) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, s.Log())
 	}
-	t.Cleanup(func() {
-		s.Stop(t)
-		if t.Failed() {
-			t.Logf("log of the service:\n%s", tail(s.Log(), 8000))
-		}
-	})
+	if !s.endsWithTest {
+		s.endsWithTest = true
+		t.Cleanup(func() {
+			s.Stop(t)
+			if t.Failed() {
+				t.Logf("log of the service:\n%s", tail(s.Log(), 8000))
+			}
+		})
+	}
 	s.API, err = client.NewClientWithResponses(s.URL, client.WithHTTPClient(s.HTTP))
 	if err != nil {
 		t.Fatal(err)
@@ -159,14 +167,33 @@ func (s *Service) started(t testing.TB, err error) {
 func tail(s string, n int) string { return s[max(0, len(s)-n):] }
 
 func (s *Service) start() error {
+	began := time.Now()
+	ready, err := s.launch()
+	if err != nil {
+		return err
+	}
+	select {
+	case <-ready:
+		s.StartTook = time.Since(began)
+		return nil
+	case <-s.exited:
+		return fmt.Errorf("the service ended instead of starting: %w", s.exitErr)
+	case <-time.After(time.Minute):
+		return errors.Join(errors.New("the service was not ready after a minute"), s.cmd.Process.Kill())
+	}
+}
+
+// launch starts the process and returns a channel that is closed when it is ready.
+func (s *Service) launch() (<-chan struct{}, error) {
 	s.cmd = exec.Command(s.Binary)
+	s.judged = false
 	s.cmd.Dir, s.cmd.Env, s.cmd.Stdout = s.Dir, s.Env, &s.stdout
 	stderr, err := s.cmd.StderrPipe()
 	if err != nil {
-		return fmt.Errorf("pipe: %w", err)
+		return nil, fmt.Errorf("pipe: %w", err)
 	}
 	if err := s.cmd.Start(); err != nil {
-		return fmt.Errorf("start the service: %w", err)
+		return nil, fmt.Errorf("start the service: %w", err)
 	}
 	ready := make(chan struct{})
 	s.exited = make(chan struct{})
@@ -175,14 +202,7 @@ func (s *Service) start() error {
 		s.readLog(stderr, ready)
 		s.exitErr = s.cmd.Wait()
 	}()
-	select {
-	case <-ready:
-		return nil
-	case <-s.exited:
-		return fmt.Errorf("the service ended instead of starting: %w", s.exitErr)
-	case <-time.After(time.Minute):
-		return errors.Join(errors.New("the service was not ready after a minute"), s.cmd.Process.Kill())
-	}
+	return ready, nil
 }
 
 // readLog keeps the log, and takes the addresses from it.
@@ -221,25 +241,69 @@ func (s *Service) Stop(t testing.TB) {
 	t.Helper()
 	select {
 	case <-s.exited:
-		return
 	default:
+		s.Signal(t, syscall.SIGTERM)
+		if err := s.WaitExit(t, time.Minute); err != nil {
+			t.Errorf("the service ended with %v", err)
+		}
 	}
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Errorf("stop the service: %v", err)
+	if !s.judged {
+		t.Errorf("the service ended by itself: %v", s.exitErr)
+	}
+	if _, race, found := strings.Cut(s.Log(), "DATA RACE"); found {
+		t.Errorf("the race detector found:%s", race[:min(len(race), 8000)])
+	}
+}
+
+// Kill ends the process at once, as kill -9 does, and waits until it is gone.
+func (s *Service) Kill(t testing.TB) {
+	t.Helper()
+	s.judged = true
+	s.Signal(t, syscall.SIGKILL)
+	<-s.exited
+	s.HTTP.CloseIdleConnections()
+}
+
+// KillWhileStarting starts the process and kills it after a while, whether or not it is ready by then.
+func (s *Service) KillWhileStarting(t testing.TB, after time.Duration) {
+	t.Helper()
+	if _, err := s.launch(); err != nil {
+		t.Fatal(err)
 	}
 	select {
 	case <-s.exited:
-	case <-time.After(time.Minute):
-		_ = s.cmd.Process.Kill()
-		<-s.exited
-		t.Error("the service did not stop within a minute")
+		t.Errorf("the service ended instead of starting: %v\n%s", s.exitErr, tail(s.Log(), 8000))
+	case <-time.After(after):
 	}
-	if s.exitErr != nil {
-		t.Errorf("the service ended with %v", s.exitErr)
+	s.Kill(t)
+}
+
+// Signal sends the process a signal.
+func (s *Service) Signal(t testing.TB, signal os.Signal) {
+	t.Helper()
+	if err := s.cmd.Process.Signal(signal); err != nil {
+		t.Errorf("send %s: %v", signal, err)
 	}
-	if _, race, found := strings.Cut(s.Log(), "DATA RACE"); found {
-		t.Errorf("the race detector found:%s", race)
+}
+
+// PID is the number of the process.
+func (s *Service) PID() int { return s.cmd.Process.Pid }
+
+// Exited is closed when the process has ended.
+func (s *Service) Exited() <-chan struct{} { return s.exited }
+
+// WaitExit waits until the process has ended and returns how: nil for status 0. One that takes too long is killed, and the
+// test fails.
+func (s *Service) WaitExit(t testing.TB, limit time.Duration) error {
+	t.Helper()
+	s.judged = true
+	select {
+	case <-s.exited:
+	case <-time.After(limit):
+		t.Errorf("the service did not stop within %s", limit)
+		s.Kill(t)
 	}
+	return s.exitErr
 }
 
 // Command runs one of the service's commands beside it, with its settings, and returns what it printed to stdout.

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/mail"
+)
+
+type mails struct {
+	List  mailList  `cmd:"" help:"List the mails that are queued, and those that were sent or died lately."`
+	Retry mailRetry `cmd:"" help:"Send mails now that wait for their next attempt, or dead ones anew."`
+}
+
+type mailList struct {
+	State string `enum:"all,queued,sent,dead" default:"all" help:"Only those that are queued, sent or dead."`
+	Limit int64  `default:"100" help:"How many, the newest first."`
+	JSON  bool   `name:"json" help:"Print JSON."`
+}
+
+// mailRow is a mail as the list shows it. It names the account and not the address: lists go into tickets and chats.
+type mailRow struct {
+	ID        uuid.UUID  `json:"id"`
+	Kind      string     `json:"kind"`
+	State     string     `json:"state"`    // queued, sent, dead
+	Attempts  int64      `json:"attempts"` // those that the relay being down has spoilt are not counted
+	Created   time.Time  `json:"created"`
+	Next      *time.Time `json:"next,omitempty"`    // attempt, of a queued one; while it is on its way, another worker's
+	Sending   bool       `json:"sending,omitempty"` // it is on its way
+	Ended     *time.Time `json:"ended,omitempty"`   // when it was sent or died
+	AccountID uuid.UUID  `json:"accountID"`
+	RequestID string     `json:"requestID"` // of the request that caused it
+	LastError string     `json:"lastError,omitempty"`
+}
+
+func newMailRow(m db.Mail, now time.Time) mailRow {
+	r := mailRow{
+		ID: m.ID, Kind: m.Kind, State: "queued", Attempts: m.Attempts, Created: m.CreatedAt.UTC(),
+		AccountID: m.AccountID, RequestID: m.RequestID,
+	}
+	if m.LastError != nil {
+		r.LastError = *m.LastError
+	}
+	switch {
+	case m.SentAt != nil:
+		r.State, r.Ended = "sent", m.SentAt
+	case m.DeadAt != nil:
+		r.State, r.Ended = "dead", m.DeadAt
+	default:
+		r.Next, r.Sending = &m.DueAt, mail.OnItsWay(m, now)
+	}
+	return r
+}
+
+// when is the time that matters most of a mail.
+func (r mailRow) when(now time.Time) string {
+	switch {
+	case r.Ended != nil:
+		return r.Ended.UTC().Format(time.DateTime)
+	case r.Sending:
+		return "on its way"
+	case !r.Next.After(now):
+		return "due"
+	}
+	return r.Next.UTC().Format(time.DateTime)
+}
+
+// Run lists mails, the newest first.
+func (cmd *mailList) Run(ctx context.Context, s *Settings, c console) error {
+	if cmd.Limit < 1 {
+		return errors.New("--limit must be more than nothing")
+	}
+	store, err := openStore(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer store.Close() //nolint:errcheck // only read
+	list := map[string]func(context.Context, int64) ([]db.Mail, error){
+		"all": store.Read().ListMails, "queued": store.Read().ListQueuedMails,
+		"sent": store.Read().ListSentMails, "dead": store.Read().ListDeadMails,
+	}[cmd.State]
+	found, err := list(ctx, cmd.Limit)
+	if err != nil {
+		return fmt.Errorf("mail list: %w", err)
+	}
+	now := time.Now()
+	rows := make([]mailRow, len(found))
+	for i, m := range found {
+		rows[i] = newMailRow(m, now)
+	}
+	if cmd.JSON {
+		return printJSON(c, rows)
+	}
+	w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "ID\tKIND\tSTATE\tATTEMPTS\tCREATED\tNEXT OR ENDED\tACCOUNT\tLAST ERROR")
+	for _, r := range rows {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", r.ID, r.Kind, r.State, r.Attempts,
+			r.Created.Format(time.DateTime), r.when(now), r.AccountID, r.LastError)
+	}
+	return w.Flush()
+}
+
+type mailRetry struct {
+	IDs  []string `arg:"" optional:"" name:"id" help:"Of the mails, from the list."`
+	Dead bool     `help:"All dead ones that can still help their readers."`
+}
+
+// Run makes mails due. A running service notices within a second.
+func (cmd *mailRetry) Run(ctx context.Context, s *Settings, c console) error {
+	if (len(cmd.IDs) > 0) == cmd.Dead {
+		return errors.New("mail retry: name the mails, or say --dead")
+	}
+	var ids []uuid.UUID
+	for _, text := range cmd.IDs {
+		id, err := uuid.Parse(text)
+		if err != nil {
+			return fmt.Errorf("mail retry: %q is not the id of a mail", text)
+		}
+		ids = append(ids, id)
+	}
+	store, err := openStore(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer store.Close() //nolint:errcheck // what was written is committed
+	if cmd.Dead {
+		const all = 1 << 40
+		dead, err := store.Read().ListDeadMails(ctx, all)
+		if err != nil {
+			return fmt.Errorf("mail retry: %w", err)
+		}
+		for _, m := range slices.Backward(dead) { // the oldest first
+			ids = append(ids, m.ID)
+		}
+	}
+	refused, err := retryMails(ctx, store, ids, c)
+	if err != nil {
+		return fmt.Errorf("mail retry: %w", err)
+	}
+	if refused > 0 && !cmd.Dead { // of all dead ones, most are so for good
+		return fmt.Errorf("mail retry: %d of %d can not be sent", refused, len(ids))
+	}
+	return nil
+}
+
+// retryMails says of each mail what became of it, and counts the refused ones.
+func retryMails(ctx context.Context, store *db.Store, ids []uuid.UUID, c console) (refused int, err error) {
+	for _, id := range ids {
+		queued, err := mail.Retry(ctx, store, id, time.Now())
+		if why, is := errors.AsType[mail.NotRetriedError](err); is {
+			refused++
+			fmt.Fprintf(c.out, "%s: not retried: %s\n", id, why)
+			continue
+		}
+		switch {
+		case err != nil:
+			return refused, err
+		case queued == id:
+			fmt.Fprintf(c.out, "%s: due now\n", id)
+		default:
+			fmt.Fprintf(c.out, "%s: queued anew as %s\n", id, queued)
+		}
+	}
+	return refused, nil
+}

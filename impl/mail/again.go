@@ -1,0 +1,134 @@
+package mail
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/password"
+)
+
+// NotRetriedError says why a mail can not be sent again.
+type NotRetriedError string
+
+func (e NotRetriedError) Error() string { return string(e) }
+
+const (
+	errUnknown  NotRetriedError = "there is no such mail"
+	errSent     NotRetriedError = "it was sent"
+	errDue      NotRetriedError = "it is on its way, or due already"
+	errLink     NotRetriedError = "its link has expired, was used or was replaced by a newer one"
+	errReplaced NotRetriedError = "a newer password was mailed since, or will be"
+)
+
+// Retry makes a mail due at now and returns its id, or fails with a NotRetriedError.
+//
+// A mail that waits for its next attempt keeps its clock: it is still given up a day after it was queued. One that
+// is dead is queued anew, as another mail with a day of its own. A dead password is replaced by a fresh one: nobody knows the old
+// one, whose nonce is gone, and some receivers would drop a second mail with the Message-ID of the first.
+func Retry(ctx context.Context, store *db.Store, id uuid.UUID, now time.Time) (uuid.UUID, error) {
+	now = now.UTC().Truncate(time.Microsecond)
+	m, err := store.Read().GetMail(ctx, id)
+	switch {
+	case errors.Is(err, db.ErrNotFound):
+		return uuid.Nil, errUnknown
+	case err != nil:
+		return uuid.Nil, fmt.Errorf("find the mail: %w", err)
+	case m.SentAt != nil:
+		return uuid.Nil, errSent
+	case m.DeadAt != nil:
+		return requeue(ctx, store, id, now)
+	}
+	if err := stillWanted(ctx, store.Read(), m, now); err != nil {
+		return uuid.Nil, err
+	}
+	var hurried int64
+	err = store.Write(ctx, func(q *db.Queries) (err error) {
+		hurried, err = q.HurryMail(ctx, db.HurryMailParams{Now: now, ID: id})
+		return err
+	})
+	if err != nil {
+		return uuid.Nil, fmt.Errorf("make the mail due: %w", err)
+	}
+	if hurried == 0 {
+		return uuid.Nil, errDue
+	}
+	return id, nil
+}
+
+// requeue puts another mail in the place of a dead one.
+func requeue(ctx context.Context, store *db.Store, id uuid.UUID, now time.Time) (uuid.UUID, error) {
+	fresh, err := uuid.NewV7()
+	if err != nil {
+		return uuid.Nil, fmt.Errorf("make an id: %w", err)
+	}
+	err = store.InTx(ctx, func(q *db.Queries) error {
+		m, err := q.TakeDeadMail(ctx, id)
+		if errors.Is(err, db.ErrNotFound) {
+			return errUnknown // any more: somebody else has just retried it
+		}
+		if err != nil {
+			return fmt.Errorf("take the dead mail: %w", err)
+		}
+		if err := stillWanted(ctx, q, m, now); err != nil {
+			return err
+		}
+		var nonce []byte
+		if m.Kind == KindPassword {
+			nonce = password.NewNonce()
+		}
+		return q.InsertMail(ctx, db.InsertMailParams{
+			ID: fresh, AccountID: m.AccountID, Kind: m.Kind, ConfirmationID: m.ConfirmationID, Nonce: nonce,
+			RequestID: m.RequestID, Now: now,
+		})
+	})
+	if err != nil {
+		return uuid.Nil, err
+	}
+	return fresh, nil
+}
+
+// stillWanted fails with a NotRetriedError where a mail would not help its reader any more, or even harm him: a password
+// that was mailed later would stop working.
+func stillWanted(ctx context.Context, q *db.Queries, m db.Mail, now time.Time) error {
+	if m.Kind == KindPassword {
+		return newestPassword(ctx, q, m)
+	}
+	purpose := map[string]string{KindSignUpLink: "signup", KindPasswordLink: "password"}[m.Kind]
+	c, err := q.GetConfirmation(ctx, db.GetConfirmationParams{AccountID: m.AccountID, Purpose: purpose})
+	switch {
+	case errors.Is(err, db.ErrNotFound):
+		return errLink
+	case err != nil:
+		return fmt.Errorf("read the confirmation: %w", err)
+	case m.ConfirmationID == nil, c.ID != *m.ConfirmationID, !c.ExpiresAt.After(now):
+		return errLink
+	}
+	return nil
+}
+
+func newestPassword(ctx context.Context, q *db.Queries, m db.Mail) error {
+	account, err := q.GetAccount(ctx, m.AccountID)
+	if err != nil {
+		return fmt.Errorf("read the account: %w", err)
+	}
+	newer, err := q.CountNewerPasswordMails(ctx, db.CountNewerPasswordMailsParams{AccountID: m.AccountID, ID: m.ID})
+	if err != nil {
+		return fmt.Errorf("count newer passwords: %w", err)
+	}
+	armedLater := account.ArmedMailID != nil && bytes.Compare(account.ArmedMailID[:], m.ID[:]) > 0 // ids are in order of time
+	if newer > 0 || armedLater {
+		return errReplaced
+	}
+	return nil
+}
+
+// OnItsWay tells whether a worker has a mail at the moment: see the query LeaseMail.
+func OnItsWay(m db.Mail, now time.Time) bool {
+	return m.SentAt == nil && m.DeadAt == nil && m.DueAt.After(now) && m.LastError == nil
+}

@@ -1,0 +1,168 @@
+package mail
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/financelime/authorization/db"
+)
+
+// queueDone makes mails that ended now: sent ones, or dead ones.
+func (f *fixture) queueDone(t *testing.T, n int, sent bool) {
+	t.Helper()
+	account := f.account(t, uuid.NewString()+"@example.org", "en")
+	for begin := 0; begin < n; begin += 500 {
+		f.write(t, func(ctx context.Context, q *db.Queries) error {
+			for i := begin; i < min(begin+500, n); i++ {
+				now := f.now()
+				id := firstIDAt(now) // with a tail that makes it unique
+				other := uuid.New()
+				copy(id[8:], other[8:])
+				binary.BigEndian.PutUint16(id[6:], 0x7000|binary.BigEndian.Uint16(other[:])&0xfff)
+				if err := q.InsertMail(ctx, db.InsertMailParams{
+					ID: id, AccountID: account, Kind: KindPassword, RequestID: "request-0001", Now: now,
+				}); err != nil {
+					return err
+				}
+				m, err := q.LeaseMail(ctx, db.LeaseMailParams{ID: id, Now: now, LeaseUntil: now})
+				if err != nil {
+					return err
+				}
+				if sent {
+					_, err = q.MarkMailSent(ctx, db.MarkMailSentParams{Now: &now, ID: id, Attempts: 1, LeaseUntil: m.DueAt})
+				} else {
+					_, err = q.MarkMailDead(ctx, db.MarkMailDeadParams{Now: &now, ID: id, Attempts: 1, LeaseUntil: m.DueAt})
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+}
+
+// left counts the rows that are left.
+func (f *fixture) left(t *testing.T) (queued, sent, dead int) {
+	t.Helper()
+	err := f.raw.QueryRowContext(t.Context(), `
+		SELECT count(*), count(sent_at), count(dead_at) FROM mail`).Scan(&queued, &sent, &dead)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return queued - sent - dead, sent, dead
+}
+
+func TestPurge(t *testing.T) {
+	onBothEngines(t, func(t *testing.T, f *fixture) {
+		f.queuePassword(t, f.account(t, "jane@example.org", "en")) // never sent, and never forgotten
+		f.queueDone(t, 2*purgeBatch+7, true)
+		f.queueDone(t, 5, false)
+		f.clock.advance(time.Hour)
+		f.queueDone(t, 3, true)
+		f.queueDone(t, 3, false)
+		start := f.now()
+		for _, c := range []struct {
+			after      time.Duration
+			sent, dead int
+		}{
+			{0, 2*purgeBatch + 10, 8},
+			{keepSent - time.Hour, 2*purgeBatch + 10, 8},
+			{keepSent - time.Hour + time.Millisecond, 3, 8},
+			{keepSent + time.Millisecond, 0, 8},
+			{keepDead - time.Hour, 0, 8},
+			{keepDead - time.Hour + time.Millisecond, 0, 3},
+			{keepDead + time.Millisecond, 0, 0},
+		} {
+			f.clock.advance(start.Add(c.after).Sub(f.now()))
+			_, sentBefore, deadBefore := f.left(t)
+			n, err := f.purge(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			queued, sent, dead := f.left(t)
+			if queued != 1 || sent != c.sent || dead != c.dead || int(n) != sentBefore+deadBefore-sent-dead {
+				t.Errorf("after %s: %d queued, %d sent and %d dead are left, %d forgotten", c.after, queued, sent, dead, n)
+			}
+		}
+	})
+}
+
+// Replicas that purge at the same moment do not stand in each other's way.
+func TestPurgeTogether(t *testing.T) {
+	onBothEngines(t, func(t *testing.T, f *fixture) {
+		const mails = 3*purgeBatch + 1
+		f.queueDone(t, mails, true)
+		f.clock.advance(keepSent + time.Second)
+		var all sync.WaitGroup
+		counts := make([]int64, 4)
+		failures := make([]error, len(counts))
+		for i := range counts {
+			all.Go(func() { counts[i], failures[i] = f.purge(t.Context()) })
+		}
+		all.Wait()
+		var sum int64
+		for _, n := range counts {
+			sum += n
+		}
+		if _, sent, _ := f.left(t); sent != 0 || sum != mails || errors.Join(failures...) != nil {
+			t.Errorf("%d are left, %d forgotten, %v", sent, sum, errors.Join(failures...))
+		}
+	})
+}
+
+// A running worker purges by itself: after a minute, then every hour.
+func TestWorkerPurges(t *testing.T) {
+	inABubble(t, func(t *testing.T, f *fixture) {
+		f.queueDone(t, 3, true)
+		time.Sleep(keepSent - 30*time.Minute)
+		stop := running(t, f.Worker)
+		f.queueDone(t, 4, true)
+		expect := func(want int) {
+			t.Helper()
+			synctest.Wait()
+			if _, sent, _ := f.left(t); sent != want {
+				t.Errorf("%d are left, want %d", sent, want)
+			}
+		}
+		time.Sleep(2 * time.Minute)
+		expect(7) // it was too early for them
+		time.Sleep(time.Hour + 10*time.Minute)
+		expect(4)
+		stop()
+		if f.logged("mail.purged") != 1 {
+			t.Errorf("log: %s", f.log)
+		}
+	})
+}
+
+// The first ones go a minute after the start, so that a service that never runs for an hour forgets too.
+func TestWorkerPurgesSoon(t *testing.T) {
+	inABubble(t, func(t *testing.T, f *fixture) {
+		f.queueDone(t, 3, true)
+		time.Sleep(keepSent + time.Second)
+		running(t, f.Worker)
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if _, sent, _ := f.left(t); sent != 0 {
+			t.Errorf("%d are left", sent)
+		}
+	})
+}
+
+func TestFirstIDAt(t *testing.T) {
+	t.Parallel()
+	before := time.Now()
+	id := uuid.Must(uuid.NewV7())
+	after := time.Now().Add(time.Millisecond)
+	if a, b := firstIDAt(before).String(), firstIDAt(after).String(); a > id.String() || b <= id.String() {
+		t.Errorf("%s is not between %s and %s", id, a, b)
+	}
+}
