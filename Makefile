@@ -16,7 +16,8 @@ export REDOCLY_TELEMETRY := off
 export REDOCLY_SUPPRESS_UPDATE_NOTICE := true
 
 .DEFAULT_GOAL := help
-.PHONY: help build run generate check-generate test fuzz lint lint-go lint-modules lint-scripts lint-spec vulnerabilities clean
+.PHONY: help build run generate check-generate test test-clients test-gateways test-browser faults bench \
+	contract-gate contract-fuzz fuzz lint lint-go lint-modules lint-scripts lint-spec vulnerabilities clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -41,19 +42,30 @@ test: ## every test, on SQLite and PostgreSQL, with the race detector; a skipped
 	test/with-postgres $(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
 		-- -race -count=1 -shuffle=on -timeout=15m ./...
 
+faults: ## the fault tests at full length: hours
+	FINANCELIME_FULL=1 test/with-postgres $(CHECKER) gotestsum --format=standard-verbose --post-run-command=tools/nothing-skipped \
+		-- -race -count=1 -timeout=6h ./test/faults/
+	FINANCELIME_FULL=1 test/with-postgres $(CHECKER) gotestsum --format=standard-verbose \
+		-- -count=1 -timeout=30m -run='TestBacklogDrains|TestThreeProcesses' ./impl/mail/
+
+bench: ## start time, idle memory and refreshes per second, on both engines
+	test/with-postgres go test -run='^$$' -bench=. ./test/bench/ ./db/
+
 fuzz: ## each fuzz target for FUZZTIME (60s)
 	tools/fuzz $(FUZZTIME)
 
 lint: lint-go lint-modules lint-scripts lint-spec vulnerabilities ## every check that runs no test; each part can be run alone:
 
 lint-go: ##   go vet, golangci-lint (gofmt and goimports with it)
-	go vet ./...
-	$(CHECKER) golangci-lint run
+	go vet -tags=clients,gateways,browser ./...
+	$(CHECKER) golangci-lint run --build-tags=clients,gateways,browser
 
 lint-modules: ##   go.mod and go.sum files are tidy
 	go mod tidy -diff
 	go -C tools mod tidy -diff
 	go -C tools/check mod tidy -diff
+	go -C tools/gate mod tidy -diff
+	go -C test/gateways/krakend mod tidy -diff
 
 lint-scripts: ##   shellcheck
 	git grep -lIE --untracked '^#!.*[/ ](ba)?sh' -- ':!*.md' | xargs shellcheck
@@ -73,4 +85,38 @@ $(NODE_DONE): tools/node/package.json tools/node/package-lock.json
 	@touch $@
 
 clean: ## what the other targets made, but not data/
-	rm -rf bin tools/node/node_modules
+	rm -rf bin tools/node/node_modules test/*/node_modules
+
+test-gateways: ## the recipes of deploy/gateways in real gateways, which it installs (Debian, Ubuntu)
+	test/gateways/install bin/gateways
+	PATH="$(CURDIR)/bin/gateways:$$PATH:/usr/sbin" \
+		$(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
+		-- -race -count=1 -shuffle=on -timeout=10m -tags=gateways ./test/gateways/
+
+BROWSER_DONE := test/browser/node_modules/.package-lock.json
+
+test-browser: $(BROWSER_DONE) ## the pages and the local mailbox in Chromium, which it installs (Debian)
+	test/browser/with-chromium $(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
+		-- -race -count=1 -shuffle=on -timeout=15m -tags=browser ./test/browser/
+
+$(BROWSER_DONE): test/browser/package.json test/browser/package-lock.json
+	cd test/browser && npm ci
+	@touch $@
+
+CLIENTS_DONE := test/clients/node_modules/.package-lock.json
+
+test-clients: $(CLIENTS_DONE) ## generated clients compile, say what openapi.yaml says, and work; a mock server too
+	$(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
+		-- -race -count=1 -shuffle=on -timeout=15m -tags=clients ./test/clients/...
+
+# Some of the packages ask for a newer Node than they need; npm is told to say only what is wrong.
+$(CLIENTS_DONE): test/clients/package.json test/clients/package-lock.json
+	cd test/clients && npm ci --loglevel=error
+	@touch $@
+
+contract-gate: ## openapi.yaml breaks no client of the last version
+	tools/contract-gate-test
+	tools/contract-gate
+
+contract-fuzz: ## Schemathesis against a fresh service, for two minutes; needs Python
+	tools/contract-fuzz

@@ -571,6 +571,21 @@ type OpenAPIDocument struct {
 	AdditionalProperties map[string]interface{} `json:"-"`
 }
 
+// OpenIDConfiguration What a gateway discovers by the issuer
+//
+// Example: {"issuer":"https://auth.example.com","jwks_uri":"https://auth.example.com/.well-known/jwks.json"}
+type OpenIDConfiguration struct {
+	// Issuer The `iss` of the access tokens
+	//
+	// Example: https://auth.example.com
+	Issuer string `json:"issuer"`
+
+	// JwksURI Where the keys are
+	//
+	// Example: https://auth.example.com/.well-known/jwks.json
+	JwksURI string `json:"jwks_uri"`
+}
+
 // RefreshAccessTokenFailure400 Why a refresh was refused with 400: a parameter is missing, or the refresh token is malformed, forged or expired.
 //
 // Example: {"code":400,"message":"BAD_PARAMETERS"}
@@ -853,6 +868,9 @@ type VersionResponse struct {
 	Number string `json:"number"`
 }
 
+// IfNoneMatch defines model for IfNoneMatch.
+type IfNoneMatch = string
+
 // OptionalRequestID A name for one request
 //
 // Example: 4f7c1f1e-8a52-4d5b-9c0c-0c1d6a0f5a11
@@ -863,6 +881,11 @@ type OptionalRequestID = RequestID
 // Example: {"code":400,"message":"BAD_PARAMETERS"}
 type BadParameters = CommonFailure400
 
+// NotFound A failure that needs no code of its own
+//
+// Example: {"code":404,"message":"404 Not Found"}
+type NotFound = CommonFailure
+
 // PageNotFound A failure that needs no code of its own
 //
 // Example: {"code":404,"message":"404 Not Found"}
@@ -872,18 +895,51 @@ type PageNotFound = CommonFailure
 type GetJwksParams struct {
 	// RequestID RequestID. The service makes one up if the caller does not.
 	RequestID *OptionalRequestID `json:"request-id,omitempty"`
+
+	// IfNoneMatch The `etag` of a copy that the caller has. If it is still good, the answer is 304 without a body.
+	IfNoneMatch *IfNoneMatch `json:"if-none-match,omitempty"`
+}
+
+// GetOpenidConfigurationParams defines parameters for GetOpenidConfiguration.
+type GetOpenidConfigurationParams struct {
+	// RequestID RequestID. The service makes one up if the caller does not.
+	RequestID *OptionalRequestID `json:"request-id,omitempty"`
+
+	// IfNoneMatch The `etag` of a copy that the caller has. If it is still good, the answer is 304 without a body.
+	IfNoneMatch *IfNoneMatch `json:"if-none-match,omitempty"`
+}
+
+// GetDocsParams defines parameters for GetDocs.
+type GetDocsParams struct {
+	// RequestID RequestID. The service makes one up if the caller does not.
+	RequestID *OptionalRequestID `json:"request-id,omitempty"`
+}
+
+// GetDocsAssetParams defines parameters for GetDocsAsset.
+type GetDocsAssetParams struct {
+	// RequestID RequestID. The service makes one up if the caller does not.
+	RequestID *OptionalRequestID `json:"request-id,omitempty"`
+
+	// IfNoneMatch The `etag` of a copy that the caller has. If it is still good, the answer is 304 without a body.
+	IfNoneMatch *IfNoneMatch `json:"if-none-match,omitempty"`
 }
 
 // GetOpenapiJSONParams defines parameters for GetOpenapiJSON.
 type GetOpenapiJSONParams struct {
 	// RequestID RequestID. The service makes one up if the caller does not.
 	RequestID *OptionalRequestID `json:"request-id,omitempty"`
+
+	// IfNoneMatch The `etag` of a copy that the caller has. If it is still good, the answer is 304 without a body.
+	IfNoneMatch *IfNoneMatch `json:"if-none-match,omitempty"`
 }
 
 // GetOpenapiYamlParams defines parameters for GetOpenapiYaml.
 type GetOpenapiYamlParams struct {
 	// RequestID RequestID. The service makes one up if the caller does not.
 	RequestID *OptionalRequestID `json:"request-id,omitempty"`
+
+	// IfNoneMatch The `etag` of a copy that the caller has. If it is still good, the answer is 304 without a body.
+	IfNoneMatch *IfNoneMatch `json:"if-none-match,omitempty"`
 }
 
 // ConfirmUserEmailParams defines parameters for ConfirmUserEmail.
@@ -904,6 +960,12 @@ type RefreshAccessTokenParams struct {
 	// RequestID RequestID. A name for this request that the caller makes up: 8 to 128 letters, digits and `. _ : / + = @ -`.
 	// A UUID is a good choice. It does not have to be unique; it is easier to find in the logs if it is.
 	RequestID RequestID `json:"request-id"`
+}
+
+// VerifyAccessTokenParams defines parameters for VerifyAccessToken.
+type VerifyAccessTokenParams struct {
+	// RequestID RequestID. The service makes one up if the caller does not.
+	RequestID *OptionalRequestID `json:"request-id,omitempty"`
 }
 
 // GetListActiveSessionsParams defines parameters for GetListActiveSessions.
@@ -1063,6 +1125,15 @@ type ServerInterface interface {
 	// GetJwks Get the keys that verify access tokens
 	// (GET /.well-known/jwks.json)
 	GetJwks(ctx echo.Context, params GetJwksParams) error
+	// GetOpenidConfiguration Get the issuer and where its keys are
+	// (GET /.well-known/openid-configuration)
+	GetOpenidConfiguration(ctx echo.Context, params GetOpenidConfigurationParams) error
+	// GetDocs Read this document in a browser
+	// (GET /docs)
+	GetDocs(ctx echo.Context, params GetDocsParams) error
+	// GetDocsAsset Get a part of the page
+	// (GET /docs/{asset})
+	GetDocsAsset(ctx echo.Context, asset string, params GetDocsAssetParams) error
 	// GetOpenapiJSON Get this document as JSON
 	// (GET /openapi.json)
 	GetOpenapiJSON(ctx echo.Context, params GetOpenapiJSONParams) error
@@ -1078,6 +1149,9 @@ type ServerInterface interface {
 	// RefreshAccessToken Refresh Access Token (Domain Action: Renew authorization)
 	// (PUT /v1/oauth/refresh)
 	RefreshAccessToken(ctx echo.Context, params RefreshAccessTokenParams) error
+	// VerifyAccessToken Verify an access token, for gateways that ask on every request
+	// (GET /v1/oauth/verify)
+	VerifyAccessToken(ctx echo.Context, params VerifyAccessTokenParams) error
 	// GetListActiveSessions Get a list of active sessions
 	// (GET /v1/session/list)
 	GetListActiveSessions(ctx echo.Context, params GetListActiveSessionsParams) error
@@ -1126,9 +1200,148 @@ func (w *ServerInterfaceWrapper) GetJwks(ctx echo.Context) error {
 
 		params.RequestID = &RequestID
 	}
+	// ------------- Optional header parameter "if-none-match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("if-none-match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for if-none-match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "if-none-match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter if-none-match: %s", err))
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+	}
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetJwks(ctx, params)
+	return err
+}
+
+// GetOpenidConfiguration converts echo context to params.
+func (w *ServerInterfaceWrapper) GetOpenidConfiguration(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetOpenidConfigurationParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "request-id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("request-id")]; found {
+		var RequestID OptionalRequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for request-id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "request-id", valueList[0], &RequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter request-id: %s", err))
+		}
+
+		params.RequestID = &RequestID
+	}
+	// ------------- Optional header parameter "if-none-match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("if-none-match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for if-none-match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "if-none-match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter if-none-match: %s", err))
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetOpenidConfiguration(ctx, params)
+	return err
+}
+
+// GetDocs converts echo context to params.
+func (w *ServerInterfaceWrapper) GetDocs(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetDocsParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "request-id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("request-id")]; found {
+		var RequestID OptionalRequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for request-id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "request-id", valueList[0], &RequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter request-id: %s", err))
+		}
+
+		params.RequestID = &RequestID
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetDocs(ctx, params)
+	return err
+}
+
+// GetDocsAsset converts echo context to params.
+func (w *ServerInterfaceWrapper) GetDocsAsset(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "asset" -------------
+	var asset string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "asset", ctx.Param("asset"), &asset, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter asset: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetDocsAssetParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "request-id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("request-id")]; found {
+		var RequestID OptionalRequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for request-id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "request-id", valueList[0], &RequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter request-id: %s", err))
+		}
+
+		params.RequestID = &RequestID
+	}
+	// ------------- Optional header parameter "if-none-match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("if-none-match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for if-none-match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "if-none-match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter if-none-match: %s", err))
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetDocsAsset(ctx, asset, params)
 	return err
 }
 
@@ -1154,6 +1367,21 @@ func (w *ServerInterfaceWrapper) GetOpenapiJSON(ctx echo.Context) error {
 		}
 
 		params.RequestID = &RequestID
+	}
+	// ------------- Optional header parameter "if-none-match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("if-none-match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for if-none-match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "if-none-match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter if-none-match: %s", err))
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -1183,6 +1411,21 @@ func (w *ServerInterfaceWrapper) GetOpenapiYaml(ctx echo.Context) error {
 		}
 
 		params.RequestID = &RequestID
+	}
+	// ------------- Optional header parameter "if-none-match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("if-none-match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for if-none-match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "if-none-match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter if-none-match: %s", err))
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -1274,6 +1517,35 @@ func (w *ServerInterfaceWrapper) RefreshAccessToken(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.RefreshAccessToken(ctx, params)
+	return err
+}
+
+// VerifyAccessToken converts echo context to params.
+func (w *ServerInterfaceWrapper) VerifyAccessToken(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params VerifyAccessTokenParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "request-id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("request-id")]; found {
+		var RequestID OptionalRequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for request-id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "request-id", valueList[0], &RequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter request-id: %s", err))
+		}
+
+		params.RequestID = &RequestID
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.VerifyAccessToken(ctx, params)
 	return err
 }
 
@@ -1516,11 +1788,15 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	}
 
 	router.GET(options.BaseURL+"/.well-known/jwks.json", wrapper.GetJwks, options.OperationMiddlewares["get_jwks"]...)
+	router.GET(options.BaseURL+"/.well-known/openid-configuration", wrapper.GetOpenidConfiguration, options.OperationMiddlewares["get_openid_configuration"]...)
+	router.GET(options.BaseURL+"/docs", wrapper.GetDocs, options.OperationMiddlewares["get_docs"]...)
+	router.GET(options.BaseURL+"/docs/:asset", wrapper.GetDocsAsset, options.OperationMiddlewares["get_docs_asset"]...)
 	router.GET(options.BaseURL+"/openapi.json", wrapper.GetOpenapiJSON, options.OperationMiddlewares["get_openapi_json"]...)
 	router.GET(options.BaseURL+"/openapi.yaml", wrapper.GetOpenapiYaml, options.OperationMiddlewares["get_openapi_yaml"]...)
 	router.GET(options.BaseURL+"/u/:confirmationKey", wrapper.ConfirmUserEmail, options.OperationMiddlewares["confirm_user_email"]...)
 	router.POST(options.BaseURL+"/v1/oauth/create", wrapper.CreateAccessToken, options.OperationMiddlewares["create_access_token"]...)
 	router.PUT(options.BaseURL+"/v1/oauth/refresh", wrapper.RefreshAccessToken, options.OperationMiddlewares["refresh_access_token"]...)
+	router.GET(options.BaseURL+"/v1/oauth/verify", wrapper.VerifyAccessToken, options.OperationMiddlewares["verify_access_token"]...)
 	router.DELETE(options.BaseURL+"/v1/session/:sessionID", wrapper.RevokeSession, options.OperationMiddlewares["revoke_session"]...)
 	router.GET(options.BaseURL+"/v1/session/list", wrapper.GetListActiveSessions, options.OperationMiddlewares["get_list_active_sessions"]...)
 	router.DELETE(options.BaseURL+"/v1/session/remove", wrapper.RevokeRefreshToken, options.OperationMiddlewares["revoke_refresh_token"]...)
@@ -1531,6 +1807,11 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 }
 
 type BadParametersJSONResponse CommonFailure400
+
+type NotFoundJSONResponse CommonFailure
+
+type NotModifiedResponse struct {
+}
 
 type PageNotFoundJSONResponse CommonFailure
 type PageNotFoundTextHTMLResponse struct {
@@ -1562,6 +1843,13 @@ func (response GetJwks200JSONResponse) VisitGetJwksResponse(w http.ResponseWrite
 	return err
 }
 
+type GetJwks304Response = NotModifiedResponse
+
+func (response GetJwks304Response) VisitGetJwksResponse(w http.ResponseWriter) error {
+	w.WriteHeader(304)
+	return nil
+}
+
 type GetJwks400JSONResponse struct{ BadParametersJSONResponse }
 
 func (response GetJwks400JSONResponse) VisitGetJwksResponse(w http.ResponseWriter) error {
@@ -1572,6 +1860,175 @@ func (response GetJwks400JSONResponse) VisitGetJwksResponse(w http.ResponseWrite
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOpenidConfigurationRequestObject struct {
+	Params GetOpenidConfigurationParams
+}
+
+type GetOpenidConfigurationResponseObject interface {
+	VisitGetOpenidConfigurationResponse(w http.ResponseWriter) error
+}
+
+type GetOpenidConfiguration200JSONResponse OpenIDConfiguration
+
+func (response GetOpenidConfiguration200JSONResponse) VisitGetOpenidConfigurationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOpenidConfiguration304Response = NotModifiedResponse
+
+func (response GetOpenidConfiguration304Response) VisitGetOpenidConfigurationResponse(w http.ResponseWriter) error {
+	w.WriteHeader(304)
+	return nil
+}
+
+type GetOpenidConfiguration400JSONResponse struct{ BadParametersJSONResponse }
+
+func (response GetOpenidConfiguration400JSONResponse) VisitGetOpenidConfigurationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDocsRequestObject struct {
+	Params GetDocsParams
+}
+
+type GetDocsResponseObject interface {
+	VisitGetDocsResponse(w http.ResponseWriter) error
+}
+
+type GetDocs200TextHTMLResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response GetDocs200TextHTMLResponse) VisitGetDocsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetDocs400JSONResponse struct{ BadParametersJSONResponse }
+
+func (response GetDocs400JSONResponse) VisitGetDocsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDocsAssetRequestObject struct {
+	Asset  string `json:"asset"`
+	Params GetDocsAssetParams
+}
+
+type GetDocsAssetResponseObject interface {
+	VisitGetDocsAssetResponse(w http.ResponseWriter) error
+}
+
+type GetDocsAsset200TextCSSResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response GetDocsAsset200TextCSSResponse) VisitGetDocsAssetResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/css")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetDocsAsset200TextJavascriptResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response GetDocsAsset200TextJavascriptResponse) VisitGetDocsAssetResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/javascript")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetDocsAsset304Response = NotModifiedResponse
+
+func (response GetDocsAsset304Response) VisitGetDocsAssetResponse(w http.ResponseWriter) error {
+	w.WriteHeader(304)
+	return nil
+}
+
+type GetDocsAsset400JSONResponse struct{ BadParametersJSONResponse }
+
+func (response GetDocsAsset400JSONResponse) VisitGetDocsAssetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDocsAsset404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetDocsAsset404JSONResponse) VisitGetDocsAssetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -1596,6 +2053,13 @@ func (response GetOpenapiJSON200JSONResponse) VisitGetOpenapiJSONResponse(w http
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
+}
+
+type GetOpenapiJSON304Response = NotModifiedResponse
+
+func (response GetOpenapiJSON304Response) VisitGetOpenapiJSONResponse(w http.ResponseWriter) error {
+	w.WriteHeader(304)
+	return nil
 }
 
 type GetOpenapiJSON400JSONResponse struct{ BadParametersJSONResponse }
@@ -1638,6 +2102,13 @@ func (response GetOpenapiYaml200ApplicationYamlResponse) VisitGetOpenapiYamlResp
 	}
 	_, err := io.Copy(w, response.Body)
 	return err
+}
+
+type GetOpenapiYaml304Response = NotModifiedResponse
+
+func (response GetOpenapiYaml304Response) VisitGetOpenapiYamlResponse(w http.ResponseWriter) error {
+	w.WriteHeader(304)
+	return nil
 }
 
 type GetOpenapiYaml400JSONResponse struct{ BadParametersJSONResponse }
@@ -1848,6 +2319,36 @@ func (response RefreshAccessToken404JSONResponse) VisitRefreshAccessTokenRespons
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VerifyAccessTokenRequestObject struct {
+	Params VerifyAccessTokenParams
+}
+
+type VerifyAccessTokenResponseObject interface {
+	VisitVerifyAccessTokenResponse(w http.ResponseWriter) error
+}
+
+type VerifyAccessToken204Response struct {
+}
+
+func (response VerifyAccessToken204Response) VisitVerifyAccessTokenResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type VerifyAccessToken400JSONResponse struct{ BadParametersJSONResponse }
+
+func (response VerifyAccessToken400JSONResponse) VisitVerifyAccessTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -2095,6 +2596,15 @@ type StrictServerInterface interface {
 	// GetJwks Get the keys that verify access tokens
 	// (GET /.well-known/jwks.json)
 	GetJwks(ctx context.Context, request GetJwksRequestObject) (GetJwksResponseObject, error)
+	// GetOpenidConfiguration Get the issuer and where its keys are
+	// (GET /.well-known/openid-configuration)
+	GetOpenidConfiguration(ctx context.Context, request GetOpenidConfigurationRequestObject) (GetOpenidConfigurationResponseObject, error)
+	// GetDocs Read this document in a browser
+	// (GET /docs)
+	GetDocs(ctx context.Context, request GetDocsRequestObject) (GetDocsResponseObject, error)
+	// GetDocsAsset Get a part of the page
+	// (GET /docs/{asset})
+	GetDocsAsset(ctx context.Context, request GetDocsAssetRequestObject) (GetDocsAssetResponseObject, error)
 	// GetOpenapiJSON Get this document as JSON
 	// (GET /openapi.json)
 	GetOpenapiJSON(ctx context.Context, request GetOpenapiJSONRequestObject) (GetOpenapiJSONResponseObject, error)
@@ -2110,6 +2620,9 @@ type StrictServerInterface interface {
 	// RefreshAccessToken Refresh Access Token (Domain Action: Renew authorization)
 	// (PUT /v1/oauth/refresh)
 	RefreshAccessToken(ctx context.Context, request RefreshAccessTokenRequestObject) (RefreshAccessTokenResponseObject, error)
+	// VerifyAccessToken Verify an access token, for gateways that ask on every request
+	// (GET /v1/oauth/verify)
+	VerifyAccessToken(ctx context.Context, request VerifyAccessTokenRequestObject) (VerifyAccessTokenResponseObject, error)
 	// GetListActiveSessions Get a list of active sessions
 	// (GET /v1/session/list)
 	GetListActiveSessions(ctx context.Context, request GetListActiveSessionsRequestObject) (GetListActiveSessionsResponseObject, error)
@@ -2161,6 +2674,82 @@ func (sh *strictHandler) GetJwks(ctx echo.Context, params GetJwksParams) error {
 		return err
 	} else if validResponse, ok := response.(GetJwksResponseObject); ok {
 		return validResponse.VisitGetJwksResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetOpenidConfiguration operation middleware
+func (sh *strictHandler) GetOpenidConfiguration(ctx echo.Context, params GetOpenidConfigurationParams) error {
+	var request GetOpenidConfigurationRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetOpenidConfiguration(ctx.Request().Context(), request.(GetOpenidConfigurationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetOpenidConfiguration")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetOpenidConfigurationResponseObject); ok {
+		return validResponse.VisitGetOpenidConfigurationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetDocs operation middleware
+func (sh *strictHandler) GetDocs(ctx echo.Context, params GetDocsParams) error {
+	var request GetDocsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetDocs(ctx.Request().Context(), request.(GetDocsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetDocs")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetDocsResponseObject); ok {
+		return validResponse.VisitGetDocsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetDocsAsset operation middleware
+func (sh *strictHandler) GetDocsAsset(ctx echo.Context, asset string, params GetDocsAssetParams) error {
+	var request GetDocsAssetRequestObject
+
+	request.Asset = asset
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetDocsAsset(ctx.Request().Context(), request.(GetDocsAssetRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetDocsAsset")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetDocsAssetResponseObject); ok {
+		return validResponse.VisitGetDocsAssetResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -2333,6 +2922,31 @@ func (sh *strictHandler) RefreshAccessToken(ctx echo.Context, params RefreshAcce
 		return err
 	} else if validResponse, ok := response.(RefreshAccessTokenResponseObject); ok {
 		return validResponse.VisitRefreshAccessTokenResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// VerifyAccessToken operation middleware
+func (sh *strictHandler) VerifyAccessToken(ctx echo.Context, params VerifyAccessTokenParams) error {
+	var request VerifyAccessTokenRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.VerifyAccessToken(ctx.Request().Context(), request.(VerifyAccessTokenRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "VerifyAccessToken")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(VerifyAccessTokenResponseObject); ok {
+		return validResponse.VisitVerifyAccessTokenResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -40,6 +40,9 @@ type Service struct {
 	// Now is the clock; time.Now if nil.
 	Now func() time.Time
 
+	PublicURL string // under which the service is reached from outside
+	Issuer    string // of the access tokens
+
 	InviteRequired  bool
 	ClientIDs       []string // the clients that may log in; all if empty
 	SignUpLinkTTL   time.Duration
@@ -50,9 +53,9 @@ type Service struct {
 
 	Version api.VersionResponse
 
-	specOnce sync.Once
-	specJSON []byte
-	specErr  error
+	documentsOnce sync.Once
+	documents     *documents
+	documentsErr  error
 }
 
 // principal is whom the request's access token speaks for. Operations that need one are marked so in openapi.yaml, and

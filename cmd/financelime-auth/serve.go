@@ -124,7 +124,7 @@ func assemble(ctx context.Context, s *Settings, root secret.Root, store *db.Stor
 		Authenticate: authenticate(access), TrustedProxies: s.trustedProxies, Log: log,
 	}, &impl.Service{
 		Store: store, Root: root, Links: links, Hasher: hasher, Keys: keys, Access: access, Refresh: refresh, Log: log,
-		MailQueued: worker.Wake, InviteRequired: s.InviteRequired, ClientIDs: s.ClientIDs,
+		PublicURL: s.PublicURL, Issuer: s.Issuer, MailQueued: worker.Wake, InviteRequired: s.InviteRequired, ClientIDs: s.ClientIDs,
 		SignUpLinkTTL: s.SignUpLinkTTL, PasswordLinkTTL: s.PasswordLinkTTL,
 		RefreshTTL: s.RefreshTTL, RefreshGrace: s.RefreshGrace, SessionMaxAge: s.SessionMaxAge, Version: buildVersion(),
 	})
@@ -133,7 +133,7 @@ func assemble(ctx context.Context, s *Settings, root secret.Root, store *db.Stor
 	}
 	ready := new(atomic.Bool)
 	return &process{
-		public: httpServer(s.HTTPAddr, handler, log),
+		public: httpServer(s.HTTPAddr, closeWhenStopping(handler, ready), log),
 		admin:  httpServer(s.AdminAddr, adminHandler(store, transport, ready), log),
 		keys:   keys, mail: worker, transport: transport, ready: ready, log: log,
 	}, nil
@@ -150,6 +150,17 @@ func authenticate(access *token.Access) func(context.Context, string) (context.C
 		who.AccountID, who.SessionID = claims.AccountID.String(), claims.SessionID.String()
 		return token.NewContext(ctx, claims), nil
 	}
+}
+
+// closeWhenStopping ends each connection with its next answer once the service is not ready any more. The server's own
+// switch would also close the idle ones at once, and cut a request that is just arriving on one.
+func closeWhenStopping(next http.Handler, ready *atomic.Bool) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !ready.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // httpServer bounds what a slow or hostile client can hold: headers 5 s and 16 KiB, a request 15 s, an answer 30 s.
@@ -228,7 +239,6 @@ func (p *process) run(ctx context.Context, delay time.Duration, listening func(a
 	case <-ctx.Done():
 		p.log.InfoContext(background, "service.stopping")
 		p.ready.Store(false)
-		p.public.SetKeepAlivesEnabled(false)
 		time.Sleep(delay)
 	}
 	drain, cancel := context.WithTimeout(background, drainTime)

@@ -4,6 +4,7 @@ package caller
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 )
 
@@ -19,6 +20,9 @@ type Caller struct {
 	// AccountID and SessionID are filled in by whoever learns them, for the log.
 	AccountID, SessionID string
 }
+
+// ErrUnauthorized says that the caller's access token, though genuine, speaks for nobody any more: 401.
+var ErrUnauthorized = errors.New("the session of the access token has ended")
 
 type contextKey struct{}
 

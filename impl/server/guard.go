@@ -13,6 +13,8 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/labstack/echo/v4"
+
+	"github.com/financelime/authorization/impl/caller"
 )
 
 // maxBody is the largest request body in bytes.
@@ -55,12 +57,16 @@ func (g *guard) check(next echo.HandlerFunc) echo.HandlerFunc {
 				return err
 			}
 		}
-		return g.documented(next(c))
+		return g.documented(c, next(c))
 	}
 }
 
-// documented gives the 400 of the generated code, which counts a parameter's values, the operation's own status for it.
-func (g *guard) documented(err error) error {
+// documented gives errors from behind the guard the operation's own status: the 400 of the generated code, which counts
+// a parameter's values, and the 401 of an operation that looks further than at the token.
+func (g *guard) documented(c echo.Context, err error) error {
+	if errors.Is(err, caller.ErrUnauthorized) {
+		return unauthorized(c, invalidToken, err)
+	}
 	var bound *echo.HTTPError
 	if errors.As(err, &bound) && bound.Code == http.StatusBadRequest {
 		return &refusal{status: g.operation.malformed, cause: err}
@@ -102,21 +108,30 @@ func (g *guard) parameters(input *openapi3filter.RequestValidationInput, paramet
 
 // token checks the access token and puts whom it speaks for on the request's context.
 func (g *guard) token(c echo.Context) error {
-	challenge := "Bearer"
-	err := errors.New("no access token")
-	if raw, ok := accessToken(c.Request()); ok {
-		var ctx context.Context
-		if ctx, err = g.authenticate(c.Request().Context(), raw); err == nil {
-			c.SetRequest(c.Request().WithContext(ctx))
-			return nil
-		}
-		if _, later := errors.AsType[unavailable](err); later {
-			return err // it can not be told just now; a 401 would log the user out
-		}
-		challenge = `Bearer error="invalid_token"` // RFC 6750 section 3: only where a token was presented
+	raw, ok := accessToken(c.Request())
+	if !ok {
+		return unauthorized(c, noToken, errors.New("no access token"))
 	}
+	ctx, err := g.authenticate(c.Request().Context(), raw)
+	if _, later := errors.AsType[unavailable](err); later {
+		return err // it can not be told just now; a 401 would log the user out
+	}
+	if err != nil {
+		return unauthorized(c, invalidToken, err)
+	}
+	c.SetRequest(c.Request().WithContext(ctx))
+	return nil
+}
+
+// The challenges of RFC 6750 section 3: an error is told only where a token was presented, and no detail of it.
+const (
+	noToken      = "Bearer"
+	invalidToken = `Bearer error="invalid_token"` //nolint:gosec // a word of the protocol, no token
+)
+
+func unauthorized(c echo.Context, challenge string, cause error) error {
 	c.Response().Header().Set(echo.HeaderWWWAuthenticate, challenge)
-	return &refusal{status: http.StatusUnauthorized, cause: err}
+	return &refusal{status: http.StatusUnauthorized, cause: cause}
 }
 
 // accessToken takes the token from the one header authorization: "Bearer <token>" in any letter case, or the bare token.

@@ -501,6 +501,8 @@ func operations() []operation {
 		{http.MethodPost, "/v1/oauth/create"}, {http.MethodPut, "/v1/oauth/refresh"}, {http.MethodGet, "/v1/session/list"},
 		{http.MethodDelete, "/v1/session/remove"}, {http.MethodDelete, "/v1/session/" + uuid.NewString()}, {http.MethodGet, "/v1/version"},
 		{http.MethodGet, "/.well-known/jwks.json"}, {http.MethodGet, "/openapi.json"}, {http.MethodGet, "/openapi.yaml"},
+		{http.MethodGet, "/v1/oauth/verify"}, {http.MethodGet, "/.well-known/openid-configuration"}, {http.MethodGet, "/docs"},
+		{http.MethodGet, "/docs/docs.js"},
 	}
 }
 
@@ -600,7 +602,7 @@ func emptySessionID(t *testing.T, s *harness.Service) {
 }
 
 func headers(t *testing.T, s *harness.Service) {
-	for _, path := range []string{"/v1/version", "/v1/session/list", "/nothing", "/openapi.yaml", "/u/x"} {
+	for _, path := range []string{"/v1/version", "/v1/session/list", "/v1/oauth/verify", "/nothing", "/docs", "/u/x"} {
 		response, _ := send(t, s, http.MethodGet, path, http.Header{"Request-Id": {rid()}}, "")
 		for name, want := range map[string]string{
 			"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",

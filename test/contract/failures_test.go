@@ -33,6 +33,10 @@ func wellFormed() []*http.Request {
 		{http.MethodGet, "/.well-known/jwks.json", ""},
 		{http.MethodGet, "/openapi.json", ""},
 		{http.MethodGet, "/openapi.yaml", ""},
+		{http.MethodGet, "/v1/oauth/verify", ""},
+		{http.MethodGet, "/.well-known/openid-configuration", ""},
+		{http.MethodGet, "/docs", ""},
+		{http.MethodGet, "/docs/docs.js", ""},
 	} {
 		request := httptest.NewRequest(r.method, r.path, strings.NewReader(r.body))
 		request.RequestURI = ""
@@ -94,7 +98,8 @@ func TestDatabaseAway(t *testing.T) {
 		response, _ := do(t, s, request)
 		want := 503
 		switch request.URL.Path {
-		case "/v1/version", "/.well-known/jwks.json", "/openapi.json", "/openapi.yaml":
+		case "/v1/version", "/.well-known/jwks.json", "/openapi.json", "/openapi.yaml",
+			"/.well-known/openid-configuration", "/docs", "/docs/docs.js":
 			want = 200
 		}
 		if response.StatusCode != want || want == 503 && response.Header.Get("Retry-After") == "" {

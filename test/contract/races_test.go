@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"net/url"
 	"slices"
 	"sync"
 	"testing"
@@ -79,7 +80,7 @@ func TestRaceSignUpsOnOneInvite(t *testing.T) {
 	})
 }
 
-// 16 clicks on one link at once: one success, one password mail.
+// 16 clicks on one link at once, of a sign-up and of a reset: one success, one password mail.
 func TestRaceClicksOnOneLink(t *testing.T) {
 	t.Parallel()
 	harness.EachEngine(t, func(t *testing.T, engine string) {
@@ -88,19 +89,26 @@ func TestRaceClicksOnOneLink(t *testing.T) {
 		for range rounds {
 			p := newPerson(t, s)
 			p.want("sign up", p.signUp(code).StatusCode(), 204)
-			link := p.mail().Link(t)
-			statuses := count(atOnce(16, func(int) int { return p.open(link).StatusCode }))
-			if statuses[200] != 1 || statuses[404] != 15 {
-				t.Fatalf("16 clicks on one link: %v", statuses)
-			}
+			clickAtOnce(t, p, p.mail().Link(t))
+			p.mail() // the password
+			p.want("reset", p.resetPassword().StatusCode(), 204)
+			clickAtOnce(t, p, p.mail().Link(t))
 		}
-		if n := s.Count(t, "SELECT count(*) FROM mail WHERE kind = 'password'"); n != rounds {
+		if n := s.Count(t, "SELECT count(*) FROM mail WHERE kind = 'password'"); n != 2*rounds {
 			t.Errorf("%d passwords were queued after %d rounds", n, rounds)
 		}
 		if n := s.Count(t, "SELECT sum(uses) FROM invite"); n != rounds {
 			t.Errorf("the invite counts %d uses after %d rounds", n, rounds)
 		}
 	})
+}
+
+func clickAtOnce(t *testing.T, p *person, link *url.URL) {
+	t.Helper()
+	statuses := count(atOnce(16, func(int) int { return p.open(link).StatusCode }))
+	if statuses[200] != 1 || statuses[404] != 15 {
+		t.Fatalf("16 clicks on one link: %v", statuses)
+	}
 }
 
 // 50 refreshes of one token at once: one successor, which all share.

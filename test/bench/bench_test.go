@@ -1,0 +1,183 @@
+// Package bench measures the built service, without the race detector. Nothing here is asserted:
+//
+//	test/with-postgres go test -bench=. ./test/bench/
+package bench
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/financelime/authorization/api/client"
+	"github.com/financelime/authorization/test/harness"
+)
+
+// build builds the service as it is shipped.
+func build(b *testing.B) string {
+	b.Helper()
+	binary := filepath.Join(b.TempDir(), "financelime-auth")
+	cmd := exec.CommandContext(b.Context(), "go", "build", "-trimpath", "-o", binary, "./cmd/financelime-auth")
+	cmd.Dir = filepath.Join("..", "..")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		b.Fatalf("%v\n%s", err, out)
+	}
+	return binary
+}
+
+func contract(b *testing.B) *harness.Contract {
+	b.Helper()
+	c, err := harness.NewContract()
+	if err != nil {
+		b.Fatal(err)
+	}
+	return c
+}
+
+// BenchmarkStart is the way from an empty directory to the first answer: secret, database, schema, signing key, first invite.
+// It reports the resident memory of the idle service too.
+func BenchmarkStart(b *testing.B) {
+	binary, judge := build(b), contract(b)
+	var memory float64
+	for b.Loop() {
+		b.StopTimer()
+		s := harness.New(b, binary, judge, harness.SQLite)
+		b.StartTimer()
+		s.Run(b)
+		get(b, s, "/v1/version")
+		b.StopTimer()
+		memory = max(memory, residentMiB(b, s))
+		s.Stop(b)
+		b.StartTimer()
+	}
+	b.ReportMetric(memory, "MiB-idle")
+	b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(b.N), "ms/start")
+}
+
+// residentMiB is the process's resident memory; 0 where the system does not tell it in /proc.
+func residentMiB(b *testing.B, s *harness.Service) float64 {
+	b.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.PID()))
+	if err != nil {
+		return 0
+	}
+	match := regexp.MustCompile(`VmRSS:\s+(\d+) kB`).FindSubmatch(status)
+	kib, err := strconv.ParseFloat(string(match[1]), 64)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return kib / 1024
+}
+
+func get(b *testing.B, s *harness.Service, path string) {
+	b.Helper()
+	request, err := http.NewRequestWithContext(b.Context(), http.MethodGet, s.URL+path, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	request.Header.Set("request-id", uuid.NewString())
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := response.Body.Close(); err != nil || response.StatusCode != http.StatusOK {
+		b.Fatalf("%s: %d %v", path, response.StatusCode, err)
+	}
+}
+
+// BenchmarkRefresh is refreshes of 64 sessions over HTTP, on each engine, with client and service on this machine.
+func BenchmarkRefresh(b *testing.B) {
+	binary, judge := build(b), contract(b)
+	for _, engine := range []string{harness.SQLite, harness.Postgres} {
+		b.Run(engine, func(b *testing.B) {
+			s := harness.Start(b, binary, judge, engine, "AUTH_INVITE_CODE_REQUIRED=false")
+			tokens := logIns(b, s, 64)
+			transport := &http.Transport{MaxIdleConnsPerHost: 64}
+			defer transport.CloseIdleConnections()
+			httpClient := &http.Client{Transport: transport, Timeout: time.Minute}
+			var next atomic.Int64
+			b.SetParallelism(16)
+			b.RunParallel(func(pb *testing.PB) {
+				mine := int(next.Add(1)-1) % len(tokens)
+				for pb.Next() {
+					tokens[mine] = refresh(b, httpClient, s.URL, tokens[mine])
+				}
+			})
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "refreshes/s")
+		})
+	}
+}
+
+// logIns makes one account with n sessions and returns their refresh tokens.
+func logIns(b *testing.B, s *harness.Service, n int) []string {
+	b.Helper()
+	const email = "bench@example.com"
+	call := func(method, path string, body any, answer any) {
+		b.Helper()
+		if err := send(http.DefaultClient, method, s.URL+path, body, answer); err != nil {
+			b.Fatal(err)
+		}
+	}
+	call(http.MethodPost, "/v1/user/signup", client.SignUpRequest{Email: email, Language: "en"}, nil)
+	call(http.MethodGet, s.WaitMails(b, email, 1)[0].Link(b).RequestURI(), nil, nil)
+	password := s.WaitMails(b, email, 2)[0].Password(b)
+	tokens := make([]string, n)
+	for i := range tokens {
+		var session client.AccessTokenResponse
+		call(http.MethodPost, "/v1/oauth/create", client.CreateAccessTokenRequest{Email: email, Password: password, ClientID: "bench"}, &session)
+		tokens[i] = session.RefreshToken
+	}
+	return tokens
+}
+
+func refresh(b *testing.B, c *http.Client, url, token string) string {
+	b.Helper()
+	var session client.AccessTokenResponse
+	err := send(c, http.MethodPut, url+"/v1/oauth/refresh", client.RefreshAccessTokenRequest{RefreshToken: token}, &session)
+	if err != nil {
+		b.Error(err)
+	}
+	return session.RefreshToken
+}
+
+func send(c *http.Client, method, url string, body, answer any) error {
+	var content bytes.Buffer
+	if body != nil {
+		if err := json.NewEncoder(&content).Encode(body); err != nil {
+			return fmt.Errorf("encode the body: %w", err)
+		}
+	}
+	request, err := http.NewRequest(method, url, &content)
+	if err != nil {
+		return fmt.Errorf("make the request: %w", err)
+	}
+	request.Header.Set("Request-Id", uuid.NewString())
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Accept", "application/json")
+	response, err := c.Do(request)
+	if err != nil {
+		return fmt.Errorf("send the request: %w", err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode >= http.StatusMultipleChoices {
+		return fmt.Errorf("%s %s: %s", method, strings.SplitN(url, "?", 2)[0], response.Status)
+	}
+	if answer == nil {
+		return nil
+	}
+	if err := json.NewDecoder(response.Body).Decode(answer); err != nil {
+		return fmt.Errorf("decode the answer: %w", err)
+	}
+	return nil
+}
