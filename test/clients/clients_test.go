@@ -1,0 +1,216 @@
+//go:build clients
+
+// Package clients proves that what generators make of openapi.yaml compiles, says what the contract says, and works. It needs
+// Node and npm: `make test-clients`.
+package clients
+
+import (
+	"flag"
+	"fmt"
+	"io/fs"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/financelime/authorization"
+	"github.com/financelime/authorization/test/harness"
+)
+
+// binary and contract are made once for all tests of the package.
+var (
+	binary   string
+	contract *harness.Contract
+)
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	flag.Parse()
+	dir, err := os.MkdirTemp("", "financelime-auth-")
+	if err != nil {
+		return fail(err)
+	}
+	defer os.RemoveAll(dir)
+	if _, err := os.Stat("node_modules"); err != nil {
+		return fail(fmt.Errorf("test/clients/node_modules is missing: run `make test-clients`: %w", err))
+	}
+	if binary, err = harness.Build(dir); err != nil {
+		return fail(err)
+	}
+	if contract, err = harness.NewContract(); err != nil {
+		return fail(err)
+	}
+	return m.Run()
+}
+
+func fail(err error) int {
+	fmt.Fprintln(os.Stderr, err)
+	return 1
+}
+
+// project is a copy of this directory, with clients that were generated from an openapi.yaml.
+func project(t *testing.T, spec string) string {
+	t.Helper()
+	dir := t.TempDir()
+	isOurs := func(path string) bool {
+		return !strings.HasPrefix(path, "node_modules") && !strings.HasPrefix(path, "src/generated") && path != "openapi.yaml"
+	}
+	err := fs.WalkDir(os.DirFS("."), ".", func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && !isOurs(path):
+			return fs.SkipDir
+		case entry.IsDir():
+			return os.MkdirAll(filepath.Join(dir, path), 0o755)
+		case !isOurs(path):
+			return nil
+		}
+		return copyFile(path, filepath.Join(dir, path))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	modules, err := filepath.Abs("node_modules")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(modules, filepath.Join(dir, "node_modules")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "openapi.yaml"), []byte(spec), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := command(t, dir, "./generate"); err != nil {
+		t.Fatalf("generate: %v\n%s", err, out)
+	}
+	return dir
+}
+
+func copyFile(from, to string) error {
+	info, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	content, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, content, info.Mode().Perm())
+}
+
+// command runs a program in a directory; environment is NAME=value, in addition to this process's.
+func command(t *testing.T, dir string, program ...string) (string, error) {
+	t.Helper()
+	return commandWith(t, dir, nil, program...)
+}
+
+func commandWith(t *testing.T, dir string, environment []string, program ...string) (string, error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), program[0], program[1:]...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), environment...)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func compile(t *testing.T, dir string) (string, error) {
+	t.Helper()
+	return command(t, dir, "node_modules/.bin/tsc")
+}
+
+// The generated clients compile under strict with the code that uses them, and that code walks through the service.
+func TestTypeScript(t *testing.T) {
+	t.Parallel()
+	dir := project(t, string(authorization.Spec()))
+	if out, err := compile(t, dir); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for walk, settings := range map[string][]string{
+		"src/journey.test.ts": nil,
+		"src/session.test.ts": {"AUTH_ACCESS_TOKEN_TTL=1s"},
+	} {
+		t.Run(walk, func(t *testing.T) {
+			t.Parallel()
+			s := harness.Start(t, binary, contract, harness.SQLite, settings...)
+			out, err := commandWith(t, dir,
+				[]string{"AUTH_URL=" + judged(t, s), "AUTH_MAILBOX=" + s.Admin, "AUTH_INVITE=" + s.Invite(t, 100)},
+				"node", "--import=tsx", "--test", "--test-reporter=spec", walk)
+			if err != nil || !strings.Contains(out, "pass ") || !strings.Contains(out, "skipped 0") {
+				t.Errorf("%v\n%s", err, out)
+			}
+			t.Log(out)
+		})
+	}
+}
+
+// judged returns the address of a proxy before the service that holds every answer against the contract.
+func judged(t *testing.T, s *harness.Service) string {
+	t.Helper()
+	target, err := url.Parse(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		Transport: s.HTTP.Transport,
+	})
+	t.Cleanup(proxy.Close)
+	return proxy.URL
+}
+
+// The proofs in src/types can fail: a contract that says less does not compile, for any of the generators.
+func TestVaguerContractDoesNotCompile(t *testing.T) {
+	t.Parallel()
+	all := []string{"src/types/openapi-typescript.ts", "src/types/orval.ts", "src/types/hey-api.ts"}
+	for name, change := range map[string]struct {
+		old, new string
+		fails    []string // files in which the compiler must find an error
+	}{
+		"a code is any string": {
+			"          enum: [USER_ALREADY_EXIST, INVITE_HAS_ENDED]\n", "",
+			append([]string{"src/failures.ts", "src/orval.ts", "src/hey-api.ts"}, all...),
+		},
+		"a code more": {
+			"enum: [USER_ALREADY_EXIST, INVITE_HAS_ENDED]", "enum: [USER_ALREADY_EXIST, INVITE_HAS_ENDED, TOO_LATE]",
+			append([]string{"src/failures.ts", "src/orval.ts", "src/hey-api.ts"}, all...),
+		},
+		"a field of any type": {
+			"          description: Whether it is the session of the presented access token\n          type: boolean\n",
+			"          description: Whether it is the session of the presented access token\n", all,
+		},
+		"a status less": {
+			"        '409':\n          description: Conflict\n", "        '499':\n          description: Conflict\n",
+			append([]string{"src/failures.ts"}, all...),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			before := string(authorization.Spec())
+			after := strings.Replace(before, change.old, change.new, 1)
+			if after == before {
+				t.Fatal("openapi.yaml has become another: nothing was changed")
+			}
+			out, err := compile(t, project(t, after))
+			if err == nil {
+				t.Fatal("it compiles")
+			}
+			var failed []string
+			for line := range strings.Lines(out) {
+				if file, _, found := strings.Cut(line, "("); found && !strings.HasPrefix(line, " ") && !slices.Contains(failed, file) {
+					failed = append(failed, file)
+				}
+			}
+			for _, want := range change.fails {
+				if !slices.Contains(failed, want) {
+					t.Errorf("%s compiles. The compiler's errors:\n%s", want, out)
+				}
+			}
+		})
+	}
+}

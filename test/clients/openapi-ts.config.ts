@@ -1,0 +1,13 @@
+// #region config
+import { defineConfig } from "@hey-api/openapi-ts";
+
+export default defineConfig({
+  input: "openapi.yaml",
+  output: "src/generated/hey-api",
+  plugins: ["@hey-api/client-fetch"],
+  parser: {
+    // The interceptor sets it: see src/hey-api.ts.
+    patch: { parameters: { RequestID: (parameter) => void (parameter.required = false) } },
+  },
+});
+// #endregion

@@ -1,0 +1,37 @@
+import { answer } from "./client.js";
+import { client } from "./generated/hey-api/client.gen.js";
+import { signup } from "./generated/hey-api/sdk.gen.js";
+import type { SignupErrors, SignupResponses, SignUpRequest } from "./generated/hey-api/types.gen.js";
+
+// #region request-id
+client.interceptors.request.use((request) => {
+  request.headers.set("request-id", crypto.randomUUID());
+  return request;
+});
+// #endregion
+
+/** Where the service is. */
+export function setBase(url: string) {
+  client.setConfig({ baseUrl: url });
+}
+
+// #region sign-up
+export async function signUp(body: SignUpRequest): Promise<string> {
+  const { data, error, response } = await signup({ body });
+  if (!response) {
+    throw error; // there was no answer
+  }
+  const got = answer<SignupResponses & SignupErrors>({ data, error, response });
+  if (got.status !== 409) {
+    return `${got.status}`;
+  }
+  switch (got.body.message) {
+    case "USER_ALREADY_EXIST":
+      return "You have signed up already. Log in, or reset your password.";
+    case "INVITE_HAS_ENDED":
+      return "This invite code has been used up.";
+    default:
+      return got.body.message satisfies never;
+  }
+}
+// #endregion

@@ -1,0 +1,43 @@
+// hey-api's types say what the contract says. Nothing here runs.
+import type * as hey from "../generated/hey-api/types.gen.js";
+import type { Codes, CodesOf, Equal, Expect, Free, Vague } from "./contract.js";
+
+type Answers = {
+  signup: hey.SignupResponses & hey.SignupErrors;
+  user_password_reset: hey.UserPasswordResetResponses & hey.UserPasswordResetErrors;
+  confirm_user_email: hey.ConfirmUserEmailResponses & hey.ConfirmUserEmailErrors;
+  create_access_token: hey.CreateAccessTokenResponses & hey.CreateAccessTokenErrors;
+  refresh_access_token: hey.RefreshAccessTokenResponses & hey.RefreshAccessTokenErrors;
+  verify_access_token: hey.VerifyAccessTokenResponses & hey.VerifyAccessTokenErrors;
+  get_list_active_sessions: hey.GetListActiveSessionsResponses & hey.GetListActiveSessionsErrors;
+  revoke_refresh_token: hey.RevokeRefreshTokenResponses & hey.RevokeRefreshTokenErrors;
+  revoke_session: hey.RevokeSessionResponses & hey.RevokeSessionErrors;
+  get_version: hey.GetVersionResponses & hey.GetVersionErrors;
+  get_jwks: hey.GetJwksResponses & hey.GetJwksErrors;
+  get_openid_configuration: hey.GetOpenidConfigurationResponses & hey.GetOpenidConfigurationErrors;
+  get_openapi_json: hey.GetOpenapiJsonResponses & hey.GetOpenapiJsonErrors;
+  get_openapi_yaml: hey.GetOpenapiYamlResponses & hey.GetOpenapiYamlErrors;
+  get_docs: hey.GetDocsResponses & hey.GetDocsErrors;
+  get_docs_asset: hey.GetDocsAssetResponses & hey.GetDocsAssetErrors;
+};
+
+type Requests = [
+  hey.SignupData,
+  hey.UserPasswordResetData,
+  hey.ConfirmUserEmailData,
+  hey.CreateAccessTokenData,
+  hey.RefreshAccessTokenData,
+  hey.VerifyAccessTokenData,
+  hey.GetListActiveSessionsData,
+  hey.RevokeRefreshTokenData,
+  hey.RevokeSessionData,
+  hey.GetVersionData,
+  hey.GetJwksData,
+];
+
+export type Proofs = [
+  Expect<Equal<CodesOf<Answers>, Codes>>,
+  Expect<Equal<keyof Codes | "confirm_user_email", keyof Answers>>,
+  Expect<Equal<Vague<Requests, "">, never>>,
+  Expect<Equal<Exclude<Vague<Answers, "">, Free<".get_openapi_json.200">>, never>>,
+];

@@ -1,0 +1,41 @@
+// orval's types say what the contract says. Nothing here runs.
+import type * as orval from "../generated/orval.js";
+import type { Codes, CodesOf, Equal, Expect, Free, Vague } from "./contract.js";
+
+type ByStatus<Response extends { status: number; data: unknown }> = {
+  [Status in Response["status"]]: Extract<Response, { status: Status }>["data"];
+};
+
+type Answers = {
+  signup: ByStatus<orval.signupResponse>;
+  user_password_reset: ByStatus<orval.userPasswordResetResponse>;
+  confirm_user_email: ByStatus<orval.confirmUserEmailResponse>;
+  create_access_token: ByStatus<orval.createAccessTokenResponse>;
+  refresh_access_token: ByStatus<orval.refreshAccessTokenResponse>;
+  verify_access_token: ByStatus<orval.verifyAccessTokenResponse>;
+  get_list_active_sessions: ByStatus<orval.getListActiveSessionsResponse>;
+  revoke_refresh_token: ByStatus<orval.revokeRefreshTokenResponse>;
+  revoke_session: ByStatus<orval.revokeSessionResponse>;
+  get_version: ByStatus<orval.getVersionResponse>;
+  get_jwks: ByStatus<orval.getJwksResponse>;
+  get_openid_configuration: ByStatus<orval.getOpenidConfigurationResponse>;
+  get_openapi_json: ByStatus<orval.getOpenapiJsonResponse>;
+  get_openapi_yaml: ByStatus<orval.getOpenapiYamlResponse>;
+  get_docs: ByStatus<orval.getDocsResponse>;
+  get_docs_asset: ByStatus<orval.getDocsAssetResponse>;
+};
+
+type Requests = [
+  orval.SignUpRequest,
+  orval.RequestUserPasswordResetRequest,
+  orval.CreateAccessTokenRequest,
+  orval.RefreshAccessTokenRequest,
+  orval.RevokeRefreshTokenRequest,
+];
+
+export type Proofs = [
+  Expect<Equal<CodesOf<Answers>, Codes>>,
+  Expect<Equal<keyof Codes | "confirm_user_email", keyof Answers>>,
+  Expect<Equal<Vague<Requests, "">, never>>,
+  Expect<Equal<Exclude<Vague<Answers, "">, Free<".get_openapi_json.200">>, never>>,
+];
