@@ -1,0 +1,73 @@
+// The browser of this machine, and what a person sees of the service in it.
+import { mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { chromium } from 'playwright-core';
+import { Watch } from './watch.mjs';
+
+// Where the service is: browser_test.go says so.
+export const service = {
+  publicURL: setting('PUBLIC_URL'), // what the mailed links begin with; the browser finds it at httpAddr
+  httpAddr: setting('HTTP_ADDR'),
+  adminURL: setting('ADMIN_URL'),
+  inviteCode: setting('INVITE_CODE'),
+};
+
+function setting(name) {
+  if (!process.env[name]) throw new Error(`${name} is not set: run these tests with "make test-browser"`);
+  return process.env[name];
+}
+
+export const devices = {
+  desktop: { viewport: { width: 1280, height: 800 } },
+  phone: { viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 },
+};
+
+export const languages = { en: 'en-US', ru: 'ru-RU' };
+
+let browser;
+
+before(async () => {
+  browser = await chromium.launch({ // with a new profile, which is gone when it closes
+    executablePath: setting('CHROMIUM'),
+    chromiumSandbox: process.getuid() !== 0, // Chromium refuses to give root one
+    args: [
+      '--headless=new', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+      '--disable-component-update', '--disable-sync',
+      // Beyond the service there is no network: what were fetched from elsewhere would be missing here.
+      `--host-resolver-rules=MAP ${new URL(service.publicURL).host} ${service.httpAddr}, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1`,
+    ],
+  });
+});
+
+after(() => browser?.close());
+
+// inBrowser is a test with a browser window of its own, on a device and in a language. It fails too when anything is amiss that
+// the test itself does not look for: see Watch. A failed test leaves pictures of its pages behind.
+export function inBrowser(name, { device = 'desktop', language = 'en' }, steps) {
+  test(`${name} (${device}, ${language})`, { timeout: 120_000 }, async (t) => {
+    const context = await browser.newContext({ ...devices[device], locale: languages[language] });
+    const watch = new Watch(context, [service.publicURL, service.adminURL]);
+    try {
+      await steps({ context, page: await context.newPage(), watch, language, width: devices[device].viewport.width, t });
+      watch.assertNothingAmiss();
+    } catch (error) {
+      await takePictures(context, t);
+      throw error;
+    } finally {
+      await context.close();
+    }
+  });
+}
+
+async function takePictures(context, t) {
+  const directory = await mkdtemp(join(tmpdir(), 'financelime-auth-browser-'));
+  for (const [i, page] of context.pages().entries()) {
+    const path = join(directory, `${i + 1}.png`);
+    await page.screenshot({ path, fullPage: true }).then(
+      () => t.diagnostic(`picture of ${page.url()}: ${path}`),
+      (error) => t.diagnostic(`no picture of ${page.url()}: ${error.message}`),
+    );
+  }
+}

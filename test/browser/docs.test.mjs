@@ -1,0 +1,91 @@
+// The API reference, /docs: complete, alive, and all of it from the service.
+import assert from 'node:assert/strict';
+import { describe, runAxe } from './audit.mjs';
+import { devices, inBrowser, service } from './browser.mjs';
+import { mustAnswer, openReference, operation, unfold } from './reference.mjs';
+
+const get = async (path) => (await fetch(`http://${service.httpAddr}${path}`, { headers: { 'request-id': 'docs-test' } })).json();
+
+// documented are the operations of the document that the service serves, as "method path operationId: statuses".
+async function documented() {
+  const { paths } = await get('/openapi.json');
+  return Object.entries(paths).flatMap(([path, item]) => Object.entries(item).map(
+    ([method, { operationId, responses }]) => `${method} ${path} ${operationId}: ${Object.keys(responses).sort()}`,
+  )).sort();
+}
+
+for (const device of Object.keys(devices)) {
+  inBrowser('every operation is shown, with every status', { device }, async ({ page, width }) => {
+    await openReference(page);
+    const shown = [];
+    for (const part of await page.locator('.opblock').all()) {
+      const method = (await part.locator('.opblock-summary-method').innerText()).toLowerCase();
+      const path = await part.locator('.opblock-summary-path').getAttribute('data-path');
+      const id = (await part.getAttribute('id')).replace(/^operations-[^-]+-/, '');
+      await unfold(page, id);
+      const statuses = await part.locator('.response[data-code]').evaluateAll((rows) => rows.map((row) => row.dataset.code));
+      shown.push(`${method} ${path} ${id}: ${statuses.sort()}`);
+      assert.ok(await page.evaluate(() => document.documentElement.scrollWidth) <= width, `${id} makes the page scroll sideways`);
+      await part.locator('.opblock-summary-control').click(); // folded again: many of them at once are slow
+    }
+    const expected = await documented();
+    assert.ok(expected.length > 0, 'the document has operations');
+    assert.deepEqual(shown.sort(), expected);
+  });
+
+  inBrowser('get_version can be tried out', { device }, async ({ page }) => {
+    await openReference(page);
+    assert.deepEqual(await mustAnswer(page, 200, 'get_version'), await get('/v1/version'));
+  });
+}
+
+// The document's links between operations.
+inBrowser('every link to an operation unfolds it', {}, async ({ page, context }) => {
+  await openReference(page);
+  await page.getByRole('link', { name: 'log in', exact: true }).click();
+  await operation(page, 'create_access_token').locator('.opblock-body').waitFor();
+  assert.equal(context.pages().length, 1, 'the link has opened another page');
+  const contract = await (await fetch(`http://${service.httpAddr}/openapi.yaml`)).text();
+  const linked = [...new Set(contract.match(/(?<=#operation\/)\w+/g))];
+  assert.ok(linked.length > 0, 'the document has such links');
+  for (const id of linked) await operation(page, id).waitFor();
+});
+
+inBrowser('get_version can be tried out by keyboard alone', {}, async ({ page }) => {
+  await openReference(page);
+  const part = operation(page, 'get_version');
+  await tabTo(page, part.locator('.opblock-summary-control'));
+  await page.keyboard.press('Enter');
+  await tabTo(page, part.getByPlaceholder('request-id'));
+  await page.keyboard.type('by-keyboard');
+  await tabTo(page, part.getByRole('button', { name: 'Execute' }));
+  await page.keyboard.press('Enter');
+  const answer = part.locator('.live-responses-table .response').filter({ hasText: 'request-id: by-keyboard' });
+  assert.equal(await answer.locator('.response-col_status').innerText(), '200');
+});
+
+// Swagger UI is not ours, and what axe says of it is only told. What is around it is ours.
+for (const device of Object.keys(devices)) {
+  inBrowser('what is ours of the page is for everybody', { device }, async ({ page, width, t }) => {
+    await openReference(page);
+    assert.deepEqual(
+      await page.evaluate(() => [document.documentElement.lang, document.querySelectorAll('main').length, document.title]),
+      ['en', 1, 'Financelime Authorization: API reference'],
+    );
+    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth) <= width, 'the page scrolls sideways');
+    const bad = ({ impact }) => ['critical', 'serious'].includes(impact);
+    const ours = await runAxe(page, {}, { exclude: [['.swagger-ui']] });
+    assert.deepEqual(ours.violations.filter(bad).map(describe), []);
+    await unfold(page, 'get_version');
+    for (const finding of (await runAxe(page)).violations) t.diagnostic(`Swagger UI: ${describe(finding)}`);
+  });
+}
+
+// tabTo presses Tab until the focus is on an element.
+async function tabTo(page, element) {
+  for (let i = 0; i < 200; i++) {
+    await page.keyboard.press('Tab');
+    if (await element.and(page.locator(':focus')).count()) return;
+  }
+  assert.fail(`${element} is not reached by pressing Tab`);
+}

@@ -1,0 +1,96 @@
+// A person's whole way, by clicking: the forms of /docs are the application, the local mailbox is the mail program.
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { auditPage } from './audit.mjs';
+import { devices, inBrowser, languages, service } from './browser.mjs';
+import { follow, htmlPart, openMail, readPassword, textLink } from './mailbox.mjs';
+import { authorize, mustAnswer, openReference } from './reference.mjs';
+import { words } from './words.mjs';
+
+for (const device of Object.keys(devices)) {
+  for (const language of Object.keys(languages)) {
+    inBrowser('sign up, confirm, log in, reset the password, log in', { device, language }, journey);
+  }
+}
+
+// A page that a link opened for its owner is in the owner's language, whatever the browser's is.
+for (const [language, mother] of [['en', 'ru'], ['ru', 'en']]) {
+  inBrowser(`a person who reads ${mother} and borrows a browser`, { language }, async ({ page, context, watch, width }) => {
+    const email = newAddress();
+    await openReference(page);
+    await mustAnswer(page, 204, 'signup', { email, inviteCode: service.inviteCode, language: mother });
+    const mailbox = await context.newPage();
+    await openMail(mailbox, email, words[mother].mail.confirm);
+    await mustShow(await follow(mailbox, textLink(mailbox)), words[mother].confirmed, { language: mother, width });
+    await mustBeUseless(mailbox, textLink(mailbox), { language, width }, watch);
+  });
+}
+
+const newAddress = () => `p${randomUUID()}@example.com`;
+
+async function journey({ page, context, watch, language, width }) {
+  const text = words[language];
+  const email = newAddress();
+  const device = { platform: 'Linux x86_64' };
+  const at = { language, width };
+
+  await openReference(page);
+  await mustAnswer(page, 204, 'signup', { email, inviteCode: service.inviteCode, language });
+
+  const mailbox = await context.newPage();
+  await openMail(mailbox, email, text.mail.confirm);
+  await mustShow(await follow(mailbox, textLink(mailbox)), text.confirmed, at);
+  await mustBeUseless(mailbox, textLink(mailbox), at, watch);
+  await openMail(mailbox, email, text.mail.password);
+  const first = await readPassword(mailbox);
+
+  await page.bringToFront();
+  const login = (password) => ({ email, password, clientID: 'docs', device });
+  const session = await mustAnswer(page, 200, 'create_access_token', login(first));
+  await authorize(page, session.accessToken);
+  const sessions = await mustAnswer(page, 200, 'get_list_active_sessions');
+  assert.deepEqual(sessions.map((s) => [s.sessionID, s.current]), [[session.sessionID, true]]);
+
+  // The reset link, this time by the other link in the mail: the button of its HTML part.
+  await mustAnswer(page, 204, 'user_password_reset', { email });
+  await openMail(mailbox, email, text.mail.reset);
+  const button = htmlPart(mailbox).getByRole('link').first();
+  await mustShow(await follow(mailbox, button), text.resetConfirmed, at);
+  await mustBeUseless(mailbox, button, at, watch);
+  const second = await newerPassword(mailbox, email, text.mail.password, first);
+
+  await page.bringToFront();
+  const renewed = await mustAnswer(page, 200, 'create_access_token', login(second));
+  assert.notEqual(renewed.sessionID, session.sessionID);
+}
+
+// mustShow holds the page that a link has opened to what it is to say.
+async function mustShow(opened, title, at) {
+  assert.equal(await opened.getByRole('heading', { level: 1 }).innerText(), title);
+  assert.equal(await opened.title(), title);
+  await auditPage(opened, at);
+  await opened.close();
+}
+
+// mustBeUseless follows a link once more: the page is in the browser's language, because nobody knows whose link it was, and
+// says what to do next.
+async function mustBeUseless(mailbox, link, at, watch) {
+  watch.allowFailure(await link.getAttribute('href'));
+  const opened = await follow(mailbox, link);
+  const { todo, next, useless } = words[at.language];
+  await opened.getByRole('heading', { level: 2, name: todo }).waitFor();
+  await opened.getByRole('listitem').filter({ hasText: next }).waitFor();
+  await mustShow(opened, useless, at);
+}
+
+// newerPassword reads the password of the newest mail with it, as soon as it is another one than the first.
+async function newerPassword(mailbox, email, subject, first) {
+  const deadline = Date.now() + 30_000;
+  for (;;) {
+    await openMail(mailbox, email, subject);
+    const password = await readPassword(mailbox);
+    if (password !== first) return password;
+    if (Date.now() > deadline) throw new Error('no new password after 30 s');
+    await mailbox.waitForTimeout(100); // between two looks
+  }
+}

@@ -1,0 +1,88 @@
+// The local mailbox: for everybody, by keyboard, on every screen.
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { auditMail, auditPage } from './audit.mjs';
+import { devices, inBrowser, languages, service } from './browser.mjs';
+import { follow, htmlPart, openMail, textLink } from './mailbox.mjs';
+import { words } from './words.mjs';
+
+// api asks the service for something that it then writes a mail about.
+async function api(path, body) {
+  const response = await fetch(`http://${service.httpAddr}${path}`, {
+    method: 'POST', headers: { 'request-id': randomUUID(), 'content-type': 'application/json' }, body: JSON.stringify(body),
+  });
+  assert.equal(response.status, 204, `${path}: ${await response.text()}`);
+}
+
+async function signUp(language) {
+  const email = `p${randomUUID()}@example.com`;
+  await api('/v1/user/signup', { email, inviteCode: service.inviteCode, language });
+  return email;
+}
+
+for (const device of Object.keys(devices)) { // first, before there are mails
+  inBrowser('an empty mailbox', { device }, async ({ page, width }) => {
+    await page.goto(`${service.adminURL}/mail`);
+    await page.getByText('No mail yet.').waitFor();
+    await auditPage(page, { language: 'en', width });
+  });
+}
+
+for (const device of Object.keys(devices)) {
+  for (const language of Object.keys(languages)) {
+    inBrowser('every kind of mail can be read by everybody', { device, language }, async ({ page, language, width }) => {
+      const email = await signUp(language);
+      const { confirm, reset, password } = words[language].mail;
+      const audit = async () => {
+        await auditPage(page, { language: 'en', width }); // the mailbox is a tool of developers, and speaks English
+        await auditMail(page, { language });
+      };
+      await openMail(page, email, confirm);
+      await audit();
+      await (await follow(page, textLink(page))).close();
+      await openMail(page, email, password);
+      await audit();
+      await api('/v1/user/password', { email });
+      await openMail(page, email, reset);
+      await audit();
+      await page.goto(`${service.adminURL}/mail`);
+      assert.ok((await page.getByRole('main').getByRole('link').count()) >= 3);
+      await auditPage(page, { language: 'en', width });
+    });
+  }
+}
+
+inBrowser('from the list to the confirmation page by keyboard alone', {}, async ({ page, context }) => {
+  const email = await signUp('en');
+  const { confirm } = words.en.mail;
+  await openMail(page, email, confirm);
+  await page.goto(`${service.adminURL}/mail`);
+  const entries = page.getByRole('listitem');
+  const place = (await entries.allInnerTexts()).findIndex((text) => text.includes(email));
+  for (let i = 0; i <= place; i++) await pressed(page, 'Tab', page, entries.nth(i).getByRole('link'));
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { level: 1, name: confirm }).waitFor();
+
+  // Everything in it that can be used, in the order in which it is read, and back.
+  const back = page.getByRole('link', { name: 'Mailbox' });
+  const [button, address] = [htmlPart(page).getByRole('link').first(), htmlPart(page).getByRole('link').nth(1)];
+  await pressed(page, 'Tab', page, back);
+  await pressed(page, 'Tab', page, textLink(page));
+  await pressed(page, 'Tab', htmlPart(page), button);
+  await pressed(page, 'Tab', htmlPart(page), address);
+  await pressed(page, 'Shift+Tab', htmlPart(page), button);
+  await pressed(page, 'Shift+Tab', page, textLink(page));
+
+  const [opened] = await Promise.all([context.waitForEvent('page'), page.keyboard.press('Enter')]);
+  await opened.getByRole('heading', { level: 1, name: 'Your address is confirmed' }).waitFor();
+  await page.bringToFront();
+  await pressed(page, 'Shift+Tab', page, back);
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { level: 1, name: 'Mailbox' }).waitFor();
+});
+
+// pressed presses a key and demands that it has moved the focus to an element of a document, and that this is shown.
+async function pressed(page, key, document, element) {
+  await page.keyboard.press(key);
+  await element.and(document.locator(':focus-visible')).waitFor({ timeout: 5_000 });
+}

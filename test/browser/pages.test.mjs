@@ -1,0 +1,29 @@
+// The pages that a link opens when it does not work.
+import assert from 'node:assert/strict';
+import { auditPage } from './audit.mjs';
+import { devices, inBrowser, languages, service } from './browser.mjs';
+import { words } from './words.mjs';
+
+for (const device of Object.keys(devices)) {
+  for (const language of Object.keys(languages)) {
+    inBrowser('a link that never was', { device, language }, async ({ page, watch, language, width }) => {
+      for (const path of [`/u/${'A'.repeat(43)}?rid=never-was`, `/u/${'A'.repeat(43)}`, '/u/short?rid=never-was']) {
+        watch.allowFailure(service.publicURL + path);
+        const response = await page.goto(service.publicURL + path);
+        assert.equal(response.status(), 404);
+        assert.equal(await page.getByRole('heading', { level: 1 }).innerText(), words[language].useless);
+        await auditPage(page, { language, width });
+      }
+    });
+
+    inBrowser('a form that is sent to a link', { device, language }, async ({ page, watch, language, width }) => {
+      const address = `${service.publicURL}/u/${'A'.repeat(43)}?rid=never-was`;
+      watch.allowFailure(address);
+      await page.setContent(`<form method="post" action="${address}"><button>Send</button></form>`);
+      const [response] = await Promise.all([page.waitForResponse(address), page.getByRole('button').click()]);
+      assert.equal(response.status(), 405);
+      await page.getByRole('heading', { level: 1, name: words[language].wrongMethod }).waitFor();
+      await auditPage(page, { language, width });
+    });
+  }
+}

@@ -1,0 +1,52 @@
+// The page /docs, as a developer uses it.
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { service } from './browser.mjs';
+
+export async function openReference(page) {
+  await page.goto(`${service.publicURL}/docs`);
+  await page.locator('.opblock').first().waitFor();
+}
+
+// operation is the part of the page about one operation.
+export const operation = (page, id) => page.locator(`.opblock[id$="-${id}"]`);
+
+export async function unfold(page, id) {
+  const part = operation(page, id);
+  if (!(await part.evaluate((element) => element.classList.contains('is-open')))) {
+    await part.locator('.opblock-summary-control').click();
+  }
+  await part.locator('.opblock-body').waitFor();
+  return part;
+}
+
+// tryOut fills an operation's form in, executes it, and returns the answer that the page shows.
+export async function tryOut(page, id, body) {
+  const part = await unfold(page, id);
+  const requestID = randomUUID(); // tells this answer from an earlier one
+  await part.getByPlaceholder('request-id').fill(requestID);
+  if (body) await part.locator('textarea.body-param__text').fill(JSON.stringify(body));
+  await part.getByRole('button', { name: 'Execute' }).click();
+  const answer = part.locator('.live-responses-table .response').filter({ hasText: `request-id: ${requestID}` });
+  await answer.waitFor();
+  const status = Number(await answer.locator('.response-col_status').innerText());
+  const shown = answer.locator('.highlight-code code').first();
+  return { status, body: (await shown.count()) ? JSON.parse(await shown.innerText()) : undefined };
+}
+
+// authorize gives the page an access token, in the dialog for it.
+export async function authorize(page, accessToken) {
+  await page.getByRole('button', { name: 'Authorize' }).first().click();
+  const dialog = page.locator('.dialog-ux');
+  await dialog.getByRole('textbox').fill(accessToken);
+  await dialog.getByRole('button', { name: 'Apply credentials' }).click();
+  await dialog.getByRole('button', { name: 'Close' }).first().click();
+  await dialog.waitFor({ state: 'detached' });
+}
+
+// mustAnswer is tryOut where one status is right.
+export async function mustAnswer(page, status, id, body) {
+  const answer = await tryOut(page, id, body);
+  assert.equal(answer.status, status, `${id}: ${JSON.stringify(answer.body)}`);
+  return answer.body;
+}

@@ -1,0 +1,41 @@
+// The watch itself: a watch that sees nothing would make every other test green.
+import assert from 'node:assert/strict';
+import { describe, runAxe } from './audit.mjs';
+import { inBrowser, service } from './browser.mjs';
+
+inBrowser('the watch sees what is amiss', {}, async ({ page, watch }) => {
+  const bad = `${service.publicURL}/v1/user/signup`;
+  await page.goto(`${service.publicURL}/docs`);
+  await page.evaluate(async (bad) => {
+    console.error('said to the console');
+    setTimeout(() => { throw new Error('nobody catches this'); });
+    await fetch(bad, { method: 'POST' });
+    await fetch('https://elsewhere.example/').catch(() => {});
+    await new Promise((done) => {
+      addEventListener('securitypolicyviolation', () => setTimeout(done));
+      const script = document.createElement('script');
+      script.textContent = 'globalThis.ran = true';
+      document.body.append(script);
+    });
+  }, bad);
+  assert.equal(await page.evaluate(() => globalThis.ran), undefined, 'the policy has let a script run');
+  await assert.rejects(page.goto('http://elsewhere.example/'), /ERR_NAME_NOT_RESOLVED/);
+  const seen = watch.complaints.join('\n');
+  for (const expected of [
+    'error on the console: said to the console', 'uncaught: Error: nobody catches this', `answered 400 (${bad})`,
+    /elsewhere\.example.* violates the following Content Security Policy/, /inline script violates the following Content Security Policy/,
+    'a request to a foreign host (http://elsewhere.example/)', /failed: .*\(http:\/\/elsewhere\.example\/\)/,
+  ]) {
+    assert.ok(expected instanceof RegExp ? expected.test(seen) : seen.includes(expected), `not seen: ${expected}\n${seen}`);
+  }
+  watch.forgive();
+});
+
+inBrowser('axe sees what is amiss', {}, async ({ page }) => {
+  await page.setContent('<p style="color: #aaa; background: #fff">grey on white</p><img src="data:,"><input>');
+  const { violations } = await runAxe(page);
+  const found = violations.map(({ id }) => id);
+  for (const id of ['color-contrast', 'document-title', 'html-has-lang', 'image-alt', 'label', 'landmark-one-main', 'page-has-heading-one']) {
+    assert.ok(found.includes(id), `not found: ${id}\n${violations.map(describe).join('\n')}`);
+  }
+});
