@@ -45,8 +45,8 @@ func TestTheVictimOfADeadlockRunsAgain(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	if runs.Load() != 3 {
-		t.Errorf("ran %d times", runs.Load())
+	if runs.Load() < 3 { // on a busy machine the two can meet again
+		t.Errorf("ran %d times: there was no deadlock", runs.Load())
 	}
 	for _, id := range []uuid.UUID{one.ID, two.ID} {
 		got, err := s.Read().GetSession(t.Context(), id)
