@@ -185,7 +185,8 @@ func (e *sqliteEngine) run(ctx context.Context, single bool, fn func(*Queries) e
 	return e.writer.run(ctx, single, fn)
 }
 
-// version asks by the writer's connection: a database is ready when it can be written to.
+// version asks by the writer's connection: a database is ready when its write lock can be had. A full disk does not show
+// here: what only reads goes on.
 func (e *sqliteEngine) version(ctx context.Context) (version int64, err error) {
 	err = e.run(ctx, false, func(q *Queries) error {
 		version = 0
