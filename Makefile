@@ -40,7 +40,7 @@ check-generate: ## fails when `make generate` would change anything
 
 test: ## every test, on SQLite and PostgreSQL, with the race detector; a skipped test is a failure
 	test/with-postgres $(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
-		-- -race -count=1 -shuffle=on -timeout=15m ./...
+		-- -race -count=1 -shuffle=on -timeout=30m ./...
 
 faults: ## the fault tests at full length: hours
 	FINANCELIME_FULL=1 test/with-postgres $(CHECKER) gotestsum --format=standard-verbose --post-run-command=tools/nothing-skipped \
