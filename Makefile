@@ -17,7 +17,7 @@ export REDOCLY_SUPPRESS_UPDATE_NOTICE := true
 
 .DEFAULT_GOAL := help
 .PHONY: help build run generate check-generate test test-clients test-gateways test-browser faults bench \
-	contract-gate contract-fuzz fuzz lint lint-go lint-modules lint-scripts lint-spec vulnerabilities clean
+	contract-gate contract-fuzz fuzz lint lint-go lint-modules lint-scripts lint-spec lint-deploy vulnerabilities clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -54,7 +54,7 @@ bench: ## start time, idle memory and refreshes per second, on both engines
 fuzz: ## each fuzz target for FUZZTIME (60s)
 	tools/fuzz $(FUZZTIME)
 
-lint: lint-go lint-modules lint-scripts lint-spec vulnerabilities ## every check that runs no test; each part can be run alone:
+lint: lint-go lint-modules lint-scripts lint-spec lint-deploy vulnerabilities ## every check that runs no test; each part can be run alone:
 
 lint-go: ##   go vet, golangci-lint (gofmt and goimports with it)
 	go vet -tags=clients,gateways,browser ./...
@@ -64,6 +64,7 @@ lint-modules: ##   go.mod and go.sum files are tidy
 	go mod tidy -diff
 	go -C tools mod tidy -diff
 	go -C tools/check mod tidy -diff
+	go -C tools/deploy mod tidy -diff
 	go -C tools/gate mod tidy -diff
 	go -C test/gateways/krakend mod tidy -diff
 
@@ -76,6 +77,9 @@ lint-spec: $(NODE_DONE) ##   openapi.yaml: Spectral, Redocly, and types that com
 	@types="$$(mktemp -d)"; trap 'rm -rf "$$types"' EXIT; set -x; \
 		$(NODE_BIN)/openapi-typescript openapi.yaml --output "$$types/openapi.ts"; \
 		$(NODE_BIN)/tsc --strict --noEmit "$$types/openapi.ts"
+
+lint-deploy: ##   deploy/: hadolint, compose, nginx, kubeconform, systemd-analyze, which it installs (Debian, Ubuntu)
+	tools/lint-deploy
 
 vulnerabilities: ##   govulncheck
 	tools/vulnerabilities
