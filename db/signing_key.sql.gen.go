@@ -10,6 +10,37 @@ import (
 	"time"
 )
 
+const activateSigningKey = `-- name: ActivateSigningKey :execrows
+UPDATE signing_key SET active_at = $1 WHERE id = $2 AND active_at > $1
+`
+
+type ActivateSigningKeyParams struct {
+	Now time.Time
+	ID  string
+}
+
+// ActivateSigningKey lets a key that is published sign from now on. No row: it is gone, or signs already.
+func (q *Queries) ActivateSigningKey(ctx context.Context, arg ActivateSigningKeyParams) (int64, error) {
+	result, err := q.db.Exec(ctx, activateSigningKey, arg.Now, arg.ID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const deleteOlderSigningKeys = `-- name: DeleteOlderSigningKeys :execrows
+DELETE FROM signing_key WHERE number < $1
+`
+
+// DeleteOlderSigningKeys takes all keys away that were made before one.
+func (q *Queries) DeleteOlderSigningKeys(ctx context.Context, number int64) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteOlderSigningKeys, number)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const deleteSigningKey = `-- name: DeleteSigningKey :exec
 DELETE FROM signing_key WHERE id = $1
 `
@@ -79,4 +110,23 @@ func (q *Queries) ListSigningKeys(ctx context.Context) ([]SigningKey, error) {
 		return nil, err
 	}
 	return items, nil
+}
+
+const resealSigningKey = `-- name: ResealSigningKey :execrows
+UPDATE signing_key SET sealed = $1 WHERE id = $2 AND sealed = $3
+`
+
+type ResealSigningKeyParams struct {
+	Sealed []byte
+	ID     string
+	Was    []byte
+}
+
+// ResealSigningKey replaces the seal of a key. No row: it has another one meanwhile.
+func (q *Queries) ResealSigningKey(ctx context.Context, arg ResealSigningKeyParams) (int64, error) {
+	result, err := q.db.Exec(ctx, resealSigningKey, arg.Sealed, arg.ID, arg.Was)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }

@@ -70,7 +70,7 @@ func (s *Service) confirm(ctx context.Context, q *db.Queries, keyHash []byte) (a
 		return account, "", fmt.Errorf("withdraw older passwords: %w", err)
 	}
 	return account, used.Purpose, queueMail(ctx, q, db.InsertMailParams{
-		AccountID: account.ID, Kind: mail.KindPassword, Nonce: password.NewNonce(), Now: now,
+		AccountID: account.ID, Kind: mail.KindPassword, Nonce: password.NewNonce(s.Root), Now: now,
 	})
 }
 

@@ -13,7 +13,6 @@ import (
 	"github.com/financelime/authorization"
 	"github.com/financelime/authorization/api"
 	"github.com/financelime/authorization/impl/docs"
-	"github.com/financelime/authorization/impl/token"
 )
 
 // GetVersion tells what is running.
@@ -45,11 +44,11 @@ type documents struct {
 
 // makeDocuments makes them once: they cost more than a request should.
 func (s *Service) makeDocuments() (*documents, error) {
-	s.documentsOnce.Do(func() { s.documents, s.documentsErr = newDocuments(s.Issuer, s.PublicURL) })
+	s.documentsOnce.Do(func() { s.documents, s.documentsErr = newDocuments(s.Issuer, s.PublicURL, s.keysAge()) })
 	return s.documents, s.documentsErr
 }
 
-func newDocuments(issuer, publicURL string) (*documents, error) {
+func newDocuments(issuer, publicURL, keysAge string) (*documents, error) {
 	asYAML := authorization.Spec()
 	doc, err := openapi3.NewLoader().LoadFromData(asYAML)
 	if err != nil {
@@ -70,17 +69,19 @@ func newDocuments(issuer, publicURL string) (*documents, error) {
 	return &documents{
 		openapiYAML:         document{typeYAML, keepAsking, docs.ETag(asYAML), asYAML},
 		openapiJSON:         document{typeJSON, keepAsking, docs.ETag(asJSON), asJSON},
-		openidConfiguration: document{typeJSON, keysAge(), docs.ETag(discovery), discovery},
+		openidConfiguration: document{typeJSON, keysAge, docs.ETag(discovery), discovery},
 		assets:              assets,
 	}, nil
 }
 
-func keysAge() string { return fmt.Sprintf("public, max-age=%d", int(token.JWKSMaxAge.Seconds())) }
+func (s *Service) keysAge() string {
+	return fmt.Sprintf("public, max-age=%d", int(s.Keys.MaxAge().Seconds()))
+}
 
 // GetJwks publishes the public keys of the access tokens.
 func (s *Service) GetJwks(_ context.Context, r api.GetJwksRequestObject) (api.GetJwksResponseObject, error) {
 	body, etag := s.Keys.JWKS()
-	return document{typeJSON, keysAge(), etag, body}.asked(r.Params.IfNoneMatch), nil
+	return document{typeJSON, s.keysAge(), etag, body}.asked(r.Params.IfNoneMatch), nil
 }
 
 // GetOpenidConfiguration tells the issuer and where its keys are.

@@ -94,12 +94,9 @@ func (s *Service) findUse(ctx context.Context, q *db.Queries, code string, now t
 	if code == "" {
 		return use{}, nil // invites are not required, and none was given
 	}
-	found, err := q.LockInvite(ctx, db.LockInviteParams{CodeHash: invite.Hash(s.Root, code), Now: now})
-	if errors.Is(err, db.ErrNotFound) {
-		return use{}, errInviteNotFound
-	}
+	found, err := s.lockInvite(ctx, q, code, now)
 	if err != nil {
-		return use{}, fmt.Errorf("lock the invite: %w", err)
+		return use{}, err
 	}
 	taken := found.Taken
 	if taken >= found.MaxUses { // unless sign-ups have expired since they were counted
@@ -113,6 +110,20 @@ func (s *Service) findUse(ctx context.Context, q *db.Queries, code string, now t
 		return use{}, errInviteEnded
 	}
 	return use{invite: &found.ID, taken: taken + 1}, nil
+}
+
+// lockInvite finds a usable invite and holds its row. It was stored under one of the secrets that the service accepts.
+func (s *Service) lockInvite(ctx context.Context, q *db.Queries, code string, now time.Time) (found db.Invite, err error) {
+	for _, hash := range invite.Hashes(s.Root, code) {
+		found, err = q.LockInvite(ctx, db.LockInviteParams{CodeHash: hash, Now: now})
+		if err == nil {
+			return found, nil
+		}
+		if !errors.Is(err, db.ErrNotFound) {
+			return found, fmt.Errorf("lock the invite: %w", err)
+		}
+	}
+	return found, errInviteNotFound
 }
 
 // queueLink makes a confirmation link for an account, in place of an older one for the same purpose, and owes its mail.

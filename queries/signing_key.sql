@@ -9,3 +9,15 @@ SELECT * FROM signing_key ORDER BY number;
 
 -- name: DeleteSigningKey :exec
 DELETE FROM signing_key WHERE id = @id;
+
+-- ResealSigningKey replaces the seal of a key. No row: it has another one meanwhile.
+-- name: ResealSigningKey :execrows
+UPDATE signing_key SET sealed = @sealed WHERE id = @id AND sealed = @was;
+
+-- ActivateSigningKey lets a key that is published sign from now on. No row: it is gone, or signs already.
+-- name: ActivateSigningKey :execrows
+UPDATE signing_key SET active_at = @now WHERE id = @id AND active_at > @now;
+
+-- DeleteOlderSigningKeys takes all keys away that were made before one.
+-- name: DeleteOlderSigningKeys :execrows
+DELETE FROM signing_key WHERE number < @number;

@@ -17,6 +17,8 @@ import (
 	"github.com/financelime/authorization"
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/invite"
+	"github.com/financelime/authorization/impl/secret"
+	"github.com/financelime/authorization/impl/token"
 )
 
 type migrate struct{}
@@ -47,6 +49,23 @@ func openStore(ctx context.Context, s *Settings) (*db.Store, error) {
 	return store, nil
 }
 
+// openWithSecret opens the database and reads the secret, for commands that make or find what only the service with the same
+// secret can use: it must be the one that the database knows.
+func openWithSecret(ctx context.Context, s *Settings) (secret.Root, *db.Store, error) {
+	root, err := s.root()
+	if err != nil {
+		return root, nil, err
+	}
+	store, err := openStore(ctx, s)
+	if err != nil {
+		return root, nil, err
+	}
+	if err := token.CheckSecret(ctx, store, root); err != nil {
+		return root, nil, errors.Join(err, store.Close())
+	}
+	return root, store, nil
+}
+
 type invites struct {
 	Create inviteCreate `cmd:"" help:"Make an invite code and print it. It can not be shown again."`
 	List   inviteList   `cmd:"" help:"List the invites."`
@@ -65,11 +84,7 @@ func (cmd *inviteCreate) Run(ctx context.Context, s *Settings, c console) error 
 	if cmd.Uses < 1 || cmd.Expires <= 0 {
 		return errors.New("--uses and --expires must be more than nothing")
 	}
-	root, err := s.root()
-	if err != nil {
-		return err
-	}
-	store, err := openStore(ctx, s)
+	root, store, err := openWithSecret(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -150,18 +165,14 @@ type inviteRevoke struct {
 
 // Run ends an invite.
 func (cmd *inviteRevoke) Run(ctx context.Context, s *Settings, c console) error {
-	root, err := s.root()
-	if err != nil {
-		return err
-	}
-	store, err := openStore(ctx, s)
+	root, store, err := openWithSecret(ctx, s)
 	if err != nil {
 		return err
 	}
 	defer store.Close() //nolint:errcheck // what was written is committed
 	id, err := uuid.Parse(cmd.Invite)
 	if err != nil {
-		found, err := store.Read().GetInviteByCode(ctx, invite.Hash(root, cmd.Invite))
+		found, err := invite.Find(ctx, store.Read(), root, cmd.Invite)
 		if errors.Is(err, db.ErrNotFound) {
 			return errors.New("invite revoke: there is no such invite")
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/mail"
+	"github.com/financelime/authorization/impl/secret"
 )
 
 type mails struct {
@@ -125,7 +126,7 @@ func (cmd *mailRetry) Run(ctx context.Context, s *Settings, c console) error {
 		}
 		ids = append(ids, id)
 	}
-	store, err := openStore(ctx, s)
+	root, store, err := openWithSecret(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -140,7 +141,7 @@ func (cmd *mailRetry) Run(ctx context.Context, s *Settings, c console) error {
 			ids = append(ids, m.ID)
 		}
 	}
-	refused, err := retryMails(ctx, store, ids, c)
+	refused, err := retryMails(ctx, store, root, ids, c)
 	if err != nil {
 		return fmt.Errorf("mail retry: %w", err)
 	}
@@ -151,9 +152,9 @@ func (cmd *mailRetry) Run(ctx context.Context, s *Settings, c console) error {
 }
 
 // retryMails says of each mail what became of it, and counts the refused ones.
-func retryMails(ctx context.Context, store *db.Store, ids []uuid.UUID, c console) (refused int, err error) {
+func retryMails(ctx context.Context, store *db.Store, root secret.Root, ids []uuid.UUID, c console) (refused int, err error) {
 	for _, id := range ids {
-		queued, err := mail.Retry(ctx, store, id, time.Now())
+		queued, err := mail.Retry(ctx, store, root, id, time.Now())
 		if why, is := errors.AsType[mail.NotRetriedError](err); is {
 			refused++
 			fmt.Fprintf(c.out, "%s: not retried: %s\n", id, why)

@@ -28,6 +28,7 @@ type commands struct {
 	Migrate     migrate     `cmd:"" help:"Bring the database to this version's schema. serve does it by itself."`
 	Invite      invites     `cmd:"" help:"Make, list and revoke invite codes, while the service runs."`
 	Mail        mails       `cmd:"" help:"List mails and send them again, while the service runs."`
+	Keys        keyCommands `cmd:"" help:"List the signing keys and replace them, while the service runs."`
 	OpenAPI     openAPI     `cmd:"" name:"openapi" help:"Print the API document."`
 	Healthcheck healthcheck `cmd:"" help:"Ask the running service whether it is ready; exit status 1 if not."`
 	Version     version     `cmd:"" help:"Print the version."`

@@ -86,9 +86,7 @@ type process struct {
 }
 
 func assemble(ctx context.Context, s *Settings, root secret.Root, store *db.Store, log *slog.Logger) (*process, error) {
-	tokens := token.Config{
-		Issuer: s.Issuer, Audience: s.Audience, Algorithm: s.SigningAlg, AccessTTL: s.AccessTTL, RefreshTTL: s.RefreshTTL,
-	}
+	tokens := s.tokens()
 	keys, err := token.OpenKeys(ctx, store, root, tokens, log)
 	if err != nil {
 		return nil, err

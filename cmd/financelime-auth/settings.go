@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/financelime/authorization/impl/secret"
+	"github.com/financelime/authorization/impl/token"
 )
 
 // Settings are all settings, with their defaults. A comment that --help should show is a help tag.
@@ -25,6 +26,9 @@ type Settings struct {
 	DatabaseURLFile string `group:"Storage" name:"database-url-file" env:"AUTH_DATABASE_URL_FILE" help:"File that holds the database URL instead."`
 	Secret          string `group:"Storage" name:"secret" env:"AUTH_SECRET" help:"32 random bytes in base64, from which all keys are derived. With SQLite made on the first start, in the file secret beside the database; with PostgreSQL required."`
 	SecretFile      string `group:"Storage" name:"secret-file" env:"AUTH_SECRET_FILE" help:"File that holds the secret instead."`
+
+	SecretPrevious     string `group:"Storage" name:"secret-previous" env:"AUTH_SECRET_PREVIOUS" help:"A second secret that is accepted besides, while the secret is changed: docs/keys.md."`
+	SecretPreviousFile string `group:"Storage" name:"secret-previous-file" env:"AUTH_SECRET_PREVIOUS_FILE" help:"File that holds the second secret instead."`
 
 	MailURL     string        `group:"Mail" name:"mail-url" env:"AUTH_MAIL_URL" default:"file:data/mail" help:"smtp://user:password@host:587, smtps://user:password@host:465, or file:DIRECTORY for a mailbox on the admin port."`
 	MailURLFile string        `group:"Mail" name:"mail-url-file" env:"AUTH_MAIL_URL_FILE" help:"File that holds the mail URL instead."`
@@ -45,6 +49,10 @@ type Settings struct {
 	Audience      string        `group:"Tokens" name:"token-audience" env:"AUTH_TOKEN_AUDIENCE" help:"aud of the access tokens; the issuer by default."`
 	SigningAlg    string        `group:"Tokens" name:"signing-alg" env:"AUTH_SIGNING_ALG" default:"ES256" enum:"ES256,RS256,EdDSA" help:"Algorithm of the access tokens: ES256, RS256 or EdDSA."`
 
+	// Nobody needs other periods than the defaults, except for watching keys come and go in seconds.
+	KeyLife    time.Duration `hidden:"" name:"signing-key-life" env:"AUTH_SIGNING_KEY_LIFE" default:"720h"`
+	JWKSMaxAge time.Duration `hidden:"" name:"jwks-max-age" env:"AUTH_JWKS_MAX_AGE" default:"5m"`
+
 	LogFormat string `group:"Log" name:"log-format" env:"AUTH_LOG_FORMAT" default:"auto" enum:"auto,text,json" help:"text, json, or auto: text on a terminal, else json."`
 	LogLevel  string `group:"Log" name:"log-level" env:"AUTH_LOG_LEVEL" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
 
@@ -61,6 +69,7 @@ func (s *Settings) complete() error {
 	}{
 		{"AUTH_DATABASE_URL", s.DatabaseURLFile, &s.DatabaseURL, "sqlite:data/auth.db"},
 		{"AUTH_SECRET", s.SecretFile, &s.Secret, ""},
+		{"AUTH_SECRET_PREVIOUS", s.SecretPreviousFile, &s.SecretPrevious, ""},
 		{"AUTH_MAIL_URL", s.MailURLFile, &s.MailURL, "file:data/mail"},
 	}
 	for _, f := range files {
@@ -132,6 +141,8 @@ func (s *Settings) checkDurations() error {
 		{"AUTH_PASSWORD_LINK_TTL", s.PasswordLinkTTL, time.Second, day}, // NIST SP 800-63B-4 section 4.2.1.2: 24 hours at most
 		{"AUTH_MAILED_PASSWORD_TTL", s.MailedPasswordTTL, time.Second, 30 * day},
 		{"AUTH_MAIL_TIMEOUT", s.MailTimeout, 100 * time.Millisecond, 10 * time.Minute},
+		{"AUTH_SIGNING_KEY_LIFE", s.KeyLife, time.Second, 3650 * day},
+		{"AUTH_JWKS_MAX_AGE", s.JWKSMaxAge, time.Second, day},
 		{"AUTH_SHUTDOWN_DELAY", s.ShutdownDelay, 0, 10 * time.Minute},
 	}
 	for _, r := range ranges {
@@ -152,9 +163,34 @@ func (s *Settings) sqlitePath() string {
 	return path
 }
 
-// root returns the root secret. With SQLite and no setting, it is the file secret beside the database, made on the first start.
+// tokens are the settings of the tokens and of the keys that sign them.
+func (s *Settings) tokens() token.Config {
+	return token.Config{
+		Issuer: s.Issuer, Audience: s.Audience, Algorithm: s.SigningAlg, AccessTTL: s.AccessTTL, RefreshTTL: s.RefreshTTL,
+		KeyLife: s.KeyLife, JWKSMaxAge: s.JWKSMaxAge,
+	}
+}
+
+// root returns the root secret, with the one that is accepted besides it if there is one.
 func (s *Settings) root() (secret.Root, error) {
-	if s.Secret != "" {
+	root, err := s.ownRoot()
+	if err != nil || s.SecretPrevious == "" && s.SecretPreviousFile == "" {
+		return root, err
+	}
+	previous, err := secret.Parse(s.SecretPrevious)
+	if err != nil {
+		return root, fmt.Errorf("AUTH_SECRET_PREVIOUS: %w", err)
+	}
+	if previous.Encode() == root.Encode() {
+		return root, errors.New("AUTH_SECRET_PREVIOUS: it is the same as AUTH_SECRET")
+	}
+	return root.Accepting(previous), nil
+}
+
+// ownRoot is the secret of new things. With SQLite and no setting, it is the file secret beside the database, made on the
+// first start.
+func (s *Settings) ownRoot() (secret.Root, error) {
+	if s.Secret != "" || s.SecretFile != "" {
 		root, err := secret.Parse(s.Secret)
 		if err != nil {
 			return root, fmt.Errorf("AUTH_SECRET: %w", err)

@@ -43,10 +43,15 @@ func Create(ctx context.Context, store *db.Store, root secret.Root, o Options, n
 		return "", fmt.Errorf("make an id: %w", err)
 	}
 	now = now.UTC().Truncate(time.Microsecond)
+	if _, err := Find(ctx, store.Read(), root, o.Code); err == nil {
+		return "", ErrTaken // perhaps under the secret before this one, which the database can not see
+	} else if !errors.Is(err, db.ErrNotFound) {
+		return "", err
+	}
 	var stored int64
 	err = store.Write(ctx, func(q *db.Queries) error {
 		stored, err = q.InsertInvite(ctx, db.InsertInviteParams{
-			ID: id, CodeHash: Hash(root, o.Code), MaxUses: o.Uses, CreatedAt: now, ExpiresAt: now.Add(o.Lifetime),
+			ID: id, CodeHash: Hashes(root, o.Code)[0], MaxUses: o.Uses, CreatedAt: now, ExpiresAt: now.Add(o.Lifetime),
 		})
 		return err
 	})
@@ -59,7 +64,25 @@ func Create(ctx context.Context, store *db.Store, root secret.Root, o Options, n
 	return o.Code, nil
 }
 
-// Hash is what the database knows of a code: keyed, so that a short code can not be tried out on a stolen copy.
-func Hash(root secret.Root, code string) []byte {
-	return root.Hash("invite-code", []byte(code))
+// Find finds the invite of a code, or fails with db.ErrNotFound.
+func Find(ctx context.Context, q *db.Queries, root secret.Root, code string) (found db.Invite, err error) {
+	for _, hash := range Hashes(root, code) {
+		if found, err = q.GetInviteByCode(ctx, hash); !errors.Is(err, db.ErrNotFound) {
+			break
+		}
+	}
+	if err != nil {
+		return found, fmt.Errorf("find the invite: %w", err)
+	}
+	return found, nil
+}
+
+// Hashes are what the database may know of a code: keyed, so that a short code can not be tried out on a stolen copy. A
+// new invite has the first; an older one may have been stored under another of the service's secrets.
+func Hashes(root secret.Root, code string) [][]byte {
+	var hashes [][]byte
+	for _, r := range root.All() {
+		hashes = append(hashes, r.Hash("invite-code", []byte(code)))
+	}
+	return hashes
 }

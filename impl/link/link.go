@@ -2,6 +2,7 @@
 package link
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"net/url"
@@ -28,15 +29,29 @@ func New(root secret.Root) Keys {
 	return Keys{root: root}
 }
 
-// Key is the key of a confirmation: 256 bits as 43 characters of base64url, which mail programs leave whole.
-func (k Keys) Key(confirmationID uuid.UUID) string {
-	return base64.RawURLEncoding.EncodeToString(k.root.Hash(purpose, confirmationID[:]))
+// Key is the key of a new confirmation: 256 bits as 43 characters of base64url, which mail programs leave whole.
+func (k Keys) Key(confirmationID uuid.UUID) string { return key(k.root, confirmationID) }
+
+// Find is the key of a confirmation whose hash is known, under whichever of the service's secrets it was made. Not ok:
+// it was made under another one.
+func (k Keys) Find(confirmationID uuid.UUID, hash []byte) (found string, ok bool) {
+	for _, root := range k.root.All() {
+		found = key(root, confirmationID)
+		if sum, ok := Hash(found); ok && bytes.Equal(sum, hash) {
+			return found, true
+		}
+	}
+	return "", false
 }
 
-// URL is the link of a confirmation. Its host comes from the settings alone, never from a request (ASVS 6.4,
+func key(root secret.Root, confirmationID uuid.UUID) string {
+	return base64.RawURLEncoding.EncodeToString(root.Hash(purpose, confirmationID[:]))
+}
+
+// URL is the link with a key. Its host comes from the settings alone, never from a request (ASVS 6.4,
 // Zitadel CVE-2025-64101); rid, the id of the request that caused it, is escaped.
-func (k Keys) URL(publicURL string, confirmationID uuid.UUID, rid string) string {
-	return strings.TrimSuffix(publicURL, "/") + "/u/" + k.Key(confirmationID) + "?rid=" + url.QueryEscape(rid)
+func URL(publicURL, key, rid string) string {
+	return strings.TrimSuffix(publicURL, "/") + "/u/" + key + "?rid=" + url.QueryEscape(rid)
 }
 
 // Hash is what the database knows of a key; ok is false for what cannot be a key, so that nothing cut, padded or

@@ -16,11 +16,16 @@ import (
 
 func newKeys(t testing.TB) link.Keys {
 	t.Helper()
+	return link.New(newSecret(t))
+}
+
+func newSecret(t testing.TB) secret.Root {
+	t.Helper()
 	root, err := secret.Generate()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return link.New(root)
+	return root
 }
 
 func TestKey(t *testing.T) {
@@ -66,7 +71,7 @@ func TestURL(t *testing.T) {
 	keys, id := newKeys(t), uuid.New()
 	for _, base := range []string{"https://auth.example.com", "https://auth.example.com/", "http://localhost:8080/base"} {
 		for _, rid := range []string{"abcdef-123", "a+b/c=d:e@f.g", "a b&c=d#e?f\r\nX: y", ""} {
-			got := keys.URL(base, id, rid)
+			got := link.URL(base, keys.Key(id), rid)
 			parsed, err := url.Parse(got)
 			if err != nil {
 				t.Fatal(err)
@@ -78,6 +83,33 @@ func TestURL(t *testing.T) {
 				t.Errorf("got %s, want it to begin with %s", got, want)
 			}
 		}
+	}
+}
+
+// A link that is mailed after a change of the secret has the key that was promised before it.
+func TestFindAfterAChangeOfTheSecret(t *testing.T) {
+	t.Parallel()
+	before, after, foreign := newSecret(t), newSecret(t), newSecret(t)
+	id := uuid.New()
+	old := link.New(before).Key(id)
+	hash, _ := link.Hash(old)
+	for name, root := range map[string]secret.Root{
+		"the one it was made under": before, "a newer one": after.Accepting(before), "one that was written down": before.Accepting(after),
+	} {
+		if got, ok := link.New(root).Find(id, hash); !ok || got != old {
+			t.Errorf("%s: got %q, %t", name, got, ok)
+		}
+	}
+	if link.New(after.Accepting(before)).Key(id) != link.New(after).Key(id) {
+		t.Error("a new link is made under the old secret")
+	}
+	for name, root := range map[string]secret.Root{"without the old one": after, "others": after.Accepting(foreign)} {
+		if got, ok := link.New(root).Find(id, hash); ok || got != "" {
+			t.Errorf("%s: got %q, %t", name, got, ok)
+		}
+	}
+	if _, ok := link.New(before).Find(uuid.New(), hash); ok {
+		t.Error("the key of another confirmation")
 	}
 }
 

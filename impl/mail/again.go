@@ -11,6 +11,7 @@ import (
 
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/password"
+	"github.com/financelime/authorization/impl/secret"
 )
 
 // NotRetriedError says why a mail can not be sent again.
@@ -31,7 +32,7 @@ const (
 // A mail that waits for its next attempt keeps its clock: it is still given up a day after it was queued. One that
 // is dead is queued anew, as another mail with a day of its own. A dead password is replaced by a fresh one: nobody knows the old
 // one, whose nonce is gone, and some receivers would drop a second mail with the Message-ID of the first.
-func Retry(ctx context.Context, store *db.Store, id uuid.UUID, now time.Time) (uuid.UUID, error) {
+func Retry(ctx context.Context, store *db.Store, root secret.Root, id uuid.UUID, now time.Time) (uuid.UUID, error) {
 	now = now.UTC().Truncate(time.Microsecond)
 	m, err := store.Read().GetMail(ctx, id)
 	switch {
@@ -42,7 +43,7 @@ func Retry(ctx context.Context, store *db.Store, id uuid.UUID, now time.Time) (u
 	case m.SentAt != nil:
 		return uuid.Nil, errSent
 	case m.DeadAt != nil:
-		return requeue(ctx, store, id, now)
+		return requeue(ctx, store, root, id, now)
 	}
 	if err := stillWanted(ctx, store.Read(), m, now); err != nil {
 		return uuid.Nil, err
@@ -62,7 +63,7 @@ func Retry(ctx context.Context, store *db.Store, id uuid.UUID, now time.Time) (u
 }
 
 // requeue puts another mail in the place of a dead one.
-func requeue(ctx context.Context, store *db.Store, id uuid.UUID, now time.Time) (uuid.UUID, error) {
+func requeue(ctx context.Context, store *db.Store, root secret.Root, id uuid.UUID, now time.Time) (uuid.UUID, error) {
 	fresh, err := uuid.NewV7()
 	if err != nil {
 		return uuid.Nil, fmt.Errorf("make an id: %w", err)
@@ -80,7 +81,7 @@ func requeue(ctx context.Context, store *db.Store, id uuid.UUID, now time.Time) 
 		}
 		var nonce []byte
 		if m.Kind == KindPassword {
-			nonce = password.NewNonce()
+			nonce = password.NewNonce(root)
 		}
 		return q.InsertMail(ctx, db.InsertMailParams{
 			ID: fresh, AccountID: m.AccountID, Kind: m.Kind, ConfirmationID: m.ConfirmationID, Nonce: nonce,

@@ -10,11 +10,12 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/link"
 )
 
 func (f *fixture) retry(t *testing.T, id uuid.UUID) (uuid.UUID, error) {
 	t.Helper()
-	return Retry(t.Context(), f.Store, id, f.now())
+	return Retry(t.Context(), f.Store, f.Root, id, f.now())
 }
 
 func (f *fixture) expectRefusal(t *testing.T, id uuid.UUID, want NotRetriedError) {
@@ -76,7 +77,7 @@ func TestRetryOfADeadLink(t *testing.T) {
 		f.clock.advance(time.Minute)
 		f.step(t)
 		f.expect(t, fresh, row{Sent: true, Attempts: 2})
-		if got, want := secretOf(t, f.out.sent()[0], "/u/"), f.Links.URL(testPublicURL, confirmation, "request-0001"); got != want {
+		if got, want := secretOf(t, f.out.sent()[0], "/u/"), link.URL(testPublicURL, f.Links.Key(confirmation), "request-0001"); got != want {
 			t.Errorf("link %s, want %s", got, want)
 		}
 	})
@@ -158,7 +159,7 @@ func TestRetryTogether(t *testing.T) {
 		var all sync.WaitGroup
 		failures := make([]error, 8)
 		for i := range failures {
-			all.Go(func() { _, failures[i] = Retry(t.Context(), f.Store, old, f.now()) })
+			all.Go(func() { _, failures[i] = Retry(t.Context(), f.Store, f.Root, old, f.now()) })
 		}
 		all.Wait()
 		refused := 0

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/link"
 	"github.com/financelime/authorization/impl/password"
 )
 
@@ -33,6 +34,9 @@ const (
 	expired    withdrawn = "expired"    // the link's time is over, or the link is used up
 	ownerless  withdrawn = "account is gone"
 )
+
+// errForeignSecret says that we can not make the link that the database waits for. It is tried again: the secret may come back.
+var errForeignSecret = errors.New("the link was made under another AUTH_SECRET: AUTH_SECRET_PREVIOUS was removed too early")
 
 // errStopped is what a mail is given back for that is cut off by a stop of the service.
 var errStopped = errors.New("the service stops")
@@ -143,8 +147,12 @@ func (d *delivery) addLink(ctx context.Context, v *Values, purpose string) error
 	if v.Life = c.ExpiresAt.Sub(d.now()); v.Life <= 0 {
 		return expired
 	}
-	v.Link = d.Links.URL(d.PublicURL, c.ID, d.mail.RequestID)
-	d.secrets = append(d.secrets, v.Link, d.Links.Key(c.ID))
+	key, ok := d.Links.Find(c.ID, c.KeyHash)
+	if !ok {
+		return errForeignSecret
+	}
+	v.Link = link.URL(d.PublicURL, key, d.mail.RequestID)
+	d.secrets = append(d.secrets, v.Link, key)
 	return nil
 }
 
@@ -156,7 +164,10 @@ func (d *delivery) addPassword(ctx context.Context, v *Values, account db.Accoun
 	if len(d.mail.Nonce) == 0 {
 		return permanent(errors.New("the row of a password has no nonce"))
 	}
-	v.Password = password.Mailed(d.Root, d.mail.Nonce)
+	var err error
+	if v.Password, err = password.Mailed(d.Root, d.mail.Nonce); err != nil {
+		return fmt.Errorf("derive the password: %w", err)
+	}
 	v.Life = d.MailedPasswordTTL
 	d.secrets = append(d.secrets, v.Password)
 	until := d.mail.DueAt.Add(d.MailedPasswordTTL)

@@ -204,7 +204,7 @@ func (f *fixture) queueLink(t *testing.T, account uuid.UUID, purpose string, ttl
 func (f *fixture) queuePassword(t *testing.T, account uuid.UUID) uuid.UUID {
 	t.Helper()
 	f.write(t, func(ctx context.Context, q *db.Queries) error { return q.DeleteOlderPasswordMails(ctx, account) })
-	return f.queue(t, db.InsertMailParams{AccountID: account, Kind: KindPassword, Nonce: password.NewNonce()})
+	return f.queue(t, db.InsertMailParams{AccountID: account, Kind: KindPassword, Nonce: password.NewNonce(f.Root)})
 }
 
 func (f *fixture) queue(t *testing.T, m db.InsertMailParams) uuid.UUID {

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/link"
 )
 
 func TestDeliverLink(t *testing.T) {
@@ -41,7 +42,7 @@ func TestDeliverLink(t *testing.T) {
 			if got := p.header.Get("Subject"); !strings.HasPrefix(got, c.subject) {
 				t.Errorf("subject %q", got)
 			}
-			if got, want := secretOf(t, env, "/u/"), f.Links.URL(testPublicURL, confirmationID, "request-0001"); got != want {
+			if got, want := secretOf(t, env, "/u/"), link.URL(testPublicURL, f.Links.Key(confirmationID), "request-0001"); got != want {
 				t.Errorf("link %s, want %s", got, want)
 			}
 			if !strings.Contains(strings.ReplaceAll(p.parts["text/plain; charset=UTF-8"], "\n", " "), c.life) {

@@ -2,6 +2,7 @@ package password
 
 import (
 	"bytes"
+	"errors"
 	"regexp"
 	"strings"
 	"testing"
@@ -25,18 +26,18 @@ func TestMailed(t *testing.T) {
 	seen := map[string]bool{}
 	letters := map[rune]int{}
 	for range 2000 {
-		nonce := NewNonce()
-		p := Mailed(root, nonce)
+		nonce := NewNonce(root)
+		p := mustMail(t, root, nonce)
 		switch {
-		case len(nonce) != 16:
+		case len(nonce) != 24:
 			t.Fatalf("nonce of %d bytes", len(nonce))
 		case !form.MatchString(p):
 			t.Fatalf("got %s", p)
 		case seen[p]:
 			t.Fatal("a password came twice")
-		case p != Mailed(root, nonce):
+		case p != mustMail(t, root, nonce):
 			t.Fatal("not a function of the nonce")
-		case p == Mailed(newRoot(t), nonce):
+		case mustMail(t, root, nonce[:16]) == mustMail(t, newRoot(t), nonce[:16]):
 			t.Fatal("two secrets share a password")
 		}
 		seen[p] = true
@@ -60,7 +61,43 @@ func TestMailedIsFrozen(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = "1b27-vajk-rj2y-q46z-0e4x-kqk7-ab81"
-	if got := Mailed(root, bytes.Repeat([]byte{1}, 16)); got != want {
+	if got := mustMail(t, root, bytes.Repeat([]byte{1}, 16)); got != want {
 		t.Errorf("got %s", got)
 	}
+	marked := append(bytes.Repeat([]byte{1}, 16), 0x98, 0x3e, 0x4b, 0x7d, 0xdc, 0xa0, 0x0c, 0x0b)
+	if got := mustMail(t, root, marked); got != "jx4s-28qc-cre9-5ww4-msrt-3wn0-23mw" {
+		t.Errorf("with a mark: got %s", got)
+	}
+}
+
+// An attempt after a change of the secret mails the password that an attempt before it may have armed.
+func TestMailedAfterAChangeOfTheSecret(t *testing.T) {
+	t.Parallel()
+	before, after := newRoot(t), newRoot(t)
+	nonce := NewNonce(before)
+	want := mustMail(t, before, nonce)
+	if mustMail(t, after.Accepting(before), nonce) != want || mustMail(t, before.Accepting(after), nonce) != want {
+		t.Error("another password")
+	}
+	fresh := NewNonce(after.Accepting(before))
+	if mustMail(t, after, fresh) != mustMail(t, after.Accepting(before), fresh) {
+		t.Error("a new password is not derived from the new secret")
+	}
+	for name, spoilt := range map[string][]byte{
+		"without the old secret": nonce, "cut": fresh[:23], "longer": append(bytes.Clone(fresh), 0), "empty": nil,
+		"another mark": append(bytes.Clone(fresh[:23]), fresh[23]^1),
+	} {
+		if got, err := Mailed(after, spoilt); !errors.Is(err, ErrForeignSecret) || got != "" {
+			t.Errorf("%s: got %q, %v", name, got, err)
+		}
+	}
+}
+
+func mustMail(t *testing.T, root secret.Root, nonce []byte) string {
+	t.Helper()
+	p, err := Mailed(root, nonce)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }

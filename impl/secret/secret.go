@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 )
 
@@ -33,6 +34,8 @@ type Root struct {
 	// A function, because fmt does not call our methods when a Root is an unexported field of something that is
 	// printed. It would then show the bytes of an array, and those behind a pointer too, with a verb like %s.
 	key func() []byte
+	// others are accepted besides: a function for the same reason.
+	others func() []Root
 }
 
 // Parse reads a root secret: 32 bytes in base64, standard or URL alphabet, padded or not. White space around it is
@@ -71,12 +74,29 @@ func newRoot(key []byte) Root {
 	return Root{key: func() []byte { return key }}
 }
 
+// Accepting returns the root with another one that is accepted besides it. While AUTH_SECRET is changed, what was made
+// under the one secret must be good where the other one makes new things.
+func (r Root) Accepting(other Root) Root {
+	all := slices.Concat(r.All()[1:], other.All())
+	r.others = func() []Root { return all }
+	return r
+}
+
+// All are the root that new things are made under, and then those that are accepted besides it, each by itself.
+func (r Root) All() []Root {
+	all := []Root{{key: r.key}}
+	if r.others != nil {
+		all = append(all, r.others()...)
+	}
+	return all
+}
+
 // Encode returns the secret in the form that Parse reads. It is the only way to see it, for writing it to its file.
 func (r Root) Encode() string {
 	return base64.StdEncoding.EncodeToString(r.bytes())
 }
 
-// Key derives the 32-byte key for a purpose (HKDF-SHA-256, RFC 5869). Keys of different purposes tell nothing about
+// Key derives the 32-byte key of new things for a purpose (HKDF-SHA-256, RFC 5869). Keys of different purposes tell nothing about
 // each other or about the secret.
 func (r Root) Key(purpose string) []byte {
 	key, err := hkdf.Key(sha256.New, r.bytes(), nil, label+purpose, Size)

@@ -176,6 +176,40 @@ func TestNeverPrinted(t *testing.T) {
 	}
 }
 
+func TestAccepting(t *testing.T) {
+	t.Parallel()
+	var roots []secret.Root
+	for range 3 {
+		root, err := secret.Generate()
+		if err != nil {
+			t.Fatal(err)
+		}
+		roots = append(roots, root)
+	}
+	both := roots[0].Accepting(roots[1])
+	three := both.Accepting(roots[2])
+	for name, c := range map[string]struct {
+		root secret.Root
+		want []secret.Root
+	}{
+		"alone": {roots[0], roots[:1]}, "two": {both, roots[:2]}, "three": {three, roots},
+		"one that has others": {roots[0].Accepting(roots[1].Accepting(roots[2])), roots},
+	} {
+		all := c.root.All()
+		if len(all) != len(c.want) || c.root.Encode() != roots[0].Encode() || !bytes.Equal(c.root.Key("x"), roots[0].Key("x")) {
+			t.Fatalf("%s: %d roots, or another first", name, len(all))
+		}
+		for i, root := range all {
+			if root.Encode() != c.want[i].Encode() || len(root.All()) != 1 {
+				t.Errorf("%s: number %d is another one, or not by itself", name, i)
+			}
+		}
+	}
+	if out := fmt.Sprintf("%v %+v %#v %v", three, &three, []any{three}, struct{ r secret.Root }{three}); strings.Contains(out, roots[1].Encode()) {
+		t.Error("the other secret shows")
+	}
+}
+
 func TestZeroRootIsNoSecret(t *testing.T) {
 	t.Parallel()
 	for name, use := range map[string]func(secret.Root){

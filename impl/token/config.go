@@ -16,6 +16,9 @@ type Config struct {
 	AccessTTL  time.Duration
 	RefreshTTL time.Duration
 	Now        func() time.Time // nil: the clock
+
+	JWKSMaxAge time.Duration // how long the published keys may be cached; 0: JWKSMaxAge. PublishAhead and RefreshEvery follow it
+	KeyLife    time.Duration // how long a key signs; 0: KeyLife
 }
 
 // withDefaults refuses a Config that checks nothing: golang-jwt takes an empty issuer or audience for "any".
@@ -35,8 +38,31 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if c.JWKSMaxAge == 0 {
+		c.JWKSMaxAge = JWKSMaxAge
+	}
+	if c.KeyLife == 0 {
+		c.KeyLife = KeyLife
+	}
+	if c.JWKSMaxAge < time.Second || c.KeyLife < time.Second {
+		return c, errors.New("a period of the signing keys is shorter than a second")
+	}
 	return c, nil
 }
+
+// ahead is how often the published keys can be read anew before a key is used.
+const ahead = int64(PublishAhead / JWKSMaxAge)
+
+// publishAhead is how long before its first use a key is published.
+func (c Config) publishAhead() time.Duration { return time.Duration(int64(c.JWKSMaxAge) * ahead) }
+
+// refreshEvery is how often a replica looks at the keys in the database.
+func (c Config) refreshEvery() time.Duration { return c.JWKSMaxAge / (JWKSMaxAge / RefreshEvery) }
+
+// retireAfter is how long a replaced key is kept. A token lives that long, and a margin: the replica that signed with it
+// last may have had a slow clock, the one that verifies allows the same again, and nobody is to find in the cache of the
+// one gateway a key that is gone from the cache of another.
+func (c Config) retireAfter() time.Duration { return c.AccessTTL + 2*leeway + c.JWKSMaxAge }
 
 // now is the time with the precision that the database has.
 func (c Config) now() time.Time { return c.Now().UTC().Truncate(time.Microsecond) }

@@ -41,6 +41,9 @@ type signingKey struct {
 	public    crypto.PublicKey
 	jwk       json.RawMessage // the public half
 
+	sealed []byte // as it was read
+	reseal bool   // it is sealed under another secret than new keys are
+
 	number   int64
 	activeAt time.Time
 }

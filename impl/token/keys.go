@@ -1,6 +1,7 @@
 package token
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,22 +14,19 @@ import (
 	"github.com/financelime/authorization/impl/secret"
 )
 
-// The life of a signing key. It is published, then it signs, then it only verifies, then it is deleted.
+// The life of a signing key. It is published, then it signs, then it only verifies, then it is deleted. These are the
+// defaults; a Config can have others.
 const (
 	// JWKSMaxAge is how long the published keys may be cached (Cache-Control: max-age).
 	JWKSMaxAge = 5 * time.Minute
 	// PublishAhead is how long before its first use a key is published. By then every replica has read it
 	// (RefreshEvery), and every gateway has read it from a replica (JWKSMaxAge).
 	PublishAhead = 20 * time.Minute
-	// RotateEvery is how long a key signs.
-	RotateEvery = 30 * 24 * time.Hour
-	// RefreshEvery is how often a replica looks at the keys in the database.
-	RefreshEvery = time.Minute
-
-	// retireMargin is added to the life of an access token before a replaced key is deleted: the replica that signed
-	// with it last may have had a slow clock, the one that verifies allows the same again, and nobody is to find in
-	// the cache of the one gateway a key that is gone from the cache of another.
-	retireMargin = 2*leeway + JWKSMaxAge
+	// KeyLife is how long a key signs.
+	KeyLife = 30 * 24 * time.Hour
+	// RefreshEvery is how often a replica looks at the keys in the database. So long it takes until none uses a key
+	// that was taken away.
+	RefreshEvery = 10 * time.Second
 
 	// reloadEvery bounds how often tokens with unknown keys, which anybody can send, make us ask the database.
 	reloadEvery   = 5 * time.Second
@@ -62,12 +60,15 @@ func OpenKeys(ctx context.Context, store *db.Store, root secret.Root, cfg Config
 	if err != nil {
 		return nil, err
 	}
-	k := &Keys{store: store, sealer: seals, cfg: cfg, log: log, every: RefreshEvery, turn: make(chan struct{}, 1)}
+	k := &Keys{store: store, sealer: seals, cfg: cfg, log: log, every: cfg.refreshEvery(), turn: make(chan struct{}, 1)}
 	if err := k.refresh(ctx); err != nil {
 		return nil, fmt.Errorf("open signing keys: %w", err)
 	}
 	return k, nil
 }
+
+// MaxAge is how long the JWKS may be cached.
+func (k *Keys) MaxAge() time.Duration { return k.cfg.JWKSMaxAge }
 
 // JWKS is the published set of keys (RFC 7517) and its strong entity tag: every key that is not deleted yet, the
 // coming one included. The body is the same on every replica. It may not be changed.
@@ -80,6 +81,7 @@ func (k *Keys) JWKS() (body []byte, etag string) {
 func (k *Keys) Run(ctx context.Context) {
 	ticker := time.NewTicker(k.every)
 	defer ticker.Stop()
+	failing := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -87,9 +89,11 @@ func (k *Keys) Run(ctx context.Context) {
 		case <-ticker.C:
 		}
 		// The keys that we have stay good for a long while, so a failure is tried again and nothing else happens.
-		if err := k.tick(ctx); err != nil && ctx.Err() == nil {
+		err := k.tick(ctx)
+		if err != nil && !failing && ctx.Err() == nil { // once for an outage
 			k.log.ErrorContext(ctx, "keys.refresh_failed", "error", err)
 		}
+		failing = err != nil
 	}
 }
 
@@ -148,8 +152,9 @@ func (k *Keys) refresh(ctx context.Context) error {
 	}
 	// The errors of what follows do not keep us from using what we have read.
 	var added, deleted error
+	resealed := k.reseal(ctx, keys)
 	if activeAt, due := k.nextKey(keys); due {
-		if added = k.add(ctx, keys, activeAt); added == nil {
+		if added = k.addAfter(ctx, keys, activeAt); added == nil {
 			if keys, err = k.load(ctx); err != nil {
 				return err
 			}
@@ -162,7 +167,7 @@ func (k *Keys) refresh(ctx context.Context) error {
 	if len(kept) > 0 {
 		k.ring.Store(newRing(kept))
 	}
-	return errors.Join(added, deleted)
+	return errors.Join(resealed, added, deleted)
 }
 
 // reload only reads the keys.
@@ -186,16 +191,19 @@ func (k *Keys) load(ctx context.Context) ([]*signingKey, error) {
 	known := k.ring.Load()
 	keys := make([]*signingKey, 0, len(rows))
 	for _, row := range rows {
-		// A key that we have opened already need not be opened again: its id is its content.
+		// A key that we have opened already need not be opened again: its id is its content. Not even where it has been
+		// sealed anew, under a secret that this replica does not have.
 		var opened signingKey
 		if known != nil && known.byID[row.ID] != nil {
 			opened = *known.byID[row.ID]
-		} else {
-			fresh, err := k.sealer.open(row)
-			if err != nil {
+		}
+		if !bytes.Equal(opened.sealed, row.Sealed) {
+			switch fresh, err := k.sealer.open(row); {
+			case err == nil:
+				opened = *fresh
+			case opened.id == "":
 				return nil, err
 			}
-			opened = *fresh
 		}
 		opened.number, opened.activeAt = row.Number, row.ActiveAt.UTC()
 		keys = append(keys, &opened)
@@ -210,55 +218,92 @@ func (k *Keys) nextKey(keys []*signingKey) (activeAt time.Time, due bool) {
 		return now, true // nobody can have a token of another key, so there is nothing to wait for
 	}
 	newest := keys[len(keys)-1]
-	activeAt = now.Add(PublishAhead)
+	activeAt = now.Add(k.cfg.publishAhead())
 	if newest.activeAt.After(now) {
 		// One at a time: also two replicas whose settings disagree, as during a rolling change of the algorithm,
 		// make no more than one key per PublishAhead.
 		return activeAt, false
 	}
-	old := !activeAt.Before(newest.activeAt.Add(RotateEvery))
+	old := !activeAt.Before(newest.activeAt.Add(k.cfg.KeyLife))
 	return activeAt, old || newest.algorithm != k.cfg.Algorithm
 }
 
-// add makes the key after the newest. Of several replicas that do so at once one succeeds, and all use its key.
-func (k *Keys) add(ctx context.Context, keys []*signingKey, activeAt time.Time) error {
+// addAfter makes the key after the newest. Of several replicas that do so at once one succeeds, and all use its key.
+func (k *Keys) addAfter(ctx context.Context, keys []*signingKey, activeAt time.Time) error {
 	number := int64(1)
 	if len(keys) > 0 {
 		number = keys[len(keys)-1].number + 1
 	}
+	_, err := k.add(ctx, number, activeAt)
+	return err
+}
+
+// add makes the key of a number, unless there is one.
+func (k *Keys) add(ctx context.Context, number int64, activeAt time.Time) (made bool, err error) {
 	private, err := generate(k.cfg.Algorithm)
 	if err != nil {
-		return fmt.Errorf("make signing key: %w", err)
+		return false, fmt.Errorf("make signing key: %w", err)
 	}
-	made, err := newKey(private)
+	key, err := newKey(private)
 	if err != nil {
-		return fmt.Errorf("make signing key: %w", err)
+		return false, fmt.Errorf("make signing key: %w", err)
 	}
-	sealed, err := k.sealer.seal(made)
+	sealed, err := k.sealer.seal(key)
 	if err != nil {
-		return err
+		return false, err
 	}
 	var rows int64
 	err = k.store.Write(ctx, func(q *db.Queries) (err error) {
 		rows, err = q.InsertSigningKey(ctx, db.InsertSigningKeyParams{
-			ID: made.id, Number: number, Algorithm: made.algorithm, Sealed: sealed,
+			ID: key.id, Number: number, Algorithm: key.algorithm, Sealed: sealed,
 			CreatedAt: k.cfg.now(), ActiveAt: activeAt,
 		})
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("store signing key: %w", err)
+		return false, fmt.Errorf("store signing key: %w", err)
 	}
 	if rows > 0 {
-		k.log.InfoContext(ctx, "keys.created", "kid", made.id, "algorithm", made.algorithm, "active_at", activeAt)
+		k.log.InfoContext(ctx, "keys.created", "kid", key.id, "algorithm", key.algorithm, "active_at", activeAt)
+	}
+	return rows > 0, nil
+}
+
+// reseal seals keys anew that were sealed under another secret, so that the service can do without that one.
+func (k *Keys) reseal(ctx context.Context, keys []*signingKey) error {
+	for _, old := range keys {
+		if !old.reseal {
+			continue
+		}
+		sealed, err := k.sealer.seal(old)
+		if err != nil {
+			return err
+		}
+		var rows int64
+		err = k.store.Write(ctx, func(q *db.Queries) (err error) {
+			rows, err = q.ResealSigningKey(ctx, db.ResealSigningKeyParams{Sealed: sealed, ID: old.id, Was: old.sealed})
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("seal signing key anew: %w", err)
+		}
+		if rows > 0 { // or another replica did, and we shall read it
+			old.sealed, old.reseal = sealed, false
+			k.log.InfoContext(ctx, "keys.resealed", "kid", old.id)
+		}
 	}
 	return nil
+}
+
+// goesAt is when a key has had its time that another one replaced.
+func (k *Keys) goesAt(successor *signingKey) time.Time {
+	return successor.activeAt.Add(k.cfg.retireAfter())
 }
 
 // kept are the keys that are not retired: a key is when its successor has signed for as long as a token lives.
 func (k *Keys) kept(keys []*signingKey) []*signingKey {
 	now := k.cfg.now()
-	for len(keys) > 1 && keys[1].activeAt.Add(k.cfg.AccessTTL+retireMargin).Before(now) {
+	for len(keys) > 1 && k.goesAt(keys[1]).Before(now) {
 		keys = keys[1:]
 	}
 	return keys

@@ -26,11 +26,19 @@ func TestLifeOfAKeyAddsUp(t *testing.T) {
 	if slowest := JWKSMaxAge + RefreshEvery + leeway; PublishAhead < 2*slowest {
 		t.Errorf("a key is published %s ahead, a gateway may need %s", PublishAhead, slowest)
 	}
-	if retireMargin < 2*leeway+JWKSMaxAge {
-		t.Errorf("a key is deleted %s after its last token ended", retireMargin)
-	}
-	if RotateEvery <= 2*PublishAhead {
+	if KeyLife <= 2*PublishAhead {
 		t.Error("a key is replaced before it signs")
+	}
+	cfg, err := newConfig(newClock()).withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.JWKSMaxAge != JWKSMaxAge || cfg.publishAhead() != PublishAhead || cfg.refreshEvery() != RefreshEvery || cfg.KeyLife != KeyLife {
+		t.Errorf("the defaults are others: %+v", cfg)
+	}
+	cfg.JWKSMaxAge = time.Second
+	if cfg.publishAhead() != 4*time.Second || cfg.refreshEvery() != time.Second/30 || cfg.retireAfter() != cfg.AccessTTL+2*leeway+time.Second {
+		t.Errorf("the periods do not follow: %s, %s, %s", cfg.publishAhead(), cfg.refreshEvery(), cfg.retireAfter())
 	}
 }
 
@@ -62,7 +70,7 @@ func testRotation(t *testing.T, store *db.Store) {
 	first := keys.signing().id
 	_, firstTag := keys.JWKS()
 
-	c.Advance(RotateEvery - PublishAhead - time.Second)
+	c.Advance(KeyLife - PublishAhead - time.Second)
 	refreshKeys(t, keys)
 	if n := len(rows(t, store)); n != 1 {
 		t.Fatalf("%d keys a second before the next is due", n)
@@ -101,7 +109,7 @@ func testRotation(t *testing.T, store *db.Store) {
 	if _, err := access.Verify(t.Context(), old); err != nil {
 		t.Errorf("the last token of the old key: %v", err)
 	}
-	c.Advance(retireMargin + time.Second)
+	c.Advance((2*leeway + JWKSMaxAge) + time.Second)
 	refreshKeys(t, keys)
 	if ids := published(t, keys); !slices.Equal(ids, []string{first, second}) {
 		t.Errorf("published %v to the last moment", ids)
@@ -278,7 +286,7 @@ func testRotationRace(t *testing.T, store *db.Store) {
 				t.Fatalf("round %d: replica %d publishes other keys", round, i)
 			}
 		}
-		c.Advance(RotateEvery)
+		c.Advance(KeyLife)
 		together(replicas, func(i int) {
 			if err := keys[i].refresh(t.Context()); err != nil {
 				t.Errorf("round %d: replica %d: %v", round, i, err)
@@ -310,7 +318,7 @@ func testUnknownKey(t *testing.T, store *db.Store) {
 	access := newAccess(t, one, cfg)
 	foreign := newAccess(t, openKeys(t, newStore(t), newRoot(t), cfg), cfg)
 
-	c.Advance(RotateEvery)
+	c.Advance(KeyLife)
 	refreshKeys(t, two)
 	c.Advance(PublishAhead) // the other one has not refreshed all the while
 	if two.signing().id == one.signing().id {
@@ -422,13 +430,13 @@ func TestRun(t *testing.T) {
 	keys.every = time.Millisecond
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
-	c.Advance(RotateEvery)
+	c.Advance(KeyLife)
 	go func() {
 		keys.Run(ctx)
 		close(done)
 	}()
 	waitFor(t, log, "keys.created")
-	c.Advance(PublishAhead + 10*time.Minute + retireMargin + time.Microsecond)
+	c.Advance(PublishAhead + 10*time.Minute + (2*leeway + JWKSMaxAge) + time.Microsecond)
 	waitFor(t, log, "keys.retired")
 
 	// A row that cannot be opened is a failure that is logged, tried again, and harms nothing else.
@@ -443,7 +451,6 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, log, "keys.refresh_failed")
 	waitFor(t, log, "keys.refresh_failed")
 	if keys.signing().id != current.id {
 		t.Error("another key signs")

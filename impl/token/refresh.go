@@ -62,7 +62,8 @@ func (c *refreshClaims) UnmarshalJSON(text []byte) error {
 }
 
 // Token makes the refresh token of a session's generation, which began at refreshedAt. It is a function of its
-// arguments, byte for byte, so that a client whose answer was lost gets the same token again.
+// arguments, byte for byte, so that a client whose answer was lost gets the same token again. (After a change of AUTH_SECRET it gets another one,
+// which is as good.)
 func (r *Refresh) Token(sessionID uuid.UUID, generation int64, refreshedAt time.Time) (string, error) {
 	claims := refreshClaims{
 		commonClaims: commonClaims{Issuer: r.cfg.Issuer, Audience: r.cfg.refreshAudience()},
@@ -93,7 +94,13 @@ func (r *Refresh) Parse(raw string) (RefreshClaims, error) {
 		return RefreshClaims{}, invalid("type")
 	}
 	var claims refreshClaims
-	key := func(*jwt.Token) (any, error) { return r.root.Key(refreshPurpose), nil }
+	key := func(*jwt.Token) (any, error) {
+		var keys jwt.VerificationKeySet
+		for _, root := range r.root.All() {
+			keys.Keys = append(keys.Keys, root.Key(refreshPurpose))
+		}
+		return keys, nil
+	}
 	if _, err := r.parser.ParseWithClaims(raw, &claims, key); err != nil {
 		return RefreshClaims{}, reason(err)
 	}

@@ -14,23 +14,28 @@ import (
 )
 
 // errForeignSecret is for operators: the one thing that makes a sealed key unreadable in practice.
-var errForeignSecret = errors.New("AUTH_SECRET is not the one that sealed the signing keys in the database")
+var errForeignSecret = errors.New("AUTH_SECRET is not the one that sealed the signing keys in the database, nor is AUTH_SECRET_PREVIOUS")
 
 // sealer keeps signing keys unreadable in the database and in its backups (ASVS 13.3.1): PKCS #8 in AES-256-GCM.
 type sealer struct {
-	aead cipher.AEAD
+	aead   cipher.AEAD   // seals
+	others []cipher.AEAD // open too: of the other secrets that are accepted
 }
 
 func newSealer(root secret.Root) (sealer, error) {
-	block, err := aes.NewCipher(root.Key("signing-key"))
-	if err != nil {
-		return sealer{}, fmt.Errorf("make cipher of the signing keys: %w", err)
+	var aeads []cipher.AEAD
+	for _, r := range root.All() {
+		block, err := aes.NewCipher(r.Key("signing-key"))
+		if err != nil {
+			return sealer{}, fmt.Errorf("make cipher of the signing keys: %w", err)
+		}
+		aead, err := cipher.NewGCM(block)
+		if err != nil {
+			return sealer{}, fmt.Errorf("make cipher of the signing keys: %w", err)
+		}
+		aeads = append(aeads, aead)
 	}
-	aead, err := cipher.NewGCM(block)
-	if err != nil {
-		return sealer{}, fmt.Errorf("make cipher of the signing keys: %w", err)
-	}
-	return sealer{aead}, nil
+	return sealer{aead: aeads[0], others: aeads[1:]}, nil
 }
 
 // binding ties a sealed key to its row, so that no row can pass for another or for another algorithm.
@@ -48,12 +53,19 @@ func (s sealer) seal(k *signingKey) ([]byte, error) {
 	return s.aead.Seal(nonce, nonce, plain, binding(k.id, k.algorithm)), nil
 }
 
+// open opens a key that was sealed under any of the accepted secrets.
 func (s sealer) open(row db.SigningKey) (*signingKey, error) {
 	if len(row.Sealed) < s.aead.NonceSize() {
 		return nil, fmt.Errorf("signing key %s is damaged", row.ID)
 	}
 	nonce, sealed := row.Sealed[:s.aead.NonceSize()], row.Sealed[s.aead.NonceSize():]
 	plain, err := s.aead.Open(nil, nonce, sealed, binding(row.ID, row.Algorithm))
+	old := err != nil
+	for _, other := range s.others {
+		if err != nil {
+			plain, err = other.Open(nil, nonce, sealed, binding(row.ID, row.Algorithm))
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open signing key %s: %w", row.ID, errForeignSecret)
 	}
@@ -72,5 +84,6 @@ func (s sealer) open(row db.SigningKey) (*signingKey, error) {
 	if k.id != row.ID || k.algorithm != row.Algorithm {
 		return nil, fmt.Errorf("signing key %s is another one, %s for %s", row.ID, k.id, k.algorithm)
 	}
+	k.sealed, k.reseal = row.Sealed, old
 	return k, nil
 }

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"text/tabwriter"
+	"time"
+
+	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/token"
+)
+
+type keyCommands struct {
+	List   keyList   `cmd:"" help:"List the keys that sign access tokens, the newest last."`
+	Rotate keyRotate `cmd:"" help:"Publish a new key, which signs when every gateway knows it; or with --now replace all keys."`
+}
+
+// keyRow is a signing key as people see it.
+type keyRow struct {
+	KID        string     `json:"kid"`
+	Number     int64      `json:"number"`
+	Algorithm  string     `json:"algorithm"`
+	State      string     `json:"state"` // published, signing, verifying, expired
+	Created    time.Time  `json:"created"`
+	ActiveFrom time.Time  `json:"activeFrom"`
+	GoesAt     *time.Time `json:"goesAt,omitempty"` // once another key has taken its place
+}
+
+func newKeyRow(k token.KeyInfo) keyRow {
+	r := keyRow{
+		KID: k.ID, Number: k.Number, Algorithm: k.Algorithm, State: k.State, Created: k.CreatedAt, ActiveFrom: k.ActiveFrom,
+	}
+	if !k.GoesAt.IsZero() {
+		r.GoesAt = &k.GoesAt
+	}
+	return r
+}
+
+type keyList struct {
+	JSON bool `name:"json" help:"Print JSON."`
+}
+
+// Run lists the signing keys in the order in which they sign.
+func (cmd *keyList) Run(ctx context.Context, s *Settings, c console) error {
+	store, err := openStore(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer store.Close() //nolint:errcheck // only read
+	found, err := token.ListKeys(ctx, store, s.tokens())
+	if err != nil {
+		return fmt.Errorf("keys list: %w", err)
+	}
+	rows := make([]keyRow, len(found))
+	for i, k := range found {
+		rows[i] = newKeyRow(k)
+	}
+	if cmd.JSON {
+		return printJSON(c, rows)
+	}
+	w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "KID\tNUMBER\tALGORITHM\tSTATE\tCREATED\tACTIVE FROM\tGOES AT")
+	for _, r := range rows {
+		goes := "-"
+		if r.GoesAt != nil {
+			goes = r.GoesAt.Format(time.DateTime)
+		}
+		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\t%s\n", r.KID, r.Number, r.Algorithm, r.State,
+			r.Created.Format(time.DateTime), r.ActiveFrom.Format(time.DateTime), goes)
+	}
+	return w.Flush()
+}
+
+type keyRotate struct {
+	Now  bool `help:"Somebody else has the keys: take them all away, with their access tokens. Clients refresh and get new ones."`
+	JSON bool `name:"json" help:"Print JSON."`
+}
+
+// Run makes a new signing key. Running services notice by themselves.
+func (cmd *keyRotate) Run(ctx context.Context, s *Settings, c console) error {
+	keys, store, err := openKeys(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer store.Close() //nolint:errcheck // what was written is committed
+	if cmd.Now {
+		return cmd.replaceAll(ctx, keys, c)
+	}
+	next, made, err := keys.Rotate(ctx)
+	switch {
+	case err != nil:
+		return fmt.Errorf("keys rotate: %w", err)
+	case cmd.JSON:
+		return printJSON(c, newKeyRow(next))
+	case made:
+		_, err = fmt.Fprintf(c.out, "%s is published, and signs from %s on\n", next.ID, next.ActiveFrom.Format(time.DateTime))
+	default:
+		_, err = fmt.Fprintf(c.out, "%s is published already, and signs from %s on\n", next.ID, next.ActiveFrom.Format(time.DateTime))
+	}
+	return err
+}
+
+func (cmd *keyRotate) replaceAll(ctx context.Context, keys *token.Keys, c console) error {
+	signs, removed, err := keys.ReplaceAll(ctx, func(next token.KeyInfo, wait time.Duration) {
+		fmt.Fprintf(c.err, "%s is published; waiting %s for every replica to read it\n", next.ID, wait)
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("keys rotate: %w; run it again", err)
+	case cmd.JSON:
+		return printJSON(c, newKeyRow(signs))
+	}
+	_, err = fmt.Fprintf(c.out, "%s signs now, %d old keys are gone\n", signs.ID, removed)
+	return err
+}
+
+func openKeys(ctx context.Context, s *Settings) (*token.Keys, *db.Store, error) {
+	root, store, err := openWithSecret(ctx, s)
+	if err != nil {
+		return nil, nil, err
+	}
+	keys, err := token.OpenKeys(ctx, store, root, s.tokens(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, nil, errors.Join(err, store.Close())
+	}
+	return keys, store, nil
+}
