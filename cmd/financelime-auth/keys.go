@@ -42,9 +42,10 @@ type keyList struct {
 	JSON bool `name:"json" help:"Print JSON."`
 }
 
-// Run lists the signing keys in the order in which they sign.
+// Run lists the signing keys in the order in which they sign. That the secret opens them is checked, so that an operator can
+// ask whether it does.
 func (cmd *keyList) Run(ctx context.Context, s *Settings, c console) error {
-	store, err := openStore(ctx, s)
+	_, store, err := openWithSecret(ctx, s)
 	if err != nil {
 		return err
 	}

@@ -235,8 +235,10 @@ func untrustedProxies(t *testing.T, s *harness.Service) {
 func TestWrongSettings(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "weak"), []byte("hunter2\n"), 0o600); err != nil {
-		t.Fatal(err)
+	for name, content := range map[string]string{"weak": "hunter2\n", "empty": "\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, c := range []struct{ names, setting string }{
 		{"AUTH_HTTP_ADDR", "AUTH_HTTP_ADDR=nowhere:none"},
@@ -252,6 +254,13 @@ func TestWrongSettings(t *testing.T) {
 		{"AUTH_SECRET", "AUTH_SECRET_FILE=" + filepath.Join(dir, "weak")},
 		{"AUTH_SECRET_FILE", "AUTH_SECRET_FILE=" + filepath.Join(dir, "missing")},
 		{"AUTH_SECRET_FILE", "AUTH_SECRET=x AUTH_SECRET_FILE=" + filepath.Join(dir, "weak")},
+		{"AUTH_SECRET", "AUTH_SECRET_FILE=" + filepath.Join(dir, "empty")},
+		{"AUTH_SECRET_PREVIOUS", "AUTH_SECRET_PREVIOUS=hunter2"},
+		{"AUTH_SECRET_PREVIOUS", "AUTH_SECRET_PREVIOUS_FILE=" + filepath.Join(dir, "empty")},
+		{"AUTH_SECRET_PREVIOUS_FILE", "AUTH_SECRET_PREVIOUS_FILE=" + filepath.Join(dir, "missing")},
+		{"AUTH_SECRET_PREVIOUS", "AUTH_SECRET=q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA= AUTH_SECRET_PREVIOUS=q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA"},
+		{"AUTH_JWKS_MAX_AGE", "AUTH_JWKS_MAX_AGE=1ms"},
+		{"AUTH_SIGNING_KEY_LIFE", "AUTH_SIGNING_KEY_LIFE=0s"},
 		{"AUTH_MAIL_URL", "AUTH_MAIL_URL=http://localhost"},
 		{"AUTH_MAIL_URL", "AUTH_MAIL_URL=smtp://user:hunter2@mail.example.com:587?tls=none"},
 		{"AUTH_MAIL_FROM", "AUTH_MAIL_FROM=nobody"},

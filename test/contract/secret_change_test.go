@@ -1,0 +1,198 @@
+package contract
+
+import (
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/financelime/authorization/impl/secret"
+	"github.com/financelime/authorization/test/harness"
+)
+
+// set changes a setting of a service for its next start and for its commands; "" takes it away.
+func set(s *harness.Service, name, value string) {
+	s.Env = slices.DeleteFunc(slices.Clone(s.Env), func(e string) bool { return strings.HasPrefix(e, name+"=") })
+	if value != "" {
+		s.Env = append(s.Env, name+"="+value)
+	}
+}
+
+// noRelay is a mail server that is not there.
+const noRelay = "smtp://127.0.0.1:1?tls=none"
+
+func newSecret(t *testing.T) string {
+	t.Helper()
+	root, err := secret.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return root.Encode()
+}
+
+// AUTH_SECRET is changed while everything that hangs on it is under way: sessions, links and passwords in the mail queue and
+// in mailboxes, invites, signing keys.
+func TestChangeOfSecret(t *testing.T) {
+	t.Parallel()
+	harness.EachEngine(t, func(t *testing.T, engine string) {
+		before, after := newSecret(t), newSecret(t)
+		s := harness.New(t, binary, contract, engine)
+		set(s, "AUTH_SECRET", before)
+		s.Run(t)
+		code := s.Invite(t, 10)
+		in, away := newPerson(t, s).join(code), newPerson(t, s).join(code)
+		in.logIn()
+		away.logIn()
+		invited, linked, confirmed, mailed := newPerson(t, s), newPerson(t, s), newPerson(t, s), newPerson(t, s)
+		for _, p := range []*person{confirmed, mailed} {
+			p.want("sign up", p.signUp(code).StatusCode(), 204)
+		}
+		mailed.want("open the link", mailed.open(mailed.mail().Link(t)).StatusCode, 200)
+		inMailbox := confirmed.mail().Link(t) // and not opened yet
+		mailed.password = mailed.mail().Password(t)
+
+		// Now mails wait, one of each kind. The first attempt to send a password arms it, before any mail leaves.
+		restart(t, s, "AUTH_MAIL_URL", noRelay)
+		confirmed.want("open the link", confirmed.open(inMailbox).StatusCode, 200)
+		eventually(t, "the password is armed", func() bool {
+			return s.Count(t, "SELECT count(*) FROM account WHERE armed_hash IS NOT NULL AND email = $1", confirmed.email) == 1
+		})
+		linked.want("sign up", linked.signUp(code).StatusCode(), 204)
+		in.want("reset", in.resetPassword().StatusCode(), 204)
+		waiting := newPerson(t, s)
+		waiting.want("sign up", waiting.signUp(code).StatusCode(), 204)
+
+		set(s, "AUTH_SECRET_PREVIOUS", before)
+		set(s, "AUTH_MAIL_URL", "")
+		restart(t, s, "AUTH_SECRET", after)
+		// A session of before, and its access token.
+		in.sessions()
+		in.refresh()
+		in.sessions()
+		// Links and passwords from the queue.
+		linked.want("a link that waited", linked.open(linked.mail().Link(t)).StatusCode, 200)
+		linked.password = linked.mail().Password(t)
+		linked.logIn()
+		in.want("a reset link that waited", in.open(in.mail().Link(t)).StatusCode, 200)
+		in.password = in.mail().Password(t)
+		in.logIn()
+		confirmed.password = confirmed.mail().Password(t)
+		confirmed.logIn()
+		// One that was mailed before, and a link that is mailed again.
+		mailed.logIn()
+		first := waiting.mail().Link(t)
+		waiting.want("resend", waiting.resetPassword().StatusCode(), 204)
+		if again := waiting.mail().Link(t); again.Path != first.Path {
+			t.Error("a repeated link is another one")
+		}
+		waiting.want("the link", waiting.open(first).StatusCode, 200)
+		// The invite, for people and for commands.
+		invited.join(code).logIn()
+		if _, err := s.Command(t.Context(), "invite", "create", "--code="+code); err == nil || !strings.Contains(err.Error(), "exists already") {
+			t.Errorf("the same code under the new secret: %v", err)
+		}
+		newCode := s.Invite(t, 1)
+
+		// The old secret goes. What was renewed since lives on, the rest ends in order.
+		restart(t, s, "AUTH_SECRET_PREVIOUS", "")
+		in.sessions()
+		in.refresh()
+		away.want("a session that nobody refreshed", away.tryRefresh(away.session.RefreshToken).StatusCode(), 400)
+		away.logIn()
+		late := newPerson(t, s)
+		late.want("an invite of before", late.signUp(code).StatusCode(), 404)
+		late.join(newCode).logIn()
+		if _, err := s.Command(t.Context(), "keys", "list"); err != nil {
+			t.Errorf("keys list: %v", err)
+		}
+
+		// And the wrong one is found at once, by the service and by its commands.
+		s.Stop(t)
+		set(s, "AUTH_SECRET", before)
+		for _, args := range [][]string{nil, {"keys", "list"}, {"keys", "rotate"}, {"invite", "create"}, {"invite", "revoke", code}, {"mail", "retry", "--dead"}} {
+			refusesSecret(t, s, args...)
+		}
+		set(s, "AUTH_SECRET", after)
+		s.Run(t)
+		in.refresh()
+	})
+}
+
+func restart(t *testing.T, s *harness.Service, name, value string) {
+	t.Helper()
+	s.Stop(t)
+	set(s, name, value)
+	s.Run(t)
+}
+
+// refusesSecret checks that a command ends with status 1 and one sentence about AUTH_SECRET.
+func refusesSecret(t *testing.T, s *harness.Service, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), s.Binary, args...)
+	cmd.Dir, cmd.Env = s.Dir, s.Env
+	out, err := cmd.CombinedOutput()
+	said := strings.TrimSpace(string(out))
+	if err == nil || cmd.ProcessState.ExitCode() != 1 || strings.Contains(said, "\n") || !strings.HasPrefix(said, "financelime-auth: ") ||
+		!strings.Contains(said, "AUTH_SECRET is not the one that sealed the signing keys") {
+		t.Errorf("%v with a wrong secret: %v\n%s", args, err, said)
+	}
+}
+
+// Two replicas of neighbouring steps of the change understand each other, in either direction.
+func TestChangeOfSecretReplicaByReplica(t *testing.T) {
+	t.Parallel()
+	before, after := newSecret(t), newSecret(t)
+	first := harness.New(t, binary, contract, harness.Postgres)
+	set(first, "AUTH_SECRET", before)
+	second := harness.New(t, binary, contract, harness.SQLite)
+	second.Env, second.DatabaseURL = first.Env, first.DatabaseURL
+	first.Run(t)
+	second.Run(t)
+	p := newPerson(t, first).join(first.Invite(t, 1))
+	p.logIn()
+	both := func() {
+		t.Helper()
+		for _, s := range []*harness.Service{second, first, second, first} {
+			p.s = s
+			p.refresh()
+			p.sessions()
+		}
+	}
+	both()
+	for _, step := range [][2]string{{before, after}, {after, before}, {after, ""}} {
+		for _, s := range []*harness.Service{second, first} {
+			set(s, "AUTH_SECRET_PREVIOUS", step[1])
+			restart(t, s, "AUTH_SECRET", step[0])
+			both()
+		}
+	}
+	// Nothing of this was worth a failed look at the keys.
+	for _, s := range []*harness.Service{first, second} {
+		if strings.Contains(s.Log(), "keys.refresh_failed") {
+			t.Error("a replica could not read the keys")
+		}
+	}
+}
+
+// On SQLite without a setting, the secret is a file, and the change one of files.
+func TestChangeOfSecretInAFile(t *testing.T) {
+	t.Parallel()
+	s := harness.Start(t, binary, contract, harness.SQLite)
+	p := newPerson(t, s).join(s.Invite(t, 1))
+	p.logIn()
+	s.Stop(t)
+	file := s.Dir + "/data/secret"
+	if err := os.Rename(file, file+".old"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(newSecret(t)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refusesSecret(t, s)
+	set(s, "AUTH_SECRET_PREVIOUS_FILE", file+".old")
+	s.Run(t)
+	p.refresh()
+	restart(t, s, "AUTH_SECRET_PREVIOUS_FILE", "")
+	p.refresh()
+}
