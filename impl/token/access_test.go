@@ -251,6 +251,15 @@ func TestHeadersAreRefused(t *testing.T) {
 		"kid array":               with(b.head(), "kid", []string{kid}),
 		"kid null":                with(b.head(), "kid", nil),
 		"kid huge":                with(b.head(), "kid", strings.Repeat("A", 5000)),
+		"kid of 1 MB":             with(b.head(), "kid", strings.Repeat("A", 1<<20)),
+		"kid as another's":        with(b.head(), "kid", kid+","+other.id),
+		"kid with a letter more":  with(b.head(), "kid", kid+"A"),
+		"alg with a space":        with(b.head(), "alg", "ES256 "),
+		"alg as a number":         with(b.head(), "alg", 256),
+		"alg ES256K":              with(b.head(), "alg", "ES256K"),
+		"alg ES512":               with(b.head(), "alg", "ES512"),
+		"x5t#S256":                with(b.head(), "x5t#S256", "AAAA"),
+		"url":                     with(b.head(), "url", "https://evil.example"),
 		"jku":                     with(b.head(), "jku", "https://evil.example/jwks.json"),
 		"x5u":                     with(b.head(), "x5u", "https://evil.example/x.pem"),
 		"jwk":                     with(b.head(), "jwk", other.jwk),
@@ -303,6 +312,20 @@ func TestClaimsAreRefused(t *testing.T) {
 		"aud empty":           with(b.claims(), "aud", ""),
 		"aud null":            with(b.claims(), "aud", nil),
 		"aud other":           with(b.claims(), "aud", "https://other.example.com"),
+		"aud prefix":          with(b.claims(), "aud", audience[:len(audience)-1]),
+		"aud suffix":          with(b.claims(), "aud", audience+".evil.example"),
+		"aud as an object":    with(b.claims(), "aud", map[string]any{"x": audience}),
+		"aud empty array":     with(b.claims(), "aud", []string{}),
+		"nbf after exp":       with(with(b.claims(), "exp", now+10), "nbf", now+20+31),
+		"nothing fits":        with(with(with(b.claims(), "exp", now-40), "nbf", now+40), "iat", now+60),
+		"iat 1e308":           with(b.claims(), "iat", 1e308),
+		"iat fraction":        with(b.claims(), "iat", float64(now)-0.5),
+		"iat null":            with(b.claims(), "iat", nil),
+		"nbf 1e308":           with(b.claims(), "nbf", 1e308),
+		"nbf fraction":        with(b.claims(), "nbf", float64(now)-0.5),
+		"exp Infinity":        strings.Replace(valid, `"exp":`+strconv.FormatInt(now+600, 10), `"exp":Infinity`, 1),
+		"exp twice, escaped":  valid[:len(valid)-1] + `,"\u0065xp":` + strconv.FormatInt(now+6000, 10) + "}",
+		"exp in capitals too": valid[:len(valid)-1] + `,"EXP":1,"Exp":2,"EXP":3}`,
 		"aud trailing slash":  with(b.claims(), "aud", audience+"/"),
 		"aud upper case":      with(b.claims(), "aud", strings.ToUpper(audience)),
 		"aud array":           with(b.claims(), "aud", []string{audience}),
@@ -567,9 +590,29 @@ func TestAlgorithmConfusion(t *testing.T) {
 				}
 			}
 		}
-		none := encode(text(t, with(b.head(), "alg", "none"))) + "." + encode(text(t, b.claims())) + "."
-		b.mustRefuse(t, algorithm+": none", none)
-		b.mustRefuse(t, algorithm+": none, signed", none+strings.Split(b.sign(t), ".")[2])
+		for _, alg := range []any{"none", "None", "nOnE", "NONE", "", nil, remove, []string{"none"}} {
+			none := encode(text(t, with(b.head(), "alg", alg))) + "." + encode(text(t, b.claims())) + "."
+			b.mustRefuse(t, fmt.Sprintf("%s: alg %v", algorithm, alg), none)
+			b.mustRefuse(t, fmt.Sprintf("%s: alg %v, signed", algorithm, alg), none+strings.Split(b.sign(t), ".")[2])
+		}
+	}
+}
+
+// A part that does not end on a byte has bits to spare. Set, they give a token a second spelling.
+func TestTailBitsOfEachPart(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, ES256)
+	for _, client := range []string{"", "x", "xx", "xxx"} { // one of these lengths leaves bits in the claims
+		good := b.forge(t, b.head(), with(b.claims(), "client_id", client))
+		b.mustAccept(t, "the token that is spoilt below", good)
+		parts := strings.Split(good, ".")
+		for i, part := range parts {
+			if last := part[len(part)-1]; len(part)%4 != 0 {
+				spoilt := slices.Clone(parts)
+				spoilt[i] = part[:len(part)-1] + nextLetter(last)
+				b.mustRefuse(t, fmt.Sprintf("tail bits of part %d", i), strings.Join(spoilt, "."))
+			}
+		}
 	}
 }
 

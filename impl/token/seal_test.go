@@ -2,6 +2,8 @@ package token
 
 import (
 	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"errors"
 	"strings"
@@ -51,6 +53,33 @@ func TestSealAndOpen(t *testing.T) {
 		if bytes.Equal(row.Sealed, sealedRow(t, s, k).Sealed) {
 			t.Errorf("%s: sealed twice with one nonce", algorithm)
 		}
+	}
+}
+
+// A weak key does not get into use by way of the database, even if somebody has the secret (ASVS 11.2.3).
+func TestWeakKeyInTheDatabaseStopsTheStart(t *testing.T) {
+	t.Parallel()
+	weak, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, store, root := newClock(), newStore(t), newRoot(t)
+	seals, err := newSealer(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := sealedRow(t, seals, &signingKey{id: strings.Repeat("A", kidLen), algorithm: RS256, private: weak})
+	err = store.Write(t.Context(), func(q *db.Queries) error {
+		_, err := q.InsertSigningKey(t.Context(), db.InsertSigningKeyParams{
+			ID: row.ID, Number: 1, Algorithm: row.Algorithm, Sealed: row.Sealed, CreatedAt: c.Now(), ActiveAt: c.Now(),
+		})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenKeys(t.Context(), store, root, newConfig(c), quiet()); err == nil || !strings.Contains(err.Error(), "2048 bits") {
+		t.Errorf("got %v", err)
 	}
 }
 

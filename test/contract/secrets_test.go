@@ -1,6 +1,13 @@
 package contract
 
 import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/ecdsa"
+	"crypto/x509"
+	"database/sql"
+	"encoding/base64"
+	"encoding/hex"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -52,6 +59,12 @@ func TestNoSecretAtRest(t *testing.T) {
 			canaries["key for "+purpose] = string(root.Key(purpose))
 		}
 
+		der, private := signingKey(t, s, root)
+		canaries["private key"], canaries["private key's number"] = string(der), string(private)
+		canaries["private key in base64"] = base64.RawStdEncoding.EncodeToString(private)
+		canaries["private key in base64url"] = base64.RawURLEncoding.EncodeToString(private)
+		canaries["private key in hex"] = hex.EncodeToString(private)
+
 		places := map[string]string{"log": s.Log(), "database rows": s.Snapshot(t)}
 		if engine == harness.SQLite {
 			for _, suffix := range []string{"", "-wal"} {
@@ -79,6 +92,38 @@ func TestNoSecretAtRest(t *testing.T) {
 			t.Error("the log has the person's address")
 		}
 	})
+}
+
+// signingKey opens the service's key as only its secret can: the whole of it in PKCS #8, and the number that is secret.
+func signingKey(t *testing.T, s *harness.Service, root secret.Root) (der, private []byte) {
+	t.Helper()
+	var id, algorithm string
+	var sealed []byte
+	s.Look(t, func(db *sql.DB) {
+		if err := db.QueryRowContext(t.Context(), "SELECT id, algorithm, sealed FROM signing_key").Scan(&id, &algorithm, &sealed); err != nil {
+			t.Fatal(err)
+		}
+	})
+	block, err := aes.NewCipher(root.Key("signing-key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nonce := aead.NonceSize()
+	if der, err = aead.Open(nil, sealed[:nonce], sealed[nonce:], []byte(id+" "+algorithm)); err != nil {
+		t.Fatal(err)
+	}
+	key, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if private, err = key.(*ecdsa.PrivateKey).Bytes(); err != nil {
+		t.Fatal(err)
+	}
+	return der, private
 }
 
 func linkLineOf(m harness.Mail) string {
