@@ -14,7 +14,7 @@ import (
 
 const armPassword = `-- name: ArmPassword :execrows
 UPDATE account SET armed_hash = $1, armed_mail_id = $2, armed_until = $3
-WHERE id = $4 AND (armed_mail_id IS NULL OR armed_mail_id < $2)
+WHERE id = $4 AND (armed_mail_id IS NULL OR armed_mail_id < $2) AND disabled_at IS NULL
 `
 
 type ArmPasswordParams struct {
@@ -24,7 +24,8 @@ type ArmPasswordParams struct {
 	ID         uuid.UUID
 }
 
-// ArmPassword stores the password of a mail that is about to be sent. No row: a mail that is the same or newer did.
+// ArmPassword stores the password of a mail that is about to be sent. No row: a mail that is the same or newer did, or the
+// account is disabled.
 func (q *Queries) ArmPassword(ctx context.Context, arg ArmPasswordParams) (int64, error) {
 	result, err := q.db.Exec(ctx, armPassword,
 		arg.ArmedHash,
@@ -62,6 +63,18 @@ func (q *Queries) ConfirmAccount(ctx context.Context, id uuid.UUID) (Account, er
 	return i, err
 }
 
+const deleteAccount = `-- name: DeleteAccount :execrows
+DELETE FROM account WHERE id = $1
+`
+
+func (q *Queries) DeleteAccount(ctx context.Context, id uuid.UUID) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteAccount, id)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const deleteExpiredSignUp = `-- name: DeleteExpiredSignUp :exec
 DELETE FROM account WHERE email = $1 AND pending_until <= $2
 `
@@ -76,6 +89,25 @@ func (q *Queries) DeleteExpiredSignUp(ctx context.Context, arg DeleteExpiredSign
 	return err
 }
 
+const disableAccount = `-- name: DisableAccount :execrows
+UPDATE account SET disabled_at = $1, armed_hash = NULL, armed_until = NULL WHERE id = $2 AND disabled_at IS NULL
+`
+
+type DisableAccountParams struct {
+	Now *time.Time
+	ID  uuid.UUID
+}
+
+// DisableAccount takes the account's row, as a log-in does: whoever logs in beside it is either ended by it or refused.
+// Passwords that were mailed and not used yet are void. No row: it is disabled already, or there is none.
+func (q *Queries) DisableAccount(ctx context.Context, arg DisableAccountParams) (int64, error) {
+	result, err := q.db.Exec(ctx, disableAccount, arg.Now, arg.ID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const disarmPassword = `-- name: DisarmPassword :exec
 UPDATE account SET armed_hash = NULL, armed_until = NULL WHERE armed_mail_id = $1 AND id = $2
 `
@@ -88,6 +120,18 @@ type DisarmPasswordParams struct {
 func (q *Queries) DisarmPassword(ctx context.Context, arg DisarmPasswordParams) error {
 	_, err := q.db.Exec(ctx, disarmPassword, arg.MailID, arg.ID)
 	return err
+}
+
+const enableAccount = `-- name: EnableAccount :execrows
+UPDATE account SET disabled_at = NULL WHERE id = $1 AND disabled_at IS NOT NULL
+`
+
+func (q *Queries) EnableAccount(ctx context.Context, id uuid.UUID) (int64, error) {
+	result, err := q.db.Exec(ctx, enableAccount, id)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const getAccount = `-- name: GetAccount :one
@@ -138,6 +182,56 @@ func (q *Queries) GetAccountByEmail(ctx context.Context, email string) (Account,
 	return i, err
 }
 
+const holdAccount = `-- name: HoldAccount :one
+UPDATE account SET language = language WHERE id = $1 RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_log_in_at, password_hash, armed_hash, armed_mail_id, armed_until
+`
+
+// HoldAccount finds an account and holds its row to the end of the transaction, so that nobody logs in, is sent a link or is
+// deleted beside it. (An UPDATE that changes nothing: SQLite has no FOR UPDATE.)
+func (q *Queries) HoldAccount(ctx context.Context, id uuid.UUID) (Account, error) {
+	row := q.db.QueryRow(ctx, holdAccount, id)
+	var i Account
+	err := row.Scan(
+		&i.ID,
+		&i.Email,
+		&i.Language,
+		&i.InviteID,
+		&i.CreatedAt,
+		&i.PendingUntil,
+		&i.DisabledAt,
+		&i.LastLogInAt,
+		&i.PasswordHash,
+		&i.ArmedHash,
+		&i.ArmedMailID,
+		&i.ArmedUntil,
+	)
+	return i, err
+}
+
+const holdAccountByEmail = `-- name: HoldAccountByEmail :one
+UPDATE account SET language = language WHERE email = $1 RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_log_in_at, password_hash, armed_hash, armed_mail_id, armed_until
+`
+
+func (q *Queries) HoldAccountByEmail(ctx context.Context, email string) (Account, error) {
+	row := q.db.QueryRow(ctx, holdAccountByEmail, email)
+	var i Account
+	err := row.Scan(
+		&i.ID,
+		&i.Email,
+		&i.Language,
+		&i.InviteID,
+		&i.CreatedAt,
+		&i.PendingUntil,
+		&i.DisabledAt,
+		&i.LastLogInAt,
+		&i.PasswordHash,
+		&i.ArmedHash,
+		&i.ArmedMailID,
+		&i.ArmedUntil,
+	)
+	return i, err
+}
+
 const insertAccount = `-- name: InsertAccount :execrows
 INSERT INTO account (id, email, language, invite_id, created_at, pending_until)
 VALUES ($1, $2, $3, $4, $5, $6)
@@ -167,6 +261,49 @@ func (q *Queries) InsertAccount(ctx context.Context, arg InsertAccountParams) (i
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const listAccounts = `-- name: ListAccounts :many
+SELECT id, email, language, invite_id, created_at, pending_until, disabled_at, last_log_in_at, password_hash, armed_hash, armed_mail_id, armed_until FROM account WHERE id < $1 ORDER BY id DESC LIMIT CAST($2 AS bigint)
+`
+
+type ListAccountsParams struct {
+	Before uuid.UUID
+	Most   int64
+}
+
+// ListAccounts lists the newest first: ids are in order of time.
+func (q *Queries) ListAccounts(ctx context.Context, arg ListAccountsParams) ([]Account, error) {
+	rows, err := q.db.Query(ctx, listAccounts, arg.Before, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Account{}
+	for rows.Next() {
+		var i Account
+		if err := rows.Scan(
+			&i.ID,
+			&i.Email,
+			&i.Language,
+			&i.InviteID,
+			&i.CreatedAt,
+			&i.PendingUntil,
+			&i.DisabledAt,
+			&i.LastLogInAt,
+			&i.PasswordHash,
+			&i.ArmedHash,
+			&i.ArmedMailID,
+			&i.ArmedUntil,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const logInWithArmedPassword = `-- name: LogInWithArmedPassword :execrows

@@ -12,6 +12,18 @@ import (
 	"github.com/google/uuid"
 )
 
+const deleteAccountConfirmations = `-- name: DeleteAccountConfirmations :execrows
+DELETE FROM confirmation WHERE account_id = $1
+`
+
+func (q *Queries) DeleteAccountConfirmations(ctx context.Context, accountID uuid.UUID) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteAccountConfirmations, accountID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const deleteConfirmation = `-- name: DeleteConfirmation :exec
 DELETE FROM confirmation WHERE account_id = $1 AND purpose = $2
 `
@@ -47,6 +59,37 @@ func (q *Queries) GetConfirmation(ctx context.Context, arg GetConfirmationParams
 		&i.ExpiresAt,
 	)
 	return i, err
+}
+
+const listConfirmations = `-- name: ListConfirmations :many
+SELECT id, account_id, purpose, key_hash, created_at, expires_at FROM confirmation WHERE account_id = $1 ORDER BY purpose
+`
+
+func (q *Queries) ListConfirmations(ctx context.Context, accountID uuid.UUID) ([]Confirmation, error) {
+	rows, err := q.db.Query(ctx, listConfirmations, accountID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Confirmation{}
+	for rows.Next() {
+		var i Confirmation
+		if err := rows.Scan(
+			&i.ID,
+			&i.AccountID,
+			&i.Purpose,
+			&i.KeyHash,
+			&i.CreatedAt,
+			&i.ExpiresAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const putConfirmation = `-- name: PutConfirmation :exec

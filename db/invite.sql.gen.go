@@ -48,6 +48,16 @@ func (q *Queries) GetInviteByCode(ctx context.Context, codeHash []byte) (Invite,
 	return i, err
 }
 
+const holdInvite = `-- name: HoldInvite :exec
+UPDATE invite SET uses = uses WHERE id = $1
+`
+
+// HoldInvite holds an invite's row to the end of the transaction.
+func (q *Queries) HoldInvite(ctx context.Context, id uuid.UUID) error {
+	_, err := q.db.Exec(ctx, holdInvite, id)
+	return err
+}
+
 const insertInvite = `-- name: InsertInvite :execrows
 INSERT INTO invite (id, code_hash, max_uses, uses, taken, created_at, expires_at)
 VALUES ($1, $2, $3, 0, 0, $4, $5)
@@ -81,8 +91,15 @@ SELECT
     invite.id, invite.max_uses, invite.uses, invite.created_at, invite.expires_at, invite.revoked_at,
     (SELECT count(*) FROM account WHERE account.invite_id = invite.id AND account.pending_until > $1) AS pending
 FROM invite
-ORDER BY invite.created_at DESC
+WHERE invite.id < $2
+ORDER BY invite.id DESC LIMIT CAST($3 AS bigint)
 `
+
+type ListInvitesParams struct {
+	Now    *time.Time
+	Before uuid.UUID
+	Most   int64
+}
 
 type ListInvitesRow struct {
 	ID        uuid.UUID
@@ -94,8 +111,9 @@ type ListInvitesRow struct {
 	Pending   int64
 }
 
-func (q *Queries) ListInvites(ctx context.Context, now *time.Time) ([]ListInvitesRow, error) {
-	rows, err := q.db.Query(ctx, listInvites, now)
+// ListInvites lists the newest first: ids are in order of time.
+func (q *Queries) ListInvites(ctx context.Context, arg ListInvitesParams) ([]ListInvitesRow, error) {
+	rows, err := q.db.Query(ctx, listInvites, arg.Now, arg.Before, arg.Most)
 	if err != nil {
 		return nil, err
 	}
@@ -149,6 +167,16 @@ func (q *Queries) LockInvite(ctx context.Context, arg LockInviteParams) (Invite,
 		&i.RevokedAt,
 	)
 	return i, err
+}
+
+const returnInviteUse = `-- name: ReturnInviteUse :exec
+UPDATE invite SET uses = uses - 1 WHERE id = $1 AND uses > 0
+`
+
+// ReturnInviteUse gives back the use that a confirmed account had spent.
+func (q *Queries) ReturnInviteUse(ctx context.Context, id uuid.UUID) error {
+	_, err := q.db.Exec(ctx, returnInviteUse, id)
+	return err
 }
 
 const revokeInvite = `-- name: RevokeInvite :execrows

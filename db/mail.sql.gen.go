@@ -29,6 +29,18 @@ func (q *Queries) CountNewerPasswordMails(ctx context.Context, arg CountNewerPas
 	return count, err
 }
 
+const deleteAccountMails = `-- name: DeleteAccountMails :execrows
+DELETE FROM mail WHERE account_id = $1
+`
+
+func (q *Queries) DeleteAccountMails(ctx context.Context, accountID uuid.UUID) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteAccountMails, accountID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const deleteDoneMails = `-- name: DeleteDoneMails :execrows
 DELETE FROM mail WHERE id >= $1 AND id <= $2 AND (sent_at < $3 OR dead_at < $4)
 `
@@ -62,6 +74,18 @@ DELETE FROM mail WHERE account_id = $1 AND kind = 'password' AND sent_at IS NULL
 func (q *Queries) DeleteOlderPasswordMails(ctx context.Context, accountID uuid.UUID) error {
 	_, err := q.db.Exec(ctx, deleteOlderPasswordMails, accountID)
 	return err
+}
+
+const deleteUnsentMails = `-- name: DeleteUnsentMails :execrows
+DELETE FROM mail WHERE account_id = $1 AND sent_at IS NULL AND dead_at IS NULL
+`
+
+func (q *Queries) DeleteUnsentMails(ctx context.Context, accountID uuid.UUID) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteUnsentMails, accountID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const getMail = `-- name: GetMail :one
@@ -169,12 +193,59 @@ func (q *Queries) LeaseMail(ctx context.Context, arg LeaseMailParams) (Mail, err
 	return i, err
 }
 
-const listDeadMails = `-- name: ListDeadMails :many
-SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at FROM mail WHERE dead_at IS NOT NULL ORDER BY id DESC LIMIT CAST($1 AS bigint)
+const listAccountMails = `-- name: ListAccountMails :many
+SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at FROM mail WHERE account_id = $1 ORDER BY id DESC LIMIT CAST($2 AS bigint)
 `
 
-func (q *Queries) ListDeadMails(ctx context.Context, most int64) ([]Mail, error) {
-	rows, err := q.db.Query(ctx, listDeadMails, most)
+type ListAccountMailsParams struct {
+	AccountID uuid.UUID
+	Most      int64
+}
+
+func (q *Queries) ListAccountMails(ctx context.Context, arg ListAccountMailsParams) ([]Mail, error) {
+	rows, err := q.db.Query(ctx, listAccountMails, arg.AccountID, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Mail{}
+	for rows.Next() {
+		var i Mail
+		if err := rows.Scan(
+			&i.ID,
+			&i.AccountID,
+			&i.Kind,
+			&i.ConfirmationID,
+			&i.Nonce,
+			&i.RequestID,
+			&i.CreatedAt,
+			&i.DueAt,
+			&i.Attempts,
+			&i.LastError,
+			&i.SentAt,
+			&i.DeadAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listDeadMails = `-- name: ListDeadMails :many
+SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at FROM mail WHERE id < $1 AND dead_at IS NOT NULL ORDER BY id DESC LIMIT CAST($2 AS bigint)
+`
+
+type ListDeadMailsParams struct {
+	Before uuid.UUID
+	Most   int64
+}
+
+func (q *Queries) ListDeadMails(ctx context.Context, arg ListDeadMailsParams) ([]Mail, error) {
+	rows, err := q.db.Query(ctx, listDeadMails, arg.Before, arg.Most)
 	if err != nil {
 		return nil, err
 	}
@@ -275,11 +346,16 @@ func (q *Queries) ListDueMails(ctx context.Context, arg ListDueMailsParams) ([]u
 }
 
 const listMails = `-- name: ListMails :many
-SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at FROM mail ORDER BY id DESC LIMIT CAST($1 AS bigint)
+SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at FROM mail WHERE id < $1 ORDER BY id DESC LIMIT CAST($2 AS bigint)
 `
 
-func (q *Queries) ListMails(ctx context.Context, most int64) ([]Mail, error) {
-	rows, err := q.db.Query(ctx, listMails, most)
+type ListMailsParams struct {
+	Before uuid.UUID
+	Most   int64
+}
+
+func (q *Queries) ListMails(ctx context.Context, arg ListMailsParams) ([]Mail, error) {
+	rows, err := q.db.Query(ctx, listMails, arg.Before, arg.Most)
 	if err != nil {
 		return nil, err
 	}
@@ -312,11 +388,16 @@ func (q *Queries) ListMails(ctx context.Context, most int64) ([]Mail, error) {
 }
 
 const listQueuedMails = `-- name: ListQueuedMails :many
-SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at FROM mail WHERE sent_at IS NULL AND dead_at IS NULL ORDER BY id DESC LIMIT CAST($1 AS bigint)
+SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at FROM mail WHERE id < $1 AND sent_at IS NULL AND dead_at IS NULL ORDER BY id DESC LIMIT CAST($2 AS bigint)
 `
 
-func (q *Queries) ListQueuedMails(ctx context.Context, most int64) ([]Mail, error) {
-	rows, err := q.db.Query(ctx, listQueuedMails, most)
+type ListQueuedMailsParams struct {
+	Before uuid.UUID
+	Most   int64
+}
+
+func (q *Queries) ListQueuedMails(ctx context.Context, arg ListQueuedMailsParams) ([]Mail, error) {
+	rows, err := q.db.Query(ctx, listQueuedMails, arg.Before, arg.Most)
 	if err != nil {
 		return nil, err
 	}
@@ -349,11 +430,16 @@ func (q *Queries) ListQueuedMails(ctx context.Context, most int64) ([]Mail, erro
 }
 
 const listSentMails = `-- name: ListSentMails :many
-SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at FROM mail WHERE sent_at IS NOT NULL ORDER BY id DESC LIMIT CAST($1 AS bigint)
+SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at FROM mail WHERE id < $1 AND sent_at IS NOT NULL ORDER BY id DESC LIMIT CAST($2 AS bigint)
 `
 
-func (q *Queries) ListSentMails(ctx context.Context, most int64) ([]Mail, error) {
-	rows, err := q.db.Query(ctx, listSentMails, most)
+type ListSentMailsParams struct {
+	Before uuid.UUID
+	Most   int64
+}
+
+func (q *Queries) ListSentMails(ctx context.Context, arg ListSentMailsParams) ([]Mail, error) {
+	rows, err := q.db.Query(ctx, listSentMails, arg.Before, arg.Most)
 	if err != nil {
 		return nil, err
 	}

@@ -41,6 +41,46 @@ func (q *Queries) DeleteSession(ctx context.Context, arg DeleteSessionParams) (i
 	return result.RowsAffected(), nil
 }
 
+const endSession = `-- name: EndSession :one
+DELETE FROM session WHERE id = $1 RETURNING id, account_id, generation, client_id, platform, remote_addr, created_at, refreshed_at
+`
+
+// EndSession ends a session whosoever it is.
+func (q *Queries) EndSession(ctx context.Context, id uuid.UUID) (Session, error) {
+	row := q.db.QueryRow(ctx, endSession, id)
+	var i Session
+	err := row.Scan(
+		&i.ID,
+		&i.AccountID,
+		&i.Generation,
+		&i.ClientID,
+		&i.Platform,
+		&i.RemoteAddr,
+		&i.CreatedAt,
+		&i.RefreshedAt,
+	)
+	return i, err
+}
+
+const endSessions = `-- name: EndSessions :execrows
+DELETE FROM session WHERE id > $1 AND id <= $2 AND created_at <= $3
+`
+
+type EndSessionsParams struct {
+	After uuid.UUID
+	Last  uuid.UUID
+	Until time.Time
+}
+
+// EndSessions ends those after one id up to another.
+func (q *Queries) EndSessions(ctx context.Context, arg EndSessionsParams) (int64, error) {
+	result, err := q.db.Exec(ctx, endSessions, arg.After, arg.Last, arg.Until)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const getSession = `-- name: GetSession :one
 SELECT id, account_id, generation, client_id, platform, remote_addr, created_at, refreshed_at FROM session WHERE id = $1
 `
@@ -115,6 +155,54 @@ func (q *Queries) IsSessionAlive(ctx context.Context, arg IsSessionAliveParams) 
 	return id, err
 }
 
+const listAllSessions = `-- name: ListAllSessions :many
+SELECT id, account_id, generation, client_id, platform, remote_addr, created_at, refreshed_at FROM session
+WHERE id < $1 AND created_at > $2 AND refreshed_at > $3
+ORDER BY id DESC LIMIT CAST($4 AS bigint)
+`
+
+type ListAllSessionsParams struct {
+	Before         uuid.UUID
+	CreatedAfter   time.Time
+	RefreshedAfter time.Time
+	Most           int64
+}
+
+// ListAllSessions lists those that can be refreshed, the newest first: ids are in order of time.
+func (q *Queries) ListAllSessions(ctx context.Context, arg ListAllSessionsParams) ([]Session, error) {
+	rows, err := q.db.Query(ctx, listAllSessions,
+		arg.Before,
+		arg.CreatedAfter,
+		arg.RefreshedAfter,
+		arg.Most,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Session{}
+	for rows.Next() {
+		var i Session
+		if err := rows.Scan(
+			&i.ID,
+			&i.AccountID,
+			&i.Generation,
+			&i.ClientID,
+			&i.Platform,
+			&i.RemoteAddr,
+			&i.CreatedAt,
+			&i.RefreshedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listSessions = `-- name: ListSessions :many
 SELECT id, account_id, generation, client_id, platform, remote_addr, created_at, refreshed_at FROM session
 WHERE account_id = $1 AND created_at > $2 AND refreshed_at > $3
@@ -149,6 +237,37 @@ func (q *Queries) ListSessions(ctx context.Context, arg ListSessionsParams) ([]S
 			return nil, err
 		}
 		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listSessionsFrom = `-- name: ListSessionsFrom :many
+SELECT id FROM session WHERE id > $1 AND created_at <= $2 ORDER BY id LIMIT CAST($3 AS bigint)
+`
+
+type ListSessionsFromParams struct {
+	After uuid.UUID
+	Until time.Time
+	Most  int64
+}
+
+// ListSessionsFrom finds the next sessions to end, the oldest first.
+func (q *Queries) ListSessionsFrom(ctx context.Context, arg ListSessionsFromParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, listSessionsFrom, arg.After, arg.Until, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []uuid.UUID{}
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

@@ -37,7 +37,7 @@ func TestInviteRoundTrip(t *testing.T) {
 			return err
 		})
 		insertPending(t, s, &id)
-		list, err := s.Read().ListInvites(t.Context(), new(start))
+		list, err := s.Read().ListInvites(t.Context(), db.ListInvitesParams{Now: new(start), Before: uuid.Max, Most: 10})
 		must(t, err)
 		equal(t, "list", list, []db.ListInvitesRow{{
 			ID: id, MaxUses: 1 << 60, CreatedAt: start, ExpiresAt: start.Add(time.Hour), RevokedAt: &revoked, Pending: 1,

@@ -39,7 +39,7 @@ func (s *Service) UserPasswordReset(
 // resetPassword fails with db.ErrNotFound where nobody active or pending has the address.
 func (s *Service) resetPassword(ctx context.Context, q *db.Queries, email string) error {
 	now := s.now()
-	account, err := q.GetAccountByEmail(ctx, email)
+	account, err := q.HoldAccountByEmail(ctx, email) // so that no link comes after the account was disabled, or deleted
 	switch {
 	case err != nil:
 		return fmt.Errorf("find the account: %w", err)

@@ -16,10 +16,11 @@ DELETE FROM account WHERE email = @email AND pending_until <= @now;
 -- name: ConfirmAccount :one
 UPDATE account SET pending_until = NULL WHERE id = @id AND pending_until IS NOT NULL RETURNING *;
 
--- ArmPassword stores the password of a mail that is about to be sent. No row: a mail that is the same or newer did.
+-- ArmPassword stores the password of a mail that is about to be sent. No row: a mail that is the same or newer did, or the
+-- account is disabled.
 -- name: ArmPassword :execrows
 UPDATE account SET armed_hash = @armed_hash, armed_mail_id = @mail_id, armed_until = @armed_until
-WHERE id = @id AND (armed_mail_id IS NULL OR armed_mail_id < @mail_id);
+WHERE id = @id AND (armed_mail_id IS NULL OR armed_mail_id < @mail_id) AND disabled_at IS NULL;
 
 -- SetArmedPasswordLife says when a mailed password ends that nobody uses.
 -- name: SetArmedPasswordLife :exec
@@ -43,3 +44,26 @@ WHERE id = @id AND password_hash = @verified_hash AND pending_until IS NULL AND 
 -- name: RehashPassword :exec
 UPDATE account SET password_hash = @password_hash
 WHERE id = @id AND password_hash = @verified_hash AND armed_hash IS NULL;
+
+-- HoldAccount finds an account and holds its row to the end of the transaction, so that nobody logs in, is sent a link or is
+-- deleted beside it. (An UPDATE that changes nothing: SQLite has no FOR UPDATE.)
+-- name: HoldAccount :one
+UPDATE account SET language = language WHERE id = @id RETURNING *;
+
+-- name: HoldAccountByEmail :one
+UPDATE account SET language = language WHERE email = @email RETURNING *;
+
+-- DisableAccount takes the account's row, as a log-in does: whoever logs in beside it is either ended by it or refused.
+-- Passwords that were mailed and not used yet are void. No row: it is disabled already, or there is none.
+-- name: DisableAccount :execrows
+UPDATE account SET disabled_at = @now, armed_hash = NULL, armed_until = NULL WHERE id = @id AND disabled_at IS NULL;
+
+-- name: EnableAccount :execrows
+UPDATE account SET disabled_at = NULL WHERE id = @id AND disabled_at IS NOT NULL;
+
+-- name: DeleteAccount :execrows
+DELETE FROM account WHERE id = @id;
+
+-- ListAccounts lists the newest first: ids are in order of time.
+-- name: ListAccounts :many
+SELECT * FROM account WHERE id < @before ORDER BY id DESC LIMIT CAST(@most AS bigint);

@@ -14,3 +14,9 @@ DELETE FROM confirmation WHERE key_hash = @key_hash AND expires_at > @now RETURN
 
 -- name: DeleteConfirmation :exec
 DELETE FROM confirmation WHERE account_id = @account_id AND purpose = @purpose;
+
+-- name: ListConfirmations :many
+SELECT * FROM confirmation WHERE account_id = @account_id ORDER BY purpose;
+
+-- name: DeleteAccountConfirmations :execrows
+DELETE FROM confirmation WHERE account_id = @account_id;

@@ -21,15 +21,25 @@ SELECT count(*) FROM account WHERE invite_id = @invite_id AND pending_until > @n
 -- name: SpendInvite :execrows
 UPDATE invite SET uses = uses + 1 WHERE id = @id AND uses < max_uses;
 
+-- ListInvites lists the newest first: ids are in order of time.
 -- name: ListInvites :many
 SELECT
     invite.id, invite.max_uses, invite.uses, invite.created_at, invite.expires_at, invite.revoked_at,
     (SELECT count(*) FROM account WHERE account.invite_id = invite.id AND account.pending_until > @now) AS pending
 FROM invite
-ORDER BY invite.created_at DESC;
+WHERE invite.id < @before
+ORDER BY invite.id DESC LIMIT CAST(@most AS bigint);
 
 -- name: RevokeInvite :execrows
 UPDATE invite SET revoked_at = @now WHERE id = @id AND revoked_at IS NULL;
 
 -- name: GetInviteByCode :one
 SELECT * FROM invite WHERE code_hash = @code_hash;
+
+-- HoldInvite holds an invite's row to the end of the transaction.
+-- name: HoldInvite :exec
+UPDATE invite SET uses = uses WHERE id = @id;
+
+-- ReturnInviteUse gives back the use that a confirmed account had spent.
+-- name: ReturnInviteUse :exec
+UPDATE invite SET uses = uses - 1 WHERE id = @id AND uses > 0;

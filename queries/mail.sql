@@ -49,16 +49,16 @@ DELETE FROM mail WHERE id >= @first AND id <= @last AND (sent_at < @sent_before 
 SELECT * FROM mail WHERE id = @id;
 
 -- name: ListMails :many
-SELECT * FROM mail ORDER BY id DESC LIMIT CAST(@most AS bigint);
+SELECT * FROM mail WHERE id < @before ORDER BY id DESC LIMIT CAST(@most AS bigint);
 
 -- name: ListQueuedMails :many
-SELECT * FROM mail WHERE sent_at IS NULL AND dead_at IS NULL ORDER BY id DESC LIMIT CAST(@most AS bigint);
+SELECT * FROM mail WHERE id < @before AND sent_at IS NULL AND dead_at IS NULL ORDER BY id DESC LIMIT CAST(@most AS bigint);
 
 -- name: ListSentMails :many
-SELECT * FROM mail WHERE sent_at IS NOT NULL ORDER BY id DESC LIMIT CAST(@most AS bigint);
+SELECT * FROM mail WHERE id < @before AND sent_at IS NOT NULL ORDER BY id DESC LIMIT CAST(@most AS bigint);
 
 -- name: ListDeadMails :many
-SELECT * FROM mail WHERE dead_at IS NOT NULL ORDER BY id DESC LIMIT CAST(@most AS bigint);
+SELECT * FROM mail WHERE id < @before AND dead_at IS NOT NULL ORDER BY id DESC LIMIT CAST(@most AS bigint);
 
 -- HurryMail makes a mail due that waits for its next attempt. No row: it is due already, on its way, or done.
 -- name: HurryMail :execrows
@@ -72,3 +72,12 @@ DELETE FROM mail WHERE id = @id AND dead_at IS NOT NULL RETURNING *;
 -- CountNewerPasswordMails counts the passwords that were owed after a mail.
 -- name: CountNewerPasswordMails :one
 SELECT count(*) FROM mail WHERE account_id = @account_id AND kind = 'password' AND id > @id;
+
+-- name: ListAccountMails :many
+SELECT * FROM mail WHERE account_id = @account_id ORDER BY id DESC LIMIT CAST(@most AS bigint);
+
+-- name: DeleteUnsentMails :execrows
+DELETE FROM mail WHERE account_id = @account_id AND sent_at IS NULL AND dead_at IS NULL;
+
+-- name: DeleteAccountMails :execrows
+DELETE FROM mail WHERE account_id = @account_id;

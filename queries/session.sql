@@ -29,3 +29,21 @@ DELETE FROM session WHERE id = @id AND account_id = @account_id;
 
 -- name: DeleteAccountSessions :execrows
 DELETE FROM session WHERE account_id = @account_id;
+
+-- ListAllSessions lists those that can be refreshed, the newest first: ids are in order of time.
+-- name: ListAllSessions :many
+SELECT * FROM session
+WHERE id < @before AND created_at > @created_after AND refreshed_at > @refreshed_after
+ORDER BY id DESC LIMIT CAST(@most AS bigint);
+
+-- EndSession ends a session whosoever it is.
+-- name: EndSession :one
+DELETE FROM session WHERE id = @id RETURNING *;
+
+-- ListSessionsFrom finds the next sessions to end, the oldest first.
+-- name: ListSessionsFrom :many
+SELECT id FROM session WHERE id > @after AND created_at <= @until ORDER BY id LIMIT CAST(@most AS bigint);
+
+-- EndSessions ends those after one id up to another.
+-- name: EndSessions :execrows
+DELETE FROM session WHERE id > @after AND id <= @last AND created_at <= @until;

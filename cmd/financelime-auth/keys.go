@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"text/tabwriter"
 	"time"
 
 	"github.com/financelime/authorization/db"
@@ -61,17 +60,11 @@ func (cmd *keyList) Run(ctx context.Context, s *Settings, c console) error {
 	if cmd.JSON {
 		return printJSON(c, rows)
 	}
-	w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "KID\tNUMBER\tALGORITHM\tSTATE\tCREATED\tACTIVE FROM\tGOES AT")
-	for _, r := range rows {
-		goes := "-"
-		if r.GoesAt != nil {
-			goes = r.GoesAt.Format(time.DateTime)
-		}
-		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\t%s\n", r.KID, r.Number, r.Algorithm, r.State,
-			r.Created.Format(time.DateTime), r.ActiveFrom.Format(time.DateTime), goes)
-	}
-	return w.Flush()
+	return printTable(c, "KID|NUMBER|ALGORITHM|STATE|CREATED|ACTIVE FROM|GOES AT", rows)
+}
+
+func (r keyRow) cells(time.Time) []any {
+	return []any{r.KID, r.Number, r.Algorithm, r.State, r.Created, r.ActiveFrom, r.GoesAt}
 }
 
 type keyRotate struct {
@@ -86,10 +79,14 @@ func (cmd *keyRotate) Run(ctx context.Context, s *Settings, c console) error {
 		return err
 	}
 	defer store.Close() //nolint:errcheck // what was written is committed
+	audit := newAudit(s, c)
 	if cmd.Now {
-		return cmd.replaceAll(ctx, keys, c)
+		return cmd.replaceAll(ctx, keys, c, audit)
 	}
 	next, made, err := keys.Rotate(ctx)
+	if made {
+		audit.LogAttrs(ctx, slog.LevelInfo, "keys.rotated", slog.String("kid", next.ID))
+	}
 	switch {
 	case err != nil:
 		return fmt.Errorf("keys rotate: %w", err)
@@ -103,10 +100,13 @@ func (cmd *keyRotate) Run(ctx context.Context, s *Settings, c console) error {
 	return err
 }
 
-func (cmd *keyRotate) replaceAll(ctx context.Context, keys *token.Keys, c console) error {
+func (cmd *keyRotate) replaceAll(ctx context.Context, keys *token.Keys, c console, audit *slog.Logger) error {
 	signs, removed, err := keys.ReplaceAll(ctx, func(next token.KeyInfo, wait time.Duration) {
 		fmt.Fprintf(c.err, "%s is published; waiting %s for every replica to read it\n", next.ID, wait)
 	})
+	if err == nil {
+		audit.LogAttrs(ctx, slog.LevelInfo, "keys.replaced", slog.String("kid", signs.ID), slog.Int64("removed", removed))
+	}
 	switch {
 	case err != nil:
 		return fmt.Errorf("keys rotate: %w; run it again", err)

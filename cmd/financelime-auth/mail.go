@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"text/tabwriter"
 	"time"
 
 	"github.com/google/uuid"
@@ -22,8 +21,8 @@ type mails struct {
 
 type mailList struct {
 	State string `enum:"all,queued,sent,dead" default:"all" help:"Only those that are queued, sent or dead."`
-	Limit int64  `default:"100" help:"How many, the newest first."`
-	JSON  bool   `name:"json" help:"Print JSON."`
+	paging
+	JSON bool `name:"json" help:"Print JSON."`
 }
 
 // mailRow is a mail as the list shows it. It names the account and not the address: lists go into tickets and chats.
@@ -51,11 +50,11 @@ func newMailRow(m db.Mail, now time.Time) mailRow {
 	}
 	switch {
 	case m.SentAt != nil:
-		r.State, r.Ended = "sent", m.SentAt
+		r.State, r.Ended = "sent", utc(m.SentAt)
 	case m.DeadAt != nil:
-		r.State, r.Ended = "dead", m.DeadAt
+		r.State, r.Ended = "dead", utc(m.DeadAt)
 	default:
-		r.Next, r.Sending = &m.DueAt, mail.OnItsWay(m, now)
+		r.Next, r.Sending = utc(&m.DueAt), mail.OnItsWay(m, now)
 	}
 	return r
 }
@@ -75,37 +74,48 @@ func (r mailRow) when(now time.Time) string {
 
 // Run lists mails, the newest first.
 func (cmd *mailList) Run(ctx context.Context, s *Settings, c console) error {
-	if cmd.Limit < 1 {
-		return errors.New("--limit must be more than nothing")
+	page, err := cmd.page()
+	if err != nil {
+		return err
 	}
 	store, err := openStore(ctx, s)
 	if err != nil {
 		return err
 	}
 	defer store.Close() //nolint:errcheck // only read
-	list := map[string]func(context.Context, int64) ([]db.Mail, error){
-		"all": store.Read().ListMails, "queued": store.Read().ListQueuedMails,
-		"sent": store.Read().ListSentMails, "dead": store.Read().ListDeadMails,
-	}[cmd.State]
-	found, err := list(ctx, cmd.Limit)
+	before, most := page.Before(), page.Limit
+	var found []db.Mail
+	switch cmd.State {
+	case "all":
+		found, err = store.Read().ListMails(ctx, db.ListMailsParams{Before: before, Most: most})
+	case "queued":
+		found, err = store.Read().ListQueuedMails(ctx, db.ListQueuedMailsParams{Before: before, Most: most})
+	case "sent":
+		found, err = store.Read().ListSentMails(ctx, db.ListSentMailsParams{Before: before, Most: most})
+	case "dead":
+		found, err = store.Read().ListDeadMails(ctx, db.ListDeadMailsParams{Before: before, Most: most})
+	}
 	if err != nil {
 		return fmt.Errorf("mail list: %w", err)
 	}
+	return printList(c, cmd.JSON, cmd.paging, mailHeader, mailRows(found))
+}
+
+const mailHeader = "ID|KIND|STATE|ATTEMPTS|CREATED|NEXT OR ENDED|ACCOUNT|LAST ERROR"
+
+func mailRows(found []db.Mail) []mailRow {
 	now := time.Now()
 	rows := make([]mailRow, len(found))
 	for i, m := range found {
 		rows[i] = newMailRow(m, now)
 	}
-	if cmd.JSON {
-		return printJSON(c, rows)
-	}
-	w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ID\tKIND\tSTATE\tATTEMPTS\tCREATED\tNEXT OR ENDED\tACCOUNT\tLAST ERROR")
-	for _, r := range rows {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", r.ID, r.Kind, r.State, r.Attempts,
-			r.Created.Format(time.DateTime), r.when(now), r.AccountID, r.LastError)
-	}
-	return w.Flush()
+	return rows
+}
+
+func (r mailRow) key() uuid.UUID { return r.ID }
+
+func (r mailRow) cells(now time.Time) []any {
+	return []any{r.ID, r.Kind, r.State, r.Attempts, r.Created, r.when(now), r.AccountID, r.LastError}
 }
 
 type mailRetry struct {
@@ -118,13 +128,9 @@ func (cmd *mailRetry) Run(ctx context.Context, s *Settings, c console) error {
 	if (len(cmd.IDs) > 0) == cmd.Dead {
 		return errors.New("mail retry: name the mails, or say --dead")
 	}
-	var ids []uuid.UUID
-	for _, text := range cmd.IDs {
-		id, err := uuid.Parse(text)
-		if err != nil {
-			return fmt.Errorf("mail retry: %q is not the id of a mail", text)
-		}
-		ids = append(ids, id)
+	ids, err := parseIDs(cmd.IDs, "a mail")
+	if err != nil {
+		return fmt.Errorf("mail retry: %w", err)
 	}
 	root, store, err := openWithSecret(ctx, s)
 	if err != nil {
@@ -133,7 +139,7 @@ func (cmd *mailRetry) Run(ctx context.Context, s *Settings, c console) error {
 	defer store.Close() //nolint:errcheck // what was written is committed
 	if cmd.Dead {
 		const all = 1 << 40
-		dead, err := store.Read().ListDeadMails(ctx, all)
+		dead, err := store.Read().ListDeadMails(ctx, db.ListDeadMailsParams{Before: uuid.Max, Most: all})
 		if err != nil {
 			return fmt.Errorf("mail retry: %w", err)
 		}

@@ -27,6 +27,8 @@ type commands struct {
 	Serve       serve       `cmd:"" default:"1" help:"Run the service (the default)."`
 	Migrate     migrate     `cmd:"" help:"Bring the database to this version's schema. serve does it by itself."`
 	Invite      invites     `cmd:"" help:"Make, list and revoke invite codes, while the service runs."`
+	User        users       `cmd:"" help:"List, show, disable, enable and delete users, while the service runs."`
+	Session     sessions    `cmd:"" help:"List and end sessions, while the service runs."`
 	Mail        mails       `cmd:"" help:"List mails and send them again, while the service runs."`
 	Keys        keyCommands `cmd:"" help:"List the signing keys and replace them, while the service runs."`
 	OpenAPI     openAPI     `cmd:"" name:"openapi" help:"Print the API document."`

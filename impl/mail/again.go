@@ -24,6 +24,7 @@ const (
 	errSent     NotRetriedError = "it was sent"
 	errDue      NotRetriedError = "it is on its way, or due already"
 	errLink     NotRetriedError = "its link has expired, was used or was replaced by a newer one"
+	errDisabled NotRetriedError = "its account is disabled"
 	errReplaced NotRetriedError = "a newer password was mailed since, or will be"
 )
 
@@ -117,6 +118,9 @@ func newestPassword(ctx context.Context, q *db.Queries, m db.Mail) error {
 	account, err := q.GetAccount(ctx, m.AccountID)
 	if err != nil {
 		return fmt.Errorf("read the account: %w", err)
+	}
+	if account.DisabledAt != nil {
+		return errDisabled
 	}
 	newer, err := q.CountNewerPasswordMails(ctx, db.CountNewerPasswordMailsParams{AccountID: m.AccountID, ID: m.ID})
 	if err != nil {

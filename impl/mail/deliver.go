@@ -33,6 +33,7 @@ const (
 	superseded withdrawn = "superseded" // by a newer link or password
 	expired    withdrawn = "expired"    // the link's time is over, or the link is used up
 	ownerless  withdrawn = "account is gone"
+	disabled   withdrawn = "account is disabled"
 )
 
 // errForeignSecret says that we can not make the link that the database waits for. It is tried again: the secret may come back.
@@ -98,6 +99,9 @@ func (d *delivery) attempt(ctx context.Context) error {
 		return fmt.Errorf("read the account: %w", err)
 	}
 	d.secrets = append(d.secrets, account.Email)
+	if account.DisabledAt != nil {
+		return disabled
+	}
 
 	values := Values{Service: d.sender.service}
 	switch d.mail.Kind {
@@ -202,7 +206,7 @@ func (d *delivery) addPassword(ctx context.Context, v *Values, account db.Accoun
 	if armed > 0 {
 		return nil
 	}
-	// A mail that is the same or newer has armed its password meanwhile.
+	// A mail that is the same or newer has armed its password meanwhile, or the account was disabled.
 	account, err = d.Store.Read().GetAccount(ctx, d.mail.AccountID)
 	switch {
 	case errors.Is(err, db.ErrNotFound):

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/invite"
+)
+
+type invites struct {
+	Create inviteCreate `cmd:"" help:"Make an invite code and print it. It can not be shown again."`
+	List   inviteList   `cmd:"" help:"List the invites."`
+	Revoke inviteRevoke `cmd:"" help:"End an invite. Sign-ups that hold a use of it keep it."`
+}
+
+type inviteCreate struct {
+	Code    string        `help:"The code; made up by default."`
+	Uses    int64         `default:"1" help:"How many people can sign up with it."`
+	Expires time.Duration `default:"720h" help:"Its life."`
+	JSON    bool          `name:"json" help:"Print JSON."`
+}
+
+// Run makes an invite and prints its code.
+func (cmd *inviteCreate) Run(ctx context.Context, s *Settings, c console) error {
+	if cmd.Uses < 1 || cmd.Expires <= 0 {
+		return errors.New("--uses and --expires must be more than nothing")
+	}
+	root, store, err := openWithSecret(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer store.Close() //nolint:errcheck // what was written is committed
+	code, err := invite.Create(ctx, store, root, invite.Options{Code: cmd.Code, Uses: cmd.Uses, Lifetime: cmd.Expires}, time.Now())
+	if err != nil {
+		return fmt.Errorf("invite create: %w", err)
+	}
+	newAudit(s, c).LogAttrs(ctx, slog.LevelInfo, "invite.created", slog.Int64("uses", cmd.Uses), slog.String("life", cmd.Expires.String()))
+	if cmd.JSON {
+		return printJSON(c, map[string]any{"code": code, "uses": cmd.Uses, "expires": time.Now().Add(cmd.Expires).UTC().Format(time.RFC3339)})
+	}
+	_, err = fmt.Fprintln(c.out, code)
+	return err
+}
+
+type inviteList struct {
+	paging
+	JSON bool `name:"json" help:"Print JSON."`
+}
+
+// inviteRow is an invite as the list shows it.
+type inviteRow struct {
+	ID      uuid.UUID  `json:"id"`
+	Uses    int64      `json:"uses"`    // confirmed accounts
+	Pending int64      `json:"pending"` // sign-ups that wait for their confirmation
+	MaxUses int64      `json:"maxUses"`
+	Created time.Time  `json:"created"`
+	Expires time.Time  `json:"expires"`
+	Revoked *time.Time `json:"revoked,omitempty"`
+}
+
+// Run lists the invites, the newest first.
+func (cmd *inviteList) Run(ctx context.Context, s *Settings, c console) error {
+	page, err := cmd.page()
+	if err != nil {
+		return err
+	}
+	store, err := openStore(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer store.Close() //nolint:errcheck // only read
+	now := time.Now().UTC()
+	found, err := store.Read().ListInvites(ctx, db.ListInvitesParams{Now: &now, Before: page.Before(), Most: page.Limit})
+	if err != nil {
+		return fmt.Errorf("invite list: %w", err)
+	}
+	rows := make([]inviteRow, len(found))
+	for i, f := range found {
+		rows[i] = inviteRow{
+			ID: f.ID, Uses: f.Uses, Pending: f.Pending, MaxUses: f.MaxUses,
+			Created: f.CreatedAt.UTC(), Expires: f.ExpiresAt.UTC(), Revoked: utc(f.RevokedAt),
+		}
+	}
+	return printList(c, cmd.JSON, cmd.paging, "ID|USED|PENDING|OF|CREATED|EXPIRES|STATE", rows)
+}
+
+func (r inviteRow) key() uuid.UUID { return r.ID }
+
+func (r inviteRow) cells(now time.Time) []any {
+	return []any{r.ID, r.Uses, r.Pending, r.MaxUses, r.Created, r.Expires, r.state(now)}
+}
+
+func (r inviteRow) state(now time.Time) string {
+	switch {
+	case r.Revoked != nil:
+		return "revoked"
+	case !r.Expires.After(now):
+		return "expired"
+	case r.Uses+r.Pending >= r.MaxUses:
+		return "ended"
+	default:
+		return "open"
+	}
+}
+
+type inviteRevoke struct {
+	Invite string `arg:"" help:"The code, or the id from the list."`
+}
+
+// Run ends an invite.
+func (cmd *inviteRevoke) Run(ctx context.Context, s *Settings, c console) error {
+	root, store, err := openWithSecret(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer store.Close() //nolint:errcheck // what was written is committed
+	id, err := uuid.Parse(cmd.Invite)
+	if err != nil {
+		found, err := invite.Find(ctx, store.Read(), root, cmd.Invite)
+		if errors.Is(err, db.ErrNotFound) {
+			return errors.New("invite revoke: there is no such invite")
+		}
+		if err != nil {
+			return fmt.Errorf("invite revoke: %w", err)
+		}
+		id = found.ID
+	}
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	var revoked int64
+	err = store.Write(ctx, func(q *db.Queries) error {
+		revoked, err = q.RevokeInvite(ctx, db.RevokeInviteParams{Now: &now, ID: id})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("invite revoke: %w", err)
+	}
+	if revoked == 0 {
+		return errors.New("invite revoke: there is no such invite, or it is revoked already")
+	}
+	newAudit(s, c).LogAttrs(ctx, slog.LevelInfo, "invite.revoked", slog.String("invite_id", id.String()))
+	_, err = fmt.Fprintf(c.out, "revoked %s\n", id)
+	return err
+}

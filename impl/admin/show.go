@@ -1,0 +1,32 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/financelime/authorization/db"
+)
+
+// Person is all that is known of a user.
+type Person struct {
+	Account  db.Account
+	Sessions []db.Session // that can be refreshed, the most recently refreshed first
+	Links    []db.Confirmation
+	Mails    []db.Mail // the newest first
+}
+
+// Show collects what is known of a user, with at most so many mails.
+func Show(ctx context.Context, store *db.Store, account db.Account, alive Alive, mails int64) (Person, error) {
+	p := Person{Account: account}
+	var err error
+	if p.Sessions, err = UserSessions(ctx, store, account.ID, alive); err != nil {
+		return p, err
+	}
+	if p.Links, err = store.Read().ListConfirmations(ctx, account.ID); err != nil {
+		return p, fmt.Errorf("list the links: %w", err)
+	}
+	if p.Mails, err = store.Read().ListAccountMails(ctx, db.ListAccountMailsParams{AccountID: account.ID, Most: mails}); err != nil {
+		return p, fmt.Errorf("list the mails: %w", err)
+	}
+	return p, nil
+}

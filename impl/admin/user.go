@@ -1,0 +1,133 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/financelime/authorization/db"
+)
+
+var (
+	// ErrDisabled says that a user is disabled already.
+	ErrDisabled = errors.New("the user is disabled already")
+	// ErrNotDisabled says that there is nothing to undo.
+	ErrNotDisabled = errors.New("the user is not disabled")
+)
+
+// Ended counts what an operator ended of a user's.
+type Ended struct {
+	Sessions int64 `json:"sessions"`
+	Links    int64 `json:"links"`
+	Mails    int64 `json:"mails"`
+}
+
+// Disable locks a user out until [Enable]: in one transaction the flag is set, all sessions end, mailed links and unsent mails are
+// withdrawn, and a mailed password that was not used yet is void (ASVS 7.4.2). Once it returns, no replica refreshes, logs in or
+// confirms for the user. Access tokens live on until they expire; a mail that is on its way to the relay can not be held.
+func Disable(ctx context.Context, store *db.Store, id uuid.UUID, now time.Time) (ended Ended, err error) {
+	now = micro(now)
+	err = store.InTx(ctx, func(q *db.Queries) error {
+		disabled, err := q.DisableAccount(ctx, db.DisableAccountParams{Now: &now, ID: id})
+		if err != nil {
+			return fmt.Errorf("set the flag: %w", err)
+		}
+		if disabled == 0 {
+			return whyNot(ctx, q, id, ErrDisabled)
+		}
+		ended, err = end(ctx, q, id, q.DeleteUnsentMails)
+		return err
+	})
+	return ended, err
+}
+
+// Enable undoes the flag and nothing else: the user logs in anew, with the password that he had.
+func Enable(ctx context.Context, store *db.Store, id uuid.UUID) error {
+	return store.InTx(ctx, func(q *db.Queries) error {
+		enabled, err := q.EnableAccount(ctx, id)
+		if err != nil {
+			return fmt.Errorf("take the flag: %w", err)
+		}
+		if enabled == 0 {
+			return whyNot(ctx, q, id, ErrNotDisabled)
+		}
+		return nil
+	})
+}
+
+// whyNot tells why a guarded change of a user changed nothing: there is no such user, or it is refused.
+func whyNot(ctx context.Context, q *db.Queries, id uuid.UUID, refusal error) error {
+	_, err := q.GetAccount(ctx, id)
+	switch {
+	case errors.Is(err, db.ErrNotFound):
+		return ErrNoUser
+	case err != nil:
+		return fmt.Errorf("find the user: %w", err)
+	}
+	return refusal
+}
+
+// Delete removes every trace of a user from the database, in one transaction. The use of the invite that he signed up with is
+// free again, and so is the address: whoever signs up with it is another user, under another id (ASVS 10.3.3).
+func Delete(ctx context.Context, store *db.Store, id uuid.UUID) (ended Ended, err error) {
+	err = store.InTx(ctx, func(q *db.Queries) error {
+		account, err := hold(ctx, q, id)
+		if err != nil {
+			return err
+		}
+		if ended, err = end(ctx, q, id, q.DeleteAccountMails); err != nil {
+			return err
+		}
+		if _, err := q.DeleteAccount(ctx, id); err != nil {
+			return fmt.Errorf("delete the account: %w", err)
+		}
+		if account.InviteID == nil || account.PendingUntil != nil { // an unconfirmed one holds its use by being there
+			return nil
+		}
+		if err := q.ReturnInviteUse(ctx, *account.InviteID); err != nil {
+			return fmt.Errorf("give the use of the invite back: %w", err)
+		}
+		return nil
+	})
+	return ended, err
+}
+
+// hold holds a user's invite, if there is one, and then the account, so that nothing else happens to them.
+func hold(ctx context.Context, q *db.Queries, id uuid.UUID) (db.Account, error) {
+	account, err := q.GetAccount(ctx, id)
+	if err == nil && account.InviteID != nil {
+		if err := q.HoldInvite(ctx, *account.InviteID); err != nil { // an account's invite never changes
+			return account, fmt.Errorf("hold the invite: %w", err)
+		}
+	}
+	if err == nil {
+		account, err = q.HoldAccount(ctx, id)
+	}
+	if errors.Is(err, db.ErrNotFound) {
+		return account, ErrNoUser
+	}
+	if err != nil {
+		return account, fmt.Errorf("hold the account: %w", err)
+	}
+	return account, nil
+}
+
+// end ends sessions, links and mails of a user whose row the transaction has. Links go before mails: a link that is being
+// used holds its row until the mail that it causes is there to be withdrawn.
+func end(
+	ctx context.Context, q *db.Queries, id uuid.UUID, deleteMails func(context.Context, uuid.UUID) (int64, error),
+) (ended Ended, err error) {
+	if ended.Sessions, err = q.DeleteAccountSessions(ctx, id); err != nil {
+		return ended, fmt.Errorf("end the sessions: %w", err)
+	}
+	if ended.Links, err = q.DeleteAccountConfirmations(ctx, id); err != nil {
+		return ended, fmt.Errorf("withdraw the links: %w", err)
+	}
+	if ended.Mails, err = deleteMails(ctx, id); err != nil {
+		return ended, fmt.Errorf("withdraw the mails: %w", err)
+	}
+	return ended, nil
+}
