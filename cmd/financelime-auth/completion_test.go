@@ -1,0 +1,55 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+// runs ends well, and returns what the command printed.
+func runs(t *testing.T, args ...string) string {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	if status := run(t.Context(), args, &stdout, &stderr); status != 0 {
+		t.Fatalf("%q: status %d: %s", args, status, stderr.String())
+	}
+	return stdout.String()
+}
+
+func TestCompletionCandidates(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		line string // words separated by spaces
+		want []string
+	}{
+		{"us", []string{"user"}},
+		{"user ", []string{"list", "show", "disable", "enable", "delete"}},
+		{"user show nobody@example.com ", nil},
+		{"mail list --sta", []string{"--state"}},
+		{"mail list --state ", []string{"all", "queued", "sent", "dead"}},
+		{"mail list --state=d", []string{"--state=dead"}},                  // zsh, fish
+		{"mail list --state = d", []string{"dead"}},                        // bash
+		{"mail list --state =", []string{"all", "queued", "sent", "dead"}}, // bash
+		{"mail list --limit 5 --st", []string{"--state"}},
+		{"--log-level d", []string{"debug"}},
+		{"serve --log-f", []string{"--log-format"}},
+		{"invite create --no-inv", []string{"--no-invite-code-required"}},
+		{"--nonsense=", nil},
+		{"completion ", []string{"bash", "zsh", "fish"}},
+	} {
+		out := runs(t, append([]string{"completion", "candidates", "--"}, strings.Split(c.line, " ")...)...)
+		var got []string
+		for line := range strings.Lines(out) {
+			word, _, _ := strings.Cut(line, "\t")
+			got = append(got, word)
+		}
+		if strings.Join(got, " ") != strings.Join(c.want, " ") {
+			t.Errorf("%q: %q, want %q", c.line, got, c.want)
+		}
+	}
+	for _, shell := range []string{"bash", "zsh", "fish"} {
+		if out := runs(t, "completion", shell); !strings.Contains(out, "financelime-auth completion candidates") && !strings.Contains(out, `" completion candidates`) {
+			t.Errorf("%s:\n%s", shell, out)
+		}
+	}
+}

@@ -1,0 +1,101 @@
+package contract
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/financelime/authorization/api/client"
+	"github.com/financelime/authorization/test/harness"
+)
+
+// userRounds is how often a user is disabled, and how often one is deleted, while everything is tried for him.
+func userRounds() int {
+	if os.Getenv("FINANCELIME_FULL") != "" {
+		return 30
+	}
+	return 2
+}
+
+// Log-ins, refreshes, resets and clicks are under way while a user is disabled or deleted. Once the command has
+// returned nothing of his works, and nothing that was under way leaves anything behind.
+func TestRaceCommandsOnUsers(t *testing.T) {
+	t.Parallel()
+	harness.EachEngine(t, func(t *testing.T, engine string) {
+		s := harness.Start(t, binary, contract, engine)
+		o := operator{t, s}
+		rounds := userRounds()
+		code := s.Invite(t, 2*rounds)
+		for round := range 2 * rounds {
+			p := newPerson(t, s).join(code)
+			sessions := []client.AccessTokenResponse{p.logIn(), p.logIn()}
+			p.want("reset", p.resetPassword().StatusCode(), 204)
+			link := p.mail().Link(t)
+			var before userRow
+			o.decode(&before, "user", "show", p.email)
+			command := []string{"disable", "delete"}[round%2]
+
+			stop := p.besiege(sessions, link)
+			var did deed
+			o.decode(&did, "user", command, p.email)
+			p.gone(sessions, link)
+			for _, failure := range stop() {
+				t.Errorf("%s: %s", command, failure)
+			}
+			p.gone(sessions, link)
+			for _, table := range []string{"session", "confirmation", "mail"} {
+				left := fmt.Sprintf("SELECT count(*) FROM %s JOIN account ON account.id = account_id WHERE email = $1", table)
+				if table == "mail" {
+					left += " AND sent_at IS NULL AND dead_at IS NULL"
+				}
+				if n := s.Count(t, left, p.email); n != 0 {
+					t.Errorf("after %s: %d rows of %s", command, n, table)
+				}
+			}
+			if t.Failed() {
+				return
+			}
+		}
+		if n := s.Count(t, "SELECT count(*) FROM invite WHERE uses = $1", rounds); n != 1 {
+			t.Error("the deleted users still count on the invite")
+		}
+	})
+}
+
+// besiege tries everything for a person, over and over, until it is told to stop; then it tells what answers nobody should see.
+func (p *person) besiege(sessions []client.AccessTokenResponse, link *url.URL) (stop func() []string) {
+	attempts := []func() (string, int){
+		func() (string, int) { return "log in", p.tryLogIn(p.password).StatusCode() },
+		func() (string, int) { return "refresh", p.tryRefresh(sessions[0].RefreshToken).StatusCode() },
+		func() (string, int) { return "refresh", p.tryRefresh(sessions[1].RefreshToken).StatusCode() },
+		func() (string, int) { return "reset", p.resetPassword().StatusCode() },
+		func() (string, int) { return "the link", p.open(link).StatusCode },
+	}
+	var ended atomic.Bool
+	var mu sync.Mutex
+	var failures []string
+	var running sync.WaitGroup
+	for _, try := range attempts {
+		running.Go(func() {
+			for !ended.Load() {
+				what, status := try()
+				switch status {
+				case http.StatusOK, http.StatusNoContent, http.StatusNotFound:
+				default:
+					mu.Lock()
+					failures = append(failures, fmt.Sprintf("%s: %d", what, status))
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	return func() []string {
+		ended.Store(true)
+		running.Wait()
+		return failures
+	}
+}
