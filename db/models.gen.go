@@ -45,6 +45,20 @@ type Invite struct {
 	RevokedAt *time.Time
 }
 
+type LimitUse struct {
+	Key       []byte
+	UsedUntil int64
+}
+
+type LogInFailure struct {
+	Key       []byte
+	AccountID *uuid.UUID
+	Failures  int64
+	Tries     int64
+	Delay     int64
+	TriedAt   int64
+}
+
 type Mail struct {
 	ID             uuid.UUID
 	AccountID      uuid.UUID

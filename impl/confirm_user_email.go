@@ -9,6 +9,7 @@ import (
 	"github.com/financelime/authorization/api"
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/caller"
+	"github.com/financelime/authorization/impl/limit"
 	"github.com/financelime/authorization/impl/link"
 	"github.com/financelime/authorization/impl/mail"
 	"github.com/financelime/authorization/impl/page"
@@ -29,12 +30,18 @@ func (s *Service) ConfirmUserEmail(
 	if !ok {
 		return pageResponse{page.Failure(format, page.Language(who.AcceptLanguage), http.StatusNotFound)}, nil
 	}
+	probe := s.Limits.From(limit.LinkSource, who.Addr)
+	if err := s.take(ctx, probe); err != nil {
+		return nil, fmt.Errorf("confirm: %w", err)
+	}
 	var account db.Account
 	var purpose string
 	err := s.Store.InTx(ctx, func(q *db.Queries) error {
 		var err error
-		account, purpose, err = s.confirm(ctx, q, keyHash)
-		return err
+		if account, purpose, err = s.confirm(ctx, q, keyHash); err != nil {
+			return err
+		}
+		return s.Limits.GiveBack(ctx, q, probe)
 	})
 	if errors.Is(err, db.ErrNotFound) {
 		return pageResponse{page.Failure(format, page.Language(who.AcceptLanguage), http.StatusNotFound)}, nil

@@ -5,17 +5,24 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/api"
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/address"
 	"github.com/financelime/authorization/impl/caller"
+	"github.com/financelime/authorization/impl/limit"
 )
 
 // errPasswordChanged says that the password that was verified is no longer the account's, or the account no longer active.
 var errPasswordChanged = errors.New("the account changed during the log-in")
+
+// errNotCompared says that no password was compared: too many were being, or the caller left.
+var errNotCompared = errors.New("no password was compared")
 
 // CreateAccessToken logs a user in: it begins a session on one device.
 //
@@ -30,11 +37,7 @@ func (s *Service) CreateAccessToken(
 		return api.CreateAccessToken400JSONResponse{Code: 400, Message: api.CreateAccessTokenFailure400MessageBADPARAMETERS}, nil
 	}
 
-	session, err := s.logIn(ctx, email, body)
-	if errors.Is(err, errPasswordChanged) {
-		// Somebody logged in with an armed password, or the hash was renewed, between our look and our commit: look again.
-		session, err = s.logIn(ctx, email, body)
-	}
+	session, err := s.tryLogIn(ctx, email, body)
 	if errors.Is(err, db.ErrNotFound) || errors.Is(err, errPasswordChanged) {
 		return api.CreateAccessToken404JSONResponse{Code: 404, Message: api.CreateAccessTokenFailure404MessageUSERNOTFOUND}, nil
 	}
@@ -45,18 +48,67 @@ func (s *Service) CreateAccessToken(
 	return api.CreateAccessToken200JSONResponse(tokens), err
 }
 
+// tryLogIn takes a try before the password is looked at, so that many at once get no more tries than one after another.
+func (s *Service) tryLogIn(ctx context.Context, email string, body *api.CreateAccessTokenRequest) (db.Session, error) {
+	account, err := s.findAccount(ctx, email)
+	if err != nil {
+		return db.Session{}, err
+	}
+	try, err := s.Limits.TryLogIn(ctx, s.Store, s.now(), limit.Attempt{
+		Source: caller.FromContext(ctx).Addr, Address: email, AccountID: account.ID,
+		Knows: func(ctx context.Context, source string) (bool, error) { return s.isAtHome(ctx, account.ID, source) },
+	})
+	if err != nil {
+		return db.Session{}, fmt.Errorf("take a try: %w", err)
+	}
+	session, err := s.logIn(ctx, account, try, body)
+	if errors.Is(err, errPasswordChanged) {
+		// Somebody logged in with an armed password, or the hash was renewed, between our look and our commit: look again.
+		if account, err = s.findAccount(ctx, email); err == nil {
+			session, err = s.logIn(ctx, account, try, body)
+		}
+	}
+	if errors.Is(err, db.ErrNotFound) && try.SwitchesOff && account.ID != uuid.Nil {
+		s.Log.WarnContext(ctx, "password.switched_off",
+			slog.String("request_id", caller.FromContext(ctx).RequestID), slog.String("account_id", account.ID.String()))
+	}
+	if errors.Is(err, errNotCompared) {
+		// The caller may have left by now, which makes it no failure of the account's.
+		if err := s.Limits.NotTried(context.WithoutCancel(ctx), s.Store, try); err != nil {
+			s.Log.WarnContext(ctx, "limit.give_back_failed", slog.Any("error", err))
+		}
+	}
+	return session, err
+}
+
+// findAccount finds the account with an address; the zero account where there is none.
+func (s *Service) findAccount(ctx context.Context, email string) (db.Account, error) {
+	account, err := s.Store.Read().GetAccountByEmail(ctx, email)
+	if err != nil && !errors.Is(err, db.ErrNotFound) {
+		return db.Account{}, fmt.Errorf("find the account: %w", err)
+	}
+	return account, nil
+}
+
+// isAtHome tells whether an account has a live session at a source.
+func (s *Service) isAtHome(ctx context.Context, accountID uuid.UUID, source string) (bool, error) {
+	sessions, err := s.liveSessions(ctx, accountID)
+	return slices.ContainsFunc(sessions, func(session db.Session) bool {
+		addr, err := netip.ParseAddr(session.RemoteAddr)
+		return err == nil && limit.Source(addr) == source
+	}), err
+}
+
 // credential is a password hash that a log-in is tried against.
 type credential struct {
 	hash  string
 	armed bool // mailed, and not used yet
 }
 
-// logIn fails with db.ErrNotFound where address and password are not those of an active user.
-func (s *Service) logIn(ctx context.Context, email string, body *api.CreateAccessTokenRequest) (db.Session, error) {
-	account, err := s.Store.Read().GetAccountByEmail(ctx, email)
-	if err != nil && !errors.Is(err, db.ErrNotFound) {
-		return db.Session{}, fmt.Errorf("find the account: %w", err)
-	}
+// logIn fails with db.ErrNotFound where the password is not that of an active user.
+func (s *Service) logIn(
+	ctx context.Context, account db.Account, try limit.Try, body *api.CreateAccessTokenRequest,
+) (db.Session, error) {
 	credentials := credentials(account, s.now()) // none of an unknown account
 	hashes := make([]string, len(credentials))
 	for i, c := range credentials {
@@ -64,13 +116,13 @@ func (s *Service) logIn(ctx context.Context, email string, body *api.CreateAcces
 	}
 	matched, err := s.Hasher.Match(ctx, body.Password, hashes...) // holds no database connection
 	if err != nil {
-		return db.Session{}, fmt.Errorf("check the password: %w", err)
+		return db.Session{}, fmt.Errorf("check the password: %w: %w", errNotCompared, err)
 	}
-	if matched < 0 {
+	if matched < 0 || try.PasswordOff && !credentials[matched].armed {
 		return db.Session{}, db.ErrNotFound
 	}
 
-	session, err := s.startSession(ctx, account, credentials[matched], body)
+	session, err := s.startSession(ctx, account, credentials[matched], try, body)
 	if err != nil {
 		return db.Session{}, err
 	}
@@ -97,7 +149,7 @@ func credentials(account db.Account, now time.Time) []credential {
 // the password, ends all older sessions and kills a reset link that is still about; of several at once the
 // first does so, and the others log in with what is the password by then.
 func (s *Service) startSession(
-	ctx context.Context, account db.Account, verified credential, body *api.CreateAccessTokenRequest,
+	ctx context.Context, account db.Account, verified credential, try limit.Try, body *api.CreateAccessTokenRequest,
 ) (db.Session, error) {
 	now := s.now()
 	session := db.Session{
@@ -122,6 +174,9 @@ func (s *Service) startSession(
 		}
 		if active == 0 {
 			return errPasswordChanged
+		}
+		if err := s.Limits.Succeeded(ctx, q, try); err != nil {
+			return err
 		}
 		return q.InsertSession(ctx, db.InsertSessionParams{
 			ID: session.ID, AccountID: session.AccountID, ClientID: session.ClientID, Platform: session.Platform,

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/google/uuid"
+
 	"github.com/financelime/authorization/api"
 	"github.com/financelime/authorization/db"
 )
@@ -16,14 +18,9 @@ func (s *Service) GetListActiveSessions(
 	if err != nil {
 		return nil, err
 	}
-	now := s.now()
-	sessions, err := s.Store.Read().ListSessions(ctx, db.ListSessionsParams{
-		AccountID:      claims.AccountID,
-		CreatedAfter:   now.Add(-s.SessionMaxAge),
-		RefreshedAfter: now.Add(-s.RefreshTTL),
-	})
+	sessions, err := s.liveSessions(ctx, claims.AccountID)
 	if err != nil {
-		return nil, fmt.Errorf("list the sessions: %w", err)
+		return nil, err
 	}
 	list := make(api.GetListActiveSessions200JSONResponse, 0, len(sessions))
 	for _, session := range sessions {
@@ -38,4 +35,18 @@ func (s *Service) GetListActiveSessions(
 		})
 	}
 	return list, nil
+}
+
+// liveSessions are an account's sessions that can still be refreshed, the most recently refreshed first.
+func (s *Service) liveSessions(ctx context.Context, accountID uuid.UUID) ([]db.Session, error) {
+	now := s.now()
+	sessions, err := s.Store.Read().ListSessions(ctx, db.ListSessionsParams{
+		AccountID:      accountID,
+		CreatedAfter:   now.Add(-s.SessionMaxAge),
+		RefreshedAfter: now.Add(-s.RefreshTTL),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list the sessions: %w", err)
+	}
+	return sessions, nil
 }

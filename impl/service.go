@@ -16,6 +16,7 @@ import (
 
 	"github.com/financelime/authorization/api"
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/limit"
 	"github.com/financelime/authorization/impl/link"
 	"github.com/financelime/authorization/impl/password"
 	"github.com/financelime/authorization/impl/secret"
@@ -30,6 +31,7 @@ type Service struct {
 	Root    secret.Root
 	Links   link.Keys
 	Hasher  *password.Hasher
+	Limits  *limit.Limits
 	Keys    *token.Keys
 	Access  *token.Access
 	Refresh *token.Refresh

@@ -12,7 +12,9 @@ import (
 	"github.com/financelime/authorization/api"
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/address"
+	"github.com/financelime/authorization/impl/caller"
 	"github.com/financelime/authorization/impl/invite"
+	"github.com/financelime/authorization/impl/limit"
 	"github.com/financelime/authorization/impl/link"
 	"github.com/financelime/authorization/impl/mail"
 )
@@ -32,9 +34,19 @@ func (s *Service) Signup(ctx context.Context, request api.SignupRequestObject) (
 	}
 	language := strings.ToLower(request.Body.Language[:2]) // en-US is en; the contract lets nothing else through
 
+	probe, err := s.takeSignUp(ctx, code)
+	if err != nil {
+		return nil, fmt.Errorf("sign up: %w", err)
+	}
 	err = s.Store.InTx(ctx, func(q *db.Queries) error {
-		return s.signUp(ctx, q, email, language, code)
+		if err := s.signUp(ctx, q, email, language, code); err != nil {
+			return err
+		}
+		return s.Limits.GiveBack(ctx, q, probe)
 	})
+	if err != nil && !errors.Is(err, errInviteNotFound) {
+		s.giveBack(ctx, probe) // the code was no guess, whatever else there is to refuse
+	}
 	switch {
 	case errors.Is(err, errInviteNotFound):
 		return api.Signup404JSONResponse{Code: 404, Message: api.SignUpFailure404MessageINVITENOTFOUND}, nil
@@ -47,6 +59,15 @@ func (s *Service) Signup(ctx context.Context, request api.SignupRequestObject) (
 	}
 	s.MailQueued()
 	return api.Signup204Response{}, nil
+}
+
+// takeSignUp takes a sign-up from what its source may do, and a guess at an invite code, which is given back if the code is good.
+func (s *Service) takeSignUp(ctx context.Context, code string) (probe limit.Use, err error) {
+	source := caller.FromContext(ctx).Addr
+	if code != "" {
+		probe = s.Limits.From(limit.InviteSource, source)
+	}
+	return probe, s.take(ctx, s.Limits.From(limit.SignUpSource, source), probe)
 }
 
 // signUp refuses in the contract's order: the invite exists, the address is free, the invite has a use left. So somebody
@@ -79,6 +100,9 @@ func (s *Service) signUp(ctx context.Context, q *db.Queries, email, language, co
 		if err := q.TakeInviteUse(ctx, db.TakeInviteUseParams{ID: *use.invite, Taken: use.taken}); err != nil {
 			return fmt.Errorf("take a use of the invite: %w", err)
 		}
+	}
+	if err := s.Limits.Take(ctx, q, now, s.Limits.By(limit.MailAddress, email)); err != nil {
+		return err
 	}
 	return s.queueLink(ctx, q, accountID, purposeSignUp, now, expiresAt)
 }

@@ -8,6 +8,8 @@ import (
 	"github.com/financelime/authorization/api"
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/address"
+	"github.com/financelime/authorization/impl/caller"
+	"github.com/financelime/authorization/impl/limit"
 )
 
 // UserPasswordReset owes a reset link to a user's address, or the confirmation link again to a sign-up that waits for it.
@@ -20,6 +22,11 @@ func (s *Service) UserPasswordReset(
 		return api.UserPasswordReset400JSONResponse{
 			Code: 400, Message: api.RequestUserPasswordResetFailure400MessageBADPARAMETERS,
 		}, nil
+	}
+	// Whether or not the address is somebody's: a refusal tells nothing.
+	err = s.take(ctx, s.Limits.From(limit.ResetSource, caller.FromContext(ctx).Addr), s.Limits.By(limit.MailAddress, email))
+	if err != nil {
+		return nil, fmt.Errorf("reset the password: %w", err)
 	}
 	err = s.Store.InTx(ctx, func(q *db.Queries) error {
 		return s.resetPassword(ctx, q, email)

@@ -925,6 +925,11 @@ type PagePayloadTooLarge = CommonFailure
 // Example: {"code":404,"message":"404 Not Found"}
 type PageServiceUnavailable = CommonFailure
 
+// PageTooManyRequests A failure that needs no code of its own
+//
+// Example: {"code":404,"message":"404 Not Found"}
+type PageTooManyRequests = CommonFailure
+
 // PayloadTooLarge A failure that needs no code of its own
 //
 // Example: {"code":404,"message":"404 Not Found"}
@@ -934,6 +939,11 @@ type PayloadTooLarge = CommonFailure
 //
 // Example: {"code":404,"message":"404 Not Found"}
 type ServiceUnavailable = CommonFailure
+
+// TooManyRequests A failure that needs no code of its own
+//
+// Example: {"code":404,"message":"404 Not Found"}
+type TooManyRequests = CommonFailure
 
 // Unauthorized A failure that needs no code of its own
 //
@@ -3847,6 +3857,14 @@ type ConfirmUserEmailResponse413Headers struct {
 	RequestID RequestID
 }
 
+// ConfirmUserEmailResponse429Headers the declared response headers of an HTTP 429 response for ConfirmUserEmail
+type ConfirmUserEmailResponse429Headers struct {
+	Ratelimit       string
+	RatelimitPolicy string
+	RequestID       RequestID
+	RetryAfter      int64
+}
+
 // ConfirmUserEmailResponse500Headers the declared response headers of an HTTP 500 response for ConfirmUserEmail
 type ConfirmUserEmailResponse500Headers struct {
 	RequestID RequestID
@@ -3869,6 +3887,8 @@ type ConfirmUserEmailResponse struct {
 	JSON405 *PageMethodNotAllowed
 	// JSON413 the response for an HTTP 413 `application/json` response
 	JSON413 *PagePayloadTooLarge
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *PageTooManyRequests
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *PageInternalServerError
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -3881,6 +3901,8 @@ type ConfirmUserEmailResponse struct {
 	Headers405 *ConfirmUserEmailResponse405Headers
 	// Headers413 the parsed response headers for an HTTP 413 response
 	Headers413 *ConfirmUserEmailResponse413Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ConfirmUserEmailResponse429Headers
 	// Headers500 the parsed response headers for an HTTP 500 response
 	Headers500 *ConfirmUserEmailResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -3905,6 +3927,11 @@ func (r ConfirmUserEmailResponse) GetJSON405() *PageMethodNotAllowed {
 // GetJSON413 returns the response for an HTTP 413 `application/json` response
 func (r ConfirmUserEmailResponse) GetJSON413() *PagePayloadTooLarge {
 	return r.JSON413
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r ConfirmUserEmailResponse) GetJSON429() *PageTooManyRequests {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -3972,6 +3999,14 @@ type CreateAccessTokenResponse413Headers struct {
 	RequestID RequestID
 }
 
+// CreateAccessTokenResponse429Headers the declared response headers of an HTTP 429 response for CreateAccessToken
+type CreateAccessTokenResponse429Headers struct {
+	Ratelimit       string
+	RatelimitPolicy string
+	RequestID       RequestID
+	RetryAfter      int64
+}
+
 // CreateAccessTokenResponse500Headers the declared response headers of an HTTP 500 response for CreateAccessToken
 type CreateAccessTokenResponse500Headers struct {
 	RequestID RequestID
@@ -3996,6 +4031,8 @@ type CreateAccessTokenResponse struct {
 	JSON405 *MethodNotAllowed
 	// JSON413 the response for an HTTP 413 `application/json` response
 	JSON413 *PayloadTooLarge
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *InternalServerError
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -4010,6 +4047,8 @@ type CreateAccessTokenResponse struct {
 	Headers405 *CreateAccessTokenResponse405Headers
 	// Headers413 the parsed response headers for an HTTP 413 response
 	Headers413 *CreateAccessTokenResponse413Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *CreateAccessTokenResponse429Headers
 	// Headers500 the parsed response headers for an HTTP 500 response
 	Headers500 *CreateAccessTokenResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -4039,6 +4078,11 @@ func (r CreateAccessTokenResponse) GetJSON405() *MethodNotAllowed {
 // GetJSON413 returns the response for an HTTP 413 `application/json` response
 func (r CreateAccessTokenResponse) GetJSON413() *PayloadTooLarge {
 	return r.JSON413
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r CreateAccessTokenResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -4762,6 +4806,14 @@ type UserPasswordResetResponse413Headers struct {
 	RequestID RequestID
 }
 
+// UserPasswordResetResponse429Headers the declared response headers of an HTTP 429 response for UserPasswordReset
+type UserPasswordResetResponse429Headers struct {
+	Ratelimit       string
+	RatelimitPolicy string
+	RequestID       RequestID
+	RetryAfter      int64
+}
+
 // UserPasswordResetResponse500Headers the declared response headers of an HTTP 500 response for UserPasswordReset
 type UserPasswordResetResponse500Headers struct {
 	RequestID RequestID
@@ -4784,6 +4836,8 @@ type UserPasswordResetResponse struct {
 	JSON405 *MethodNotAllowed
 	// JSON413 the response for an HTTP 413 `application/json` response
 	JSON413 *PayloadTooLarge
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *InternalServerError
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -4798,6 +4852,8 @@ type UserPasswordResetResponse struct {
 	Headers405 *UserPasswordResetResponse405Headers
 	// Headers413 the parsed response headers for an HTTP 413 response
 	Headers413 *UserPasswordResetResponse413Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *UserPasswordResetResponse429Headers
 	// Headers500 the parsed response headers for an HTTP 500 response
 	Headers500 *UserPasswordResetResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -4822,6 +4878,11 @@ func (r UserPasswordResetResponse) GetJSON405() *MethodNotAllowed {
 // GetJSON413 returns the response for an HTTP 413 `application/json` response
 func (r UserPasswordResetResponse) GetJSON413() *PayloadTooLarge {
 	return r.JSON413
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r UserPasswordResetResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -4894,6 +4955,14 @@ type SignupResponse413Headers struct {
 	RequestID RequestID
 }
 
+// SignupResponse429Headers the declared response headers of an HTTP 429 response for Signup
+type SignupResponse429Headers struct {
+	Ratelimit       string
+	RatelimitPolicy string
+	RequestID       RequestID
+	RetryAfter      int64
+}
+
 // SignupResponse500Headers the declared response headers of an HTTP 500 response for Signup
 type SignupResponse500Headers struct {
 	RequestID RequestID
@@ -4918,6 +4987,8 @@ type SignupResponse struct {
 	JSON409 *SignUpFailure409
 	// JSON413 the response for an HTTP 413 `application/json` response
 	JSON413 *PayloadTooLarge
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *InternalServerError
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -4934,6 +5005,8 @@ type SignupResponse struct {
 	Headers409 *SignupResponse409Headers
 	// Headers413 the parsed response headers for an HTTP 413 response
 	Headers413 *SignupResponse413Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *SignupResponse429Headers
 	// Headers500 the parsed response headers for an HTTP 500 response
 	Headers500 *SignupResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -4963,6 +5036,11 @@ func (r SignupResponse) GetJSON409() *SignUpFailure409 {
 // GetJSON413 returns the response for an HTTP 413 `application/json` response
 func (r SignupResponse) GetJSON413() *PayloadTooLarge {
 	return r.JSON413
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r SignupResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -6462,6 +6540,13 @@ func ParseConfirmUserEmailResponse(rsp *http.Response) (*ConfirmUserEmailRespons
 		}
 		response.JSON413 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest PageTooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest PageInternalServerError
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -6486,6 +6571,9 @@ func ParseConfirmUserEmailResponse(rsp *http.Response) (*ConfirmUserEmailRespons
 	// Content-type (text/plain) unsupported
 
 	case rsp.StatusCode == 413:
+	// Content-type (text/plain) unsupported
+
+	case rsp.StatusCode == 429:
 	// Content-type (text/plain) unsupported
 
 	case rsp.StatusCode == 500:
@@ -6544,6 +6632,37 @@ func ParseConfirmUserEmailResponse(rsp *http.Response) (*ConfirmUserEmailRespons
 			headers.RequestID = value
 		}
 		response.Headers413 = &headers
+	case rsp.StatusCode == 429:
+		var headers ConfirmUserEmailResponse429Headers
+		if values := rsp.Header.Values("ratelimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ratelimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Ratelimit = value
+		}
+		if values := rsp.Header.Values("ratelimit-policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ratelimit-policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RatelimitPolicy = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("retry-after"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "retry-after", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 500:
 		var headers ConfirmUserEmailResponse500Headers
 		if values := rsp.Header.Values("request-id"); len(values) > 0 {
@@ -6625,6 +6744,13 @@ func ParseCreateAccessTokenResponse(rsp *http.Response) (*CreateAccessTokenRespo
 		}
 		response.JSON413 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest InternalServerError
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -6699,6 +6825,37 @@ func ParseCreateAccessTokenResponse(rsp *http.Response) (*CreateAccessTokenRespo
 			headers.RequestID = value
 		}
 		response.Headers413 = &headers
+	case rsp.StatusCode == 429:
+		var headers CreateAccessTokenResponse429Headers
+		if values := rsp.Header.Values("ratelimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ratelimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Ratelimit = value
+		}
+		if values := rsp.Header.Values("ratelimit-policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ratelimit-policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RatelimitPolicy = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("retry-after"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "retry-after", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 500:
 		var headers CreateAccessTokenResponse500Headers
 		if values := rsp.Header.Values("request-id"); len(values) > 0 {
@@ -7588,6 +7745,13 @@ func ParseUserPasswordResetResponse(rsp *http.Response) (*UserPasswordResetRespo
 		}
 		response.JSON413 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest InternalServerError
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -7662,6 +7826,37 @@ func ParseUserPasswordResetResponse(rsp *http.Response) (*UserPasswordResetRespo
 			headers.RequestID = value
 		}
 		response.Headers413 = &headers
+	case rsp.StatusCode == 429:
+		var headers UserPasswordResetResponse429Headers
+		if values := rsp.Header.Values("ratelimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ratelimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Ratelimit = value
+		}
+		if values := rsp.Header.Values("ratelimit-policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ratelimit-policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RatelimitPolicy = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("retry-after"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "retry-after", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 500:
 		var headers UserPasswordResetResponse500Headers
 		if values := rsp.Header.Values("request-id"); len(values) > 0 {
@@ -7745,6 +7940,13 @@ func ParseSignupResponse(rsp *http.Response) (*SignupResponse, error) {
 			return nil, err
 		}
 		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest InternalServerError
@@ -7830,6 +8032,37 @@ func ParseSignupResponse(rsp *http.Response) (*SignupResponse, error) {
 			headers.RequestID = value
 		}
 		response.Headers413 = &headers
+	case rsp.StatusCode == 429:
+		var headers SignupResponse429Headers
+		if values := rsp.Header.Values("ratelimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ratelimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Ratelimit = value
+		}
+		if values := rsp.Header.Values("ratelimit-policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ratelimit-policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RatelimitPolicy = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("retry-after"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "retry-after", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 500:
 		var headers SignupResponse500Headers
 		if values := rsp.Header.Values("request-id"); len(values) > 0 {

@@ -20,6 +20,7 @@ import (
 	"github.com/financelime/authorization/impl"
 	"github.com/financelime/authorization/impl/caller"
 	"github.com/financelime/authorization/impl/invite"
+	"github.com/financelime/authorization/impl/limit"
 	"github.com/financelime/authorization/impl/link"
 	"github.com/financelime/authorization/impl/mail"
 	"github.com/financelime/authorization/impl/password"
@@ -121,7 +122,7 @@ func assemble(ctx context.Context, s *Settings, root secret.Root, store *db.Stor
 	handler, err := server.New(server.Config{
 		Authenticate: authenticate(access), TrustedProxies: s.trustedProxies, Log: log,
 	}, &impl.Service{
-		Store: store, Root: root, Links: links, Hasher: hasher, Keys: keys, Access: access, Refresh: refresh, Log: log,
+		Store: store, Root: root, Links: links, Hasher: hasher, Limits: limit.New(root, s.limits()), Keys: keys, Access: access, Refresh: refresh, Log: log,
 		PublicURL: s.PublicURL, Issuer: s.Issuer, MailQueued: worker.Wake, InviteRequired: s.InviteRequired, ClientIDs: s.ClientIDs,
 		SignUpLinkTTL: s.SignUpLinkTTL, PasswordLinkTTL: s.PasswordLinkTTL,
 		RefreshTTL: s.RefreshTTL, RefreshGrace: s.RefreshGrace, SessionMaxAge: s.SessionMaxAge, Version: buildVersion(),

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/financelime/authorization/impl/limit"
 	"github.com/financelime/authorization/impl/secret"
 	"github.com/financelime/authorization/impl/token"
 )
@@ -40,6 +41,15 @@ type Settings struct {
 	PasswordLinkTTL   time.Duration `group:"Accounts" name:"password-link-ttl" env:"AUTH_PASSWORD_LINK_TTL" default:"30m" help:"Life of a password reset link."`
 	MailedPasswordTTL time.Duration `group:"Accounts" name:"mailed-password-ttl" env:"AUTH_MAILED_PASSWORD_TTL" default:"24h" help:"Life of a mailed password that nobody uses."`
 	ClientIDs         []string      `group:"Accounts" name:"client-ids" env:"AUTH_CLIENT_IDS" help:"The clientIDs that may log in. All by default."`
+
+	Limits       string     `group:"Limits" name:"limits" env:"AUTH_LIMITS" default:"on" enum:"on,off" help:"off: a gateway does it all."`
+	LogInAccount limit.Rate `group:"Limits" name:"limit-login-account" env:"AUTH_LIMIT_LOGIN_ACCOUNT" default:"10/1m" help:"Failed log-ins of an account; after those, each doubles the delay."`
+	LogInSource  limit.Rate `group:"Limits" name:"limit-login-source" env:"AUTH_LIMIT_LOGIN_SOURCE" default:"100/10m" help:"Failed log-ins from a source: an IPv4 address or an IPv6 /64."`
+	MailAddress  limit.Rate `group:"Limits" name:"limit-mail-address" env:"AUTH_LIMIT_MAIL_ADDRESS" default:"6/1h" help:"Mails with links that one address is sent."`
+	SignUpSource limit.Rate `group:"Limits" name:"limit-signup-source" env:"AUTH_LIMIT_SIGNUP_SOURCE" default:"60/1h" help:"Sign-ups from a source."`
+	ResetSource  limit.Rate `group:"Limits" name:"limit-reset-source" env:"AUTH_LIMIT_RESET_SOURCE" default:"60/1h" help:"Password resets requested from a source."`
+	InviteSource limit.Rate `group:"Limits" name:"limit-invite-source" env:"AUTH_LIMIT_INVITE_SOURCE" default:"20/1h" help:"Unknown invite codes from a source."`
+	LinkSource   limit.Rate `group:"Limits" name:"limit-link-source" env:"AUTH_LIMIT_LINK_SOURCE" default:"20/1h" help:"Useless links opened from a source."`
 
 	AccessTTL     time.Duration `group:"Tokens" name:"access-token-ttl" env:"AUTH_ACCESS_TOKEN_TTL" default:"10m" help:"Life of an access token."`
 	RefreshTTL    time.Duration `group:"Tokens" name:"refresh-token-ttl" env:"AUTH_REFRESH_TOKEN_TTL" default:"720h" help:"Life of a session that is not refreshed."`
@@ -96,6 +106,18 @@ func (s *Settings) complete() error {
 		s.trustedProxies = append(s.trustedProxies, prefix)
 	}
 	return s.checkDurations()
+}
+
+// limits are the rates of the limits that are on.
+func (s *Settings) limits() map[limit.Name]limit.Rate {
+	if s.Limits == "off" {
+		return nil
+	}
+	return map[limit.Name]limit.Rate{
+		limit.LogInAccount: s.LogInAccount, limit.LogInSource: s.LogInSource, limit.MailAddress: s.MailAddress,
+		limit.SignUpSource: s.SignUpSource, limit.ResetSource: s.ResetSource,
+		limit.InviteSource: s.InviteSource, limit.LinkSource: s.LinkSource,
+	}
 }
 
 func (s *Settings) completeURLs() error {

@@ -38,6 +38,14 @@ type unavailable interface {
 	RetryAfter() time.Duration
 }
 
+// limited is an error after which the same request may be tried again, and which somebody has brought on himself.
+type limited interface {
+	unavailable
+	LimitName() string
+	Quota() int64
+	Window() time.Duration
+}
+
 // failer answers every error that comes out of a request.
 type failer struct{ log *slog.Logger }
 
@@ -51,11 +59,26 @@ func (f *failer) fail(err error, c echo.Context) {
 		f.logFailure(c, status, err)
 	}
 	if retryAfter > 0 {
-		c.Response().Header().Set(echo.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(retryAfter.Seconds()))))
+		c.Response().Header().Set(echo.HeaderRetryAfter, seconds(retryAfter))
+	}
+	if exceeded, ok := errors.AsType[limited](err); ok {
+		setRateLimit(c.Response().Header(), exceeded)
+		f.logExceeded(c, exceeded)
 	}
 	if err := answer(c, status); err != nil {
 		f.log.DebugContext(c.Request().Context(), "request.answer_lost", slog.Any("error", err))
 	}
+}
+
+// setRateLimit tells which limit was exceeded, as draft-ietf-httpapi-ratelimit-headers-10 has it.
+func setRateLimit(h http.Header, l limited) {
+	h.Set("Ratelimit-Policy", fmt.Sprintf("%q;q=%d;w=%s", l.LimitName(), l.Quota(), seconds(l.Window())))
+	h.Set("Ratelimit", fmt.Sprintf("%q;r=0;t=%s", l.LimitName(), seconds(l.RetryAfter())))
+}
+
+// seconds rounds up to whole seconds, one at the least.
+func seconds(d time.Duration) string {
+	return strconv.FormatInt(max(1, int64(math.Ceil(d.Seconds()))), 10)
 }
 
 // answer writes a failure in the operation's form: a page for people, or JSON.
@@ -70,13 +93,16 @@ func answer(c echo.Context, status int) error {
 // classify is the whole table from errors to statuses; the first row that fits decides.
 func (f *failer) classify(err error) (status int, retryAfter time.Duration) {
 	var (
-		refused *refusal
-		later   unavailable
-		routed  *echo.HTTPError
+		refused  *refusal
+		exceeded limited
+		later    unavailable
+		routed   *echo.HTTPError
 	)
 	switch {
 	case errors.As(err, &refused):
 		return refused.status, 0
+	case errors.As(err, &exceeded):
+		return http.StatusTooManyRequests, max(exceeded.RetryAfter(), time.Second)
 	case errors.As(err, &later):
 		return http.StatusServiceUnavailable, max(later.RetryAfter(), time.Second)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
@@ -86,6 +112,13 @@ func (f *failer) classify(err error) (status int, retryAfter time.Duration) {
 	default:
 		return http.StatusInternalServerError, 0
 	}
+}
+
+func (f *failer) logExceeded(c echo.Context, l limited) {
+	ctx := c.Request().Context()
+	who := caller.FromContext(ctx)
+	f.log.LogAttrs(ctx, slog.LevelInfo, "limit.exceeded", slog.String("request_id", who.RequestID),
+		slog.String("remote_addr", who.Addr.String()), slog.String("limit", l.LimitName()))
 }
 
 func (f *failer) logFailure(c echo.Context, status int, err error) {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/financelime/authorization/api"
 	"github.com/financelime/authorization/api/client"
+	"github.com/financelime/authorization/impl/limit"
 	"github.com/financelime/authorization/impl/server"
 )
 
@@ -229,29 +230,29 @@ func otherPaths(p *person) {
 	p.want("OPTIONS", response.StatusCode, 405)
 }
 
-// failures: 500 and 503 of every operation, from a service that can do nothing else.
+// failures: 500, 429 and 503 of every operation, from a service that can do nothing else.
 func failures(t *testing.T, s *scene) {
 	t.Helper()
-	var away atomic.Bool
+	var state atomic.Value // of the service: the handler that it is
 	authenticate := func(ctx context.Context, _ string) (context.Context, error) { return ctx, nil }
 	log := slog.New(slog.DiscardHandler)
 	broken, err := server.New(server.Config{Authenticate: authenticate, Log: log}, struct{ api.StrictServerInterface }{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	waiting, err := server.New(server.Config{Authenticate: authenticate, Log: log}, unavailable{})
-	if err != nil {
-		t.Fatal(err)
+	failing := func(err error) http.Handler {
+		handler, newErr := server.New(server.Config{Authenticate: authenticate, Log: log}, failing{err: err})
+		if newErr != nil {
+			t.Fatal(newErr)
+		}
+		return handler
 	}
+	state.Store(broken)
 	stub := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if got := r.Header.Values("X-Forwarded-For"); strings.HasPrefix(r.Header.Get("request-id"), "gw-") && !slices.Equal(got, []string{clientAddr.String()}) {
 			t.Errorf("%s %s: the service got X-Forwarded-For %q, want the client's address alone", r.Method, r.URL.Path, got)
 		}
-		if away.Load() {
-			waiting.ServeHTTP(w, r)
-			return
-		}
-		broken.ServeHTTP(w, r)
+		state.Load().(http.Handler).ServeHTTP(w, r)
 	}))
 	t.Cleanup(stub.Close)
 	g := s.start(t, place{service: stub.Listener.Addr().String(), keys: s.service.URL, upstream: s.upstream.addr})
@@ -262,7 +263,14 @@ func failures(t *testing.T, s *scene) {
 		response, _ := p.send(r.method, r.path, header, r.body)
 		p.want(r.method+" "+r.path+" of a broken service", response.StatusCode, 500)
 	}
-	away.Store(true)
+	state.Store(failing(&limit.ExceededError{Limit: limit.LinkSource, Rate: limit.Rate{Count: 20, Per: time.Hour}, Wait: 7 * time.Second}))
+	for _, r := range requests()[:4] { // the others have no limit
+		response, _ := p.send(r.method, r.path, r.header("x"), r.body)
+		if response.StatusCode != 429 || response.Header.Get("RateLimit") != `"link-source";r=0;t=7` {
+			t.Errorf("%s %s beyond a limit: %d, RateLimit %q", r.method, r.path, response.StatusCode, response.Header.Get("RateLimit"))
+		}
+	}
+	state.Store(failing(later{errors.New("away")}))
 	for _, r := range requests()[:9] { // the others need no database
 		response, _ := p.send(r.method, r.path, r.header("x"), r.body)
 		if response.StatusCode != 503 || response.Header.Get("Retry-After") != "7" {
@@ -271,47 +279,49 @@ func failures(t *testing.T, s *scene) {
 	}
 }
 
-// unavailable is an implementation whose database is away.
-type unavailable struct{ api.StrictServerInterface }
+// failing is an implementation that fails with the same error whatever is asked.
+type failing struct {
+	api.StrictServerInterface
+
+	err error
+}
 
 type later struct{ error }
 
 func (later) RetryAfter() time.Duration { return 7 * time.Second }
 
-var errAway = later{errors.New("away")}
-
-func (unavailable) Signup(context.Context, api.SignupRequestObject) (api.SignupResponseObject, error) {
-	return nil, errAway
+func (f failing) Signup(context.Context, api.SignupRequestObject) (api.SignupResponseObject, error) {
+	return nil, f.err
 }
 
-func (unavailable) UserPasswordReset(context.Context, api.UserPasswordResetRequestObject) (api.UserPasswordResetResponseObject, error) {
-	return nil, errAway
+func (f failing) UserPasswordReset(context.Context, api.UserPasswordResetRequestObject) (api.UserPasswordResetResponseObject, error) {
+	return nil, f.err
 }
 
-func (unavailable) ConfirmUserEmail(context.Context, api.ConfirmUserEmailRequestObject) (api.ConfirmUserEmailResponseObject, error) {
-	return nil, errAway
+func (f failing) ConfirmUserEmail(context.Context, api.ConfirmUserEmailRequestObject) (api.ConfirmUserEmailResponseObject, error) {
+	return nil, f.err
 }
 
-func (unavailable) CreateAccessToken(context.Context, api.CreateAccessTokenRequestObject) (api.CreateAccessTokenResponseObject, error) {
-	return nil, errAway
+func (f failing) CreateAccessToken(context.Context, api.CreateAccessTokenRequestObject) (api.CreateAccessTokenResponseObject, error) {
+	return nil, f.err
 }
 
-func (unavailable) RefreshAccessToken(context.Context, api.RefreshAccessTokenRequestObject) (api.RefreshAccessTokenResponseObject, error) {
-	return nil, errAway
+func (f failing) RefreshAccessToken(context.Context, api.RefreshAccessTokenRequestObject) (api.RefreshAccessTokenResponseObject, error) {
+	return nil, f.err
 }
 
-func (unavailable) VerifyAccessToken(context.Context, api.VerifyAccessTokenRequestObject) (api.VerifyAccessTokenResponseObject, error) {
-	return nil, errAway
+func (f failing) VerifyAccessToken(context.Context, api.VerifyAccessTokenRequestObject) (api.VerifyAccessTokenResponseObject, error) {
+	return nil, f.err
 }
 
-func (unavailable) GetListActiveSessions(context.Context, api.GetListActiveSessionsRequestObject) (api.GetListActiveSessionsResponseObject, error) {
-	return nil, errAway
+func (f failing) GetListActiveSessions(context.Context, api.GetListActiveSessionsRequestObject) (api.GetListActiveSessionsResponseObject, error) {
+	return nil, f.err
 }
 
-func (unavailable) RevokeRefreshToken(context.Context, api.RevokeRefreshTokenRequestObject) (api.RevokeRefreshTokenResponseObject, error) {
-	return nil, errAway
+func (f failing) RevokeRefreshToken(context.Context, api.RevokeRefreshTokenRequestObject) (api.RevokeRefreshTokenResponseObject, error) {
+	return nil, f.err
 }
 
-func (unavailable) RevokeSession(context.Context, api.RevokeSessionRequestObject) (api.RevokeSessionResponseObject, error) {
-	return nil, errAway
+func (f failing) RevokeSession(context.Context, api.RevokeSessionRequestObject) (api.RevokeSessionResponseObject, error) {
+	return nil, f.err
 }

@@ -18,6 +18,7 @@ var (
 	ErrAlreadySignedUp = errors.New("the address has signed up already")
 	ErrUserNotFound    = errors.New("no user has this address, or this address and this password")
 	ErrBadParameters   = errors.New("the request is malformed")
+	ErrTooMany         = errors.New("too many tries; Retry-After says when there is another")
 	ErrUnavailable     = errors.New("the service can not answer just now")
 )
 
@@ -29,6 +30,8 @@ func common(response *http.Response) error {
 		return fmt.Errorf("%w (request %s)", ErrBadParameters, name)
 	case http.StatusUnauthorized:
 		return ErrLoggedOut
+	case http.StatusTooManyRequests:
+		return fmt.Errorf("%w (request %s)", ErrTooMany, name)
 	case http.StatusServiceUnavailable:
 		return fmt.Errorf("%w (request %s)", ErrUnavailable, name) // after all the tries of Patient
 	default: // 405 and 413 are defects of this client, 500 is one of the service, others are not the service's

@@ -38,6 +38,7 @@ type Everywhere = Answer<{
   401: Schemas["CommonFailure"];
   405: Schemas["CommonFailure"];
   413: Schemas["CommonFailure"];
+  429: Schemas["CommonFailure"];
   500: Schemas["CommonFailure"];
   503: Schemas["CommonFailure"];
 }>;
@@ -52,6 +53,8 @@ function common(got: Everywhere): string {
     case 405:
     case 413:
       throw new Error(`a defect of this client: ${got.status}, request ${got.requestID}`);
+    case 429:
+      return "Too many tries. Please wait a while."; // Retry-After says for how long
     case 500:
       return `Something is broken. Please tell us this number: ${got.requestID}`;
     case 503:

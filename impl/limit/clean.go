@@ -1,0 +1,64 @@
+package limit
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/financelime/authorization/db"
+)
+
+const (
+	// cleanBatch is how many rows one write removes, so that none holds others up.
+	cleanBatch = 500
+	// keepFailures is for how long failed log-ins with an address that is nobody's are remembered. Those of an account stay
+	// until it logs in.
+	keepFailures = 30 * 24 * time.Hour
+)
+
+// Clean removes what says nothing any more: limits that have refilled, and old failures with addresses that are nobody's. It counts
+// the rows.
+func Clean(ctx context.Context, store *db.Store, now time.Time) (removed int64, err error) {
+	refilled, err := clean(ctx, store, func(q *db.Queries, after []byte) ([][]byte, error) {
+		return q.ListRefilledLimits(ctx, db.ListRefilledLimitsParams{After: after, Now: now.UnixMicro(), Most: cleanBatch})
+	}, func(q *db.Queries, first, last []byte) (int64, error) {
+		return q.DeleteRefilledLimits(ctx, db.DeleteRefilledLimitsParams{First: first, Last: last, Now: now.UnixMicro()})
+	})
+	if err != nil {
+		return refilled, fmt.Errorf("remove refilled limits: %w", err)
+	}
+	before := now.Add(-keepFailures).UnixMicro()
+	forgotten, err := clean(ctx, store, func(q *db.Queries, after []byte) ([][]byte, error) {
+		return q.ListForgottenLogInFailures(ctx, db.ListForgottenLogInFailuresParams{After: after, Before: before, Most: cleanBatch})
+	}, func(q *db.Queries, first, last []byte) (int64, error) {
+		return q.DeleteForgottenLogInFailures(ctx, db.DeleteForgottenLogInFailuresParams{First: first, Last: last, Before: before})
+	})
+	if err != nil {
+		return refilled + forgotten, fmt.Errorf("forget failed log-ins: %w", err)
+	}
+	return refilled + forgotten, nil
+}
+
+// clean walks a table in the order of its keys, batch by batch.
+func clean(
+	ctx context.Context, store *db.Store,
+	list func(q *db.Queries, after []byte) ([][]byte, error), remove func(q *db.Queries, first, last []byte) (int64, error),
+) (removed int64, err error) {
+	after := []byte{}
+	for {
+		keys, err := list(store.Read(), after)
+		if err != nil || len(keys) == 0 {
+			return removed, err
+		}
+		after = keys[len(keys)-1]
+		var n int64
+		err = store.Write(ctx, func(q *db.Queries) (err error) {
+			n, err = remove(q, keys[0], after)
+			return err
+		})
+		if err != nil {
+			return removed, err
+		}
+		removed += n
+	}
+}

@@ -1,0 +1,57 @@
+package limit
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/financelime/authorization/db"
+)
+
+// More than a batch of each kind is cleaned, and nothing else.
+func TestClean(t *testing.T) {
+	rates := map[Name]Rate{LinkSource: {1, time.Hour}, LogInAccount: {10, time.Minute}, MailAddress: {1, 2 * keepFailures}}
+	onBoth(t, rates, func(t *testing.T, l *Limits, store *db.Store) {
+		account, pending := uuid.Must(uuid.NewV7()), start
+		nobody := func(context.Context, string) (bool, error) { return false, nil }
+		err := store.InTx(t.Context(), func(q *db.Queries) error {
+			_, err := q.InsertAccount(t.Context(), db.InsertAccountParams{
+				ID: account, Email: "a@example.com", Language: "en", CreatedAt: start, PendingUntil: &pending,
+			})
+			for i := range cleanBatch + 10 {
+				if err == nil {
+					err = l.Take(t.Context(), q, start, l.By(LinkSource, fmt.Sprint(i)))
+				}
+			}
+			if err == nil {
+				err = l.Take(t.Context(), q, start, l.By(MailAddress, "stays"))
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for address, id := range map[string]uuid.UUID{"nobody@example.com": uuid.Nil, "a@example.com": account} {
+			if _, err := l.TryLogIn(t.Context(), store, start, Attempt{Address: address, AccountID: id, Knows: nobody}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, step := range []struct {
+			at   time.Duration
+			want int64
+		}{{0, 0}, {time.Hour, cleanBatch + 10}, {keepFailures + time.Second, 1}, {keepFailures + time.Second, 0}} {
+			if got, err := Clean(t.Context(), store, start.Add(step.at)); err != nil || got != step.want {
+				t.Errorf("after %s: %d, %v; want %d", step.at, got, err, step.want)
+			}
+		}
+		if row, err := store.Read().GetLogInFailure(t.Context(), account[:]); err != nil || row.Failures != 1 {
+			t.Errorf("the account's failures: %+v, %v", row, err)
+		}
+		if _, err := store.Read().GetLimitUse(t.Context(), l.key(MailAddress, "stays")); err != nil {
+			t.Errorf("a limit that has not refilled: %v", err)
+		}
+	})
+}

@@ -1,0 +1,232 @@
+package limit
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/secret"
+	"github.com/financelime/authorization/test/postgres"
+)
+
+// onBoth runs a test on both engines, with limits and a migrated database.
+func onBoth(t *testing.T, rates map[Name]Rate, test func(*testing.T, *Limits, *db.Store)) {
+	t.Helper()
+	t.Parallel()
+	root, err := secret.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for engine, url := range map[string]func(*testing.T) string{
+		"sqlite":   func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "auth.db") },
+		"postgres": func(t *testing.T) string { return postgres.URL(t) },
+	} {
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			store, err := db.Open(t.Context(), url(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = store.Close() })
+			if err := store.Migrate(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			test(t, New(root, rates), store)
+		})
+	}
+}
+
+var start = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+
+func (l *Limits) takeAt(ctx context.Context, store *db.Store, at time.Duration, uses ...Use) error {
+	return store.InTx(ctx, func(q *db.Queries) error { return l.Take(ctx, q, start.Add(at), uses...) })
+}
+
+func TestTakeRefills(t *testing.T) {
+	onBoth(t, map[Name]Rate{LinkSource: {4, time.Hour}}, func(t *testing.T, l *Limits, store *db.Store) {
+		use := l.By(LinkSource, "somebody")
+		for i, step := range []struct {
+			at   time.Duration
+			wait time.Duration // 0: it is allowed
+		}{
+			{0, 0},
+			{0, 0},
+			{0, 0},
+			{0, 0},
+			{0, 15 * time.Minute},
+			{14 * time.Minute, time.Minute},
+			{15 * time.Minute, 0},
+			{15 * time.Minute, 15 * time.Minute},
+			{3 * time.Hour, 0},
+			{3 * time.Hour, 0},
+			{3 * time.Hour, 0},
+			{3 * time.Hour, 0},
+			{3 * time.Hour, 15 * time.Minute},
+		} {
+			err := l.takeAt(t.Context(), store, step.at, use)
+			exceeded, limited := errors.AsType[*ExceededError](err)
+			if limited != (step.wait > 0) || limited && exceeded.Wait != step.wait || err != nil && !limited {
+				t.Fatalf("step %d: %v, %+v; want a wait of %s", i, err, exceeded, step.wait)
+			}
+		}
+		if err := l.takeAt(t.Context(), store, 3*time.Hour, l.By(LinkSource, "somebody else"), l.By(MailAddress, "unlimited")); err != nil {
+			t.Errorf("another subject: %v", err)
+		}
+	})
+}
+
+// Of several uses all are taken or none.
+func TestTakeAllOrNone(t *testing.T) {
+	onBoth(t, map[Name]Rate{SignUpSource: {2, time.Hour}, InviteSource: {1, time.Hour}}, func(t *testing.T, l *Limits, store *db.Store) {
+		both := []Use{l.By(SignUpSource, "s"), l.By(InviteSource, "s")}
+		if err := l.takeAt(t.Context(), store, 0, both...); err != nil {
+			t.Fatal(err)
+		}
+		err := l.takeAt(t.Context(), store, 0, both...)
+		if exceeded, limited := errors.AsType[*ExceededError](err); !limited || exceeded.Limit != InviteSource {
+			t.Errorf("the second: %v", err)
+		}
+		if err := l.takeAt(t.Context(), store, 0, both[0]); err != nil {
+			t.Errorf("what was refused together has been taken: %v", err)
+		}
+		if err := store.InTx(t.Context(), func(q *db.Queries) error { return l.GiveBack(t.Context(), q, both...) }); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.takeAt(t.Context(), store, 0, both...); err != nil {
+			t.Errorf("what was given back is not there: %v", err)
+		}
+	})
+}
+
+// Many at once get exactly what there is, while others write.
+func TestRaceTake(t *testing.T) {
+	onBoth(t, map[Name]Rate{LogInSource: {10, time.Hour}, MailAddress: {1_000_000, time.Hour}},
+		func(t *testing.T, l *Limits, store *db.Store) {
+			var taken, refused atomic.Int64
+			var running sync.WaitGroup
+			for i := range 100 {
+				running.Go(func() {
+					subject, name := "one", LogInSource
+					if i%4 == 3 { // noise
+						subject, name = "other", MailAddress
+					}
+					err := l.takeAt(t.Context(), store, 0, l.By(name, subject))
+					_, limited := errors.AsType[*ExceededError](err)
+					switch {
+					case err != nil && !limited:
+						t.Error(err)
+					case name == MailAddress:
+					case limited:
+						refused.Add(1)
+					default:
+						taken.Add(1)
+					}
+				})
+			}
+			running.Wait()
+			if taken.Load() != 10 || refused.Load() != 65 {
+				t.Errorf("%d taken and %d refused of 75, want 10 and 65", taken.Load(), refused.Load())
+			}
+		})
+}
+
+// The zero Limits write nothing.
+func TestNoLimits(t *testing.T) {
+	onBoth(t, nil, func(t *testing.T, l *Limits, store *db.Store) {
+		try, err := l.TryLogIn(t.Context(), store, start, Attempt{Address: "a@example.com"})
+		if err != nil || try.PasswordOff {
+			t.Errorf("%+v, %v", try, err)
+		}
+		if err := l.takeAt(t.Context(), store, 0, l.By(LinkSource, "s")); err != nil {
+			t.Error(err)
+		}
+		if err := l.NotTried(t.Context(), store, try); err != nil {
+			t.Error(err)
+		}
+		for _, key := range [][]byte{l.key(LinkSource, "s"), l.key(LogInAccount, "a@example.com")} {
+			if _, err := store.Read().GetLimitUse(t.Context(), key); !errors.Is(err, db.ErrNotFound) {
+				t.Errorf("a row was written: %v", err)
+			}
+		}
+	})
+}
+
+// A try whose password was not compared counts for nothing.
+func TestNotTried(t *testing.T) {
+	onBoth(t, map[Name]Rate{LogInAccount: {2, 20 * time.Second}, LogInSource: {3, time.Hour}}, func(t *testing.T, l *Limits, store *db.Store) {
+		attempt := Attempt{
+			Source: netip.MustParseAddr("192.0.2.1"), Address: "a@example.com",
+			Knows: func(context.Context, string) (bool, error) { return false, nil },
+		}
+		for range 5 {
+			try, err := l.TryLogIn(t.Context(), store, start, attempt)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := l.NotTried(t.Context(), store, try); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range 3 {
+			_, err := l.TryLogIn(t.Context(), store, start, attempt)
+			exceeded, limited := errors.AsType[*ExceededError](err)
+			if limited != (i == 2) || limited && (exceeded.Limit != LogInAccount || exceeded.Wait != 10*time.Second) {
+				t.Errorf("try %d: %v", i, err)
+			}
+		}
+	})
+}
+
+func TestSource(t *testing.T) {
+	t.Parallel()
+	for addr, want := range map[string]string{
+		"192.0.2.1":              "192.0.2.1",
+		"::ffff:192.0.2.1":       "192.0.2.1",
+		"2001:db8:1:2:3:4:5:6":   "2001:db8:1:2::/64",
+		"2001:DB8:1:2::1":        "2001:db8:1:2::/64",
+		"fe80::1%eth0":           "fe80::/64",
+		"2001:db8:1:3::":         "2001:db8:1:3::/64",
+		"64:ff9b::192.0.2.1":     "192.0.2.1",
+		"::ffff:0:0":             "0.0.0.0",
+		"2001:db8:0:0:ffff::1:1": "2001:db8::/64",
+	} {
+		if got := Source(netip.MustParseAddr(addr)); got != want {
+			t.Errorf("%s: %s, want %s", addr, got, want)
+		}
+	}
+	if got := Source(netip.Addr{}); got != "invalid IP" {
+		t.Errorf("no address: %q", got)
+	}
+}
+
+// The database knows no address.
+func TestKeysAreKeyed(t *testing.T) {
+	t.Parallel()
+	one, err := secret.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := secret.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, root := range []secret.Root{one, other} {
+		l := New(root, nil)
+		for _, name := range Names() {
+			for _, subject := range []string{"a@example.com", "b@example.com"} {
+				key := string(l.key(name, subject))
+				if seen[key] || len(key) != secret.Size {
+					t.Errorf("the key of %s and %s is no other's and has %d bytes", name, subject, len(key))
+				}
+				seen[key] = true
+			}
+		}
+	}
+}
