@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/financelime/authorization/impl/limit"
 	"github.com/financelime/authorization/impl/secret"
@@ -128,7 +129,10 @@ func (s *Settings) completeURLs() error {
 	if err != nil || public.Host == "" || public.Scheme != "http" && public.Scheme != "https" {
 		return fmt.Errorf("AUTH_PUBLIC_URL: %q is not an http or https URL", s.PublicURL)
 	}
-	if public.RawQuery != "" || public.Fragment != "" || public.User != nil {
+	unfit := func(r rune) bool {
+		return unicode.IsSpace(r) || unicode.IsControl(r) || strings.ContainsRune(`?#"<>`, r)
+	}
+	if public.User != nil || strings.ContainsFunc(s.PublicURL, unfit) {
 		return fmt.Errorf("AUTH_PUBLIC_URL: %q has more than a scheme, a host and a path", public.Redacted())
 	}
 	s.PublicURL = strings.TrimRight(s.PublicURL, "/")

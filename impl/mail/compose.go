@@ -3,6 +3,7 @@ package mail
 import (
 	"errors"
 	"fmt"
+	"mime"
 	netmail "net/mail"
 	"net/textproto"
 	"strings"
@@ -82,13 +83,17 @@ func messageID(id uuid.UUID, domain string) string {
 	return "<" + id.String() + "@" + domain + ">"
 }
 
-// headerSafe refuses what could end a header line and begin another one.
+// headerSafe refuses what could end a header line and begin another one, and what makes one longer than relays take.
 func headerSafe(value string) error {
+	const maxLen = 900 // encoded; a line has 998 characters at most: RFC 5322, 2.1.1
 	if !utf8.ValidString(value) {
 		return errors.New("is not UTF-8")
 	}
 	if strings.ContainsFunc(value, unicode.IsControl) || strings.ContainsAny(value, "\u2028\u2029") {
 		return errors.New("contains a control character")
+	}
+	if len(mime.QEncoding.Encode("utf-8", value)) > maxLen {
+		return errors.New("is too long")
 	}
 	return nil
 }

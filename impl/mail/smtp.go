@@ -75,6 +75,9 @@ func (r *relay) setParameters(rawQuery string) error {
 	if err != nil {
 		return mailURLError("has malformed parameters")
 	}
+	if strings.Contains(rawQuery, "@") { // then what seems to be a parameter may be the end of a password
+		return mailURLError("has an @ behind a ?; special characters in its user name and password must be percent-encoded")
+	}
 	var roots *x509.CertPool // the system's
 	for name, values := range query {
 		value := values[0]

@@ -129,3 +129,20 @@ func TestOpenRefuses(t *testing.T) {
 		t.Errorf("with another secret: %v", err)
 	}
 }
+
+// A seal opens as it was made, or not at all.
+func FuzzOpen(f *testing.F) {
+	s := newTestSealer(f)
+	good := sealedRow(f, s, makeKey(f, EdDSA))
+	f.Add(good.ID, good.Algorithm, good.Sealed)
+	f.Add(good.ID, ES256, good.Sealed)
+	f.Add("", EdDSA, good.Sealed[:12])
+	f.Add(good.ID, EdDSA, []byte{})
+	f.Fuzz(func(t *testing.T, id, algorithm string, sealed []byte) {
+		k, err := s.open(db.SigningKey{ID: id, Algorithm: algorithm, Sealed: sealed})
+		same := id == good.ID && algorithm == good.Algorithm && bytes.Equal(sealed, good.Sealed)
+		if (err == nil) != same || same && k.id != id {
+			t.Fatalf("%q %q %x: %v", id, algorithm, sealed, err)
+		}
+	})
+}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"net/netip"
+	"net/url"
+	"strings"
+	"testing"
+	"unicode"
+
+	"github.com/financelime/authorization/impl/link"
+)
+
+// A trusted proxy is one address or one network, and nothing that it does not say.
+func FuzzPrefix(f *testing.F) {
+	for _, seed := range []string{"10.0.0.0/8", "10.1.2.3", "::1", "fe80::1%eth0", "::ffff:10.0.0.1/104", "10.0.0.0/33", "0.0.0.0/0", "010.0.0.1", "", "10.0.0.0/08"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		prefix, err := parsePrefix(text)
+		if err != nil {
+			return
+		}
+		again, err := parsePrefix(prefix.String())
+		if err != nil || again != prefix || !prefix.IsValid() || prefix.Addr().Zone() != "" || !prefix.Contains(prefix.Addr()) {
+			t.Fatalf("%q became %s: %v", text, prefix, err)
+		}
+		if addr, err := netip.ParseAddr(text); err == nil && (!prefix.IsSingleIP() || prefix.Addr() != addr.WithZone("")) {
+			t.Fatalf("the address %q became %s", text, prefix)
+		}
+	})
+}
+
+// Whatever the public URL is, a mailed link is one word, leads to its host, and ends with its key.
+func FuzzPublicURL(f *testing.F) {
+	for _, seed := range []string{
+		"http://localhost:8080", "https://auth.example.com/", "https://auth.example.com/base//", "https://a b", "https://x/a b", "https://x/?", "https://x/#",
+		"https://user@x", "https://[::1]:1", "javascript:alert(1)", "//x", "https://пример.рф", "https://x/%2e%2e", "https://x/\u00a0", "HTTPS://x", "https://x:y", "https://x/../..",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		s := Settings{DatabaseURL: "sqlite:x", PublicURL: text}
+		if s.completeURLs() != nil {
+			return
+		}
+		public, err := url.Parse(text)
+		if err != nil {
+			t.Fatalf("%q was accepted: %v", text, err)
+		}
+		mailed := link.URL(s.PublicURL, "KEY", "a b&c#d?e")
+		parsed, err := url.Parse(mailed)
+		if err != nil || parsed.Host != public.Host || parsed.Host == "" || parsed.User != nil || parsed.Scheme != "http" && parsed.Scheme != "https" {
+			t.Fatalf("%q: the link %q: %v", text, mailed, err)
+		}
+		if !strings.HasSuffix(parsed.Path, "/u/KEY") || parsed.Query().Get("rid") != "a b&c#d?e" || parsed.Fragment != "" {
+			t.Fatalf("%q: the link %q", text, mailed)
+		}
+		if strings.ContainsFunc(mailed, unicode.IsSpace) || strings.ContainsFunc(mailed, unicode.IsControl) || strings.ContainsAny(mailed, `<>"`) {
+			t.Fatalf("%q: the link %q ends in its middle", text, mailed)
+		}
+		if s.Issuer != s.PublicURL || s.Audience != s.Issuer {
+			t.Fatalf("%q: issuer %q, audience %q", text, s.Issuer, s.Audience)
+		}
+	})
+}
