@@ -16,7 +16,7 @@ export REDOCLY_TELEMETRY := off
 export REDOCLY_SUPPRESS_UPDATE_NOTICE := true
 
 .DEFAULT_GOAL := help
-.PHONY: help build run generate check-generate test test-clients test-gateways test-browser faults bench \
+.PHONY: help build release run generate check-generate test test-clients test-gateways test-browser faults bench \
 	contract-gate contract-fuzz fuzz lint lint-go lint-modules lint-scripts lint-spec lint-deploy vulnerabilities clean
 
 help: ## this list
@@ -25,6 +25,9 @@ help: ## this list
 build: ## the binary, as bin/financelime-auth
 	go build -trimpath -o bin/ -ldflags "-X main.commit=$$(git rev-parse --short=7 HEAD) -X main.built=$$(date -u +%FT%TZ)" \
 		./cmd/financelime-auth
+
+release: ## in dist/: binaries for Linux, macOS and Windows, bills of materials, checksums; the same bytes from the same commit
+	tools/release dist
 
 run: ## the service with no settings: everything it needs is made in data/
 	go run ./cmd/financelime-auth
@@ -89,7 +92,7 @@ $(NODE_DONE): tools/node/package.json tools/node/package-lock.json
 	@touch $@
 
 clean: ## what the other targets made, but not data/
-	rm -rf bin tools/node/node_modules test/*/node_modules
+	rm -rf bin dist tools/node/node_modules test/*/node_modules
 
 test-gateways: ## the recipes of deploy/gateways in real gateways, which it installs (Debian, Ubuntu)
 	test/gateways/install bin/gateways
