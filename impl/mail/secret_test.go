@@ -1,0 +1,86 @@
+package mail
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/financelime/authorization/impl/link"
+	"github.com/financelime/authorization/impl/secret"
+)
+
+// While AUTH_SECRET is changed, mails carry what was promised under the old one; and where that is not known any more, they
+// wait for it rather than carry something that opens nothing.
+func TestMailsAfterAChangeOfTheSecret(t *testing.T) {
+	onBothEngines(t, func(t *testing.T, f *fixture) {
+		before := f.Root
+		after, err := secret.Generate()
+		if err != nil {
+			t.Fatal(err)
+		}
+		use := func(root secret.Root) { f.Root, f.Links = root, link.New(root) }
+		account := f.account(t, "jane@example.org", "en")
+		linkMail, confirmation := f.queueLink(t, account, "password", 24*time.Hour)
+		passwordMail := f.queuePassword(t, account)
+
+		// An attempt whose answer is lost: somebody may have the mails already.
+		f.out.failWith(func(context.Context, Envelope) error { return errors.New("cut") })
+		for f.step(t) {
+		}
+		first := f.out.attempts()
+		if len(first) != 2 {
+			t.Fatalf("%d attempts", len(first))
+		}
+
+		use(after)
+		f.out.failWith(nil)
+		f.clock.advance(time.Hour)
+		for f.step(t) {
+		}
+		if len(f.out.sent()) != 0 {
+			t.Error("a mail left without its secret")
+		}
+		wait := row{Attempts: 2, LastError: f.row(t, linkMail).LastError}
+		f.expect(t, linkMail, wait)
+		for _, id := range []row{f.row(t, linkMail), f.row(t, passwordMail)} {
+			if !strings.Contains(id.LastError, "AUTH_SECRET_PREVIOUS was removed too early") || id.Dead {
+				t.Errorf("got %+v", id)
+			}
+		}
+
+		use(after.Accepting(before))
+		f.clock.advance(time.Hour)
+		for f.step(t) {
+		}
+		sent := f.out.sent()
+		if len(sent) != 2 {
+			t.Fatalf("%d mails were sent", len(sent))
+		}
+		for _, env := range sent {
+			part := map[string]string{KindPasswordLink: "/u/", KindPassword: "-"}[env.Kind]
+			got := secretOf(t, env, part)
+			for _, old := range first {
+				if old.Kind == env.Kind && secretOf(t, old, part) != got {
+					t.Errorf("the second %s mail has something else than the first", env.Kind)
+				}
+			}
+			if env.Kind == KindPassword && !f.opens(t, account, got) {
+				t.Error("the password opens nothing")
+			}
+			if key, ok := f.Links.Find(confirmation, mustHash(t, link.New(before).Key(confirmation))); !ok || env.Kind == KindPasswordLink && !strings.Contains(got, key) {
+				t.Error("the link has another key")
+			}
+		}
+	})
+}
+
+func mustHash(t *testing.T, key string) []byte {
+	t.Helper()
+	hash, ok := link.Hash(key)
+	if !ok {
+		t.Fatalf("%q is no key", key)
+	}
+	return hash
+}
