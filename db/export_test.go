@@ -39,3 +39,6 @@ func Dropped(s *Store, fn func(*Queries) error) {
 	j.state.Store(dropped)
 	s.engine.(*sqliteEngine).writer.queue <- j
 }
+
+// MigrationLock is the number of the advisory lock of migrations.
+const MigrationLock = int64(migrationLock)

@@ -14,10 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/jackc/puddle/v2"
-	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/lock"
 )
 
 const (
@@ -63,6 +60,8 @@ func postgresConfig(url string) (*pgxpool.Config, error) {
 	bound("pool_max_conn_idle_time", func() { config.MaxConnIdleTime = 5 * time.Minute })
 	bound("pool_ping_timeout", func() { config.PingTimeout = 2 * time.Second })
 	bound("connect_timeout", func() { conn.ConnectTimeout = postgresConnectTimeout })
+	// Of several hosts the one that can be written to is wanted; of one, not the standby that it has become.
+	bound("target_session_attrs", func() { conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite })
 	if conn.RuntimeParams["application_name"] == "" {
 		conn.RuntimeParams["application_name"] = "financelime-auth"
 	}
@@ -178,17 +177,19 @@ func (p *postgres) version(ctx context.Context) (version int64, err error) {
 	return version, p.translate(err)
 }
 
-func (p *postgres) migrate(ctx context.Context) error {
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300)) // asks every second, for five minutes
-	if err != nil {
-		return err
+func (p *postgres) translate(err error) error {
+	if isReadOnly(err) {
+		// The server became a standby and kept its connections, or something between kept them: no idle one of them
+		// is of any use any more.
+		p.pool.Reset()
 	}
-	db := stdlib.OpenDBFromPool(p.pool)
-	err = migrateUp(ctx, goose.DialectPostgres, db, goose.WithSessionLocker(locker))
-	return errors.Join(err, db.Close())
+	return translate(err, judgePostgres)
 }
 
-func (p *postgres) translate(err error) error { return translate(err, judgePostgres) }
+func isReadOnly(err error) bool {
+	var server *pgconn.PgError
+	return errors.As(err, &server) && server.Code == "25006"
+}
 
 func isDeadlock(err error) bool {
 	var server *pgconn.PgError

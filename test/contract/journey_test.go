@@ -9,10 +9,10 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// The whole way of a person, in both languages, through the generated client.
+// The whole way of a person, in both languages, through the generated client; on replicas each request goes to another one.
 func TestJourney(t *testing.T) {
 	t.Parallel()
-	harness.EachEngine(t, func(t *testing.T, engine string) {
+	harness.EachWay(t, func(t *testing.T, engine string) {
 		s := harness.Start(t, binary, contract, engine)
 		code := s.Invite(t, 2)
 		for _, language := range []string{"en", "ru"} {

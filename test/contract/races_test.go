@@ -2,6 +2,7 @@ package contract
 
 import (
 	"net/url"
+	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -9,8 +10,13 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// rounds is how often each race is run.
-const rounds = 100
+// roundsOn is how often each race is run.
+func roundsOn(engine string) int {
+	if engine == harness.Replicas && os.Getenv("FINANCELIME_FULL") == "" {
+		return 10
+	}
+	return 100
+}
 
 // atOnce calls f n times at the same moment and returns what the calls returned.
 func atOnce[T any](n int, f func(i int) T) []T {
@@ -40,8 +46,9 @@ func count[T comparable](values []T) map[T]int {
 // 50 sign-ups for one address at once, in several spellings: one account, one use of the invite.
 func TestRaceSignUpsForOneAddress(t *testing.T) {
 	t.Parallel()
-	harness.EachEngine(t, func(t *testing.T, engine string) {
+	harness.EachWay(t, func(t *testing.T, engine string) {
 		s := harness.Start(t, binary, contract, engine)
+		rounds := roundsOn(engine)
 		for range rounds {
 			code := s.Invite(t, 50)
 			p := newPerson(t, s)
@@ -65,8 +72,9 @@ func TestRaceSignUpsForOneAddress(t *testing.T) {
 // 200 sign-ups at once on an invite with 10 uses: exactly 10.
 func TestRaceSignUpsOnOneInvite(t *testing.T) {
 	t.Parallel()
-	harness.EachEngine(t, func(t *testing.T, engine string) {
+	harness.EachWay(t, func(t *testing.T, engine string) {
 		s := harness.Start(t, binary, contract, engine)
+		rounds := roundsOn(engine)
 		for range rounds {
 			code := s.Invite(t, 10)
 			statuses := count(atOnce(200, func(int) int { return newPerson(t, s).signUp(code).StatusCode() }))
@@ -83,8 +91,9 @@ func TestRaceSignUpsOnOneInvite(t *testing.T) {
 // 16 clicks on one link at once, of a sign-up and of a reset: one success, one password mail.
 func TestRaceClicksOnOneLink(t *testing.T) {
 	t.Parallel()
-	harness.EachEngine(t, func(t *testing.T, engine string) {
+	harness.EachWay(t, func(t *testing.T, engine string) {
 		s := harness.Start(t, binary, contract, engine)
+		rounds := roundsOn(engine)
 		code := s.Invite(t, rounds)
 		for range rounds {
 			p := newPerson(t, s)
@@ -114,8 +123,9 @@ func clickAtOnce(t *testing.T, p *person, link *url.URL) {
 // 50 refreshes of one token at once: one successor, which all share.
 func TestRaceRefreshesOfOneToken(t *testing.T) {
 	t.Parallel()
-	harness.EachEngine(t, func(t *testing.T, engine string) {
+	harness.EachWay(t, func(t *testing.T, engine string) {
 		s := harness.Start(t, binary, contract, engine)
+		rounds := roundsOn(engine)
 		p := newPerson(t, s).join(s.Invite(t, 1))
 		p.logIn()
 		for range rounds {

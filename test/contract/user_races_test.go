@@ -25,7 +25,7 @@ func userRounds() int {
 // returned nothing of his works, and nothing that was under way leaves anything behind.
 func TestRaceCommandsOnUsers(t *testing.T) {
 	t.Parallel()
-	harness.EachEngine(t, func(t *testing.T, engine string) {
+	harness.EachWay(t, func(t *testing.T, engine string) {
 		s := harness.Start(t, binary, contract, engine)
 		o := operator{t, s}
 		rounds := userRounds()

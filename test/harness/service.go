@@ -74,6 +74,9 @@ type Service struct {
 	exitErr        error
 	judged         bool // the test knows how the process ended
 	endsWithTest   bool
+
+	replicas []*Service // all of them, if it has any
+	atStart  func()     // if not nil: called when it has started
 }
 
 // buffer is a bytes.Buffer for a process that writes while a test reads.
@@ -99,7 +102,7 @@ func (b *buffer) String() string {
 func Start(t testing.TB, binary string, contract *Contract, engine string, settings ...string) *Service {
 	t.Helper()
 	s := New(t, binary, contract, engine, settings...)
-	s.Run(t)
+	RunTogether(t, s.Members()...)
 	return s
 }
 
@@ -113,13 +116,17 @@ func New(t testing.TB, binary string, contract *Contract, engine string, setting
 		"AUTH_HTTP_ADDR=127.0.0.1:0", "AUTH_ADMIN_ADDR=127.0.0.1:0", "AUTH_PUBLIC_URL=https://auth.example.test",
 		"AUTH_SHUTDOWN_DELAY=0s", "AUTH_LOG_LEVEL=debug", "AUTH_LIMITS=off",
 	}
-	if engine == Postgres {
+	if engine == Postgres || engine == Replicas {
 		s.DatabaseURL = postgres.URL(t)
 		s.Env = append(s.Env, "AUTH_SECRET=q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA=")
 	}
 	s.Env = append(s.Env, "AUTH_DATABASE_URL="+s.DatabaseURL)
-	s.Env = append(s.Env, settings...)
 	s.HTTP = contract.Client(t)
+	if engine == Replicas {
+		s.replicate(t, settings)
+		return s
+	}
+	s.Env = append(s.Env, settings...)
 	return s
 }
 
@@ -157,6 +164,9 @@ func (s *Service) started(t testing.TB, err error) {
 				t.Logf("log of the service:\n%s", tail(s.Log(), 8000))
 			}
 		})
+	}
+	if s.atStart != nil {
+		s.atStart()
 	}
 	s.API, err = client.NewClientWithResponses(s.URL, client.WithHTTPClient(s.HTTP))
 	if err != nil {

@@ -1,0 +1,78 @@
+package harness
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// Replicas names three services on one PostgreSQL database, of which any gets any request.
+const Replicas = "replicas"
+
+const replicas = 3
+
+// EachWay runs a test on both engines, and on replicas.
+func EachWay(t *testing.T, test func(t *testing.T, engine string)) {
+	t.Helper()
+	for _, engine := range []string{SQLite, Postgres, Replicas} {
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			test(t, engine)
+		})
+	}
+}
+
+// spread sends each request to one of the replicas, whichever.
+type spread struct {
+	next http.RoundTripper
+
+	mu    sync.Mutex
+	hosts []string
+}
+
+// RoundTrip sends the request.
+func (s *spread) RoundTrip(r *http.Request) (*http.Response, error) {
+	s.mu.Lock()
+	host := s.hosts[rand.IntN(len(s.hosts))]
+	s.mu.Unlock()
+	there := r.Clone(r.Context())
+	there.URL.Host = host
+	return s.next.RoundTrip(there)
+}
+
+func (s *spread) set(i int, url string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hosts[i] = strings.TrimPrefix(url, "http://")
+}
+
+// replicate gives a service that was not started yet two others beside it. What is asked of its client is asked of any.
+func (s *Service) replicate(t testing.TB, settings []string) {
+	t.Helper()
+	s.Env = append(s.Env, "AUTH_MAIL_URL=file:"+filepath.Join(s.Dir, "mail")) // one mailbox of all
+	judge := s.HTTP.Transport.(*judge)
+	any3 := &spread{next: judge.next, hosts: make([]string, replicas)}
+	judge.next = any3
+	s.replicas = []*Service{s}
+	for len(s.replicas) < replicas {
+		r := &Service{Binary: s.Binary, Contract: s.Contract, Dir: t.TempDir(), DatabaseURL: s.DatabaseURL, HTTP: s.Contract.Client(t)}
+		s.replicas = append(s.replicas, r)
+	}
+	env := s.Env
+	for i, r := range s.replicas {
+		r.Env = slices.Concat(env, settings)
+		r.atStart = func() { any3.set(i, r.URL) }
+	}
+}
+
+// Members are the replicas of a service, itself the first; without replicas itself alone.
+func (s *Service) Members() []*Service {
+	if s.replicas == nil {
+		return []*Service{s}
+	}
+	return s.replicas
+}
