@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -120,7 +121,8 @@ func assemble(ctx context.Context, s *Settings, root secret.Root, store *db.Stor
 		return nil, err
 	}
 	handler, err := server.New(server.Config{
-		Authenticate: authenticate(access), TrustedProxies: s.trustedProxies, Log: log,
+		Authenticate: authenticate(access), TrustedProxies: s.trustedProxies,
+		CORSOrigins: s.CORSOrigins, HTTPS: strings.HasPrefix(s.PublicURL, "https:"), Log: log,
 	}, &impl.Service{
 		Store: store, Root: root, Links: links, Hasher: hasher, Limits: limit.New(root, s.limits()), Keys: keys, Access: access, Refresh: refresh, Log: log,
 		PublicURL: s.PublicURL, Issuer: s.Issuer, MailQueued: worker.Wake, InviteRequired: s.InviteRequired, ClientIDs: s.ClientIDs,

@@ -22,6 +22,7 @@ type Settings struct {
 	AdminAddr     string        `group:"Addresses" name:"admin-addr" env:"AUTH_ADMIN_ADDR" default:"127.0.0.1:8081" help:"Where health and the local mailbox listen. Never make it public."`
 	PublicURL     string        `group:"Addresses" name:"public-url" env:"AUTH_PUBLIC_URL" default:"http://localhost:8080" help:"Base of the links in mails, and the default issuer of tokens."`
 	Proxies       []string      `group:"Addresses" name:"trusted-proxies" env:"AUTH_TRUSTED_PROXIES" help:"Networks (10.0.0.0/8) or addresses of the gateways whose X-Forwarded-For is believed. None by default."`
+	CORSOrigins   []string      `group:"Addresses" name:"cors-origins" env:"AUTH_CORS_ORIGINS" help:"Origins (https://app.example.com) whose pages may call the service from a browser. None by default."`
 	ShutdownDelay time.Duration `group:"Addresses" name:"shutdown-delay" env:"AUTH_SHUTDOWN_DELAY" default:"1s" help:"After SIGTERM: how long to go on accepting requests while not ready. Then requests in flight get 25s."`
 
 	DatabaseURL     string `group:"Storage" name:"database-url" env:"AUTH_DATABASE_URL" default:"sqlite:data/auth.db" help:"sqlite:PATH or postgres://..."`
@@ -106,7 +107,23 @@ func (s *Settings) complete() error {
 		}
 		s.trustedProxies = append(s.trustedProxies, prefix)
 	}
+	for _, origin := range s.CORSOrigins {
+		if !isOrigin(origin) {
+			return fmt.Errorf("AUTH_CORS_ORIGINS: %q is not an origin such as https://app.example.com", origin)
+		}
+	}
 	return s.checkDurations()
+}
+
+// isOrigin tells whether s is an origin as browsers write it: no path, no default port, lower case. No wildcard and no null is one.
+func isOrigin(s string) bool {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || strings.Contains(s, "*") {
+		return false
+	}
+	defaultPort := map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	asWritten := u.Scheme+"://"+u.Host == s && strings.ToLower(s) == s
+	return asWritten && u.Port() != defaultPort && !strings.HasSuffix(u.Host, ":")
 }
 
 // limits are the rates of the limits that are on.

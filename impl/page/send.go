@@ -3,11 +3,14 @@ package page
 import (
 	"maps"
 	"net/http"
+	"slices"
 )
 
 // Send answers a request with the page.
 func (p Page) Send(w http.ResponseWriter) error {
+	vary := w.Header().Values("Vary") // what the surface has said already
 	maps.Copy(w.Header(), p.Header)
+	w.Header()["Vary"] = slices.Concat(vary, p.Header["Vary"])
 	w.Header().Set("Content-Type", p.ContentType)
 	w.WriteHeader(p.Status)
 	_, err := w.Write(p.Body)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/financelime/authorization/api"
 	"github.com/financelime/authorization/impl/caller"
+	"github.com/financelime/authorization/impl/event"
 	"github.com/financelime/authorization/impl/page"
 )
 
@@ -58,12 +59,15 @@ func (f *failer) fail(err error, c echo.Context) {
 	if status >= http.StatusInternalServerError {
 		f.logFailure(c, status, err)
 	}
+	if status == http.StatusUnauthorized {
+		event.Record(c.Request().Context(), f.log, event.TokenRefused, event.Reason(err.Error()))
+	}
 	if retryAfter > 0 {
 		c.Response().Header().Set(echo.HeaderRetryAfter, seconds(retryAfter))
 	}
 	if exceeded, ok := errors.AsType[limited](err); ok {
 		setRateLimit(c.Response().Header(), exceeded)
-		f.logExceeded(c, exceeded)
+		event.Record(c.Request().Context(), f.log, event.LimitExceeded, slog.String("limit", exceeded.LimitName()))
 	}
 	if err := answer(c, status); err != nil {
 		f.log.DebugContext(c.Request().Context(), "request.answer_lost", slog.Any("error", err))
@@ -112,13 +116,6 @@ func (f *failer) classify(err error) (status int, retryAfter time.Duration) {
 	default:
 		return http.StatusInternalServerError, 0
 	}
-}
-
-func (f *failer) logExceeded(c echo.Context, l limited) {
-	ctx := c.Request().Context()
-	who := caller.FromContext(ctx)
-	f.log.LogAttrs(ctx, slog.LevelInfo, "limit.exceeded", slog.String("request_id", who.RequestID),
-		slog.String("remote_addr", who.Addr.String()), slog.String("limit", l.LimitName()))
 }
 
 func (f *failer) logFailure(c echo.Context, status int, err error) {

@@ -17,8 +17,12 @@ import (
 	"github.com/financelime/authorization/impl/caller"
 )
 
-// maxBody is the largest request body in bytes.
-const maxBody = 16 << 10
+// What a request may be made of. What is longer than any request of the contract has no good reason.
+const (
+	maxBody    = 16 << 10 // bytes
+	maxURL     = 4 << 10  // bytes
+	maxHeaders = 50       // lines
+)
 
 // guard refuses what the contract does not allow for one operation.
 type guard struct {
@@ -30,6 +34,9 @@ type guard struct {
 func (g *guard) check(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		op := g.operation
+		if err := fits(c.Request()); err != nil {
+			return &refusal{status: op.malformed, cause: err}
+		}
 		body, err := readBody(c.Request())
 		if err != nil {
 			return err
@@ -72,6 +79,21 @@ func (g *guard) documented(c echo.Context, err error) error {
 		return &refusal{status: g.operation.malformed, cause: err}
 	}
 	return err
+}
+
+// fits tells whether a request's first line and headers are no longer than they need to be.
+func fits(r *http.Request) error {
+	if len(r.RequestURI) > maxURL {
+		return fmt.Errorf("the URL is longer than %d bytes", maxURL)
+	}
+	lines := 0
+	for _, values := range r.Header {
+		lines += len(values)
+	}
+	if lines > maxHeaders {
+		return fmt.Errorf("there are more than %d headers", maxHeaders)
+	}
+	return nil
 }
 
 // readBody takes the whole body off the connection, whether the operation wants one or not.
@@ -149,6 +171,9 @@ func accessToken(r *http.Request) (string, bool) {
 
 func (g *guard) body(input *openapi3filter.RequestValidationInput, body []byte) error {
 	r := input.Request
+	if encoding := r.Header.Get(echo.HeaderContentEncoding); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return &refusal{status: g.operation.malformed, cause: errors.New("the body is compressed")}
+	}
 	if !isJSON(r.Header) {
 		return &refusal{status: g.operation.malformed, cause: errors.New("the body is not application/json in UTF-8")}
 	}

@@ -22,6 +22,8 @@ const requestIDHeader = "request-id"
 type observer struct {
 	byRoute    map[routeKey]*operation
 	remoteAddr func(*http.Request) netip.Addr
+	https      bool
+	cors       cors
 	fail       *failer
 	log        *slog.Logger
 	timeout    time.Duration
@@ -47,7 +49,13 @@ func (o *observer) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		ctx, cancel := context.WithTimeout(caller.NewContext(r.Context(), who), o.timeout)
 		defer cancel()
 		c.SetRequest(r.WithContext(ctx))
-		setHeaders(c.Response().Header(), who.RequestID)
+		o.setHeaders(c.Response().Header(), who.RequestID)
+		o.cors.setHeaders(c.Response().Header(), r)
+		if len(r.TransferEncoding) > 0 {
+			// net/http lets a Content-Length stand beside it. Whoever went by that takes what follows for another request: there
+			// is none on this connection (RFC 9112 section 6.3).
+			c.Response().Header().Set(echo.HeaderConnection, "close")
+		}
 
 		if err := withoutPanic(next, c); err != nil {
 			o.fail.fail(err, c)
@@ -78,12 +86,15 @@ func withoutPanic(next echo.HandlerFunc, c echo.Context) (err error) {
 }
 
 // setHeaders sets what every answer carries. Operations may overwrite it.
-func setHeaders(h http.Header, requestID string) {
+func (o *observer) setHeaders(h http.Header, requestID string) {
 	h.Set(requestIDHeader, requestID)
 	h.Set(echo.HeaderCacheControl, "no-store")
 	h.Set(echo.HeaderXContentTypeOptions, "nosniff")
 	h.Set(echo.HeaderReferrerPolicy, "no-referrer")
 	h.Set(echo.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'")
+	if o.https {
+		h.Set(echo.HeaderStrictTransportSecurity, "max-age=63072000") // two years; ASVS 3.4.1 wants one
+	}
 }
 
 // logRequest writes no path: a path may hold the key of a mailed link.

@@ -27,6 +27,10 @@ type Config struct {
 	// Authenticate checks an access token and returns a context that carries who it speaks for.
 	// An error means 401, whatever it says; one with a RetryAfter method means 503.
 	Authenticate func(ctx context.Context, token string) (context.Context, error)
+	// CORSOrigins are the origins whose pages may call the service, each exactly as a browser names it. None by default.
+	CORSOrigins []string
+	// HTTPS says that the service is reached by https alone, and browsers are told so.
+	HTTPS bool
 	// TrustedProxies are the networks whose X-Forwarded-For is believed. None by default.
 	TrustedProxies []netip.Prefix
 	// Timeout ends the work on one request; 10 seconds if zero.
@@ -50,7 +54,10 @@ func New(cfg Config, implementation api.StrictServerInterface) (http.Handler, er
 
 	e := echo.New()
 	f := &failer{log: cfg.Log}
-	o := &observer{byRoute: operations, remoteAddr: remoteAddr(cfg.TrustedProxies), fail: f, log: cfg.Log, timeout: cfg.Timeout}
+	o := &observer{
+		byRoute: operations, remoteAddr: remoteAddr(cfg.TrustedProxies), https: cfg.HTTPS, cors: newCORS(cfg.CORSOrigins, doc),
+		fail: f, log: cfg.Log, timeout: cfg.Timeout,
+	}
 	e.HTTPErrorHandler = f.fail
 	e.Use(o.observe)
 
@@ -63,7 +70,7 @@ func New(cfg Config, implementation api.StrictServerInterface) (http.Handler, er
 	if err := sameRoutes(e.Routes(), operations); err != nil {
 		return nil, err
 	}
-	refuseOtherMethods(e, doc)
+	refuseOtherMethods(e, doc, o.cors)
 	return e, nil
 }
 
@@ -82,7 +89,7 @@ func sameRoutes(routes []*echo.Route, operations map[routeKey]*operation) error 
 
 // refuseOtherMethods answers 405 on every path of the contract for every method that it does not give the path.
 // Left to itself, Echo would answer OPTIONS, and take DELETE /v1/session/list for a session with the id "list".
-func refuseOtherMethods(e *echo.Echo, doc *openapi3.T) {
+func refuseOtherMethods(e *echo.Echo, doc *openapi3.T, cors cors) {
 	methods := []string{
 		http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
 		http.MethodDelete, http.MethodOptions, http.MethodTrace, http.MethodConnect,
@@ -95,6 +102,9 @@ func refuseOtherMethods(e *echo.Echo, doc *openapi3.T) {
 		slices.Sort(allowed)
 		allow := strings.Join(allowed, ", ")
 		refuse := func(c echo.Context) error {
+			if cors.preflight(c, allowed) {
+				return c.NoContent(http.StatusNoContent)
+			}
 			c.Response().Header().Set(echo.HeaderAllow, allow)
 			return &refusal{status: http.StatusMethodNotAllowed}
 		}

@@ -1,0 +1,95 @@
+// Package event writes the service's security events into its log: one line each, under a name that stays.
+// docs/events.md lists them.
+package event
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/financelime/authorization/impl/caller"
+)
+
+// Name is an event's name, which log searches and alerts may rely on.
+type Name string
+
+// The events of the operations.
+const (
+	SignUpAccepted  Name = "signup.accepted"
+	SignUpRefused   Name = "signup.refused"
+	InviteUnknown   Name = "invite.unknown"
+	InviteExhausted Name = "invite.exhausted"
+
+	LinkUsed    Name = "link.used"
+	LinkRefused Name = "link.refused"
+
+	PasswordResetRequested Name = "password.reset_requested"
+	PasswordResetRefused   Name = "password.reset_refused"
+	PasswordActivated      Name = "password.activated"
+	PasswordSwitchedOff    Name = "password.switched_off"
+
+	LogInSucceeded Name = "login.succeeded"
+	LogInFailed    Name = "login.failed"
+
+	SessionRefreshed     Name = "session.refreshed"
+	SessionRepeated      Name = "session.repeated"
+	SessionRefused       Name = "session.refused"
+	SessionStraggler     Name = "session.straggler"
+	SessionReuseDetected Name = "session.reuse_detected"
+	SessionRevoked       Name = "session.revoked"
+	SessionCapped        Name = "session.capped"
+
+	TokenRefused  Name = "token.refused"
+	LimitExceeded Name = "limit.exceeded"
+)
+
+// level tells what somebody should look at (warn) from what happens all day, and that from what happens all the time (debug).
+func (n Name) level() slog.Level {
+	switch n {
+	case SessionReuseDetected, PasswordSwitchedOff:
+		return slog.LevelWarn
+	case SessionRefreshed, SessionRepeated:
+		return slog.LevelDebug
+	default:
+		return slog.LevelInfo
+	}
+}
+
+// Outcome is how what the event tells of ended for the one who tried it.
+type Outcome string
+
+// The outcomes.
+const (
+	Success Outcome = "success"
+	Failure Outcome = "failure"
+)
+
+// outcome follows from the name.
+func (n Name) outcome() Outcome {
+	switch n {
+	case SignUpAccepted, LinkUsed, PasswordResetRequested, PasswordActivated, LogInSucceeded,
+		SessionRefreshed, SessionRepeated, SessionRevoked, SessionCapped:
+		return Success
+	default:
+		return Failure
+	}
+}
+
+// Record logs an event of the request in ctx, with its request id, its source, and the account and session where they
+// are known (ASVS 16.2.1). Of what a caller has sent, nothing else may be among the attributes: what is typed may be a secret.
+func Record(ctx context.Context, log *slog.Logger, name Name, attrs ...slog.Attr) {
+	who := caller.FromContext(ctx)
+	all := append(make([]slog.Attr, 0, 5+len(attrs)),
+		slog.String("outcome", string(name.outcome())),
+		slog.String("request_id", who.RequestID),
+		slog.String("remote_addr", who.Addr.String()))
+	if who.AccountID != "" {
+		all = append(all, slog.String("account_id", who.AccountID))
+	}
+	if who.SessionID != "" {
+		all = append(all, slog.String("session_id", who.SessionID))
+	}
+	log.LogAttrs(ctx, name.level(), string(name), append(all, attrs...)...) //nolint:sloglint // the names above are all there are
+}
+
+// Reason is why something was refused, for the log and never for the caller.
+func Reason(reason string) slog.Attr { return slog.String("reason", reason) }
