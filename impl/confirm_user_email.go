@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 
 	"github.com/financelime/authorization/api"
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/caller"
+	"github.com/financelime/authorization/impl/event"
 	"github.com/financelime/authorization/impl/limit"
 	"github.com/financelime/authorization/impl/link"
 	"github.com/financelime/authorization/impl/mail"
@@ -28,6 +30,7 @@ func (s *Service) ConfirmUserEmail(
 
 	keyHash, ok := link.Hash(request.ConfirmationKey)
 	if !ok {
+		event.Record(ctx, s.Log, event.LinkRefused, event.Reason("malformed"))
 		return pageResponse{page.Failure(format, page.Language(who.AcceptLanguage), http.StatusNotFound)}, nil
 	}
 	probe := s.Limits.From(limit.LinkSource, who.Addr)
@@ -44,12 +47,14 @@ func (s *Service) ConfirmUserEmail(
 		return s.Limits.GiveBack(ctx, q, probe)
 	})
 	if errors.Is(err, db.ErrNotFound) {
+		event.Record(ctx, s.Log, event.LinkRefused, event.Reason("unusable"))
 		return pageResponse{page.Failure(format, page.Language(who.AcceptLanguage), http.StatusNotFound)}, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("confirm: %w", err)
 	}
 	who.AccountID = account.ID.String()
+	event.Record(ctx, s.Log, event.LinkUsed, slog.String("purpose", purpose))
 	s.MailQueued()
 	return pageResponse{page.Confirmed(format, account.Language, purpose)}, nil
 }

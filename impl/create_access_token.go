@@ -15,6 +15,7 @@ import (
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/address"
 	"github.com/financelime/authorization/impl/caller"
+	"github.com/financelime/authorization/impl/event"
 	"github.com/financelime/authorization/impl/limit"
 )
 
@@ -38,13 +39,16 @@ func (s *Service) CreateAccessToken(
 	}
 
 	session, err := s.tryLogIn(ctx, email, body)
-	if errors.Is(err, db.ErrNotFound) || errors.Is(err, errPasswordChanged) {
+	if refused(err) {
 		return api.CreateAccessToken404JSONResponse{Code: 404, Message: api.CreateAccessTokenFailure404MessageUSERNOTFOUND}, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("log in: %w", err)
 	}
 	tokens, err := s.tokens(ctx, session)
+	if err == nil {
+		event.Record(ctx, s.Log, event.LogInSucceeded)
+	}
 	return api.CreateAccessToken200JSONResponse(tokens), err
 }
 
@@ -68,17 +72,44 @@ func (s *Service) tryLogIn(ctx context.Context, email string, body *api.CreateAc
 			session, err = s.logIn(ctx, account, try, body)
 		}
 	}
-	if errors.Is(err, db.ErrNotFound) && try.SwitchesOff && account.ID != uuid.Nil {
-		s.Log.WarnContext(ctx, "password.switched_off",
-			slog.String("request_id", caller.FromContext(ctx).RequestID), slog.String("account_id", account.ID.String()))
+	if refused(err) {
+		s.logLogInFailed(ctx, account, try, err)
 	}
 	if errors.Is(err, errNotCompared) {
 		// The caller may have left by now, which makes it no failure of the account's.
 		if err := s.Limits.NotTried(context.WithoutCancel(ctx), s.Store, try); err != nil {
-			s.Log.WarnContext(ctx, "limit.give_back_failed", slog.Any("error", err))
+			event.Record(ctx, s.Log, event.LimitGiveBackFailed, slog.Any("error", err))
 		}
 	}
 	return session, err
+}
+
+// refused tells whether a log-in failed because of who tried it.
+func refused(err error) bool {
+	return errors.Is(err, db.ErrNotFound) || errors.Is(err, errPasswordChanged)
+}
+
+// logLogInFailed tells the log, and nobody else, why a log-in was refused.
+func (s *Service) logLogInFailed(ctx context.Context, account db.Account, try limit.Try, err error) {
+	if account.ID == uuid.Nil {
+		event.Record(ctx, s.Log, event.LogInFailed, event.Reason("unknown_address"))
+		return
+	}
+	reason := "wrong_password"
+	switch {
+	case account.PendingUntil != nil:
+		reason = "unconfirmed"
+	case account.DisabledAt != nil:
+		reason = "disabled"
+	case try.PasswordOff:
+		reason = "password_off"
+	case errors.Is(err, errPasswordChanged):
+		reason = "changed_meanwhile"
+	}
+	event.Record(ctx, s.Log, event.LogInFailed, event.Reason(reason), event.Account(account.ID))
+	if errors.Is(err, db.ErrNotFound) && try.SwitchesOff {
+		event.Record(ctx, s.Log, event.PasswordSwitchedOff, event.Account(account.ID))
+	}
 }
 
 // findAccount finds the account with an address; the zero account where there is none.
@@ -162,9 +193,12 @@ func (s *Service) startSession(
 		CreatedAt:   now,
 		RefreshedAt: now,
 	}
-	err := s.Store.InTx(ctx, func(q *db.Queries) error {
+	var activated bool
+	var ended int64
+	err := s.Store.InTx(ctx, func(q *db.Queries) (err error) {
+		activated, ended = false, 0
 		if verified.armed {
-			if err := useArmedPassword(ctx, q, account, verified.hash, now); err != nil {
+			if activated, ended, err = useArmedPassword(ctx, q, account, verified.hash, now); err != nil {
 				return err
 			}
 		}
@@ -186,25 +220,32 @@ func (s *Service) startSession(
 	if err != nil {
 		return db.Session{}, fmt.Errorf("start a session: %w", err)
 	}
+	if activated {
+		event.Record(ctx, s.Log, event.PasswordActivated,
+			event.Account(account.ID), event.Session(session.ID), slog.Int64("sessions_ended", ended))
+	}
 	return session, nil
 }
 
-// useArmedPassword makes an armed password the password. Where another log-in was faster, it does nothing.
-func useArmedPassword(ctx context.Context, q *db.Queries, account db.Account, hash string, now time.Time) error {
+// useArmedPassword makes an armed password the password, and counts the sessions that this ended. Where another log-in was
+// faster, it does nothing.
+func useArmedPassword(
+	ctx context.Context, q *db.Queries, account db.Account, hash string, now time.Time,
+) (activated bool, ended int64, err error) {
 	used, err := q.LogInWithArmedPassword(ctx, db.LogInWithArmedPasswordParams{Now: &now, ID: account.ID, VerifiedHash: &hash})
 	if err != nil {
-		return fmt.Errorf("make the mailed password the password: %w", err)
+		return false, 0, fmt.Errorf("make the mailed password the password: %w", err)
 	}
 	if used == 0 {
-		return nil
+		return false, 0, nil
 	}
-	if _, err := q.DeleteAccountSessions(ctx, account.ID); err != nil {
-		return fmt.Errorf("end the older sessions: %w", err)
+	if ended, err = q.DeleteAccountSessions(ctx, account.ID); err != nil {
+		return false, 0, fmt.Errorf("end the older sessions: %w", err)
 	}
 	if err := q.DeleteConfirmation(ctx, db.DeleteConfirmationParams{AccountID: account.ID, Purpose: purposePassword}); err != nil {
-		return fmt.Errorf("kill the reset link: %w", err)
+		return false, 0, fmt.Errorf("kill the reset link: %w", err)
 	}
-	return nil
+	return true, ended, nil
 }
 
 // renewHash hashes a password anew whose hash has older parameters than today's. The log-in has succeeded: whatever goes
@@ -220,7 +261,7 @@ func (s *Service) renewHash(ctx context.Context, account db.Account, verified cr
 		})
 	}
 	if err != nil {
-		s.Log.WarnContext(ctx, "password.rehash_failed", slog.String("account_id", account.ID.String()), slog.Any("error", err))
+		event.Record(ctx, s.Log, event.PasswordRehashFailed, event.Account(account.ID), slog.Any("error", err))
 	}
 }
 

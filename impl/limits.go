@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/event"
 	"github.com/financelime/authorization/impl/limit"
 )
 
@@ -26,6 +27,6 @@ func (s *Service) giveBack(ctx context.Context, uses ...limit.Use) {
 	}
 	err := s.Store.InTx(ctx, func(q *db.Queries) error { return s.Limits.GiveBack(ctx, q, uses...) })
 	if err != nil {
-		s.Log.WarnContext(ctx, "limit.give_back_failed", slog.Any("error", err))
+		event.Record(ctx, s.Log, event.LimitGiveBackFailed, slog.Any("error", err))
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/financelime/authorization/api"
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/caller"
+	"github.com/financelime/authorization/impl/event"
 	"github.com/financelime/authorization/impl/token"
 )
 
@@ -23,11 +24,14 @@ func (s *Service) RefreshAccessToken(
 ) (api.RefreshAccessTokenResponseObject, error) {
 	presented, err := s.Refresh.Parse(request.Body.RefreshToken)
 	if err != nil {
+		event.Record(ctx, s.Log, event.SessionRefused, event.Reason("invalid_token"))
 		return api.RefreshAccessToken400JSONResponse{Code: 400, Message: api.RefreshAccessTokenFailure400MessageBADPARAMETERS}, nil
 	}
 	now := s.now()
 	session, err := s.rotate(ctx, presented, now)
+	how := event.SessionRefreshed
 	if errors.Is(err, db.ErrNotFound) {
+		how = event.SessionRepeated
 		session, err = s.repeat(ctx, presented, now)
 	}
 	if errors.Is(err, db.ErrNotFound) {
@@ -37,6 +41,9 @@ func (s *Service) RefreshAccessToken(
 		return nil, fmt.Errorf("refresh: %w", err)
 	}
 	tokens, err := s.tokens(ctx, session)
+	if err == nil {
+		event.Record(ctx, s.Log, how)
+	}
 	return api.RefreshAccessToken200JSONResponse(tokens), err
 }
 
@@ -62,24 +69,29 @@ func (s *Service) rotate(ctx context.Context, presented token.RefreshClaims, now
 // the grace lasts: its answer was lost, or two tabs refreshed at once. Anything else counts as stolen and ends the session.
 func (s *Service) repeat(ctx context.Context, presented token.RefreshClaims, now time.Time) (db.Session, error) {
 	session, err := s.Store.Read().GetSession(ctx, presented.SessionID)
+	if errors.Is(err, db.ErrNotFound) {
+		event.Record(ctx, s.Log, event.SessionRefused, event.Reason("ended"), event.Session(presented.SessionID))
+	}
 	if err != nil {
 		return session, fmt.Errorf("find the session: %w", err)
 	}
+	about := []slog.Attr{event.Account(session.AccountID), event.Session(session.ID)}
 	behind := session.Generation - presented.Generation
 	switch {
-	case behind <= 0, !session.CreatedAt.After(now.Add(-s.SessionMaxAge)):
-		// Too old to be refreshed, or a token that this database never gave (it was restored from a backup).
+	case !session.CreatedAt.After(now.Add(-s.SessionMaxAge)):
+		event.Record(ctx, s.Log, event.SessionRefused, append(about, event.Reason("too_old"))...)
+		return session, db.ErrNotFound
+	case behind <= 0: // a token that this database never gave: it was restored from a backup
+		event.Record(ctx, s.Log, event.SessionRefused, append(about, event.Reason("never_given"))...)
 		return session, db.ErrNotFound
 	case behind == 1 && s.inGrace(session, now):
 		return session, nil
 	case behind > 1 && s.RefreshGrace > 0 && now.Sub(session.RefreshedAt) < stragglerTime:
+		event.Record(ctx, s.Log, event.SessionStraggler, append(about, slog.Int64("generations_behind", behind))...)
 		return session, db.ErrNotFound
 	}
 
-	s.Log.WarnContext(ctx, "session.reuse_detected",
-		slog.String("request_id", caller.FromContext(ctx).RequestID),
-		slog.String("account_id", session.AccountID.String()), slog.String("session_id", session.ID.String()),
-		slog.Int64("generations_behind", behind))
+	event.Record(ctx, s.Log, event.SessionReuseDetected, append(about, slog.Int64("generations_behind", behind))...)
 	err = s.Store.Write(ctx, func(q *db.Queries) error {
 		_, err := q.DeleteSession(ctx, db.DeleteSessionParams{ID: session.ID, AccountID: session.AccountID})
 		return err

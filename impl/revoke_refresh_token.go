@@ -3,11 +3,13 @@ package impl
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
 	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/api"
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/event"
 )
 
 // RevokeRefreshToken ends one of the user's sessions. Its access token lives on until it expires.
@@ -35,12 +37,16 @@ func (s *Service) revoke(ctx context.Context, sessionID string) error {
 	if err != nil || id.String() != sessionID { // uuid.Parse also takes braces, urn: and upper case
 		return nil //nolint:nilerr // not one of ours: unknown
 	}
-	err = s.Store.Write(ctx, func(q *db.Queries) error {
-		_, err := q.DeleteSession(ctx, db.DeleteSessionParams{ID: id, AccountID: claims.AccountID})
+	var ended int64
+	err = s.Store.Write(ctx, func(q *db.Queries) (err error) {
+		ended, err = q.DeleteSession(ctx, db.DeleteSessionParams{ID: id, AccountID: claims.AccountID})
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("end the session: %w", err)
+	}
+	if ended > 0 {
+		event.Record(ctx, s.Log, event.SessionRevoked, slog.String("revoked_session_id", sessionID))
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/address"
 	"github.com/financelime/authorization/impl/caller"
+	"github.com/financelime/authorization/impl/event"
 	"github.com/financelime/authorization/impl/invite"
 	"github.com/financelime/authorization/impl/limit"
 	"github.com/financelime/authorization/impl/link"
@@ -24,6 +26,13 @@ var (
 	errUserExists     = errors.New("the address is taken")
 	errInviteEnded    = errors.New("the invite has no use left")
 )
+
+// exhausted says which invite has no use left.
+type exhausted struct{ invite uuid.UUID }
+
+func (exhausted) Error() string { return errInviteEnded.Error() }
+
+func (exhausted) Unwrap() error { return errInviteEnded }
 
 // Signup makes an unconfirmed account and owes its address a confirmation link.
 func (s *Service) Signup(ctx context.Context, request api.SignupRequestObject) (api.SignupResponseObject, error) {
@@ -38,8 +47,9 @@ func (s *Service) Signup(ctx context.Context, request api.SignupRequestObject) (
 	if err != nil {
 		return nil, fmt.Errorf("sign up: %w", err)
 	}
+	accountID := newID()
 	err = s.Store.InTx(ctx, func(q *db.Queries) error {
-		if err := s.signUp(ctx, q, email, language, code); err != nil {
+		if err := s.signUp(ctx, q, accountID, email, language, code); err != nil {
 			return err
 		}
 		return s.Limits.GiveBack(ctx, q, probe)
@@ -47,6 +57,7 @@ func (s *Service) Signup(ctx context.Context, request api.SignupRequestObject) (
 	if err != nil && !errors.Is(err, errInviteNotFound) {
 		s.giveBack(ctx, probe) // the code was no guess, whatever else there is to refuse
 	}
+	s.logSignUp(ctx, accountID, err)
 	switch {
 	case errors.Is(err, errInviteNotFound):
 		return api.Signup404JSONResponse{Code: 404, Message: api.SignUpFailure404MessageINVITENOTFOUND}, nil
@@ -61,6 +72,24 @@ func (s *Service) Signup(ctx context.Context, request api.SignupRequestObject) (
 	return api.Signup204Response{}, nil
 }
 
+// logSignUp tells the log how a sign-up ended, and of an invite that it shows to be unknown or used up.
+func (s *Service) logSignUp(ctx context.Context, accountID uuid.UUID, err error) {
+	switch {
+	case err == nil:
+		event.Record(ctx, s.Log, event.SignUpAccepted, event.Account(accountID))
+	case errors.Is(err, errInviteNotFound):
+		event.Record(ctx, s.Log, event.InviteUnknown)
+		event.Record(ctx, s.Log, event.SignUpRefused, event.Reason("invite_not_found"))
+	case errors.Is(err, errUserExists):
+		event.Record(ctx, s.Log, event.SignUpRefused, event.Reason("address_taken"))
+	case errors.Is(err, errInviteEnded):
+		if which, told := errors.AsType[exhausted](err); told {
+			event.Record(ctx, s.Log, event.InviteExhausted, slog.String("invite_id", which.invite.String()))
+		}
+		event.Record(ctx, s.Log, event.SignUpRefused, event.Reason("invite_has_ended"))
+	}
+}
+
 // takeSignUp takes a sign-up from what its source may do, and a guess at an invite code, which is given back if the code is good.
 func (s *Service) takeSignUp(ctx context.Context, code string) (probe limit.Use, err error) {
 	source := caller.FromContext(ctx).Addr
@@ -72,7 +101,7 @@ func (s *Service) takeSignUp(ctx context.Context, code string) (probe limit.Use,
 
 // signUp refuses in the contract's order: the invite exists, the address is free, the invite has a use left. So somebody
 // who repeats a sign-up after a lost answer hears that the address is taken, not that the invite has ended.
-func (s *Service) signUp(ctx context.Context, q *db.Queries, email, language, code string) error {
+func (s *Service) signUp(ctx context.Context, q *db.Queries, accountID uuid.UUID, email, language, code string) error {
 	now := s.now()
 	use, err := s.findUse(ctx, q, code, now)
 	if err != nil && !errors.Is(err, errInviteEnded) {
@@ -83,7 +112,7 @@ func (s *Service) signUp(ctx context.Context, q *db.Queries, email, language, co
 	if err := q.DeleteExpiredSignUp(ctx, db.DeleteExpiredSignUpParams{Email: email, Now: &now}); err != nil {
 		return fmt.Errorf("forget an expired sign-up: %w", err)
 	}
-	accountID, expiresAt := newID(), now.Add(s.SignUpLinkTTL)
+	expiresAt := now.Add(s.SignUpLinkTTL)
 	inserted, err := q.InsertAccount(ctx, db.InsertAccountParams{
 		ID: accountID, Email: email, Language: language, InviteID: use.invite, CreatedAt: now, PendingUntil: &expiresAt,
 	})
@@ -131,7 +160,7 @@ func (s *Service) findUse(ctx context.Context, q *db.Queries, code string, now t
 		taken = found.Uses + pending
 	}
 	if taken >= found.MaxUses {
-		return use{}, errInviteEnded
+		return use{}, exhausted{found.ID}
 	}
 	return use{invite: &found.ID, taken: taken + 1}, nil
 }

@@ -4,12 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+
+	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/api"
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/address"
 	"github.com/financelime/authorization/impl/caller"
+	"github.com/financelime/authorization/impl/event"
 	"github.com/financelime/authorization/impl/limit"
+	"github.com/financelime/authorization/impl/mail"
 )
 
 // UserPasswordReset owes a reset link to a user's address, or the confirmation link again to a sign-up that waits for it.
@@ -28,10 +33,13 @@ func (s *Service) UserPasswordReset(
 	if err != nil {
 		return nil, fmt.Errorf("reset the password: %w", err)
 	}
-	err = s.Store.InTx(ctx, func(q *db.Queries) error {
-		return s.resetPassword(ctx, q, email)
+	var account db.Account
+	err = s.Store.InTx(ctx, func(q *db.Queries) (err error) {
+		account, err = s.resetPassword(ctx, q, email)
+		return err
 	})
 	if errors.Is(err, db.ErrNotFound) {
+		s.logResetRefused(ctx, account)
 		return api.UserPasswordReset404JSONResponse{
 			Code: 404, Message: api.RequestUserPasswordResetFailure404MessageUSERNOTFOUND,
 		}, nil
@@ -39,29 +47,45 @@ func (s *Service) UserPasswordReset(
 	if err != nil {
 		return nil, fmt.Errorf("reset the password: %w", err)
 	}
+	what := mail.KindPasswordLink
+	if account.PendingUntil != nil {
+		what = mail.KindSignUpLink
+	}
+	event.Record(ctx, s.Log, event.PasswordResetRequested, event.Account(account.ID), slog.String("kind", what))
 	s.MailQueued()
 	return api.UserPasswordReset204Response{}, nil
 }
 
+func (s *Service) logResetRefused(ctx context.Context, account db.Account) {
+	switch {
+	case account.ID == uuid.Nil:
+		event.Record(ctx, s.Log, event.PasswordResetRefused, event.Reason("unknown_address"))
+	case account.DisabledAt != nil:
+		event.Record(ctx, s.Log, event.PasswordResetRefused, event.Reason("disabled"), event.Account(account.ID))
+	default:
+		event.Record(ctx, s.Log, event.PasswordResetRefused, event.Reason("signup_expired"), event.Account(account.ID))
+	}
+}
+
 // resetPassword fails with db.ErrNotFound where nobody active or pending has the address.
-func (s *Service) resetPassword(ctx context.Context, q *db.Queries, email string) error {
+func (s *Service) resetPassword(ctx context.Context, q *db.Queries, email string) (account db.Account, err error) {
 	now := s.now()
-	account, err := q.HoldAccountByEmail(ctx, email) // so that no link comes after the account was disabled, or deleted
+	account, err = q.HoldAccountByEmail(ctx, email) // so that no link comes after the account was disabled, or deleted
 	switch {
 	case err != nil:
-		return fmt.Errorf("find the account: %w", err)
+		return account, fmt.Errorf("find the account: %w", err)
 	case account.DisabledAt != nil:
-		return db.ErrNotFound
+		return account, db.ErrNotFound
 	case account.PendingUntil == nil:
-		return s.queueLink(ctx, q, account.ID, purposePassword, now, now.Add(s.PasswordLinkTTL))
+		return account, s.queueLink(ctx, q, account.ID, purposePassword, now, now.Add(s.PasswordLinkTTL))
 	case !account.PendingUntil.After(now):
-		return db.ErrNotFound
+		return account, db.ErrNotFound
 	}
 	pending, err := q.GetConfirmation(ctx, db.GetConfirmationParams{AccountID: account.ID, Purpose: purposeSignUp})
 	if err != nil {
-		return fmt.Errorf("find the pending confirmation: %w", err)
+		return account, fmt.Errorf("find the pending confirmation: %w", err)
 	}
-	return queueMail(ctx, q, db.InsertMailParams{
+	return account, queueMail(ctx, q, db.InsertMailParams{
 		AccountID: account.ID, Kind: linkMail(purposeSignUp), ConfirmationID: &pending.ID, Now: now,
 	})
 }

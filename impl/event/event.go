@@ -5,6 +5,9 @@ package event
 import (
 	"context"
 	"log/slog"
+	"slices"
+
+	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/impl/caller"
 )
@@ -26,6 +29,7 @@ const (
 	PasswordResetRefused   Name = "password.reset_refused"
 	PasswordActivated      Name = "password.activated"
 	PasswordSwitchedOff    Name = "password.switched_off"
+	PasswordRehashFailed   Name = "password.rehash_failed"
 
 	LogInSucceeded Name = "login.succeeded"
 	LogInFailed    Name = "login.failed"
@@ -38,16 +42,25 @@ const (
 	SessionRevoked       Name = "session.revoked"
 	SessionCapped        Name = "session.capped"
 
-	TokenRefused  Name = "token.refused"
-	LimitExceeded Name = "limit.exceeded"
+	TokenRefused        Name = "token.refused"
+	LimitExceeded       Name = "limit.exceeded"
+	LimitGiveBackFailed Name = "limit.give_back_failed"
+
+	RequestMalformed   Name = "request.malformed"
+	RequestUnavailable Name = "request.unavailable"
+	RequestFailed      Name = "request.failed"
+	RequestAnswerLost  Name = "request.answer_lost"
 )
 
-// level tells what somebody should look at (warn) from what happens all day, and that from what happens all the time (debug).
+// level tells what is broken (error) and what somebody should look at (warn) from what happens all day, and that from what happens
+// all the time (debug).
 func (n Name) level() slog.Level {
 	switch n {
-	case SessionReuseDetected, PasswordSwitchedOff:
+	case RequestFailed:
+		return slog.LevelError
+	case SessionReuseDetected, PasswordSwitchedOff, InviteExhausted, PasswordRehashFailed, LimitGiveBackFailed, RequestUnavailable:
 		return slog.LevelWarn
-	case SessionRefreshed, SessionRepeated:
+	case SessionRefreshed, SessionRepeated, RequestAnswerLost:
 		return slog.LevelDebug
 	default:
 		return slog.LevelInfo
@@ -75,21 +88,39 @@ func (n Name) outcome() Outcome {
 }
 
 // Record logs an event of the request in ctx, with its request id, its source, and the account and session where they
-// are known (ASVS 16.2.1). Of what a caller has sent, nothing else may be among the attributes: what is typed may be a secret.
+// are known (ASVS 16.2.1); attributes may name others, by [Account] and [Session]. Of what a caller has sent, nothing else may be among the attributes: what is typed may be a secret.
 func Record(ctx context.Context, log *slog.Logger, name Name, attrs ...slog.Attr) {
+	if !log.Enabled(ctx, name.level()) {
+		return
+	}
 	who := caller.FromContext(ctx)
 	all := append(make([]slog.Attr, 0, 5+len(attrs)),
 		slog.String("outcome", string(name.outcome())),
 		slog.String("request_id", who.RequestID),
 		slog.String("remote_addr", who.Addr.String()))
-	if who.AccountID != "" {
-		all = append(all, slog.String("account_id", who.AccountID))
+	if who.AccountID != "" && !has(attrs, accountID) {
+		all = append(all, slog.String(accountID, who.AccountID))
 	}
-	if who.SessionID != "" {
-		all = append(all, slog.String("session_id", who.SessionID))
+	if who.SessionID != "" && !has(attrs, sessionID) {
+		all = append(all, slog.String(sessionID, who.SessionID))
 	}
 	log.LogAttrs(ctx, name.level(), string(name), append(all, attrs...)...) //nolint:sloglint // the names above are all there are
 }
+
+const (
+	accountID = "account_id"
+	sessionID = "session_id"
+)
+
+func has(attrs []slog.Attr, key string) bool {
+	return slices.ContainsFunc(attrs, func(a slog.Attr) bool { return a.Key == key })
+}
+
+// Account names whom an event is about, where that is not the caller.
+func Account(id uuid.UUID) slog.Attr { return slog.String(accountID, id.String()) }
+
+// Session names the session that an event is about, where that is not the caller's.
+func Session(id uuid.UUID) slog.Attr { return slog.String(sessionID, id.String()) }
 
 // Reason is why something was refused, for the log and never for the caller.
 func Reason(reason string) slog.Attr { return slog.String("reason", reason) }

@@ -204,6 +204,7 @@ func (d *delivery) addPassword(ctx context.Context, v *Values, account db.Accoun
 		return fmt.Errorf("arm the password: %w", err)
 	}
 	if armed > 0 {
+		d.log.InfoContext(ctx, "password.armed", "account_id", d.mail.AccountID)
 		return nil
 	}
 	// A mail that is the same or newer has armed its password meanwhile, or the account was disabled.

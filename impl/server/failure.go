@@ -18,9 +18,10 @@ import (
 	"github.com/financelime/authorization/impl/page"
 )
 
-// refusal is a request that the surface itself turns away. The cause is for the log, never for the caller.
+// refusal is a request that the surface itself turns away. The reason, a code, and the cause are for the log, never for the caller.
 type refusal struct {
 	status int
+	reason string
 	cause  error
 }
 
@@ -59,8 +60,8 @@ func (f *failer) fail(err error, c echo.Context) {
 	if status >= http.StatusInternalServerError {
 		f.logFailure(c, status, err)
 	}
-	if status == http.StatusUnauthorized {
-		event.Record(c.Request().Context(), f.log, event.TokenRefused, event.Reason(err.Error()))
+	if refused, ok := errors.AsType[*refusal](err); ok && status == http.StatusUnauthorized {
+		event.Record(c.Request().Context(), f.log, event.TokenRefused, event.Reason(refused.reason))
 	}
 	if retryAfter > 0 {
 		c.Response().Header().Set(echo.HeaderRetryAfter, seconds(retryAfter))
@@ -70,7 +71,7 @@ func (f *failer) fail(err error, c echo.Context) {
 		event.Record(c.Request().Context(), f.log, event.LimitExceeded, slog.String("limit", exceeded.LimitName()))
 	}
 	if err := answer(c, status); err != nil {
-		f.log.DebugContext(c.Request().Context(), "request.answer_lost", slog.Any("error", err))
+		event.Record(c.Request().Context(), f.log, event.RequestAnswerLost, slog.Any("error", err))
 	}
 }
 
@@ -123,12 +124,11 @@ func (f *failer) logFailure(c echo.Context, status int, err error) {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return // the caller hung up; nobody waits for this answer
 	}
-	attrs := []slog.Attr{slog.String("request_id", caller.FromContext(ctx).RequestID), slog.Any("error", err)}
+	name := event.RequestFailed
 	if status == http.StatusServiceUnavailable {
-		f.log.LogAttrs(ctx, slog.LevelWarn, "request.unavailable", attrs...)
-		return
+		name = event.RequestUnavailable
 	}
-	f.log.LogAttrs(ctx, slog.LevelError, "request.failed", attrs...)
+	event.Record(ctx, f.log, name, slog.Any("error", err))
 }
 
 // jsonFailure is a failure's body: the one code of a bad request, or the status in words.

@@ -72,7 +72,7 @@ func (g *guard) check(next echo.HandlerFunc) echo.HandlerFunc {
 // a parameter's values, and the 401 of an operation that looks further than at the token.
 func (g *guard) documented(c echo.Context, err error) error {
 	if errors.Is(err, caller.ErrUnauthorized) {
-		return unauthorized(c, invalidToken, err)
+		return unauthorized(c, invalidToken, "session_ended", err)
 	}
 	var bound *echo.HTTPError
 	if errors.As(err, &bound) && bound.Code == http.StatusBadRequest {
@@ -132,14 +132,14 @@ func (g *guard) parameters(input *openapi3filter.RequestValidationInput, paramet
 func (g *guard) token(c echo.Context) error {
 	raw, ok := accessToken(c.Request())
 	if !ok {
-		return unauthorized(c, noToken, errors.New("no access token"))
+		return unauthorized(c, noToken, "missing", errors.New("no access token"))
 	}
 	ctx, err := g.authenticate(c.Request().Context(), raw)
 	if _, later := errors.AsType[unavailable](err); later {
 		return err // it can not be told just now; a 401 would log the user out
 	}
 	if err != nil {
-		return unauthorized(c, invalidToken, err)
+		return unauthorized(c, invalidToken, "invalid", err)
 	}
 	c.SetRequest(c.Request().WithContext(ctx))
 	return nil
@@ -151,9 +151,9 @@ const (
 	invalidToken = `Bearer error="invalid_token"` //nolint:gosec // a word of the protocol, no token
 )
 
-func unauthorized(c echo.Context, challenge string, cause error) error {
+func unauthorized(c echo.Context, challenge, reason string, cause error) error {
 	c.Response().Header().Set(echo.HeaderWWWAuthenticate, challenge)
-	return &refusal{status: http.StatusUnauthorized, cause: cause}
+	return &refusal{status: http.StatusUnauthorized, reason: reason, cause: cause}
 }
 
 // accessToken takes the token from the one header authorization: "Bearer <token>" in any letter case, or the bare token.

@@ -1,0 +1,160 @@
+package event
+
+import (
+	"bytes"
+	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/financelime/authorization/impl/caller"
+)
+
+// An event is one line of JSON with all that is known, whatever stands in it.
+func TestLog(t *testing.T) {
+	t.Parallel()
+	who := &caller.Caller{
+		RequestID: "a-request", Addr: netip.MustParseAddr("2001:db8::1"), AccountID: uuid.NewString(), SessionID: uuid.NewString(),
+	}
+	other := uuid.New()
+	var out bytes.Buffer
+	log := slog.New(slog.NewJSONHandler(&out, nil))
+	Record(caller.NewContext(t.Context(), who), log, LogInFailed, Account(other),
+		Reason("a\nb\r\x00\x1b[31m\u2028"), slog.String("level", "x"))
+	if strings.Count(out.String(), "\n") != 1 || strings.ContainsAny(out.String(), "\x00\x1b\r\u2028") {
+		t.Errorf("not one clean line: %q", out.String())
+	}
+	var line map[string]any
+	if err := json.Unmarshal(out.Bytes(), &line); err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]string{
+		"msg": "login.failed", "outcome": "failure", "request_id": "a-request", "remote_addr": "2001:db8::1",
+		"account_id": other.String(), "session_id": who.SessionID,
+	} {
+		if line[key] != want {
+			t.Errorf("%s is %v, want %s", key, line[key], want)
+		}
+	}
+	if n := strings.Count(out.String(), `"account_id"`); n != 1 {
+		t.Errorf("account_id stands there %d times", n)
+	}
+	out.Reset()
+	Record(t.Context(), log, SessionRefreshed)
+	if out.Len() != 0 {
+		t.Errorf("logged below the level: %s", out.String())
+	}
+}
+
+// docs/events.md has every event that the code can log, with its level, and no other one.
+func TestEveryEventIsDocumented(t *testing.T) {
+	t.Parallel()
+	documented := readDocument(t)
+	inCode := readCode(t)
+	if len(inCode) < 50 {
+		t.Fatalf("only %d events found in the code", len(inCode))
+	}
+	for name := range inCode {
+		if documented[name] == "" {
+			t.Errorf("%s is logged, and not in docs/events.md", name)
+		}
+	}
+	for name, level := range documented {
+		if name == "request" {
+			continue
+		}
+		if !inCode[name] {
+			t.Errorf("%s is in docs/events.md, and never logged", name)
+		}
+		if typed := Name(name); isConstant(t, name) && strings.ToLower(typed.level().String()) != level {
+			t.Errorf("%s is of level %s, docs/events.md says %s", name, typed.level(), level)
+		}
+	}
+}
+
+var names = regexp.MustCompile(`^[a-z]+\.[a-z_]+$`)
+
+// readDocument returns the level of each event in the tables.
+func readDocument(t *testing.T) map[string]string {
+	t.Helper()
+	content, err := os.ReadFile("../../docs/events.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	levels := map[string]string{}
+	for line := range strings.Lines(string(content)) {
+		cells := strings.Split(line, "|")
+		if len(cells) < 5 {
+			continue
+		}
+		for name := range strings.SplitSeq(cells[1], ",") {
+			name = strings.Trim(strings.TrimSpace(name), "`")
+			if names.MatchString(name) || name == "request" {
+				levels[name] = strings.TrimSpace(cells[2])
+			}
+		}
+	}
+	return levels
+}
+
+// readCode finds the constants of this package, and every name that stands as an argument where the service logs.
+func readCode(t *testing.T) map[string]bool {
+	t.Helper()
+	found := map[string]bool{}
+	for _, root := range []string{"../../impl", "../../db", "../../cmd"} {
+		err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.HasSuffix(path, ".gen.go") {
+				return err
+			}
+			file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+			if err != nil {
+				return err
+			}
+			ast.Inspect(file, func(n ast.Node) bool {
+				if literal, ok := n.(*ast.BasicLit); ok && literal.Kind == token.STRING {
+					if name, err := strconv.Unquote(literal.Value); err == nil && isEvent(name) {
+						found[name] = true
+					}
+				}
+				return true
+			})
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return found
+}
+
+// isEvent tells the names of events from those of files and of build settings.
+func isEvent(name string) bool {
+	switch subject, what, _ := strings.Cut(name, "."); {
+	case !names.MatchString(name), subject == "vcs":
+		return false
+	case what == "css", what == "js", what == "html", what == "json", what == "yaml", what == "txt", what == "db", what == "go":
+		return false
+	default:
+		return true
+	}
+}
+
+func isConstant(t *testing.T, name string) bool {
+	t.Helper()
+	content, err := os.ReadFile("event.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Contains(string(content), strconv.Quote(name))
+}
