@@ -52,16 +52,25 @@ func (s *Service) CreateAccessToken(
 	return api.CreateAccessToken200JSONResponse(tokens), err
 }
 
+// takeTry fails with db.ErrConflict where there is no such account.
+func (s *Service) takeTry(ctx context.Context, email string, account uuid.UUID) (limit.Try, error) {
+	return s.Limits.TryLogIn(ctx, s.Store, s.now(), limit.Attempt{
+		Source: caller.FromContext(ctx).Addr, Address: email, AccountID: account,
+		Knows: func(ctx context.Context, source string) (bool, error) { return s.isAtHome(ctx, account, source) },
+	})
+}
+
 // tryLogIn takes a try before the password is looked at, so that many at once get no more tries than one after another.
 func (s *Service) tryLogIn(ctx context.Context, email string, body *api.CreateAccessTokenRequest) (db.Session, error) {
 	account, err := s.findAccount(ctx, email)
 	if err != nil {
 		return db.Session{}, err
 	}
-	try, err := s.Limits.TryLogIn(ctx, s.Store, s.now(), limit.Attempt{
-		Source: caller.FromContext(ctx).Addr, Address: email, AccountID: account.ID,
-		Knows: func(ctx context.Context, source string) (bool, error) { return s.isAtHome(ctx, account.ID, source) },
-	})
+	try, err := s.takeTry(ctx, email, account.ID)
+	if errors.Is(err, db.ErrConflict) { // the account was deleted since we looked
+		account = db.Account{}
+		try, err = s.takeTry(ctx, email, account.ID)
+	}
 	if err != nil {
 		return db.Session{}, fmt.Errorf("take a try: %w", err)
 	}
