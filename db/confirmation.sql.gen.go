@@ -24,6 +24,19 @@ func (q *Queries) DeleteAccountConfirmations(ctx context.Context, accountID uuid
 	return result.RowsAffected(), nil
 }
 
+const deleteAllConfirmations = `-- name: DeleteAllConfirmations :execrows
+DELETE FROM confirmation WHERE purpose = $1
+`
+
+// DeleteAllConfirmations voids the links for a purpose, whosoever they are.
+func (q *Queries) DeleteAllConfirmations(ctx context.Context, purpose string) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteAllConfirmations, purpose)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const deleteConfirmation = `-- name: DeleteConfirmation :exec
 DELETE FROM confirmation WHERE account_id = $1 AND purpose = $2
 `

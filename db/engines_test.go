@@ -1,6 +1,7 @@
 package db_test
 
 import (
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -174,4 +175,18 @@ func atOnce(n int, fn func(i int)) {
 	ready.Wait()
 	close(gate)
 	done.Wait()
+}
+
+func private(t testing.TB, path string) {
+	t.Helper()
+	info, err := os.Stat(path)
+	must(t, err)
+	if info.Mode().Perm() != 0o600 {
+		t.Errorf("%s has mode %v", path, info.Mode())
+	}
+}
+
+func writeFile(t testing.TB, path, text string) {
+	t.Helper()
+	must(t, os.WriteFile(path, []byte(text), 0o600))
 }

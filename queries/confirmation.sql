@@ -20,3 +20,7 @@ SELECT * FROM confirmation WHERE account_id = @account_id ORDER BY purpose;
 
 -- name: DeleteAccountConfirmations :execrows
 DELETE FROM confirmation WHERE account_id = @account_id;
+
+-- DeleteAllConfirmations voids the links for a purpose, whosoever they are.
+-- name: DeleteAllConfirmations :execrows
+DELETE FROM confirmation WHERE purpose = @purpose;

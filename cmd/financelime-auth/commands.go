@@ -16,17 +16,6 @@ import (
 	"github.com/financelime/authorization/impl/token"
 )
 
-type migrate struct{}
-
-// Run brings the database to this version's schema.
-func (migrate) Run(ctx context.Context, s *Settings) error {
-	store, err := openStore(ctx, s)
-	if err != nil {
-		return err
-	}
-	return store.Close()
-}
-
 // openStore opens the database that the settings name and brings it to this version's schema.
 func openStore(ctx context.Context, s *Settings) (*db.Store, error) {
 	if path := s.sqlitePath(); path != "" {

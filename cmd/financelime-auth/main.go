@@ -25,7 +25,9 @@ type commands struct {
 	Settings `embed:""`
 
 	Serve       serve       `cmd:"" default:"1" help:"Run the service (the default)."`
-	Migrate     migrate     `cmd:"" help:"Bring the database to this version's schema. serve does it by itself."`
+	Migrate     migrate     `cmd:"" help:"Bring the database to this version's schema, which serve does by itself; or with --from move from SQLite to PostgreSQL."`
+	Backup      backup      `cmd:"" help:"Copy the SQLite database into a file, while the service runs."`
+	Restore     restore     `cmd:"" help:"Make the SQLite database out of a backup, and end its sessions."`
 	Invite      invites     `cmd:"" help:"Make, list and revoke invite codes, while the service runs."`
 	User        users       `cmd:"" help:"List, show, disable, enable and delete users, while the service runs."`
 	Session     sessions    `cmd:"" help:"List and end sessions, while the service runs."`
