@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -80,6 +79,7 @@ func (serve) Run(ctx context.Context, s *Settings, c console) error {
 // process is the wired service: two listeners and two workers.
 type process struct {
 	public, admin *http.Server
+	https         bool // how the service is reached from outside
 	keys          *token.Keys
 	mail          *mail.Worker
 	transport     mail.Transport
@@ -122,7 +122,7 @@ func assemble(ctx context.Context, s *Settings, root secret.Root, store *db.Stor
 	}
 	handler, err := server.New(server.Config{
 		Authenticate: authenticate(access), TrustedProxies: s.trustedProxies,
-		CORSOrigins: s.CORSOrigins, HTTPS: strings.HasPrefix(s.PublicURL, "https:"), Log: log,
+		CORSOrigins: s.CORSOrigins, HTTPS: s.https(), Log: log,
 	}, &impl.Service{
 		Store: store, Root: root, Links: links, Hasher: hasher, Limits: limit.New(root, s.limits()), Keys: keys, Access: access, Refresh: refresh, Log: log,
 		PublicURL: s.PublicURL, Issuer: s.Issuer, MailQueued: worker.Wake, InviteRequired: s.InviteRequired, ClientIDs: s.ClientIDs,
@@ -136,6 +136,7 @@ func assemble(ctx context.Context, s *Settings, root secret.Root, store *db.Stor
 	return &process{
 		public: httpServer(s.HTTPAddr, closeWhenStopping(handler, ready), log),
 		admin:  httpServer(s.AdminAddr, adminHandler(store, transport, ready), log),
+		https:  s.https(),
 		keys:   keys, mail: worker, transport: transport, ready: ready, log: log,
 	}, nil
 }
@@ -174,7 +175,9 @@ func httpServer(addr string, handler http.Handler, log *slog.Logger) *http.Serve
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       60 * time.Second,
 		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+
+		DisableGeneralOptionsHandler: true, // OPTIONS * is no path of the contract either
+		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 }
 
@@ -228,7 +231,7 @@ func (p *process) run(ctx context.Context, delay time.Duration, listening func(a
 			failed <- fmt.Errorf("mail worker: %w", err)
 		}
 	})
-	running.Go(func() { serveOn(p.public, public, failed) })
+	running.Go(func() { serveOn(p.public, server.Listener(public, p.https, p.log), failed) })
 	running.Go(func() { serveOn(p.admin, admin, failed) })
 
 	p.ready.Store(true)

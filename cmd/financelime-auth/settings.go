@@ -126,6 +126,9 @@ func isOrigin(s string) bool {
 	return asWritten && u.Port() != defaultPort && !strings.HasSuffix(u.Host, ":")
 }
 
+// https tells whether the service is reached by https from outside.
+func (s *Settings) https() bool { return strings.HasPrefix(s.PublicURL, "https:") }
+
 // limits are the rates of the limits that are on.
 func (s *Settings) limits() map[limit.Name]limit.Rate {
 	if s.Limits == "off" {

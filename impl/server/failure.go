@@ -53,8 +53,13 @@ type failer struct{ log *slog.Logger }
 
 // fail is Echo's error handler.
 func (f *failer) fail(err error, c echo.Context) {
-	if c.Response().Committed {
-		return // the status is out; Echo may call here again for the same error
+	if c.Response().Committed { // the status is out; Echo may call here again for the same error
+		name := event.RequestAnswerLost
+		if errors.Is(err, errPanic) {
+			name = event.RequestFailed
+		}
+		event.Record(c.Request().Context(), f.log, name, slog.Any("error", err))
+		return
 	}
 	status, retryAfter := f.classify(err)
 	if status >= http.StatusInternalServerError {

@@ -39,7 +39,8 @@ func (g *guard) check(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		body, err := readBody(c.Request())
 		if err != nil {
-			return err
+			c.Response().Header().Set(echo.HeaderConnection, "close") // the rest of the body is no request
+			return g.unread(err)
 		}
 		input := &openapi3filter.RequestValidationInput{
 			Request:    c.Request(),
@@ -96,17 +97,27 @@ func fits(r *http.Request) error {
 	return nil
 }
 
+// unread is the refusal of a body that can not be read, or is too large.
+func (g *guard) unread(err error) error {
+	if errors.Is(err, errTooLarge) {
+		return &refusal{status: http.StatusRequestEntityTooLarge, cause: err}
+	}
+	return &refusal{status: g.operation.malformed, cause: err}
+}
+
+var errTooLarge = errors.New("the body is too large")
+
 // readBody takes the whole body off the connection, whether the operation wants one or not.
 func readBody(r *http.Request) ([]byte, error) {
 	if r.ContentLength > maxBody {
-		return nil, &refusal{status: http.StatusRequestEntityTooLarge}
+		return nil, errTooLarge
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 	if err != nil {
-		return nil, &refusal{status: http.StatusBadRequest, cause: fmt.Errorf("read the body: %w", err)}
+		return nil, fmt.Errorf("read the body: %w", err)
 	}
 	if len(body) > maxBody {
-		return nil, &refusal{status: http.StatusRequestEntityTooLarge}
+		return nil, errTooLarge
 	}
 	return body, nil
 }

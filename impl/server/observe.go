@@ -2,12 +2,14 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
 	"regexp"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -49,7 +51,7 @@ func (o *observer) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		ctx, cancel := context.WithTimeout(caller.NewContext(r.Context(), who), o.timeout)
 		defer cancel()
 		c.SetRequest(r.WithContext(ctx))
-		o.setHeaders(c.Response().Header(), who.RequestID)
+		setHeaders(c.Response().Header(), who.RequestID, o.https)
 		o.cors.setHeaders(c.Response().Header(), r)
 		if len(r.TransferEncoding) > 0 {
 			// net/http lets a Content-Length stand beside it. Whoever went by that takes what follows for another request: there
@@ -75,24 +77,27 @@ func (o *observer) sibling(path string) *operation {
 	return nil
 }
 
+// errPanic says that an error was a panic.
+var errPanic = errors.New("panic")
+
 // withoutPanic makes an error of a panic, so that it ends one request and not the process.
 func withoutPanic(next echo.HandlerFunc, c echo.Context) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+			err = fmt.Errorf("%w: %v\n%s", errPanic, p, debug.Stack())
 		}
 	}()
 	return next(c)
 }
 
 // setHeaders sets what every answer carries. Operations may overwrite it.
-func (o *observer) setHeaders(h http.Header, requestID string) {
+func setHeaders(h http.Header, requestID string, https bool) {
 	h.Set(requestIDHeader, requestID)
 	h.Set(echo.HeaderCacheControl, "no-store")
 	h.Set(echo.HeaderXContentTypeOptions, "nosniff")
 	h.Set(echo.HeaderReferrerPolicy, "no-referrer")
 	h.Set(echo.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'")
-	if o.https {
+	if https {
 		h.Set(echo.HeaderStrictTransportSecurity, "max-age=63072000") // two years; ASVS 3.4.1 wants one
 	}
 }
@@ -101,7 +106,7 @@ func (o *observer) setHeaders(h http.Header, requestID string) {
 func (o *observer) logRequest(c echo.Context, op *operation, who *caller.Caller, took time.Duration) {
 	attrs := []slog.Attr{
 		slog.String("request_id", who.RequestID),
-		slog.String("method", c.Request().Method),
+		slog.String("method", knownMethod(c.Request().Method)),
 		slog.Int("status", c.Response().Status),
 		slog.Float64("duration_ms", float64(took.Microseconds())/1000),
 		slog.String("remote_addr", who.Addr.String()),
@@ -116,6 +121,14 @@ func (o *observer) logRequest(c echo.Context, op *operation, who *caller.Caller,
 		attrs = append(attrs, slog.String("session_id", who.SessionID))
 	}
 	o.log.LogAttrs(c.Request().Context(), slog.LevelInfo, "request", attrs...)
+}
+
+// knownMethod bounds what a caller can write into the log.
+func knownMethod(method string) string {
+	if slices.Contains(methods(), method) {
+		return method
+	}
+	return "other"
 }
 
 const operationKey = "operation"

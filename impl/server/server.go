@@ -87,13 +87,17 @@ func sameRoutes(routes []*echo.Route, operations map[routeKey]*operation) error 
 	return nil
 }
 
-// refuseOtherMethods answers 405 on every path of the contract for every method that it does not give the path.
-// Left to itself, Echo would answer OPTIONS, and take DELETE /v1/session/list for a session with the id "list".
-func refuseOtherMethods(e *echo.Echo, doc *openapi3.T, cors cors) {
-	methods := []string{
+// methods are all that RFC 9110 and RFC 5789 name.
+func methods() []string {
+	return []string{
 		http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
 		http.MethodDelete, http.MethodOptions, http.MethodTrace, http.MethodConnect,
 	}
+}
+
+// refuseOtherMethods answers 405 on every path of the contract for every method that it does not give the path.
+// Left to itself, Echo would answer OPTIONS, and take DELETE /v1/session/list for a session with the id "list".
+func refuseOtherMethods(e *echo.Echo, doc *openapi3.T, cors cors) {
 	for path, item := range doc.Paths.Map() {
 		var allowed []string
 		for method := range item.Operations() {
@@ -108,7 +112,7 @@ func refuseOtherMethods(e *echo.Echo, doc *openapi3.T, cors cors) {
 			c.Response().Header().Set(echo.HeaderAllow, allow)
 			return &refusal{status: http.StatusMethodNotAllowed}
 		}
-		for _, method := range methods {
+		for _, method := range methods() {
 			if !slices.Contains(allowed, method) {
 				e.Add(method, echoPath(path), refuse)
 			}

@@ -2,6 +2,7 @@ package contract
 
 import (
 	"bufio"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,7 +18,8 @@ import (
 // patience is more than the service takes to cut off a client that is too slow: 5 s for the header, 15 s for all of a request.
 const patience = 40 * time.Second
 
-// dialogue sends bytes as they are and reads the statuses of all answers until the service closes the connection.
+// dialogue sends bytes as they are and reads the statuses of all answers until the service closes the connection. A refusal has the
+// shape and the headers of every other one, whoever gives it.
 func dialogue(t *testing.T, s *harness.Service, raw string) (statuses []int, closed bool) {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
@@ -35,10 +37,37 @@ func dialogue(t *testing.T, s *harness.Service, raw string) (statuses []int, clo
 		if err != nil {
 			return statuses, !errors.Is(err, io.ErrNoProgress) && !isTimeout(err)
 		}
-		if _, err := io.Copy(io.Discard, response.Body); err != nil {
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
 			return statuses, !isTimeout(err)
 		}
+		if response.StatusCode >= 400 {
+			wantRefusal(t, response, body)
+		}
 		statuses = append(statuses, response.StatusCode)
+	}
+}
+
+func wantRefusal(t *testing.T, response *http.Response, body []byte) {
+	t.Helper()
+	var f failure
+	if err := json.Unmarshal(body, &f); err != nil || f.Code != response.StatusCode || f.Message == "" {
+		t.Errorf("%d is not a failure of the contract: %q", response.StatusCode, body)
+	}
+	if strings.Contains(strings.ToLower(string(body)), "header") && response.StatusCode != 431 {
+		t.Errorf("the answer says more than the contract: %q", body)
+	}
+	for _, name := range []string{"request-id", "Content-Security-Policy", "Referrer-Policy"} {
+		if response.Header.Get(name) == "" {
+			t.Errorf("%d without %s", response.StatusCode, name)
+		}
+	}
+	for name, want := range map[string]string{
+		"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Content-Type": "application/json",
+	} {
+		if got := response.Header.Get(name); got != want {
+			t.Errorf("%d with %s %q, want %q", response.StatusCode, name, got, want)
+		}
 	}
 }
 
@@ -76,6 +105,15 @@ func TestFraming(t *testing.T) {
 		"HTTP/2 in clear":            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 		"HTTP/3.0":                   strings.Replace(head, "HTTP/1.1", "HTTP/3.0", 1) + "\r\n",
 		"a header of 32 KiB":         head + "X-Long: " + strings.Repeat("x", 32<<10) + "\r\n\r\n",
+		"a first line of 32 KiB":     "GET /" + strings.Repeat("x", 32<<10) + " HTTP/1.1\r\nHost: x\r\n\r\n",
+		"no HTTP at all":             "EHLO x\r\n\r\n",
+		"TLS":                        "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+		"a folded header":            head + "X-Folded: a\r\n : b\r\n" + length + "Connection: close\r\n\r\n" + body,
+		"an unknown expectation":     head + "Expect: tea\r\n" + length + "\r\n" + body,
+		"OPTIONS *":                  "OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+		"TRACE":                      "TRACE /v1/version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+		"an unknown method":          strings.Repeat("A", 8<<10) + " /v1/version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+		"a body larger than it says": head + "Content-Length: 3\r\n\r\n" + body + "\r\n\r\n",
 		"CONNECT":                    "CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\nConnection: close\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -84,14 +122,22 @@ func TestFraming(t *testing.T) {
 			if !closed {
 				t.Error("the connection stays open")
 			}
-			if len(statuses) != 1 || statuses[0] < 400 || statuses[0] >= 600 || statuses[0] == 500 || statuses[0] == 503 {
+			if len(statuses) == 0 || len(statuses) > 1 && name != "a body larger than it says" {
 				t.Errorf("answered %v", statuses)
+			}
+			for _, status := range statuses {
+				if status < 400 || status >= 500 {
+					t.Errorf("answered %v", statuses)
+				}
 			}
 		})
 	}
 	t.Cleanup(func() {
 		if strings.Contains(s.Log(), "smuggled-1") {
 			t.Error("the smuggled request was answered")
+		}
+		if got := strings.Count(s.Log(), `"msg":"request.malformed"`); got < 10 {
+			t.Errorf("only %d refusals before any handler are in the log", got)
 		}
 	})
 }
