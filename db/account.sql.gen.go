@@ -40,7 +40,7 @@ func (q *Queries) ArmPassword(ctx context.Context, arg ArmPasswordParams) (int64
 }
 
 const confirmAccount = `-- name: ConfirmAccount :one
-UPDATE account SET pending_until = NULL WHERE id = $1 AND pending_until IS NOT NULL RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_log_in_at, password_hash, armed_hash, armed_mail_id, armed_until
+UPDATE account SET pending_until = NULL WHERE id = $1 AND pending_until IS NOT NULL RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_log_in_at, password_hash, armed_hash, armed_mail_id, armed_until, taken_by, told_mail_id
 `
 
 func (q *Queries) ConfirmAccount(ctx context.Context, id uuid.UUID) (Account, error) {
@@ -59,6 +59,8 @@ func (q *Queries) ConfirmAccount(ctx context.Context, id uuid.UUID) (Account, er
 		&i.ArmedHash,
 		&i.ArmedMailID,
 		&i.ArmedUntil,
+		&i.TakenBy,
+		&i.ToldMailID,
 	)
 	return i, err
 }
@@ -87,6 +89,24 @@ type DeleteExpiredSignUpParams struct {
 func (q *Queries) DeleteExpiredSignUp(ctx context.Context, arg DeleteExpiredSignUpParams) error {
 	_, err := q.db.Exec(ctx, deleteExpiredSignUp, arg.Email, arg.Now)
 	return err
+}
+
+const deleteLapsedSignUps = `-- name: DeleteLapsedSignUps :execrows
+DELETE FROM account WHERE id >= $1 AND id <= $2 AND pending_until <= $3
+`
+
+type DeleteLapsedSignUpsParams struct {
+	First  uuid.UUID
+	Last   uuid.UUID
+	Before *time.Time
+}
+
+func (q *Queries) DeleteLapsedSignUps(ctx context.Context, arg DeleteLapsedSignUpsParams) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteLapsedSignUps, arg.First, arg.Last, arg.Before)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const disableAccount = `-- name: DisableAccount :execrows
@@ -135,7 +155,7 @@ func (q *Queries) EnableAccount(ctx context.Context, id uuid.UUID) (int64, error
 }
 
 const getAccount = `-- name: GetAccount :one
-SELECT id, email, language, invite_id, created_at, pending_until, disabled_at, last_log_in_at, password_hash, armed_hash, armed_mail_id, armed_until FROM account WHERE id = $1
+SELECT id, email, language, invite_id, created_at, pending_until, disabled_at, last_log_in_at, password_hash, armed_hash, armed_mail_id, armed_until, taken_by, told_mail_id FROM account WHERE id = $1
 `
 
 func (q *Queries) GetAccount(ctx context.Context, id uuid.UUID) (Account, error) {
@@ -154,12 +174,14 @@ func (q *Queries) GetAccount(ctx context.Context, id uuid.UUID) (Account, error)
 		&i.ArmedHash,
 		&i.ArmedMailID,
 		&i.ArmedUntil,
+		&i.TakenBy,
+		&i.ToldMailID,
 	)
 	return i, err
 }
 
 const getAccountByEmail = `-- name: GetAccountByEmail :one
-SELECT id, email, language, invite_id, created_at, pending_until, disabled_at, last_log_in_at, password_hash, armed_hash, armed_mail_id, armed_until FROM account WHERE email = $1
+SELECT id, email, language, invite_id, created_at, pending_until, disabled_at, last_log_in_at, password_hash, armed_hash, armed_mail_id, armed_until, taken_by, told_mail_id FROM account WHERE email = $1
 `
 
 func (q *Queries) GetAccountByEmail(ctx context.Context, email string) (Account, error) {
@@ -178,12 +200,14 @@ func (q *Queries) GetAccountByEmail(ctx context.Context, email string) (Account,
 		&i.ArmedHash,
 		&i.ArmedMailID,
 		&i.ArmedUntil,
+		&i.TakenBy,
+		&i.ToldMailID,
 	)
 	return i, err
 }
 
 const holdAccount = `-- name: HoldAccount :one
-UPDATE account SET language = language WHERE id = $1 RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_log_in_at, password_hash, armed_hash, armed_mail_id, armed_until
+UPDATE account SET language = language WHERE id = $1 RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_log_in_at, password_hash, armed_hash, armed_mail_id, armed_until, taken_by, told_mail_id
 `
 
 // HoldAccount finds an account and holds its row to the end of the transaction, so that nobody logs in, is sent a link or is
@@ -204,12 +228,14 @@ func (q *Queries) HoldAccount(ctx context.Context, id uuid.UUID) (Account, error
 		&i.ArmedHash,
 		&i.ArmedMailID,
 		&i.ArmedUntil,
+		&i.TakenBy,
+		&i.ToldMailID,
 	)
 	return i, err
 }
 
 const holdAccountByEmail = `-- name: HoldAccountByEmail :one
-UPDATE account SET language = language WHERE email = $1 RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_log_in_at, password_hash, armed_hash, armed_mail_id, armed_until
+UPDATE account SET language = language WHERE email = $1 RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_log_in_at, password_hash, armed_hash, armed_mail_id, armed_until, taken_by, told_mail_id
 `
 
 func (q *Queries) HoldAccountByEmail(ctx context.Context, email string) (Account, error) {
@@ -228,13 +254,15 @@ func (q *Queries) HoldAccountByEmail(ctx context.Context, email string) (Account
 		&i.ArmedHash,
 		&i.ArmedMailID,
 		&i.ArmedUntil,
+		&i.TakenBy,
+		&i.ToldMailID,
 	)
 	return i, err
 }
 
 const insertAccount = `-- name: InsertAccount :execrows
-INSERT INTO account (id, email, language, invite_id, created_at, pending_until)
-VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO account (id, email, language, invite_id, created_at, pending_until, taken_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (email) DO NOTHING
 `
 
@@ -245,6 +273,7 @@ type InsertAccountParams struct {
 	InviteID     *uuid.UUID
 	CreatedAt    time.Time
 	PendingUntil *time.Time
+	TakenBy      *uuid.UUID
 }
 
 // InsertAccount makes an unconfirmed account. No row: the address is taken.
@@ -256,6 +285,7 @@ func (q *Queries) InsertAccount(ctx context.Context, arg InsertAccountParams) (i
 		arg.InviteID,
 		arg.CreatedAt,
 		arg.PendingUntil,
+		arg.TakenBy,
 	)
 	if err != nil {
 		return 0, err
@@ -264,7 +294,7 @@ func (q *Queries) InsertAccount(ctx context.Context, arg InsertAccountParams) (i
 }
 
 const listAccounts = `-- name: ListAccounts :many
-SELECT id, email, language, invite_id, created_at, pending_until, disabled_at, last_log_in_at, password_hash, armed_hash, armed_mail_id, armed_until FROM account WHERE id < $1 ORDER BY id DESC LIMIT CAST($2 AS bigint)
+SELECT id, email, language, invite_id, created_at, pending_until, disabled_at, last_log_in_at, password_hash, armed_hash, armed_mail_id, armed_until, taken_by, told_mail_id FROM account WHERE id < $1 AND taken_by IS NULL ORDER BY id DESC LIMIT CAST($2 AS bigint)
 `
 
 type ListAccountsParams struct {
@@ -272,7 +302,7 @@ type ListAccountsParams struct {
 	Most   int64
 }
 
-// ListAccounts lists the newest first: ids are in order of time.
+// ListAccounts lists the newest first: ids are in order of time. Sign-ups with a taken address are nobody.
 func (q *Queries) ListAccounts(ctx context.Context, arg ListAccountsParams) ([]Account, error) {
 	rows, err := q.db.Query(ctx, listAccounts, arg.Before, arg.Most)
 	if err != nil {
@@ -295,10 +325,41 @@ func (q *Queries) ListAccounts(ctx context.Context, arg ListAccountsParams) ([]A
 			&i.ArmedHash,
 			&i.ArmedMailID,
 			&i.ArmedUntil,
+			&i.TakenBy,
+			&i.ToldMailID,
 		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listLapsedSignUps = `-- name: ListLapsedSignUps :many
+SELECT id FROM account WHERE pending_until <= $1 ORDER BY id LIMIT CAST($2 AS bigint)
+`
+
+type ListLapsedSignUpsParams struct {
+	Before *time.Time
+	Most   int64
+}
+
+func (q *Queries) ListLapsedSignUps(ctx context.Context, arg ListLapsedSignUpsParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, listLapsedSignUps, arg.Before, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []uuid.UUID{}
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -378,4 +439,25 @@ type SetArmedPasswordLifeParams struct {
 func (q *Queries) SetArmedPasswordLife(ctx context.Context, arg SetArmedPasswordLifeParams) error {
 	_, err := q.db.Exec(ctx, setArmedPasswordLife, arg.ArmedUntil, arg.MailID, arg.ID)
 	return err
+}
+
+const tellOwner = `-- name: TellOwner :execrows
+UPDATE account SET told_mail_id = $1
+WHERE id = $2 AND disabled_at IS NULL AND (told_mail_id IS NULL OR told_mail_id = $1 OR told_mail_id < $3)
+`
+
+type TellOwnerParams struct {
+	MailID     *uuid.UUID
+	ID         uuid.UUID
+	ToldBefore *uuid.UUID
+}
+
+// TellOwner notes the mail that is about to tell an owner of a sign-up with his address. No row: another one has done so lately, or
+// the account is disabled.
+func (q *Queries) TellOwner(ctx context.Context, arg TellOwnerParams) (int64, error) {
+	result, err := q.db.Exec(ctx, tellOwner, arg.MailID, arg.ID, arg.ToldBefore)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }

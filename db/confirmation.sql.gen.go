@@ -51,6 +51,24 @@ func (q *Queries) DeleteConfirmation(ctx context.Context, arg DeleteConfirmation
 	return err
 }
 
+const deleteExpiredLinks = `-- name: DeleteExpiredLinks :execrows
+DELETE FROM confirmation WHERE id >= $1 AND id <= $2 AND expires_at <= $3
+`
+
+type DeleteExpiredLinksParams struct {
+	First  uuid.UUID
+	Last   uuid.UUID
+	Before time.Time
+}
+
+func (q *Queries) DeleteExpiredLinks(ctx context.Context, arg DeleteExpiredLinksParams) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteExpiredLinks, arg.First, arg.Last, arg.Before)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const getConfirmation = `-- name: GetConfirmation :one
 SELECT id, account_id, purpose, key_hash, created_at, expires_at FROM confirmation WHERE account_id = $1 AND purpose = $2
 `
@@ -98,6 +116,36 @@ func (q *Queries) ListConfirmations(ctx context.Context, accountID uuid.UUID) ([
 			return nil, err
 		}
 		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listLinksFrom = `-- name: ListLinksFrom :many
+SELECT id FROM confirmation WHERE id > $1 ORDER BY id LIMIT CAST($2 AS bigint)
+`
+
+type ListLinksFromParams struct {
+	After uuid.UUID
+	Most  int64
+}
+
+// ListLinksFrom and DeleteExpiredLinks go through all links: there are only those that were not used.
+func (q *Queries) ListLinksFrom(ctx context.Context, arg ListLinksFromParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, listLinksFrom, arg.After, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []uuid.UUID{}
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

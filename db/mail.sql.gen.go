@@ -12,6 +12,23 @@ import (
 	"github.com/google/uuid"
 )
 
+const countLogInNotices = `-- name: CountLogInNotices :one
+SELECT count(*) FROM mail WHERE account_id = $1 AND kind = 'login_notice' AND created_at > $2
+`
+
+type CountLogInNoticesParams struct {
+	AccountID uuid.UUID
+	Since     time.Time
+}
+
+// CountLogInNotices counts those that an account was owed lately.
+func (q *Queries) CountLogInNotices(ctx context.Context, arg CountLogInNoticesParams) (int64, error) {
+	row := q.db.QueryRow(ctx, countLogInNotices, arg.AccountID, arg.Since)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const countNewerPasswordMails = `-- name: CountNewerPasswordMails :one
 SELECT count(*) FROM mail WHERE account_id = $1 AND kind = 'password' AND id > $2
 `
@@ -89,7 +106,7 @@ func (q *Queries) DeleteUnsentMails(ctx context.Context, accountID uuid.UUID) (i
 }
 
 const getMail = `-- name: GetMail :one
-SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at FROM mail WHERE id = $1
+SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr FROM mail WHERE id = $1
 `
 
 func (q *Queries) GetMail(ctx context.Context, id uuid.UUID) (Mail, error) {
@@ -108,6 +125,9 @@ func (q *Queries) GetMail(ctx context.Context, id uuid.UUID) (Mail, error) {
 		&i.LastError,
 		&i.SentAt,
 		&i.DeadAt,
+		&i.HappenedAt,
+		&i.Platform,
+		&i.RemoteAddr,
 	)
 	return i, err
 }
@@ -132,8 +152,12 @@ func (q *Queries) HurryMail(ctx context.Context, arg HurryMailParams) (int64, er
 }
 
 const insertMail = `-- name: InsertMail :exec
-INSERT INTO mail (id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $7, 0)
+INSERT INTO mail (
+    id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, happened_at, platform, remote_addr
+)
+VALUES (
+    $1, $2, $3, $4, $5, $6, $7, $7, 0, $8, $9, $10
+)
 `
 
 type InsertMailParams struct {
@@ -144,6 +168,9 @@ type InsertMailParams struct {
 	Nonce          []byte
 	RequestID      string
 	Now            time.Time
+	HappenedAt     *time.Time
+	Platform       *string
+	RemoteAddr     *string
 }
 
 func (q *Queries) InsertMail(ctx context.Context, arg InsertMailParams) error {
@@ -155,6 +182,9 @@ func (q *Queries) InsertMail(ctx context.Context, arg InsertMailParams) error {
 		arg.Nonce,
 		arg.RequestID,
 		arg.Now,
+		arg.HappenedAt,
+		arg.Platform,
+		arg.RemoteAddr,
 	)
 	return err
 }
@@ -162,7 +192,7 @@ func (q *Queries) InsertMail(ctx context.Context, arg InsertMailParams) error {
 const leaseMail = `-- name: LeaseMail :one
 UPDATE mail SET due_at = $1, attempts = attempts + 1, last_error = NULL
 WHERE id = $2 AND due_at <= $3 AND sent_at IS NULL AND dead_at IS NULL
-RETURNING id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at
+RETURNING id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr
 `
 
 type LeaseMailParams struct {
@@ -189,12 +219,15 @@ func (q *Queries) LeaseMail(ctx context.Context, arg LeaseMailParams) (Mail, err
 		&i.LastError,
 		&i.SentAt,
 		&i.DeadAt,
+		&i.HappenedAt,
+		&i.Platform,
+		&i.RemoteAddr,
 	)
 	return i, err
 }
 
 const listAccountMails = `-- name: ListAccountMails :many
-SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at FROM mail WHERE account_id = $1 ORDER BY id DESC LIMIT CAST($2 AS bigint)
+SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr FROM mail WHERE account_id = $1 ORDER BY id DESC LIMIT CAST($2 AS bigint)
 `
 
 type ListAccountMailsParams struct {
@@ -224,6 +257,9 @@ func (q *Queries) ListAccountMails(ctx context.Context, arg ListAccountMailsPara
 			&i.LastError,
 			&i.SentAt,
 			&i.DeadAt,
+			&i.HappenedAt,
+			&i.Platform,
+			&i.RemoteAddr,
 		); err != nil {
 			return nil, err
 		}
@@ -236,7 +272,7 @@ func (q *Queries) ListAccountMails(ctx context.Context, arg ListAccountMailsPara
 }
 
 const listDeadMails = `-- name: ListDeadMails :many
-SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at FROM mail WHERE id < $1 AND dead_at IS NOT NULL ORDER BY id DESC LIMIT CAST($2 AS bigint)
+SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr FROM mail WHERE id < $1 AND dead_at IS NOT NULL ORDER BY id DESC LIMIT CAST($2 AS bigint)
 `
 
 type ListDeadMailsParams struct {
@@ -266,6 +302,9 @@ func (q *Queries) ListDeadMails(ctx context.Context, arg ListDeadMailsParams) ([
 			&i.LastError,
 			&i.SentAt,
 			&i.DeadAt,
+			&i.HappenedAt,
+			&i.Platform,
+			&i.RemoteAddr,
 		); err != nil {
 			return nil, err
 		}
@@ -346,7 +385,7 @@ func (q *Queries) ListDueMails(ctx context.Context, arg ListDueMailsParams) ([]u
 }
 
 const listMails = `-- name: ListMails :many
-SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at FROM mail WHERE id < $1 ORDER BY id DESC LIMIT CAST($2 AS bigint)
+SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr FROM mail WHERE id < $1 ORDER BY id DESC LIMIT CAST($2 AS bigint)
 `
 
 type ListMailsParams struct {
@@ -376,6 +415,9 @@ func (q *Queries) ListMails(ctx context.Context, arg ListMailsParams) ([]Mail, e
 			&i.LastError,
 			&i.SentAt,
 			&i.DeadAt,
+			&i.HappenedAt,
+			&i.Platform,
+			&i.RemoteAddr,
 		); err != nil {
 			return nil, err
 		}
@@ -388,7 +430,7 @@ func (q *Queries) ListMails(ctx context.Context, arg ListMailsParams) ([]Mail, e
 }
 
 const listQueuedMails = `-- name: ListQueuedMails :many
-SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at FROM mail WHERE id < $1 AND sent_at IS NULL AND dead_at IS NULL ORDER BY id DESC LIMIT CAST($2 AS bigint)
+SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr FROM mail WHERE id < $1 AND sent_at IS NULL AND dead_at IS NULL ORDER BY id DESC LIMIT CAST($2 AS bigint)
 `
 
 type ListQueuedMailsParams struct {
@@ -418,6 +460,9 @@ func (q *Queries) ListQueuedMails(ctx context.Context, arg ListQueuedMailsParams
 			&i.LastError,
 			&i.SentAt,
 			&i.DeadAt,
+			&i.HappenedAt,
+			&i.Platform,
+			&i.RemoteAddr,
 		); err != nil {
 			return nil, err
 		}
@@ -430,7 +475,7 @@ func (q *Queries) ListQueuedMails(ctx context.Context, arg ListQueuedMailsParams
 }
 
 const listSentMails = `-- name: ListSentMails :many
-SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at FROM mail WHERE id < $1 AND sent_at IS NOT NULL ORDER BY id DESC LIMIT CAST($2 AS bigint)
+SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr FROM mail WHERE id < $1 AND sent_at IS NOT NULL ORDER BY id DESC LIMIT CAST($2 AS bigint)
 `
 
 type ListSentMailsParams struct {
@@ -460,6 +505,9 @@ func (q *Queries) ListSentMails(ctx context.Context, arg ListSentMailsParams) ([
 			&i.LastError,
 			&i.SentAt,
 			&i.DeadAt,
+			&i.HappenedAt,
+			&i.Platform,
+			&i.RemoteAddr,
 		); err != nil {
 			return nil, err
 		}
@@ -581,7 +629,7 @@ func (q *Queries) ReturnMail(ctx context.Context, arg ReturnMailParams) (int64, 
 }
 
 const takeDeadMail = `-- name: TakeDeadMail :one
-DELETE FROM mail WHERE id = $1 AND dead_at IS NOT NULL RETURNING id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at
+DELETE FROM mail WHERE id = $1 AND dead_at IS NOT NULL RETURNING id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr
 `
 
 // TakeDeadMail removes a dead mail, for one that queues it anew.
@@ -601,6 +649,9 @@ func (q *Queries) TakeDeadMail(ctx context.Context, id uuid.UUID) (Mail, error) 
 		&i.LastError,
 		&i.SentAt,
 		&i.DeadAt,
+		&i.HappenedAt,
+		&i.Platform,
+		&i.RemoteAddr,
 	)
 	return i, err
 }

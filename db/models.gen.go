@@ -23,6 +23,8 @@ type Account struct {
 	ArmedHash    *string
 	ArmedMailID  *uuid.UUID
 	ArmedUntil   *time.Time
+	TakenBy      *uuid.UUID
+	ToldMailID   *uuid.UUID
 }
 
 type Confirmation struct {
@@ -32,6 +34,13 @@ type Confirmation struct {
 	KeyHash   []byte
 	CreatedAt time.Time
 	ExpiresAt time.Time
+}
+
+type Device struct {
+	ID        uuid.UUID
+	AccountID uuid.UUID
+	Mark      []byte
+	SeenAt    time.Time
 }
 
 type Invite struct {
@@ -72,6 +81,17 @@ type Mail struct {
 	LastError      *string
 	SentAt         *time.Time
 	DeadAt         *time.Time
+	HappenedAt     *time.Time
+	Platform       *string
+	RemoteAddr     *string
+}
+
+type ResetRequest struct {
+	ID         uuid.UUID
+	Email      string
+	RequestID  string
+	RemoteAddr string
+	CreatedAt  time.Time
 }
 
 type Session struct {

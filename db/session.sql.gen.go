@@ -24,6 +24,30 @@ func (q *Queries) DeleteAccountSessions(ctx context.Context, accountID uuid.UUID
 	return result.RowsAffected(), nil
 }
 
+const deleteExpiredSessions = `-- name: DeleteExpiredSessions :execrows
+DELETE FROM session WHERE id >= $1 AND id <= $2 AND (refreshed_at <= $3 OR created_at <= $4)
+`
+
+type DeleteExpiredSessionsParams struct {
+	First           uuid.UUID
+	Last            uuid.UUID
+	RefreshedBefore time.Time
+	CreatedBefore   time.Time
+}
+
+func (q *Queries) DeleteExpiredSessions(ctx context.Context, arg DeleteExpiredSessionsParams) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteExpiredSessions,
+		arg.First,
+		arg.Last,
+		arg.RefreshedBefore,
+		arg.CreatedBefore,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const deleteSession = `-- name: DeleteSession :execrows
 DELETE FROM session WHERE id = $1 AND account_id = $2
 `
@@ -75,6 +99,29 @@ type EndSessionsParams struct {
 // EndSessions ends those after one id up to another.
 func (q *Queries) EndSessions(ctx context.Context, arg EndSessionsParams) (int64, error) {
 	result, err := q.db.Exec(ctx, endSessions, arg.After, arg.Last, arg.Until)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const endSessionsBeyond = `-- name: EndSessionsBeyond :execrows
+DELETE FROM session WHERE session.account_id = $1 AND session.id <> $2 AND session.id NOT IN (
+    SELECT s.id FROM session AS s WHERE s.account_id = $1 AND s.id <> $2
+    ORDER BY s.refreshed_at DESC, s.id DESC LIMIT CAST($3 AS bigint)
+)
+`
+
+type EndSessionsBeyondParams struct {
+	AccountID uuid.UUID
+	One       uuid.UUID
+	Besides   int64
+}
+
+// EndSessionsBeyond ends those of an account that were refreshed longest ago, and keeps one and so many besides it. The caller has
+// the account's row, so that nobody begins another one meanwhile.
+func (q *Queries) EndSessionsBeyond(ctx context.Context, arg EndSessionsBeyondParams) (int64, error) {
+	result, err := q.db.Exec(ctx, endSessionsBeyond, arg.AccountID, arg.One, arg.Besides)
 	if err != nil {
 		return 0, err
 	}
@@ -237,6 +284,38 @@ func (q *Queries) ListSessions(ctx context.Context, arg ListSessionsParams) ([]S
 			return nil, err
 		}
 		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listSessionsBefore = `-- name: ListSessionsBefore :many
+SELECT id FROM session WHERE id > $1 AND id < $2 ORDER BY id LIMIT CAST($3 AS bigint)
+`
+
+type ListSessionsBeforeParams struct {
+	After  uuid.UUID
+	Before uuid.UUID
+	Most   int64
+}
+
+// ListSessionsBefore goes through the sessions that began before a time: ids are in order of time. There is no index by the
+// time of the refresh, so that a refresh stays a HOT update.
+func (q *Queries) ListSessionsBefore(ctx context.Context, arg ListSessionsBeforeParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, listSessionsBefore, arg.After, arg.Before, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []uuid.UUID{}
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

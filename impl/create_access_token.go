@@ -202,8 +202,8 @@ func (s *Service) startSession(
 		CreatedAt:   now,
 		RefreshedAt: now,
 	}
-	var activated bool
-	var ended int64
+	var activated, notified bool
+	var ended, capped int64
 	err := s.Store.InTx(ctx, func(q *db.Queries) (err error) {
 		activated, ended = false, 0
 		if verified.armed {
@@ -221,10 +221,11 @@ func (s *Service) startSession(
 		if err := s.Limits.Succeeded(ctx, q, try); err != nil {
 			return err
 		}
-		return q.InsertSession(ctx, db.InsertSessionParams{
-			ID: session.ID, AccountID: session.AccountID, ClientID: session.ClientID, Platform: session.Platform,
-			RemoteAddr: session.RemoteAddr, Now: now,
-		})
+		if capped, err = s.insertSession(ctx, q, session); err != nil {
+			return err
+		}
+		notified, err = s.tellOfLogIn(ctx, q, account, session, activated && account.PasswordHash != nil)
+		return err
 	})
 	if err != nil {
 		return db.Session{}, fmt.Errorf("start a session: %w", err)
@@ -233,7 +234,33 @@ func (s *Service) startSession(
 		event.Record(ctx, s.Log, event.PasswordActivated,
 			event.Account(account.ID), event.Session(session.ID), slog.Int64("sessions_ended", ended))
 	}
+	if capped > 0 {
+		event.Record(ctx, s.Log, event.SessionCapped,
+			event.Account(account.ID), event.Session(session.ID), slog.Int64("sessions_ended", capped))
+	}
+	if notified {
+		s.MailQueued()
+	}
 	return session, nil
+}
+
+// insertSession begins a session, and ends and counts those of the account that are too many: the ones that were refreshed
+// longest ago (ASVS 7.1.2).
+func (s *Service) insertSession(ctx context.Context, q *db.Queries, session db.Session) (ended int64, err error) {
+	err = q.InsertSession(ctx, db.InsertSessionParams{
+		ID: session.ID, AccountID: session.AccountID, ClientID: session.ClientID, Platform: session.Platform,
+		RemoteAddr: session.RemoteAddr, Now: session.CreatedAt,
+	})
+	if err != nil {
+		return 0, fmt.Errorf("insert the session: %w", err)
+	}
+	ended, err = q.EndSessionsBeyond(ctx, db.EndSessionsBeyondParams{
+		AccountID: session.AccountID, One: session.ID, Besides: s.SessionsPerUser - 1,
+	})
+	if err != nil {
+		return 0, fmt.Errorf("end the sessions that are too many: %w", err)
+	}
+	return ended, nil
 }
 
 // useArmedPassword makes an armed password the password, and counts the sessions that this ended. Where another log-in was

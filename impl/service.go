@@ -46,14 +46,20 @@ type Service struct {
 	Issuer    string // of the access tokens
 
 	InviteRequired  bool
+	HideAccounts    bool     // sign-up and reset answer alike whether or not the account exists
 	ClientIDs       []string // the clients that may log in; all if empty
 	SignUpLinkTTL   time.Duration
 	PasswordLinkTTL time.Duration
 	RefreshTTL      time.Duration // a session that is not refreshed for this long has ended
 	RefreshGrace    time.Duration // how long a used-up refresh token gives its successor again
 	SessionMaxAge   time.Duration
+	SessionsPerUser int64       // more end the oldest
+	LogInNotice     LogInNotice // when a log-in is told by mail
 
 	Version api.VersionResponse
+
+	resetsOnce  sync.Once
+	resetsAsked chan struct{}
 
 	documentsOnce sync.Once
 	documents     *documents

@@ -100,7 +100,8 @@ func (s *Service) takeSignUp(ctx context.Context, code string) (probe limit.Use,
 }
 
 // signUp refuses in the contract's order: the invite exists, the address is free, the invite has a use left. So somebody
-// who repeats a sign-up after a lost answer hears that the address is taken, not that the invite has ended.
+// who repeats a sign-up after a lost answer hears that the address is taken, not that the invite has ended. While accounts
+// are hidden he hears nothing of the address, and the invite's uses come first.
 func (s *Service) signUp(ctx context.Context, q *db.Queries, accountID uuid.UUID, email, language, code string) error {
 	now := s.now()
 	use, err := s.findUse(ctx, q, code, now)
@@ -108,19 +109,19 @@ func (s *Service) signUp(ctx context.Context, q *db.Queries, accountID uuid.UUID
 		return err
 	}
 	ended := err
+	if ended != nil && s.InviteRequired && s.HideAccounts {
+		return ended
+	}
 
 	if err := q.DeleteExpiredSignUp(ctx, db.DeleteExpiredSignUpParams{Email: email, Now: &now}); err != nil {
 		return fmt.Errorf("forget an expired sign-up: %w", err)
 	}
 	expiresAt := now.Add(s.SignUpLinkTTL)
-	inserted, err := q.InsertAccount(ctx, db.InsertAccountParams{
+	kind, err := s.insertAccount(ctx, q, db.InsertAccountParams{
 		ID: accountID, Email: email, Language: language, InviteID: use.invite, CreatedAt: now, PendingUntil: &expiresAt,
 	})
 	if err != nil {
-		return fmt.Errorf("insert the account: %w", err)
-	}
-	if inserted == 0 {
-		return errUserExists
+		return err
 	}
 	if ended != nil && s.InviteRequired {
 		return ended
@@ -133,7 +134,22 @@ func (s *Service) signUp(ctx context.Context, q *db.Queries, accountID uuid.UUID
 	if err := s.Limits.Take(ctx, q, now, s.Limits.By(limit.MailAddress, email)); err != nil {
 		return err
 	}
-	return s.queueLink(ctx, q, accountID, purposeSignUp, now, expiresAt)
+	return s.queueLink(ctx, q, accountID, purposeSignUp, kind, now, expiresAt)
+}
+
+// insertAccount makes the account of a sign-up and says which mail it owes, or fails with errUserExists.
+func (s *Service) insertAccount(ctx context.Context, q *db.Queries, account db.InsertAccountParams) (kind string, err error) {
+	if s.HideAccounts {
+		return insertHidden(ctx, q, account)
+	}
+	inserted, err := q.InsertAccount(ctx, account)
+	if err != nil {
+		return "", fmt.Errorf("insert the account: %w", err)
+	}
+	if inserted == 0 {
+		return "", errUserExists
+	}
+	return mail.KindSignUpLink, nil
 }
 
 // use is one use of an invite, or of none.
@@ -179,9 +195,9 @@ func (s *Service) lockInvite(ctx context.Context, q *db.Queries, code string, no
 	return found, errInviteNotFound
 }
 
-// queueLink makes a confirmation link for an account, in place of an older one for the same purpose, and owes its mail.
+// queueLink makes a confirmation link for an account, in place of an older one for the same purpose, and owes a mail of a kind.
 func (s *Service) queueLink(
-	ctx context.Context, q *db.Queries, accountID uuid.UUID, purpose string, now, expiresAt time.Time,
+	ctx context.Context, q *db.Queries, accountID uuid.UUID, purpose, kind string, now, expiresAt time.Time,
 ) error {
 	id := uuid.New() // random: the key of the link is derived from it
 	keyHash, ok := link.Hash(s.Links.Key(id))
@@ -193,13 +209,5 @@ func (s *Service) queueLink(
 	}); err != nil {
 		return fmt.Errorf("store the confirmation: %w", err)
 	}
-	return queueMail(ctx, q, db.InsertMailParams{AccountID: accountID, Kind: linkMail(purpose), ConfirmationID: &id, Now: now})
-}
-
-// linkMail is the kind of mail that carries the link for a purpose.
-func linkMail(purpose string) string {
-	if purpose == purposeSignUp {
-		return mail.KindSignUpLink
-	}
-	return mail.KindPasswordLink
+	return queueMail(ctx, q, db.InsertMailParams{AccountID: accountID, Kind: kind, ConfirmationID: &id, Now: now})
 }

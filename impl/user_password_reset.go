@@ -33,6 +33,9 @@ func (s *Service) UserPasswordReset(
 	if err != nil {
 		return nil, fmt.Errorf("reset the password: %w", err)
 	}
+	if s.HideAccounts {
+		return api.UserPasswordReset204Response{}, s.deferReset(ctx, email)
+	}
 	var account db.Account
 	err = s.Store.InTx(ctx, func(q *db.Queries) (err error) {
 		account, err = s.resetPassword(ctx, q, email)
@@ -47,13 +50,18 @@ func (s *Service) UserPasswordReset(
 	if err != nil {
 		return nil, fmt.Errorf("reset the password: %w", err)
 	}
+	s.resetDone(ctx, account)
+	return api.UserPasswordReset204Response{}, nil
+}
+
+// resetDone follows a reset that is committed.
+func (s *Service) resetDone(ctx context.Context, account db.Account) {
 	what := mail.KindPasswordLink
 	if account.PendingUntil != nil {
 		what = mail.KindSignUpLink
 	}
 	event.Record(ctx, s.Log, event.PasswordResetRequested, event.Account(account.ID), slog.String("kind", what))
 	s.MailQueued()
-	return api.UserPasswordReset204Response{}, nil
 }
 
 func (s *Service) logResetRefused(ctx context.Context, account db.Account) {
@@ -77,7 +85,7 @@ func (s *Service) resetPassword(ctx context.Context, q *db.Queries, email string
 	case account.DisabledAt != nil:
 		return account, db.ErrNotFound
 	case account.PendingUntil == nil:
-		return account, s.queueLink(ctx, q, account.ID, purposePassword, now, now.Add(s.PasswordLinkTTL))
+		return account, s.queueLink(ctx, q, account.ID, purposePassword, mail.KindPasswordLink, now, now.Add(s.PasswordLinkTTL))
 	case !account.PendingUntil.After(now):
 		return account, db.ErrNotFound
 	}
@@ -86,6 +94,6 @@ func (s *Service) resetPassword(ctx context.Context, q *db.Queries, email string
 		return account, fmt.Errorf("find the pending confirmation: %w", err)
 	}
 	return account, queueMail(ctx, q, db.InsertMailParams{
-		AccountID: account.ID, Kind: linkMail(purposeSignUp), ConfirmationID: &pending.ID, Now: now,
+		AccountID: account.ID, Kind: mail.KindSignUpLink, ConfirmationID: &pending.ID, Now: now,
 	})
 }

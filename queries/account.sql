@@ -6,8 +6,8 @@ SELECT * FROM account WHERE email = @email;
 
 -- InsertAccount makes an unconfirmed account. No row: the address is taken.
 -- name: InsertAccount :execrows
-INSERT INTO account (id, email, language, invite_id, created_at, pending_until)
-VALUES (@id, @email, @language, @invite_id, @created_at, @pending_until)
+INSERT INTO account (id, email, language, invite_id, created_at, pending_until, taken_by)
+VALUES (@id, @email, @language, @invite_id, @created_at, @pending_until, @taken_by)
 ON CONFLICT (email) DO NOTHING;
 
 -- name: DeleteExpiredSignUp :exec
@@ -64,6 +64,18 @@ UPDATE account SET disabled_at = NULL WHERE id = @id AND disabled_at IS NOT NULL
 -- name: DeleteAccount :execrows
 DELETE FROM account WHERE id = @id;
 
--- ListAccounts lists the newest first: ids are in order of time.
+-- ListAccounts lists the newest first: ids are in order of time. Sign-ups with a taken address are nobody.
 -- name: ListAccounts :many
-SELECT * FROM account WHERE id < @before ORDER BY id DESC LIMIT CAST(@most AS bigint);
+SELECT * FROM account WHERE id < @before AND taken_by IS NULL ORDER BY id DESC LIMIT CAST(@most AS bigint);
+
+-- TellOwner notes the mail that is about to tell an owner of a sign-up with his address. No row: another one has done so lately, or
+-- the account is disabled.
+-- name: TellOwner :execrows
+UPDATE account SET told_mail_id = @mail_id
+WHERE id = @id AND disabled_at IS NULL AND (told_mail_id IS NULL OR told_mail_id = @mail_id OR told_mail_id < @told_before);
+
+-- name: ListLapsedSignUps :many
+SELECT id FROM account WHERE pending_until <= @before ORDER BY id LIMIT CAST(@most AS bigint);
+
+-- name: DeleteLapsedSignUps :execrows
+DELETE FROM account WHERE id >= @first AND id <= @last AND pending_until <= @before;

@@ -24,3 +24,10 @@ DELETE FROM confirmation WHERE account_id = @account_id;
 -- DeleteAllConfirmations voids the links for a purpose, whosoever they are.
 -- name: DeleteAllConfirmations :execrows
 DELETE FROM confirmation WHERE purpose = @purpose;
+
+-- ListLinksFrom and DeleteExpiredLinks go through all links: there are only those that were not used.
+-- name: ListLinksFrom :many
+SELECT id FROM confirmation WHERE id > @after ORDER BY id LIMIT CAST(@most AS bigint);
+
+-- name: DeleteExpiredLinks :execrows
+DELETE FROM confirmation WHERE id >= @first AND id <= @last AND expires_at <= @before;

@@ -1,6 +1,10 @@
 -- name: InsertMail :exec
-INSERT INTO mail (id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts)
-VALUES (@id, @account_id, @kind, @confirmation_id, @nonce, @request_id, @now, @now, 0);
+INSERT INTO mail (
+    id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, happened_at, platform, remote_addr
+)
+VALUES (
+    @id, @account_id, @kind, @confirmation_id, @nonce, @request_id, @now, @now, 0, @happened_at, @platform, @remote_addr
+);
 
 -- DeleteOlderPasswordMails withdraws the unsent passwords that a newer one replaces.
 -- name: DeleteOlderPasswordMails :exec
@@ -81,3 +85,7 @@ DELETE FROM mail WHERE account_id = @account_id AND sent_at IS NULL AND dead_at 
 
 -- name: DeleteAccountMails :execrows
 DELETE FROM mail WHERE account_id = @account_id;
+
+-- CountLogInNotices counts those that an account was owed lately.
+-- name: CountLogInNotices :one
+SELECT count(*) FROM mail WHERE account_id = @account_id AND kind = 'login_notice' AND created_at > @since;

@@ -47,3 +47,19 @@ SELECT id FROM session WHERE id > @after AND created_at <= @until ORDER BY id LI
 -- EndSessions ends those after one id up to another.
 -- name: EndSessions :execrows
 DELETE FROM session WHERE id > @after AND id <= @last AND created_at <= @until;
+
+-- EndSessionsBeyond ends those of an account that were refreshed longest ago, and keeps one and so many besides it. The caller has
+-- the account's row, so that nobody begins another one meanwhile.
+-- name: EndSessionsBeyond :execrows
+DELETE FROM session WHERE session.account_id = @account_id AND session.id <> @one AND session.id NOT IN (
+    SELECT s.id FROM session AS s WHERE s.account_id = @account_id AND s.id <> @one
+    ORDER BY s.refreshed_at DESC, s.id DESC LIMIT CAST(@besides AS bigint)
+);
+
+-- ListSessionsBefore goes through the sessions that began before a time: ids are in order of time. There is no index by the
+-- time of the refresh, so that a refresh stays a HOT update.
+-- name: ListSessionsBefore :many
+SELECT id FROM session WHERE id > @after AND id < @before ORDER BY id LIMIT CAST(@most AS bigint);
+
+-- name: DeleteExpiredSessions :execrows
+DELETE FROM session WHERE id >= @first AND id <= @last AND (refreshed_at <= @refreshed_before OR created_at <= @created_before);

@@ -76,12 +76,13 @@ func (serve) Run(ctx context.Context, s *Settings, c console) error {
 	})
 }
 
-// process is the wired service: two listeners and two workers.
+// process is the wired service: two listeners, and workers.
 type process struct {
 	public, admin *http.Server
 	https         bool // how the service is reached from outside
 	keys          *token.Keys
 	mail          *mail.Worker
+	service       *impl.Service
 	transport     mail.Transport
 	ready         *atomic.Bool
 	log           *slog.Logger
@@ -120,15 +121,17 @@ func assemble(ctx context.Context, s *Settings, root secret.Root, store *db.Stor
 	if err != nil {
 		return nil, err
 	}
-	handler, err := server.New(server.Config{
-		Authenticate: authenticate(access), TrustedProxies: s.trustedProxies,
-		CORSOrigins: s.CORSOrigins, HTTPS: s.https(), Log: log,
-	}, &impl.Service{
+	service := &impl.Service{
 		Store: store, Root: root, Links: links, Hasher: hasher, Limits: limit.New(root, s.limits()), Keys: keys, Access: access, Refresh: refresh, Log: log,
 		PublicURL: s.PublicURL, Issuer: s.Issuer, MailQueued: worker.Wake, InviteRequired: s.InviteRequired, ClientIDs: s.ClientIDs,
 		SignUpLinkTTL: s.SignUpLinkTTL, PasswordLinkTTL: s.PasswordLinkTTL,
 		RefreshTTL: s.RefreshTTL, RefreshGrace: s.RefreshGrace, SessionMaxAge: s.SessionMaxAge, Version: buildVersion(),
-	})
+		HideAccounts: s.HideAccounts, LogInNotice: impl.LogInNotice(s.LogInNotice), SessionsPerUser: s.SessionsPerUser,
+	}
+	handler, err := server.New(server.Config{
+		Authenticate: authenticate(access), TrustedProxies: s.trustedProxies,
+		CORSOrigins: s.CORSOrigins, HTTPS: s.https(), Log: log,
+	}, service)
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +140,7 @@ func assemble(ctx context.Context, s *Settings, root secret.Root, store *db.Stor
 		public: httpServer(s.HTTPAddr, closeWhenStopping(handler, ready), log),
 		admin:  httpServer(s.AdminAddr, adminHandler(store, transport, ready), log),
 		https:  s.https(),
-		keys:   keys, mail: worker, transport: transport, ready: ready, log: log,
+		keys:   keys, mail: worker, service: service, transport: transport, ready: ready, log: log,
 	}, nil
 }
 
@@ -231,6 +234,7 @@ func (p *process) run(ctx context.Context, delay time.Duration, listening func(a
 			failed <- fmt.Errorf("mail worker: %w", err)
 		}
 	})
+	running.Go(func() { p.service.RunResets(background) })
 	running.Go(func() { serveOn(p.public, server.Listener(public, p.https, p.log), failed) })
 	running.Go(func() { serveOn(p.admin, admin, failed) })
 

@@ -42,6 +42,9 @@ type Settings struct {
 	SignUpLinkTTL     time.Duration `group:"Accounts" name:"signup-link-ttl" env:"AUTH_SIGNUP_LINK_TTL" default:"24h" help:"Life of a confirmation link, and of a sign-up that waits for it."`
 	PasswordLinkTTL   time.Duration `group:"Accounts" name:"password-link-ttl" env:"AUTH_PASSWORD_LINK_TTL" default:"30m" help:"Life of a password reset link."`
 	MailedPasswordTTL time.Duration `group:"Accounts" name:"mailed-password-ttl" env:"AUTH_MAILED_PASSWORD_TTL" default:"24h" help:"Life of a mailed password that nobody uses."`
+	HideAccounts      bool          `group:"Accounts" name:"hide-accounts" env:"AUTH_HIDE_ACCOUNTS" default:"false" negatable:"" help:"Whether sign-ups and password resets are answered alike whether or not the account exists: docs/accounts.md."`
+	LogInNotice       string        `group:"Accounts" name:"login-notice" env:"AUTH_LOGIN_NOTICE" default:"new-device" enum:"new-device,always,never" help:"Which log-ins are told by mail: new-device, always or never."`
+	SessionsPerUser   int64         `group:"Accounts" name:"sessions-per-user" env:"AUTH_SESSIONS_PER_USER" default:"100" help:"How many sessions a user may have. One more ends the one that was refreshed longest ago."`
 	ClientIDs         []string      `group:"Accounts" name:"client-ids" env:"AUTH_CLIENT_IDS" help:"The clientIDs that may log in. All by default."`
 
 	Limits       string     `group:"Limits" name:"limits" env:"AUTH_LIMITS" default:"on" enum:"on,off" help:"off: a gateway does it all."`
@@ -111,6 +114,9 @@ func (s *Settings) complete() error {
 		if !isOrigin(origin) {
 			return fmt.Errorf("AUTH_CORS_ORIGINS: %q is not an origin such as https://app.example.com", origin)
 		}
+	}
+	if most := int64(10_000); s.SessionsPerUser < 1 || s.SessionsPerUser > most {
+		return fmt.Errorf("AUTH_SESSIONS_PER_USER: %d is not between 1 and %d", s.SessionsPerUser, most)
 	}
 	return s.checkDurations()
 }

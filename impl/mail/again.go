@@ -25,6 +25,7 @@ const (
 	errDue      NotRetriedError = "it is on its way, or due already"
 	errLink     NotRetriedError = "its link has expired, was used or was replaced by a newer one"
 	errDisabled NotRetriedError = "its account is disabled"
+	errTold     NotRetriedError = "its reader is told of such sign-ups once a day at most"
 	errReplaced NotRetriedError = "a newer password was mailed since, or will be"
 )
 
@@ -86,7 +87,7 @@ func requeue(ctx context.Context, store *db.Store, root secret.Root, id uuid.UUI
 		}
 		return q.InsertMail(ctx, db.InsertMailParams{
 			ID: fresh, AccountID: m.AccountID, Kind: m.Kind, ConfirmationID: m.ConfirmationID, Nonce: nonce,
-			RequestID: m.RequestID, Now: now,
+			RequestID: m.RequestID, Now: now, HappenedAt: m.HappenedAt, Platform: m.Platform, RemoteAddr: m.RemoteAddr,
 		})
 	})
 	if err != nil {
@@ -98,8 +99,13 @@ func requeue(ctx context.Context, store *db.Store, root secret.Root, id uuid.UUI
 // stillWanted fails with a NotRetriedError where a mail would not help its reader any more, or even harm him: a password
 // that was mailed later would stop working.
 func stillWanted(ctx context.Context, q *db.Queries, m db.Mail, now time.Time) error {
-	if m.Kind == KindPassword {
+	switch m.Kind {
+	case KindPassword:
 		return newestPassword(ctx, q, m)
+	case KindLogInNotice, KindPasswordNotice:
+		return active(ctx, q, m.AccountID)
+	case KindSignUpNotice:
+		return notTold(ctx, q, m, now)
 	}
 	purpose := map[string]string{KindSignUpLink: "signup", KindPasswordLink: "password"}[m.Kind]
 	c, err := q.GetConfirmation(ctx, db.GetConfirmationParams{AccountID: m.AccountID, Purpose: purpose})
@@ -110,6 +116,45 @@ func stillWanted(ctx context.Context, q *db.Queries, m db.Mail, now time.Time) e
 		return fmt.Errorf("read the confirmation: %w", err)
 	case m.ConfirmationID == nil, c.ID != *m.ConfirmationID, !c.ExpiresAt.After(now):
 		return errLink
+	}
+	return nil
+}
+
+// active fails where an account is disabled.
+func active(ctx context.Context, q *db.Queries, id uuid.UUID) error {
+	account, err := q.GetAccount(ctx, id)
+	if err != nil {
+		return fmt.Errorf("read the account: %w", err)
+	}
+	if account.DisabledAt != nil {
+		return errDisabled
+	}
+	return nil
+}
+
+// notTold fails where another mail has told the owner of a sign-up with his address lately, or this one is dead and has tried to.
+func notTold(ctx context.Context, q *db.Queries, m db.Mail, now time.Time) error {
+	signUp, err := q.GetAccount(ctx, m.AccountID)
+	if err != nil {
+		return fmt.Errorf("read the sign-up: %w", err)
+	}
+	if signUp.TakenBy == nil {
+		return errUnknown // as a notice: nobody queues such a row
+	}
+	owner, err := q.GetAccount(ctx, *signUp.TakenBy)
+	if errors.Is(err, db.ErrNotFound) {
+		return errUnknown // the owner, and with him the reader
+	}
+	if err != nil {
+		return fmt.Errorf("read the owner's account: %w", err)
+	}
+	before := firstIDAt(now.Add(-tellEvery))
+	toldLately := owner.ToldMailID != nil && bytes.Compare(owner.ToldMailID[:], before[:]) >= 0
+	switch {
+	case owner.DisabledAt != nil:
+		return errDisabled
+	case toldLately && (m.DeadAt != nil || *owner.ToldMailID != m.ID):
+		return errTold
 	}
 	return nil
 }

@@ -34,6 +34,7 @@ const (
 	expired    withdrawn = "expired"    // the link's time is over, or the link is used up
 	ownerless  withdrawn = "account is gone"
 	disabled   withdrawn = "account is disabled"
+	told       withdrawn = "the owner was told of another sign-up lately"
 )
 
 // errForeignSecret says that we can not make the link that the database waits for. It is tried again: the secret may come back.
@@ -111,6 +112,10 @@ func (d *delivery) attempt(ctx context.Context) error {
 		err = d.addLink(ctx, &values, "password")
 	case KindPassword:
 		err = d.addPassword(ctx, &values, account)
+	case KindLogInNotice, KindPasswordNotice:
+		err = d.addLogIn(&values)
+	case KindSignUpNotice:
+		account, err = d.findOwner(ctx, account)
 	default:
 		err = permanent(fmt.Errorf("unknown kind of mail %q", d.mail.Kind))
 	}
@@ -265,7 +270,7 @@ func (d *delivery) settleSent(ctx context.Context, now time.Time) error {
 func (d *delivery) settleDead(ctx context.Context, now time.Time, event string, level slog.Level, outcome error) error {
 	return d.record(ctx, event, level, outcome, func(q *db.Queries) (int64, error) {
 		n, err := q.MarkMailDead(ctx, db.MarkMailDeadParams{
-			Now: &now, LastError: d.told(outcome), ID: d.mail.ID, Attempts: d.mail.Attempts, LeaseUntil: d.mail.DueAt})
+			Now: &now, LastError: d.storable(outcome), ID: d.mail.ID, Attempts: d.mail.Attempts, LeaseUntil: d.mail.DueAt})
 		if err != nil || n == 0 || d.mail.Kind != KindPassword {
 			return n, err
 		}
@@ -278,7 +283,7 @@ func (d *delivery) settleRetry(ctx context.Context, now, due time.Time, outcome 
 	d.log = d.log.With("retry_in", due.Sub(now).Round(time.Millisecond).String())
 	return d.record(ctx, "mail.retried", slog.LevelWarn, outcome, func(q *db.Queries) (int64, error) {
 		return q.RetryMail(ctx, db.RetryMailParams{
-			DueAt: due, LastError: d.told(outcome), ID: d.mail.ID, Attempts: d.mail.Attempts, LeaseUntil: d.mail.DueAt})
+			DueAt: due, LastError: d.storable(outcome), ID: d.mail.ID, Attempts: d.mail.Attempts, LeaseUntil: d.mail.DueAt})
 	})
 }
 
@@ -286,7 +291,7 @@ func (d *delivery) settleRetry(ctx context.Context, now, due time.Time, outcome 
 func (d *delivery) settleReturn(ctx context.Context, due time.Time, outcome error) error {
 	return d.record(ctx, "mail.returned", slog.LevelDebug, outcome, func(q *db.Queries) (int64, error) {
 		return q.ReturnMail(ctx, db.ReturnMailParams{
-			DueAt: due, LastError: d.told(outcome), ID: d.mail.ID, Attempts: d.mail.Attempts, LeaseUntil: d.mail.DueAt})
+			DueAt: due, LastError: d.storable(outcome), ID: d.mail.ID, Attempts: d.mail.Attempts, LeaseUntil: d.mail.DueAt})
 	})
 }
 
@@ -313,7 +318,7 @@ func (d *delivery) record(
 			}
 			var attributes []any
 			if outcome != nil {
-				attributes = []any{"error", *d.told(outcome)}
+				attributes = []any{"error", *d.storable(outcome)}
 			}
 			d.log.Log(ctx, level, event, attributes...) //nolint:sloglint // each caller has its own constant
 			return nil
@@ -330,8 +335,8 @@ func (d *delivery) record(
 	}
 }
 
-// told is an error as it may be stored and logged.
-func (d *delivery) told(err error) *string {
+// storable is an error as it may be stored and logged.
+func (d *delivery) storable(err error) *string {
 	text := clean(err, d.secrets...)
 	return &text
 }

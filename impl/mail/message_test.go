@@ -11,7 +11,9 @@ import (
 )
 
 var (
-	allKinds     = []string{KindSignUpLink, KindPasswordLink, KindPassword}
+	allKinds = []string{
+		KindSignUpLink, KindPasswordLink, KindPassword, KindSignUpNotice, KindLogInNotice, KindPasswordNotice,
+	}
 	allLanguages = []string{"en", "ru"}
 )
 
@@ -21,11 +23,14 @@ const (
 )
 
 func sampleValues(kind string) Values {
-	v := Values{Service: "Financelime", Life: 24 * time.Hour}
-	if kind == KindPassword {
-		v.Password = samplePassword
-	} else {
-		v.Link = sampleLink
+	v := Values{Service: "Financelime"}
+	switch kind {
+	case KindPassword:
+		v.Password, v.Life = samplePassword, 24*time.Hour
+	case KindSignUpLink, KindPasswordLink:
+		v.Link, v.Life = sampleLink, 24*time.Hour
+	case KindLogInNotice, KindPasswordNotice:
+		v.LogIn = LogIn{At: sampleDate, Platform: "Linux x86_64", Addr: "203.0.113.5"}
 	}
 	return v
 }
@@ -55,16 +60,14 @@ func TestMessageText(t *testing.T) {
 	t.Parallel()
 	eachMessage(t, func(t *testing.T, kind, language string) {
 		m := render(t, kind, language)
-		secret := sampleLink
-		if kind == KindPassword {
-			secret = samplePassword
-		}
+		values := sampleValues(kind)
+		secret := values.Link + values.Password
 		lines := strings.Split(m.Text, "\n")
 		alone := slices.Index(lines, secret)
-		if alone < 1 || lines[alone-1] != "" || lines[alone+1] != "" {
+		if secret != "" && (alone < 1 || lines[alone-1] != "" || lines[alone+1] != "") {
 			t.Errorf("%s does not stand alone:\n%s", secret, m.Text)
 		}
-		if strings.Count(m.Text, secret) != 1 {
+		if secret != "" && strings.Count(m.Text, secret) != 1 {
 			t.Error("it stands there more than once")
 		}
 		for _, line := range lines {
@@ -79,7 +82,7 @@ func TestMessageText(t *testing.T) {
 			t.Errorf("not filled in: %s", m.Text)
 		}
 		life := map[string]string{"en": "24 hours", "ru": "24 часа"}[language]
-		if !strings.Contains(strings.ReplaceAll(m.Text, "\n", " "), life) {
+		if secret != "" && !strings.Contains(strings.ReplaceAll(m.Text, "\n", " "), life) {
 			t.Errorf("does not tell that it lives for %s:\n%s", life, m.Text)
 		}
 		russian := strings.ContainsFunc(m.Text, func(r rune) bool { return r >= 'а' && r <= 'я' })
@@ -119,7 +122,7 @@ func TestMessageHTML(t *testing.T) {
 			}
 		}
 		var want []string
-		if kind != KindPassword {
+		if sampleValues(kind).Link != "" {
 			want = []string{sampleLink, sampleLink} // the button, and the address for those who want to see it
 			if strings.Contains(m.HTML, "></a>") {
 				t.Error("the button has no caption")

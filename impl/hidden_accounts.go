@@ -1,0 +1,150 @@
+package impl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/caller"
+	"github.com/financelime/authorization/impl/mail"
+)
+
+// With AUTH_HIDE_ACCOUNTS nobody learns from an answer, or from how long it takes, whether an address has an account
+// (ASVS 6.3.8). Neither path does less than the other: a sign-up with a taken address makes the same rows as any other,
+// and a reset is looked into only after it was answered.
+
+// insertHidden makes the account of a sign-up and says which mail it owes. With a taken address, it is an account that
+// nobody can confirm, and the mail tells the address's owner; it holds a use of its invite until it lapses, like the other.
+func insertHidden(ctx context.Context, q *db.Queries, account db.InsertAccountParams) (kind string, err error) {
+	const tries = 3
+	for range tries {
+		attempt, kind := account, mail.KindSignUpLink
+		owner, err := q.GetAccountByEmail(ctx, account.Email)
+		if err != nil && !errors.Is(err, db.ErrNotFound) {
+			return "", fmt.Errorf("look whose the address is: %w", err)
+		}
+		if err == nil {
+			attempt.Email = account.ID.String() // is no address
+			attempt.TakenBy = &owner.ID
+			kind = mail.KindSignUpNotice
+		}
+		inserted, err := q.InsertAccount(ctx, attempt)
+		if err != nil {
+			return "", fmt.Errorf("insert the account: %w", err)
+		}
+		if inserted > 0 {
+			return kind, nil
+		}
+		// Somebody else has just signed up with the address: look again.
+	}
+	return "", errors.New("the address was free and taken by turns")
+}
+
+// deferReset notes that somebody asked to reset the password of an address. Whose it is, if anybody's, is not looked at.
+func (s *Service) deferReset(ctx context.Context, email string) error {
+	who := caller.FromContext(ctx)
+	err := s.Store.Write(ctx, func(q *db.Queries) error {
+		return q.InsertResetRequest(ctx, db.InsertResetRequestParams{
+			ID: newID(), Email: email, RequestID: who.RequestID, RemoteAddr: who.Addr.String(), Now: s.now(),
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("note the reset: %w", err)
+	}
+	select {
+	case s.resetsWaiting() <- struct{}{}:
+	default: // it is about to look anyway
+	}
+	return nil
+}
+
+// resetsWaiting is told after a reset was noted.
+func (s *Service) resetsWaiting() chan struct{} {
+	s.resetsOnce.Do(func() { s.resetsAsked = make(chan struct{}, 1) })
+	return s.resetsAsked
+}
+
+const (
+	// lookForResets is how often a replica looks for resets that another one noted and did not get to.
+	lookForResets = time.Second
+
+	// resetsAtOnce is how many one look finds.
+	resetsAtOnce = 100
+)
+
+// RunResets does the password resets that were asked for while accounts are hidden, until ctx ends. Any number of replicas
+// may do so side by side. Where accounts are not hidden, it does what is left of a time when they were.
+func (s *Service) RunResets(ctx context.Context) {
+	look := time.NewTicker(lookForResets)
+	defer look.Stop()
+	for {
+		done, err := s.doResets(ctx)
+		if err != nil && ctx.Err() == nil {
+			s.Log.WarnContext(ctx, "reset.failed", slog.Any("error", err))
+		}
+		if err == nil && !s.HideAccounts && done < resetsAtOnce {
+			return
+		}
+		if err == nil && done == resetsAtOnce {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.resetsWaiting():
+		case <-look.C:
+		}
+	}
+}
+
+// doResets does the resets that wait, the oldest first, and counts those that it found. One that fails is left for later.
+func (s *Service) doResets(ctx context.Context) (found int, err error) {
+	waiting, err := s.Store.Read().ListResetRequests(ctx, resetsAtOnce)
+	if err != nil {
+		return 0, fmt.Errorf("look for resets: %w", err)
+	}
+	var failures []error
+	for _, id := range waiting {
+		err := s.doReset(ctx, id)
+		if errors.Is(err, db.ErrUnavailable) {
+			return len(waiting), err
+		}
+		failures = append(failures, err)
+	}
+	return len(waiting), errors.Join(failures...)
+}
+
+// doReset does one reset, unless another replica was faster, as if its request had waited for it.
+func (s *Service) doReset(ctx context.Context, id uuid.UUID) error {
+	var account db.Account
+	refused := false
+	err := s.Store.InTx(ctx, func(q *db.Queries) error {
+		asked, err := q.TakeResetRequest(ctx, id)
+		if err != nil {
+			return fmt.Errorf("take it: %w", err)
+		}
+		addr, _ := netip.ParseAddr(asked.RemoteAddr) // as it was written: an address, or none
+		ctx = caller.NewContext(ctx, &caller.Caller{RequestID: asked.RequestID, Addr: addr})
+		account, err = s.resetPassword(ctx, q, asked.Email)
+		if refused = errors.Is(err, db.ErrNotFound); refused {
+			return nil // and done with
+		}
+		return err
+	})
+	switch {
+	case errors.Is(err, db.ErrNotFound): // another replica was faster
+	case err != nil:
+		return fmt.Errorf("reset %s: %w", id, err)
+	case refused:
+		s.logResetRefused(ctx, account)
+	default:
+		s.resetDone(ctx, account)
+	}
+	return nil
+}

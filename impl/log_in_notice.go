@@ -1,0 +1,109 @@
+package impl
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/mail"
+)
+
+// LogInNotice says when a log-in is told by mail: AUTH_LOGIN_NOTICE.
+type LogInNotice string
+
+// When a log-in is told by mail. The first one of a new account never is.
+const (
+	NoticeNewDevice LogInNotice = "new-device"
+	NoticeAlways    LogInNotice = "always"
+	NoticeNever     LogInNotice = "never"
+)
+
+const (
+	// devicesKept is how many devices of an account are remembered, those that were seen last.
+	devicesKept = 100
+
+	// noticesAnHour bounds what somebody who knows the password can do to its owner's mailbox.
+	noticesAnHour = 10
+)
+
+// tellOfLogIn owes the owner of an account a mail about a log-in, if he should know of it, in the log-in's transaction. That
+// a password was changed is told whatever the setting (ASVS 6.3.7), and then the log-in is part of that mail.
+func (s *Service) tellOfLogIn(
+	ctx context.Context, q *db.Queries, account db.Account, session db.Session, passwordChanged bool,
+) (told bool, err error) {
+	known, err := seeDevice(ctx, q, session)
+	if err != nil {
+		return false, err
+	}
+	kind := ""
+	switch {
+	case passwordChanged:
+		kind = mail.KindPasswordNotice
+	case account.LastLogInAt == nil || s.LogInNotice == NoticeNever || known && s.LogInNotice != NoticeAlways:
+		return false, nil
+	default:
+		kind = mail.KindLogInNotice
+		lately, err := q.CountLogInNotices(ctx, db.CountLogInNoticesParams{
+			AccountID: account.ID, Since: session.CreatedAt.Add(-time.Hour),
+		})
+		if err != nil {
+			return false, fmt.Errorf("count the latest notices: %w", err)
+		}
+		if lately >= noticesAnHour {
+			return false, nil
+		}
+	}
+	return true, queueMail(ctx, q, db.InsertMailParams{
+		AccountID: account.ID, Kind: kind, Now: session.CreatedAt,
+		HappenedAt: &session.CreatedAt, Platform: &session.Platform, RemoteAddr: &session.RemoteAddr,
+	})
+}
+
+// seeDevice tells whether an account has been logged in from a device before, and remembers it. The caller has the account's row.
+func seeDevice(ctx context.Context, q *db.Queries, session db.Session) (known bool, err error) {
+	mark := deviceMark(session)
+	seen, err := q.SeeDevice(ctx, db.SeeDeviceParams{Now: session.CreatedAt, AccountID: session.AccountID, Mark: mark})
+	if err != nil {
+		return false, fmt.Errorf("look for the device: %w", err)
+	}
+	if seen > 0 {
+		return true, nil
+	}
+	err = q.InsertDevice(ctx, db.InsertDeviceParams{ID: newID(), AccountID: session.AccountID, Mark: mark, Now: session.CreatedAt})
+	if err != nil {
+		return false, fmt.Errorf("remember the device: %w", err)
+	}
+	_, err = q.ForgetDevicesBeyond(ctx, db.ForgetDevicesBeyondParams{AccountID: session.AccountID, Keep: devicesKept})
+	if err != nil {
+		return false, fmt.Errorf("forget the oldest devices: %w", err)
+	}
+	return false, nil
+}
+
+// deviceMark tells devices apart by what the client says of itself and by the network that it comes from.
+func deviceMark(session db.Session) []byte {
+	hash := sha256.New()
+	for _, part := range []string{session.ClientID, session.Platform, network(session.RemoteAddr)} {
+		hash.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part)))) // so that no two sets of parts run together alike
+		hash.Write([]byte(part))
+	}
+	return hash.Sum(nil)
+}
+
+// network is about the provider's part of an address, IPv4 /16 and IPv6 /32: people change their addresses within it without
+// changing anything else, and hardly anybody who steals a password shares it.
+func network(remoteAddr string) string {
+	addr, err := netip.ParseAddr(remoteAddr)
+	if err != nil {
+		return ""
+	}
+	bits := 32
+	if addr.Is4() {
+		bits = 16
+	}
+	return netip.PrefixFrom(addr, bits).Masked().String()
+}

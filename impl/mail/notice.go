@@ -1,0 +1,76 @@
+package mail
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/financelime/authorization/db"
+)
+
+// tellEvery bounds what strangers who sign up with somebody's address can do to his mailbox.
+const tellEvery = 24 * time.Hour
+
+// addLogIn fills in what the mail tells of a log-in.
+func (d *delivery) addLogIn(v *Values) error {
+	if d.mail.HappenedAt == nil || d.mail.Platform == nil || d.mail.RemoteAddr == nil {
+		return permanent(errors.New("the row of a notice does not say what happened"))
+	}
+	v.LogIn = LogIn{At: *d.mail.HappenedAt, Platform: showable(*d.mail.Platform), Addr: *d.mail.RemoteAddr}
+	return nil
+}
+
+// findOwner finds whom to tell of a sign-up with his address, unless he was told of another one lately. That is decided here and
+// not when the mail is queued: the sign-up costs the same whatever becomes of the mail.
+func (d *delivery) findOwner(ctx context.Context, signUp db.Account) (owner db.Account, err error) {
+	if signUp.TakenBy == nil {
+		return owner, permanent(errors.New("the address of the sign-up was not taken"))
+	}
+	owner, err = d.Store.Read().GetAccount(ctx, *signUp.TakenBy)
+	switch {
+	case errors.Is(err, db.ErrNotFound):
+		return owner, ownerless
+	case err != nil:
+		return owner, fmt.Errorf("read the owner's account: %w", err)
+	case owner.DisabledAt != nil:
+		return owner, disabled
+	}
+	d.secrets = append(d.secrets, owner.Email)
+	before := firstIDAt(d.now().Add(-tellEvery))
+	var first int64
+	err = d.Store.Write(ctx, func(q *db.Queries) (err error) {
+		first, err = q.TellOwner(ctx, db.TellOwnerParams{MailID: &d.mail.ID, ID: owner.ID, ToldBefore: &before})
+		return err
+	})
+	if err != nil {
+		return owner, fmt.Errorf("note that the owner is told: %w", err)
+	}
+	if first == 0 {
+		return owner, told
+	}
+	return owner, nil
+}
+
+// showable makes what a client says of its platform fit for a mail: one short line in which no mail program finds a link.
+// A dot stays only where it is part of a version.
+func showable(platform string) string {
+	const most = 60
+	var out []rune
+	runes := []rune(platform)
+	for i, r := range runes {
+		digitsAround := i > 0 && i+1 < len(runes) && isDigit(runes[i-1]) && isDigit(runes[i+1])
+		switch {
+		case unicode.IsLetter(r), unicode.IsDigit(r), strings.ContainsRune("_-(),;+", r), r == '.' && digitsAround:
+			out = append(out, r)
+		default:
+			out = append(out, ' ')
+		}
+	}
+	words := []rune(strings.Join(strings.Fields(string(out)), " "))
+	return strings.TrimSpace(string(words[:min(len(words), most)]))
+}
+
+func isDigit(r rune) bool { return r >= '0' && r <= '9' }

@@ -1,0 +1,11 @@
+-- name: InsertResetRequest :exec
+INSERT INTO reset_request (id, email, request_id, remote_addr, created_at)
+VALUES (@id, @email, @request_id, @remote_addr, @now);
+
+-- ListResetRequests finds those that wait, the oldest first.
+-- name: ListResetRequests :many
+SELECT id FROM reset_request ORDER BY id LIMIT CAST(@most AS bigint);
+
+-- TakeResetRequest hands a request to one of those who saw it. No row: another was faster.
+-- name: TakeResetRequest :one
+DELETE FROM reset_request WHERE id = @id RETURNING *;
