@@ -339,16 +339,18 @@ func (q *Queries) ListAccounts(ctx context.Context, arg ListAccountsParams) ([]A
 }
 
 const listLapsedSignUps = `-- name: ListLapsedSignUps :many
-SELECT id FROM account WHERE pending_until <= $1 ORDER BY id LIMIT CAST($2 AS bigint)
+SELECT id FROM account WHERE id > $1 AND pending_until <= $2 ORDER BY id LIMIT CAST($3 AS bigint)
 `
 
 type ListLapsedSignUpsParams struct {
+	After  uuid.UUID
 	Before *time.Time
 	Most   int64
 }
 
+// ListLapsedSignUps and DeleteLapsedSignUps go through the sign-ups that nobody confirmed in time.
 func (q *Queries) ListLapsedSignUps(ctx context.Context, arg ListLapsedSignUpsParams) ([]uuid.UUID, error) {
-	rows, err := q.db.Query(ctx, listLapsedSignUps, arg.Before, arg.Most)
+	rows, err := q.db.Query(ctx, listLapsedSignUps, arg.After, arg.Before, arg.Most)
 	if err != nil {
 		return nil, err
 	}

@@ -74,8 +74,9 @@ SELECT * FROM account WHERE id < @before AND taken_by IS NULL ORDER BY id DESC L
 UPDATE account SET told_mail_id = @mail_id
 WHERE id = @id AND disabled_at IS NULL AND (told_mail_id IS NULL OR told_mail_id = @mail_id OR told_mail_id < @told_before);
 
+-- ListLapsedSignUps and DeleteLapsedSignUps go through the sign-ups that nobody confirmed in time.
 -- name: ListLapsedSignUps :many
-SELECT id FROM account WHERE pending_until <= @before ORDER BY id LIMIT CAST(@most AS bigint);
+SELECT id FROM account WHERE id > @after AND pending_until <= @before ORDER BY id LIMIT CAST(@most AS bigint);
 
 -- name: DeleteLapsedSignUps :execrows
 DELETE FROM account WHERE id >= @first AND id <= @last AND pending_until <= @before;

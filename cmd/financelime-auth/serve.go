@@ -20,6 +20,7 @@ import (
 	"github.com/financelime/authorization/impl"
 	"github.com/financelime/authorization/impl/caller"
 	"github.com/financelime/authorization/impl/invite"
+	"github.com/financelime/authorization/impl/keep"
 	"github.com/financelime/authorization/impl/limit"
 	"github.com/financelime/authorization/impl/link"
 	"github.com/financelime/authorization/impl/mail"
@@ -83,6 +84,7 @@ type process struct {
 	keys          *token.Keys
 	mail          *mail.Worker
 	service       *impl.Service
+	house         *keep.House
 	transport     mail.Transport
 	ready         *atomic.Bool
 	log           *slog.Logger
@@ -135,12 +137,13 @@ func assemble(ctx context.Context, s *Settings, root secret.Root, store *db.Stor
 	if err != nil {
 		return nil, err
 	}
+	house := &keep.House{Store: store, Log: log, RefreshTTL: s.RefreshTTL, SessionMaxAge: s.SessionMaxAge}
 	ready := new(atomic.Bool)
 	return &process{
 		public: httpServer(s.HTTPAddr, closeWhenStopping(handler, ready), log),
 		admin:  httpServer(s.AdminAddr, adminHandler(store, transport, ready), log),
 		https:  s.https(),
-		keys:   keys, mail: worker, service: service, transport: transport, ready: ready, log: log,
+		keys:   keys, mail: worker, service: service, house: house, transport: transport, ready: ready, log: log,
 	}, nil
 }
 
@@ -235,6 +238,7 @@ func (p *process) run(ctx context.Context, delay time.Duration, listening func(a
 		}
 	})
 	running.Go(func() { p.service.RunResets(background) })
+	running.Go(func() { p.house.Run(background) })
 	running.Go(func() { serveOn(p.public, server.Listener(public, p.https, p.log), failed) })
 	running.Go(func() { serveOn(p.admin, admin, failed) })
 

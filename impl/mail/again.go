@@ -148,7 +148,7 @@ func notTold(ctx context.Context, q *db.Queries, m db.Mail, now time.Time) error
 	if err != nil {
 		return fmt.Errorf("read the owner's account: %w", err)
 	}
-	before := firstIDAt(now.Add(-tellEvery))
+	before := db.FirstIDAt(now.Add(-tellEvery))
 	toldLately := owner.ToldMailID != nil && bytes.Compare(owner.ToldMailID[:], before[:]) >= 0
 	switch {
 	case owner.DisabledAt != nil:

@@ -2,12 +2,8 @@ package mail
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
-	"math/rand/v2"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/db"
 )
@@ -18,38 +14,15 @@ const (
 	keepDead = 30 * 24 * time.Hour
 )
 
-const (
-	// purgeBatch is how many rows one write forgets, so that none holds others up.
-	purgeBatch = 500
+// cleanBatch is how many rows one write forgets, so that none holds others up.
+const cleanBatch = 500
 
-	firstPurge = time.Minute
-	purgeEvery = time.Hour
-)
-
-// keepHouse forgets old mails now and then, until ctx ends. Replicas need not agree about who does it.
-func (w *Worker) keepHouse(ctx context.Context) {
-	for next := firstPurge; ; next = purgeEvery {
-		w.pause(ctx, next*9/10+rand.N(next/5), nil) //nolint:gosec // spreads load, guards nothing
-		if ctx.Err() != nil {
-			return
-		}
-		forgotten, err := w.purge(ctx)
-		if err != nil && ctx.Err() == nil {
-			w.Log.WarnContext(ctx, "mail.purge_failed", "error", clean(err))
-		}
-		if forgotten > 0 {
-			w.Log.InfoContext(ctx, "mail.purged", "mails", forgotten)
-		}
-	}
-}
-
-// purge forgets the mails whose time is over, in batches, and counts them.
-func (w *Worker) purge(ctx context.Context) (forgotten int64, err error) {
-	now := w.now()
+// Clean forgets the mails whose time is over, in batches, and counts them.
+func Clean(ctx context.Context, store *db.Store, now time.Time) (forgotten int64, err error) {
 	sentBefore, deadBefore := now.Add(-keepSent), now.Add(-keepDead)
 	for {
-		done, err := w.Store.Read().ListDoneMails(ctx, db.ListDoneMailsParams{
-			QueuedBefore: firstIDAt(sentBefore), SentBefore: &sentBefore, DeadBefore: &deadBefore, Most: purgeBatch,
+		done, err := store.Read().ListDoneMails(ctx, db.ListDoneMailsParams{
+			QueuedBefore: db.FirstIDAt(sentBefore), SentBefore: &sentBefore, DeadBefore: &deadBefore, Most: cleanBatch,
 		})
 		if err != nil {
 			return forgotten, fmt.Errorf("look for old mails: %w", err)
@@ -58,7 +31,7 @@ func (w *Worker) purge(ctx context.Context) (forgotten int64, err error) {
 			return forgotten, nil
 		}
 		var deleted int64
-		err = w.Store.Write(ctx, func(q *db.Queries) (err error) {
+		err = store.Write(ctx, func(q *db.Queries) (err error) {
 			deleted, err = q.DeleteDoneMails(ctx, db.DeleteDoneMailsParams{
 				First: done[0], Last: done[len(done)-1], SentBefore: &sentBefore, DeadBefore: &deadBefore,
 			})
@@ -68,15 +41,8 @@ func (w *Worker) purge(ctx context.Context) (forgotten int64, err error) {
 			return forgotten, fmt.Errorf("forget old mails: %w", err)
 		}
 		forgotten += deleted
-		if len(done) < purgeBatch {
+		if len(done) < cleanBatch {
 			return forgotten, nil
 		}
 	}
-}
-
-// firstIDAt is not after any id that was made at t or later: ids are UUIDs of version 7, which begin with 48 bits of
-// milliseconds (RFC 9562, section 5.7).
-func firstIDAt(t time.Time) (id uuid.UUID) {
-	binary.BigEndian.PutUint64(id[:8], uint64(t.UnixMilli())<<16)
-	return id
 }

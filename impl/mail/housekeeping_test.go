@@ -6,7 +6,6 @@ import (
 	"errors"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -22,7 +21,7 @@ func (f *fixture) queueDone(t *testing.T, n int, sent bool) {
 		f.write(t, func(ctx context.Context, q *db.Queries) error {
 			for i := begin; i < min(begin+500, n); i++ {
 				now := f.now()
-				id := firstIDAt(now) // with a tail that makes it unique
+				id := db.FirstIDAt(now) // with a tail that makes it unique
 				other := uuid.New()
 				copy(id[8:], other[8:])
 				binary.BigEndian.PutUint16(id[6:], 0x7000|binary.BigEndian.Uint16(other[:])&0xfff)
@@ -60,10 +59,10 @@ func (f *fixture) left(t *testing.T) (queued, sent, dead int) {
 	return queued - sent - dead, sent, dead
 }
 
-func TestPurge(t *testing.T) {
+func TestCleanMails(t *testing.T) {
 	onBothEngines(t, func(t *testing.T, f *fixture) {
 		f.queuePassword(t, f.account(t, "jane@example.org", "en")) // never sent, and never forgotten
-		f.queueDone(t, 2*purgeBatch+7, true)
+		f.queueDone(t, 2*cleanBatch+7, true)
 		f.queueDone(t, 5, false)
 		f.clock.advance(time.Hour)
 		f.queueDone(t, 3, true)
@@ -73,8 +72,8 @@ func TestPurge(t *testing.T) {
 			after      time.Duration
 			sent, dead int
 		}{
-			{0, 2*purgeBatch + 10, 8},
-			{keepSent - time.Hour, 2*purgeBatch + 10, 8},
+			{0, 2*cleanBatch + 10, 8},
+			{keepSent - time.Hour, 2*cleanBatch + 10, 8},
 			{keepSent - time.Hour + time.Millisecond, 3, 8},
 			{keepSent + time.Millisecond, 0, 8},
 			{keepDead - time.Hour, 0, 8},
@@ -83,7 +82,7 @@ func TestPurge(t *testing.T) {
 		} {
 			f.clock.advance(start.Add(c.after).Sub(f.now()))
 			_, sentBefore, deadBefore := f.left(t)
-			n, err := f.purge(t.Context())
+			n, err := Clean(t.Context(), f.Store, f.now())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -95,17 +94,17 @@ func TestPurge(t *testing.T) {
 	})
 }
 
-// Replicas that purge at the same moment do not stand in each other's way.
-func TestPurgeTogether(t *testing.T) {
+// Replicas that clean up at the same moment do not stand in each other's way.
+func TestCleanMailsTogether(t *testing.T) {
 	onBothEngines(t, func(t *testing.T, f *fixture) {
-		const mails = 3*purgeBatch + 1
+		const mails = 3*cleanBatch + 1
 		f.queueDone(t, mails, true)
 		f.clock.advance(keepSent + time.Second)
 		var all sync.WaitGroup
 		counts := make([]int64, 4)
 		failures := make([]error, len(counts))
 		for i := range counts {
-			all.Go(func() { counts[i], failures[i] = f.purge(t.Context()) })
+			all.Go(func() { counts[i], failures[i] = Clean(t.Context(), f.Store, f.now()) })
 		}
 		all.Wait()
 		var sum int64
@@ -116,53 +115,4 @@ func TestPurgeTogether(t *testing.T) {
 			t.Errorf("%d are left, %d forgotten, %v", sent, sum, errors.Join(failures...))
 		}
 	})
-}
-
-// A running worker purges by itself: after a minute, then every hour.
-func TestWorkerPurges(t *testing.T) {
-	inABubble(t, func(t *testing.T, f *fixture) {
-		f.queueDone(t, 3, true)
-		time.Sleep(keepSent - 30*time.Minute)
-		stop := running(t, f.Worker)
-		f.queueDone(t, 4, true)
-		expect := func(want int) {
-			t.Helper()
-			synctest.Wait()
-			if _, sent, _ := f.left(t); sent != want {
-				t.Errorf("%d are left, want %d", sent, want)
-			}
-		}
-		time.Sleep(2 * time.Minute)
-		expect(7) // it was too early for them
-		time.Sleep(time.Hour + 10*time.Minute)
-		expect(4)
-		stop()
-		if f.logged("mail.purged") != 1 {
-			t.Errorf("log: %s", f.log)
-		}
-	})
-}
-
-// The first ones go a minute after the start, so that a service that never runs for an hour forgets too.
-func TestWorkerPurgesSoon(t *testing.T) {
-	inABubble(t, func(t *testing.T, f *fixture) {
-		f.queueDone(t, 3, true)
-		time.Sleep(keepSent + time.Second)
-		running(t, f.Worker)
-		time.Sleep(2 * time.Minute)
-		synctest.Wait()
-		if _, sent, _ := f.left(t); sent != 0 {
-			t.Errorf("%d are left", sent)
-		}
-	})
-}
-
-func TestFirstIDAt(t *testing.T) {
-	t.Parallel()
-	before := time.Now()
-	id := uuid.Must(uuid.NewV7())
-	after := time.Now().Add(time.Millisecond)
-	if a, b := firstIDAt(before).String(), firstIDAt(after).String(); a > id.String() || b <= id.String() {
-		t.Errorf("%s is not between %s and %s", id, a, b)
-	}
 }

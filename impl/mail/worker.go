@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -88,7 +87,7 @@ func (w *Worker) Wake() {
 	}
 }
 
-// Run sends mails, and forgets old ones, until ctx ends. Then it takes no new ones and lets those in flight finish, for
+// Run sends mails until ctx ends. Then it takes no new ones and lets those in flight finish, for
 // StopGrace at most; what is cut off after that is due again at once.
 func (w *Worker) Run(ctx context.Context) error {
 	sending, cutOff := context.WithCancel(context.WithoutCancel(ctx))
@@ -96,8 +95,6 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer giveUp()
 	defer cutOff()
 
-	var keeping sync.WaitGroup
-	keeping.Go(func() { w.keepHouse(ctx) })
 	d := dispatcher{Worker: w, mine: make(map[uuid.UUID]bool), deliver: func(m leased) { w.deliver(sending, settling, m) }}
 	d.run(ctx)
 
@@ -106,7 +103,6 @@ func (w *Worker) Run(ctx context.Context) error {
 	end := time.AfterFunc(w.StopGrace+settleGrace, giveUp)
 	defer end.Stop()
 	d.underWay.Wait()
-	keeping.Wait()
 	return nil
 }
 

@@ -34,14 +34,25 @@ func (s *Service) Mails(t testing.TB) []Mail {
 	return mails
 }
 
-// WaitMails waits until there are n mails to an address and returns them, the newest first.
+// WaitMails waits until there are n mails with a link or a password to an address and returns them, the newest first.
 func (s *Service) WaitMails(t testing.TB, to string, n int) []Mail {
+	t.Helper()
+	return s.waitMails(t, to, n, func(m Mail) bool { return FindLink(m.Text)+FindPassword(m.Text) != "" })
+}
+
+// WaitNotices waits until there are n mails to an address that only tell what happened and returns them, the newest first.
+func (s *Service) WaitNotices(t testing.TB, to string, n int) []Mail {
+	t.Helper()
+	return s.waitMails(t, to, n, func(m Mail) bool { return FindLink(m.Text)+FindPassword(m.Text) == "" })
+}
+
+func (s *Service) waitMails(t testing.TB, to string, n int, wanted func(Mail) bool) []Mail {
 	t.Helper()
 	deadline := time.Now().Add(time.Minute)
 	for {
 		var found []Mail
 		for _, m := range s.Mails(t) {
-			if strings.Contains(m.To, to) {
+			if strings.Contains(m.To, to) && wanted(m) {
 				found = append(found, m)
 			}
 		}

@@ -1,0 +1,168 @@
+package contract
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/financelime/authorization/api/client"
+	"github.com/financelime/authorization/test/harness"
+)
+
+// Which log-ins are told by mail, and how many sessions a user may have.
+func TestLogIns(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		settings []string
+		test     func(*testing.T, *harness.Service)
+	}{
+		"a log-in from a new device is told":        {[]string{"AUTH_TRUSTED_PROXIES=127.0.0.0/8"}, newDeviceTold},
+		"every log-in but the first is told":        {[]string{"AUTH_LOGIN_NOTICE=always"}, everyLogInTold},
+		"no log-in is told, but a changed password": {[]string{"AUTH_LOGIN_NOTICE=never"}, onlyPasswordTold},
+		"log-ins flood no mailbox":                  {[]string{"AUTH_LOGIN_NOTICE=always"}, noticesBounded},
+		"more sessions end the oldest":              {[]string{"AUTH_SESSIONS_PER_USER=3"}, oldestEnds},
+		"log-ins at once leave no more sessions":    {[]string{"AUTH_SESSIONS_PER_USER=3", "AUTH_LOGIN_NOTICE=never"}, capUnderRace},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			harness.EachEngine(t, func(t *testing.T, engine string) {
+				test.test(t, harness.Start(t, binary, contract, engine, test.settings...))
+			})
+		})
+	}
+}
+
+// logInFrom logs in on a platform and from an address.
+func (p *person) logInFrom(platform, addr string) {
+	p.t.Helper()
+	r, err := p.s.API.CreateAccessTokenWithResponse(p.t.Context(), &client.CreateAccessTokenParams{RequestID: rid()},
+		client.CreateAccessTokenRequest{Email: client.Email(p.email), Password: p.password, ClientID: "test_v1", Device: device(platform)},
+		func(_ context.Context, r *http.Request) error {
+			r.Header.Set("X-Forwarded-For", addr)
+			return nil
+		})
+	p.must(err)
+	p.want("log in", r.StatusCode(), 200)
+	p.session = *r.JSON200
+}
+
+// owed counts the mails of a kind that were queued for a person.
+func (p *person) owed(kind string) int {
+	p.t.Helper()
+	return p.s.Count(p.t, "SELECT count(*) FROM mail WHERE kind = $1 AND account_id = (SELECT id FROM account WHERE email = $2)", kind, p.email)
+}
+
+func newDeviceTold(t *testing.T, s *harness.Service) {
+	p := newPerson(t, s).join(s.Invite(t, 1))
+	known := 0
+	for _, c := range []struct {
+		platform, addr string
+		isNew          bool
+	}{
+		{"Linux x86_64", "203.0.113.5", false}, // the first of all
+		{"Linux x86_64", "203.0.113.5", false},
+		{"Linux x86_64", "203.0.7.7", false}, // the same /16
+		{"Linux x86_64", "198.51.100.1", true},
+		{"Linux x86_64", "198.51.100.1", false},
+		{"iPhone", "203.0.113.5", true},
+		{"", "203.0.113.5", true},
+		{"iPhone", "2001:db8:1::1", true},
+		{"iPhone", "2001:db8:2::1", false}, // the same /32
+	} {
+		p.logInFrom(c.platform, c.addr)
+		if c.isNew {
+			known++
+		}
+		if n := p.owed("login_notice"); n != known {
+			t.Errorf("%q from %s: %d notices, want %d", c.platform, c.addr, n, known)
+		}
+		p.revoke(p.session.SessionID) // a device stays known without a session
+	}
+	p.logInFrom("Click http://evil.example.com/\u202e now", "192.0.2.1")
+	notice := s.WaitNotices(t, p.email, known+1)[0]
+	if !strings.Contains(notice.Text, "Network address: 192.0.2.1\n") || !strings.Contains(notice.Text, "Device: Click http evil example com now\n") ||
+		!strings.Contains(notice.Text, " UTC\n") || strings.Contains(notice.Text+notice.HTML, p.password) || strings.Contains(notice.HTML, "href") {
+		t.Errorf("the notice: %s", notice.Text)
+	}
+}
+
+func everyLogInTold(t *testing.T, s *harness.Service) {
+	p := newPerson(t, s).join(s.Invite(t, 1))
+	for told := range 3 {
+		p.logIn()
+		if n := p.owed("login_notice"); n != told {
+			t.Errorf("%d notices after %d log-ins", n, told+1)
+		}
+	}
+	s.WaitNotices(t, p.email, 2)
+	p.want("a wrong password", p.tryLogIn("wrong").StatusCode(), 404)
+	if n := p.owed("login_notice"); n != 2 {
+		t.Error("a failed log-in is told")
+	}
+}
+
+// A reset that took effect is told whatever the setting, once, and instead of the log-in (ASVS 6.3.7).
+func onlyPasswordTold(t *testing.T, s *harness.Service) {
+	p := newPerson(t, s).join(s.Invite(t, 1))
+	p.logIn()
+	p.logIn()
+	first := p.session
+	p.want("reset", p.resetPassword().StatusCode(), 204)
+	p.want("the link", p.open(p.mail().Link(t)).StatusCode, 200)
+	old := p.password
+	p.password = p.mail().Password(t)
+	if n := p.owed("password_notice"); n != 0 {
+		t.Error("told before the password was used")
+	}
+	statuses := count(atOnce(4, func(int) int { return p.tryLogIn(p.password).StatusCode() }))
+	p.logIn()
+	if statuses[200] != 4 || p.owed("password_notice") != 1 || p.owed("login_notice") != 0 {
+		t.Errorf("log-ins %v; %d notices of the password, %d of log-ins", statuses, p.owed("password_notice"), p.owed("login_notice"))
+	}
+	notice := s.WaitNotices(t, p.email, 1)[0]
+	if !strings.Contains(notice.Subject, "was changed") || strings.Contains(notice.Text, p.password) || strings.Contains(notice.Text, old) {
+		t.Errorf("the notice: %s\n%s", notice.Subject, notice.Text)
+	}
+	p.want("a session of before", p.tryRefresh(first.RefreshToken).StatusCode(), 404)
+	p.want("the old password", p.tryLogIn(old).StatusCode(), 404)
+}
+
+func noticesBounded(t *testing.T, s *harness.Service) {
+	p := newPerson(t, s).join(s.Invite(t, 1))
+	for range 13 {
+		p.logIn()
+	}
+	if n := p.owed("login_notice"); n != 10 {
+		t.Errorf("%d notices of 13 log-ins", n)
+	}
+}
+
+func oldestEnds(t *testing.T, s *harness.Service) {
+	p := newPerson(t, s).join(s.Invite(t, 1))
+	var tokens []client.AccessTokenResponse
+	for range 3 {
+		tokens = append(tokens, p.logIn())
+	}
+	r := p.tryRefresh(tokens[0].RefreshToken) // now the second was refreshed longest ago
+	p.want("refresh", r.StatusCode(), 200)
+	p.logIn()
+	p.want("the one that was refreshed longest ago", p.tryRefresh(tokens[1].RefreshToken).StatusCode(), 404)
+	p.want("the one that was refreshed", p.tryRefresh(r.JSON200.RefreshToken).StatusCode(), 200)
+	p.want("the third", p.tryRefresh(tokens[2].RefreshToken).StatusCode(), 200)
+	if n := len(p.sessions()); n != 3 {
+		t.Errorf("%d sessions", n)
+	}
+}
+
+func capUnderRace(t *testing.T, s *harness.Service) {
+	p := newPerson(t, s).join(s.Invite(t, 1))
+	for range 2 {
+		if statuses := count(atOnce(16, func(int) int { return p.tryLogIn(p.password).StatusCode() })); statuses[200] != 16 {
+			t.Errorf("16 log-ins at once: %v", statuses)
+		}
+		if n := s.Count(t, "SELECT count(*) FROM session"); n != 3 {
+			t.Errorf("%d sessions", n)
+		}
+	}
+}
