@@ -86,7 +86,7 @@ func (s *Service) RunResets(ctx context.Context) {
 	for {
 		done, err := s.doResets(ctx)
 		if err != nil && ctx.Err() == nil {
-			s.Log.WarnContext(ctx, "reset.failed", slog.Any("error", err))
+			s.Log.WarnContext(ctx, "password.reset_failed", slog.Any("error", err))
 		}
 		if err == nil && !s.HideAccounts && done < resetsAtOnce {
 			return

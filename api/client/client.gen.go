@@ -1320,6 +1320,8 @@ type ClientInterface interface {
 	// [refresh](#operation/refresh_access_token) it before then.
 	//
 	// The first log-in with a password that was just mailed makes it the user's password and ends all older sessions.
+	// A user has a greatest number of sessions (100 unless the operator chose otherwise): one more ends the one that was
+	// refreshed longest ago.
 	//
 	// Unknown address, wrong password, unconfirmed and disabled user are one and the same answer: 404
 	// `USER_NOT_FOUND`.
@@ -1337,6 +1339,8 @@ type ClientInterface interface {
 	// [refresh](#operation/refresh_access_token) it before then.
 	//
 	// The first log-in with a password that was just mailed makes it the user's password and ends all older sessions.
+	// A user has a greatest number of sessions (100 unless the operator chose otherwise): one more ends the one that was
+	// refreshed longest ago.
 	//
 	// Unknown address, wrong password, unconfirmed and disabled user are one and the same answer: 404
 	// `USER_NOT_FOUND`.
@@ -1460,6 +1464,8 @@ type ClientInterface interface {
 	// For an address whose sign-up waits for its confirmation, that confirmation link is sent again, with the
 	// lifetime that it has left.
 	//
+	// A service that hides accounts answers 204 whether or not there is such a user. Tell the user to look into the mailbox.
+	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/user/password (the `UserPasswordReset` operationId).
@@ -1475,6 +1481,8 @@ type ClientInterface interface {
 	//
 	// For an address whose sign-up waits for its confirmation, that confirmation link is sent again, with the
 	// lifetime that it has left.
+	//
+	// A service that hides accounts answers 204 whether or not there is such a user. Tell the user to look into the mailbox.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1494,6 +1502,9 @@ type ClientInterface interface {
 	// or waits for its confirmation (409 `USER_ALREADY_EXIST`), the invite code has no use left
 	// (409 `INVITE_HAS_ENDED`). So somebody who repeats a sign-up after a lost answer is told that it had succeeded.
 	//
+	// A service that hides accounts checks the uses of the invite code first, and answers 204 whether or not the address
+	// is taken; its owner is told by mail. Tell the user to look into the mailbox, not that an account was made.
+	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/user/signup (the `Signup` operationId).
@@ -1511,6 +1522,9 @@ type ClientInterface interface {
 	// Reasons to refuse are checked in this order: the invite code is unknown or expired (404), the address is taken
 	// or waits for its confirmation (409 `USER_ALREADY_EXIST`), the invite code has no use left
 	// (409 `INVITE_HAS_ENDED`). So somebody who repeats a sign-up after a lost answer is told that it had succeeded.
+	//
+	// A service that hides accounts checks the uses of the invite code first, and answers 204 whether or not the address
+	// is taken; its owner is told by mail. Tell the user to look into the mailbox, not that an account was made.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1662,6 +1676,8 @@ func (c *Client) ConfirmUserEmail(ctx context.Context, confirmationKey string, p
 // [refresh](#operation/refresh_access_token) it before then.
 //
 // The first log-in with a password that was just mailed makes it the user's password and ends all older sessions.
+// A user has a greatest number of sessions (100 unless the operator chose otherwise): one more ends the one that was
+// refreshed longest ago.
 //
 // Unknown address, wrong password, unconfirmed and disabled user are one and the same answer: 404
 // `USER_NOT_FOUND`.
@@ -1689,6 +1705,8 @@ func (c *Client) CreateAccessTokenWithBody(ctx context.Context, params *CreateAc
 // [refresh](#operation/refresh_access_token) it before then.
 //
 // The first log-in with a password that was just mailed makes it the user's password and ends all older sessions.
+// A user has a greatest number of sessions (100 unless the operator chose otherwise): one more ends the one that was
+// refreshed longest ago.
 //
 // Unknown address, wrong password, unconfirmed and disabled user are one and the same answer: 404
 // `USER_NOT_FOUND`.
@@ -1892,6 +1910,8 @@ func (c *Client) RevokeSession(ctx context.Context, sessionID string, params *Re
 // For an address whose sign-up waits for its confirmation, that confirmation link is sent again, with the
 // lifetime that it has left.
 //
+// A service that hides accounts answers 204 whether or not there is such a user. Tell the user to look into the mailbox.
+//
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/user/password (the `UserPasswordReset` operationId).
@@ -1917,6 +1937,8 @@ func (c *Client) UserPasswordResetWithBody(ctx context.Context, params *UserPass
 //
 // For an address whose sign-up waits for its confirmation, that confirmation link is sent again, with the
 // lifetime that it has left.
+//
+// A service that hides accounts answers 204 whether or not there is such a user. Tell the user to look into the mailbox.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1946,6 +1968,9 @@ func (c *Client) UserPasswordReset(ctx context.Context, params *UserPasswordRese
 // or waits for its confirmation (409 `USER_ALREADY_EXIST`), the invite code has no use left
 // (409 `INVITE_HAS_ENDED`). So somebody who repeats a sign-up after a lost answer is told that it had succeeded.
 //
+// A service that hides accounts checks the uses of the invite code first, and answers 204 whether or not the address
+// is taken; its owner is told by mail. Tell the user to look into the mailbox, not that an account was made.
+//
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/user/signup (the `Signup` operationId).
@@ -1973,6 +1998,9 @@ func (c *Client) SignupWithBody(ctx context.Context, params *SignupParams, conte
 // Reasons to refuse are checked in this order: the invite code is unknown or expired (404), the address is taken
 // or waits for its confirmation (409 `USER_ALREADY_EXIST`), the invite code has no use left
 // (409 `INVITE_HAS_ENDED`). So somebody who repeats a sign-up after a lost answer is told that it had succeeded.
+//
+// A service that hides accounts checks the uses of the invite code first, and answers 204 whether or not the address
+// is taken; its owner is told by mail. Tell the user to look into the mailbox, not that an account was made.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2938,6 +2966,8 @@ type ClientWithResponsesInterface interface {
 	// [refresh](#operation/refresh_access_token) it before then.
 	//
 	// The first log-in with a password that was just mailed makes it the user's password and ends all older sessions.
+	// A user has a greatest number of sessions (100 unless the operator chose otherwise): one more ends the one that was
+	// refreshed longest ago.
 	//
 	// Unknown address, wrong password, unconfirmed and disabled user are one and the same answer: 404
 	// `USER_NOT_FOUND`.
@@ -2955,6 +2985,8 @@ type ClientWithResponsesInterface interface {
 	// [refresh](#operation/refresh_access_token) it before then.
 	//
 	// The first log-in with a password that was just mailed makes it the user's password and ends all older sessions.
+	// A user has a greatest number of sessions (100 unless the operator chose otherwise): one more ends the one that was
+	// refreshed longest ago.
 	//
 	// Unknown address, wrong password, unconfirmed and disabled user are one and the same answer: 404
 	// `USER_NOT_FOUND`.
@@ -3084,6 +3116,8 @@ type ClientWithResponsesInterface interface {
 	// For an address whose sign-up waits for its confirmation, that confirmation link is sent again, with the
 	// lifetime that it has left.
 	//
+	// A service that hides accounts answers 204 whether or not there is such a user. Tell the user to look into the mailbox.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/user/password (the `UserPasswordReset` operationId).
@@ -3099,6 +3133,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// For an address whose sign-up waits for its confirmation, that confirmation link is sent again, with the
 	// lifetime that it has left.
+	//
+	// A service that hides accounts answers 204 whether or not there is such a user. Tell the user to look into the mailbox.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3118,6 +3154,9 @@ type ClientWithResponsesInterface interface {
 	// or waits for its confirmation (409 `USER_ALREADY_EXIST`), the invite code has no use left
 	// (409 `INVITE_HAS_ENDED`). So somebody who repeats a sign-up after a lost answer is told that it had succeeded.
 	//
+	// A service that hides accounts checks the uses of the invite code first, and answers 204 whether or not the address
+	// is taken; its owner is told by mail. Tell the user to look into the mailbox, not that an account was made.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/user/signup (the `Signup` operationId).
@@ -3135,6 +3174,9 @@ type ClientWithResponsesInterface interface {
 	// Reasons to refuse are checked in this order: the invite code is unknown or expired (404), the address is taken
 	// or waits for its confirmation (409 `USER_ALREADY_EXIST`), the invite code has no use left
 	// (409 `INVITE_HAS_ENDED`). So somebody who repeats a sign-up after a lost answer is told that it had succeeded.
+	//
+	// A service that hides accounts checks the uses of the invite code first, and answers 204 whether or not the address
+	// is taken; its owner is told by mail. Tell the user to look into the mailbox, not that an account was made.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5310,6 +5352,8 @@ func (c *ClientWithResponses) ConfirmUserEmailWithResponse(ctx context.Context, 
 // [refresh](#operation/refresh_access_token) it before then.
 //
 // The first log-in with a password that was just mailed makes it the user's password and ends all older sessions.
+// A user has a greatest number of sessions (100 unless the operator chose otherwise): one more ends the one that was
+// refreshed longest ago.
 //
 // Unknown address, wrong password, unconfirmed and disabled user are one and the same answer: 404
 // `USER_NOT_FOUND`.
@@ -5333,6 +5377,8 @@ func (c *ClientWithResponses) CreateAccessTokenWithBodyWithResponse(ctx context.
 // [refresh](#operation/refresh_access_token) it before then.
 //
 // The first log-in with a password that was just mailed makes it the user's password and ends all older sessions.
+// A user has a greatest number of sessions (100 unless the operator chose otherwise): one more ends the one that was
+// refreshed longest ago.
 //
 // Unknown address, wrong password, unconfirmed and disabled user are one and the same answer: 404
 // `USER_NOT_FOUND`.
@@ -5510,6 +5556,8 @@ func (c *ClientWithResponses) RevokeSessionWithResponse(ctx context.Context, ses
 // For an address whose sign-up waits for its confirmation, that confirmation link is sent again, with the
 // lifetime that it has left.
 //
+// A service that hides accounts answers 204 whether or not there is such a user. Tell the user to look into the mailbox.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/user/password (the `UserPasswordReset` operationId).
@@ -5531,6 +5579,8 @@ func (c *ClientWithResponses) UserPasswordResetWithBodyWithResponse(ctx context.
 //
 // For an address whose sign-up waits for its confirmation, that confirmation link is sent again, with the
 // lifetime that it has left.
+//
+// A service that hides accounts answers 204 whether or not there is such a user. Tell the user to look into the mailbox.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -5556,6 +5606,9 @@ func (c *ClientWithResponses) UserPasswordResetWithResponse(ctx context.Context,
 // or waits for its confirmation (409 `USER_ALREADY_EXIST`), the invite code has no use left
 // (409 `INVITE_HAS_ENDED`). So somebody who repeats a sign-up after a lost answer is told that it had succeeded.
 //
+// A service that hides accounts checks the uses of the invite code first, and answers 204 whether or not the address
+// is taken; its owner is told by mail. Tell the user to look into the mailbox, not that an account was made.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/user/signup (the `Signup` operationId).
@@ -5579,6 +5632,9 @@ func (c *ClientWithResponses) SignupWithBodyWithResponse(ctx context.Context, pa
 // Reasons to refuse are checked in this order: the invite code is unknown or expired (404), the address is taken
 // or waits for its confirmation (409 `USER_ALREADY_EXIST`), the invite code has no use left
 // (409 `INVITE_HAS_ENDED`). So somebody who repeats a sign-up after a lost answer is told that it had succeeded.
+//
+// A service that hides accounts checks the uses of the invite code first, and answers 204 whether or not the address
+// is taken; its owner is told by mail. Tell the user to look into the mailbox, not that an account was made.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

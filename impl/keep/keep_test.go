@@ -1,0 +1,336 @@
+package keep_test
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+	_ "modernc.org/sqlite"             // the driver "sqlite"
+
+	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/keep"
+	"github.com/financelime/authorization/impl/limit"
+	"github.com/financelime/authorization/impl/mail"
+	"github.com/financelime/authorization/impl/secret"
+	"github.com/financelime/authorization/test/postgres"
+)
+
+const (
+	refreshTTL    = 30 * 24 * time.Hour
+	sessionMaxAge = 180 * 24 * time.Hour
+	day           = 24 * time.Hour
+)
+
+// fixture is a house on a real database, with a clock that stands still until it is moved.
+type fixture struct {
+	*keep.House
+	t     *testing.T
+	clock time.Time
+	log   *bytes.Buffer
+	raw   *sql.DB
+}
+
+func onBothEngines(t *testing.T, test func(t *testing.T, f *fixture)) {
+	t.Helper()
+	t.Parallel()
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		path := filepath.Join(t.TempDir(), "auth.db")
+		test(t, newFixture(t, "sqlite:"+path, "sqlite", path))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		url := postgres.URL(t)
+		test(t, newFixture(t, url, "pgx", url))
+	})
+}
+
+func newFixture(t *testing.T, url, driver, source string) *fixture {
+	t.Helper()
+	store, err := db.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := store.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := sql.Open(driver, source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = raw.Close() })
+	f := &fixture{t: t, clock: time.Now().UTC().Truncate(time.Microsecond), log: new(bytes.Buffer), raw: raw}
+	f.House = &keep.House{
+		Store: store, Log: slog.New(slog.NewTextHandler(f.log, nil)), RefreshTTL: refreshTTL, SessionMaxAge: sessionMaxAge,
+		Now: func() time.Time { return f.clock },
+	}
+	return f
+}
+
+func (f *fixture) write(change func(ctx context.Context, q *db.Queries) error) {
+	f.t.Helper()
+	if err := f.Store.InTx(f.t.Context(), func(q *db.Queries) error { return change(f.t.Context(), q) }); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// idAt makes an id as it is made at a time.
+func idAt(t time.Time) uuid.UUID {
+	id, random := db.FirstIDAt(t), uuid.New()
+	copy(id[6:], random[6:])
+	id[6] = 0x70 | id[6]&0x0f
+	return id
+}
+
+// account makes an account; a confirmed one if until is nil.
+func (f *fixture) account(until *time.Time) uuid.UUID {
+	f.t.Helper()
+	id := idAt(f.clock)
+	f.write(func(ctx context.Context, q *db.Queries) error {
+		_, err := q.InsertAccount(ctx, db.InsertAccountParams{
+			ID: id, Email: id.String() + "@example.org", Language: "en", CreatedAt: f.clock, PendingUntil: until})
+		return err
+	})
+	return id
+}
+
+// sessions begins n sessions of an account now.
+func (f *fixture) sessions(account uuid.UUID, n int) (last uuid.UUID) {
+	f.t.Helper()
+	f.write(func(ctx context.Context, q *db.Queries) error {
+		for range n {
+			last = idAt(f.clock)
+			if err := q.InsertSession(ctx, db.InsertSessionParams{ID: last, AccountID: account, ClientID: "c", Now: f.clock}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return last
+}
+
+func (f *fixture) link(account uuid.UUID, purpose string, life time.Duration) {
+	f.t.Helper()
+	f.write(func(ctx context.Context, q *db.Queries) error {
+		hash := uuid.New()
+		return q.PutConfirmation(ctx, db.PutConfirmationParams{
+			ID: uuid.New(), AccountID: account, Purpose: purpose, KeyHash: hash[:], CreatedAt: f.clock, ExpiresAt: f.clock.Add(life)})
+	})
+}
+
+func (f *fixture) count(table string) (n int) {
+	f.t.Helper()
+	if err := f.raw.QueryRowContext(f.t.Context(), "SELECT count(*) FROM "+table).Scan(&n); err != nil {
+		f.t.Fatal(err)
+	}
+	return n
+}
+
+// after moves the clock and expects that a pass leaves so many rows.
+func (f *fixture) after(d time.Duration, table string, want int) {
+	f.t.Helper()
+	f.clock = f.clock.Add(d)
+	f.Pass(f.t.Context())
+	if n := f.count(table); n != want {
+		f.t.Errorf("%s: %d rows are left, want %d", table, n, want)
+	}
+	if strings.Contains(f.log.String(), "housekeeping.failed") {
+		f.t.Errorf("log: %s", f.log)
+	}
+}
+
+func TestSessionsAreForgotten(t *testing.T) {
+	onBothEngines(t, func(t *testing.T, f *fixture) {
+		account := f.account(nil)
+		f.sessions(account, 1203) // more than two batches
+		alive := f.sessions(account, 1)
+		refresh := func(generation int64) {
+			f.write(func(ctx context.Context, q *db.Queries) error {
+				_, err := q.RotateSession(ctx, db.RotateSessionParams{ID: alive, Generation: generation, Now: f.clock})
+				return err
+			})
+		}
+		f.after(refreshTTL-time.Hour, "session", 1204)
+		refresh(1)
+		f.after(time.Hour+30*time.Minute, "session", 1204) // clocks differ
+		f.after(time.Hour, "session", 1)
+		for generation := int64(2); generation < 9; generation++ { // refreshed all the time, until it is too old
+			f.after(20*day, "session", 1)
+			refresh(generation)
+		}
+		f.after(20*day, "session", 0)
+		if !strings.Contains(f.log.String(), "what=sessions rows=1203") {
+			t.Errorf("log: %s", f.log)
+		}
+	})
+}
+
+func TestLinksAreForgotten(t *testing.T) {
+	onBothEngines(t, func(t *testing.T, f *fixture) {
+		account := f.account(nil)
+		f.link(account, "password", 30*time.Minute)
+		f.link(account, "signup", 5*time.Hour)
+		f.after(time.Hour, "confirmation", 2)
+		f.after(time.Hour, "confirmation", 1)
+		f.after(3*time.Hour+59*time.Minute, "confirmation", 1)
+		f.after(2*time.Minute, "confirmation", 0)
+	})
+}
+
+// A lapsed sign-up goes with its link and its mail; a confirmed account stays, and so does one that waits still.
+func TestSignUpsAreForgotten(t *testing.T) {
+	onBothEngines(t, func(t *testing.T, f *fixture) {
+		until, later := f.clock.Add(day), f.clock.Add(3*day)
+		f.account(nil)
+		f.account(&later)
+		for range 3 {
+			lapsing := f.account(&until)
+			f.link(lapsing, "signup", day)
+			f.write(func(ctx context.Context, q *db.Queries) error {
+				return q.InsertMail(ctx, db.InsertMailParams{ID: idAt(f.clock), AccountID: lapsing, Kind: mail.KindSignUpLink, RequestID: "request-1", Now: f.clock})
+			})
+		}
+		f.after(day+30*time.Minute, "account", 5)
+		f.after(time.Hour, "account", 2)
+		if links, mails := f.count("confirmation"), f.count("mail"); links != 0 || mails != 0 {
+			t.Errorf("%d links and %d mails are left", links, mails)
+		}
+		f.after(3*day, "account", 1)
+	})
+}
+
+func TestDevicesLimitsAndMailsAreForgotten(t *testing.T) {
+	onBothEngines(t, func(t *testing.T, f *fixture) {
+		account := f.account(nil)
+		root, err := secret.Generate()
+		if err != nil {
+			t.Fatal(err)
+		}
+		limits := limit.New(root, map[limit.Name]limit.Rate{limit.MailAddress: {Count: 1, Per: time.Hour}})
+		f.write(func(ctx context.Context, q *db.Queries) error {
+			return limits.Take(ctx, q, f.clock, limits.By(limit.MailAddress, "jane@example.org"))
+		})
+		see := func(mark string) {
+			f.write(func(ctx context.Context, q *db.Queries) error {
+				return q.InsertDevice(ctx, db.InsertDeviceParams{ID: idAt(f.clock), AccountID: account, Mark: []byte(mark), Now: f.clock})
+			})
+		}
+		dead := idAt(f.clock)
+		f.write(func(ctx context.Context, q *db.Queries) error {
+			err := q.InsertMail(ctx, db.InsertMailParams{ID: dead, AccountID: account, Kind: mail.KindPassword, RequestID: "request-1", Now: f.clock})
+			if err != nil {
+				return err
+			}
+			m, err := q.LeaseMail(ctx, db.LeaseMailParams{ID: dead, Now: f.clock, LeaseUntil: f.clock})
+			if err != nil {
+				return err
+			}
+			_, err = q.MarkMailDead(ctx, db.MarkMailDeadParams{Now: &f.clock, ID: dead, Attempts: 1, LeaseUntil: m.DueAt})
+			return err
+		})
+		see("phone")
+		see("laptop")
+		f.after(30*time.Minute, "limit_use", 1)
+		f.after(time.Hour, "limit_use", 0)
+		f.after(29*day, "mail", 1)
+		f.after(2*day, "mail", 0)
+		see("phone") // again
+		f.after(148*day, "device", 2)
+		f.after(2*day, "device", 1)
+		f.after(29*day, "device", 1)
+		f.after(2*day, "device", 0)
+	})
+}
+
+// Replicas do not stand in each other's way, nor in that of those who log in and refresh meanwhile.
+func TestReplicasForgetTogether(t *testing.T) {
+	onBothEngines(t, func(t *testing.T, f *fixture) {
+		account := f.account(nil)
+		f.sessions(account, 2101)
+		f.clock = f.clock.Add(refreshTTL + 2*time.Hour)
+		alive := f.sessions(account, 1)
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() {
+				house := *f.House
+				house.Log = slog.New(slog.DiscardHandler)
+				house.Pass(t.Context())
+			})
+		}
+		for generation := range int64(50) {
+			f.write(func(ctx context.Context, q *db.Queries) error {
+				_, err := q.RotateSession(ctx, db.RotateSessionParams{ID: alive, Generation: generation + 1, Now: f.clock})
+				return err
+			})
+		}
+		all.Wait()
+		if n := f.count("session"); n != 1 {
+			t.Errorf("%d sessions are left", n)
+		}
+	})
+}
+
+// A database that does not answer costs a line in the log and nothing else.
+func TestPassFails(t *testing.T) {
+	onBothEngines(t, func(t *testing.T, f *fixture) {
+		account := f.account(nil)
+		f.sessions(account, 1)
+		if _, err := f.raw.ExecContext(t.Context(), "ALTER TABLE session RENAME TO hidden"); err != nil {
+			t.Fatal(err)
+		}
+		f.link(account, "password", time.Hour)
+		f.clock = f.clock.Add(3 * time.Hour)
+		f.Pass(t.Context())
+		if log := f.log.String(); strings.Count(log, "housekeeping.failed") != 1 || !strings.Contains(log, "what=links rows=1") {
+			t.Errorf("log: %s", log)
+		}
+	})
+}
+
+// A running service forgets by itself: after a minute, then every hour.
+func TestRun(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "auth.db")
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, "sqlite:"+path, "sqlite", path)
+		f.Now = nil
+		account := f.account(nil)
+		f.link(account, "password", time.Second)
+		f.link(account, "signup", 30*time.Minute)
+		time.Sleep(2 * time.Hour)
+		f.clock = time.Now()
+		f.link(account, "signup", time.Second)
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			f.Run(ctx)
+		}()
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if n := f.count("confirmation"); n != 1 {
+			t.Errorf("%d links are left after the first pass", n)
+		}
+		time.Sleep(66*time.Minute + 66*time.Minute)
+		synctest.Wait()
+		if n := f.count("confirmation"); n != 0 {
+			t.Errorf("%d links are left after the next passes", n)
+		}
+		stop()
+		<-done
+	})
+}
