@@ -32,6 +32,8 @@ func fill(t *testing.T, s *db.Store) {
 			}),
 			q.InsertMail(t.Context(), db.InsertMailParams{ID: newID(t), AccountID: a.ID, Kind: "password", Nonce: []byte{}, Now: start}),
 			q.InsertMail(t.Context(), db.InsertMailParams{ID: newID(t), AccountID: a.ID, Kind: "password", RequestID: "r", Now: start}),
+			q.InsertDevice(t.Context(), db.InsertDeviceParams{ID: newID(t), AccountID: a.ID, Mark: []byte{0, 255}, Now: start}),
+			q.InsertResetRequest(t.Context(), db.InsertResetRequestParams{ID: newID(t), Email: "a@example.org", Now: start}),
 		)
 	}))
 	write(t, s, func(q *db.Queries) error {
