@@ -181,6 +181,9 @@ func (t table) copy(ctx context.Context, in *sql.Tx, out pgx.Tx) (count int64, e
 	if count, err = out.CopyFrom(ctx, pgx.Identifier{t.name}, t.columns, source); err != nil {
 		return 0, err
 	}
+	if err := rows.Err(); err != nil {
+		return 0, err
+	}
 	back, err := t.sum(ctx, out)
 	if err != nil {
 		return 0, fmt.Errorf("read back: %w", err)

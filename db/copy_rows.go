@@ -124,13 +124,13 @@ func appendValue(text []byte, value any) ([]byte, error) {
 	case string:
 		return append(number('s', uint64(len(v))), v...), nil
 	case time.Time:
-		return number('t', uint64(v.UnixMicro())), nil //nolint:gosec // the bits count, not the sign
+		return number('t', uint64(v.UnixMicro())), nil
 	case int64:
-		return number('i', uint64(v)), nil //nolint:gosec // as above
+		return number('i', uint64(v)), nil
 	case int32:
-		return number('i', uint64(int64(v))), nil //nolint:gosec // as above
+		return number('i', uint64(int64(v))), nil
 	case int16:
-		return number('i', uint64(int64(v))), nil //nolint:gosec // as above
+		return number('i', uint64(int64(v))), nil
 	case float64:
 		return number('f', math.Float64bits(v)), nil
 	case bool:

@@ -193,7 +193,7 @@ func TestBackupAndRestoreRefuse(t *testing.T) {
 	dir := t.TempDir()
 	path, free := filepath.Join(dir, "backup"), filepath.Join(dir, "auth.db")
 	must(t, s.Backup(t.Context(), path))
-	never := func(*db.Store) error { t.Error("called"); return nil }
+	never := func(*db.Store) error { return errors.New("called") }
 	failing := errors.New("not so")
 	newer := filepath.Join(dir, "newer")
 	write(t, s, func(q *db.Queries) error {

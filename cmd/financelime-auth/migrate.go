@@ -47,7 +47,7 @@ func (cmd *migrate) move(ctx context.Context, s *Settings) (copied []db.Copied, 
 	source := *s
 	source.DatabaseURL = cmd.From
 	if source.sqlitePath() == "" || !strings.HasPrefix(target.DatabaseURL, "postgres") {
-		return nil, errors.New("it goes --from sqlite:PATH --to postgres://...")
+		return nil, errors.New("it goes --from an SQLite database --to a PostgreSQL one")
 	}
 	if !exists(source.sqlitePath()) {
 		return nil, fmt.Errorf("--from: there is no %s", source.sqlitePath())

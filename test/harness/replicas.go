@@ -1,7 +1,10 @@
 package harness
 
 import (
+	"errors"
+	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -34,14 +37,37 @@ type spread struct {
 	hosts []string
 }
 
-// RoundTrip sends the request.
+// RoundTrip sends the request; where nobody listens, to another one.
 func (s *spread) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := s.next.RoundTrip(s.to(r, ""))
+	var network *net.OpError
+	if err == nil || !errors.As(err, &network) || network.Op != "dial" {
+		return response, err
+	}
+	if r.GetBody != nil {
+		body, err := r.GetBody()
+		if err != nil {
+			return nil, fmt.Errorf("read the body again: %w", err)
+		}
+		r = r.Clone(r.Context())
+		r.Body = body
+	}
+	return s.next.RoundTrip(s.to(r, network.Addr.String()))
+}
+
+// to is the request for one of the replicas, but not for the one that did not answer.
+func (s *spread) to(r *http.Request, not string) *http.Request {
 	s.mu.Lock()
-	host := s.hosts[rand.IntN(len(s.hosts))]
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	var hosts []string
+	for _, host := range s.hosts {
+		if host != "" && host != not {
+			hosts = append(hosts, host)
+		}
+	}
 	there := r.Clone(r.Context())
-	there.URL.Host = host
-	return s.next.RoundTrip(there)
+	there.URL.Host = hosts[rand.IntN(len(hosts))]
+	return there
 }
 
 func (s *spread) set(i int, url string) {
@@ -66,8 +92,12 @@ func (s *Service) replicate(t testing.TB, settings []string) {
 	for i, r := range s.replicas {
 		r.Env = slices.Concat(env, settings)
 		r.atStart = func() { any3.set(i, r.URL) }
+		r.withdraw = func() { any3.set(i, "") }
 	}
 }
+
+// Withdraw keeps requests from a replica until it runs again.
+func (s *Service) Withdraw() { s.withdraw() }
 
 // Members are the replicas of a service, itself the first; without replicas itself alone.
 func (s *Service) Members() []*Service {

@@ -77,6 +77,7 @@ type Service struct {
 
 	replicas []*Service // all of them, if it has any
 	atStart  func()     // if not nil: called when it has started
+	withdraw func()
 }
 
 // buffer is a bytes.Buffer for a process that writes while a test reads.

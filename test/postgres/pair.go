@@ -1,0 +1,202 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Pair is a primary and a standby that has every commit before it is acknowledged. Both end with the test.
+type Pair struct {
+	t                testing.TB
+	dir, bin         string
+	run              *syscall.SysProcAttr
+	primary, standby *member
+}
+
+// member is one server of a pair.
+type member struct {
+	port int
+	cmd  *exec.Cmd
+	log  bytes.Buffer
+	once sync.Once
+}
+
+// NewPair starts the two servers, from the binaries of this machine.
+func NewPair(t testing.TB) *Pair {
+	t.Helper()
+	p := &Pair{t: t, bin: binaries(t)}
+	var err error
+	if p.dir, err = os.MkdirTemp("", "pg."); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(p.dir) })
+	p.run = p.unprivileged()
+	p.do("initdb", "-D", "primary", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C")
+	p.primary = p.start("primary")
+	p.do("pg_basebackup", "-D", "standby", "-R", "-c", "fast", "-d",
+		fmt.Sprintf("host=127.0.0.1 port=%d user=postgres application_name=standby", p.primary.port))
+	p.standby = p.start("standby")
+	// After the copy was made: once it is promoted, the standby waits for nobody.
+	do(t, p.primary.url(), "ALTER SYSTEM SET synchronous_standby_names = 'standby'")
+	do(t, p.primary.url(), "SELECT pg_reload_conf()")
+	p.until("the standby is synchronous", p.primary, "SELECT count(*) = 1 FROM pg_stat_replication WHERE sync_state = 'sync'")
+	return p
+}
+
+// URL names both servers and asks for the one that can be written to.
+func (p *Pair) URL() string {
+	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d,127.0.0.1:%d/postgres?sslmode=disable&target_session_attrs=read-write",
+		p.primary.port, p.standby.port)
+}
+
+// KillPrimary ends the primary as a loss of power does.
+func (p *Pair) KillPrimary() {
+	p.t.Helper()
+	p.primary.end(syscall.SIGKILL) // its children notice at once and go too
+}
+
+// Promote makes the standby the primary, and returns when it takes writes.
+func (p *Pair) Promote() {
+	p.t.Helper()
+	do(p.t, p.standby.url(), "SELECT pg_promote()")
+	p.until("the standby takes writes", p.standby, "SELECT NOT pg_is_in_recovery()")
+}
+
+func (m *member) url() string {
+	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", m.port)
+}
+
+func (m *member) end(signal os.Signal) {
+	m.once.Do(func() {
+		_ = m.cmd.Process.Signal(signal)
+		_ = m.cmd.Wait()
+	})
+}
+
+// unprivileged is the user that runs the servers: PostgreSQL does not run as root.
+func (p *Pair) unprivileged() *syscall.SysProcAttr {
+	p.t.Helper()
+	if os.Getuid() != 0 {
+		return nil
+	}
+	who, err := user.Lookup("postgres")
+	if err != nil {
+		who, err = user.Lookup("nobody")
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	uid, err := strconv.ParseUint(who.Uid, 10, 32)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	gid, err := strconv.ParseUint(who.Gid, 10, 32)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if err := os.Chown(p.dir, int(uid), int(gid)); err != nil {
+		p.t.Fatal(err)
+	}
+	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
+}
+
+func (p *Pair) command(name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(filepath.Join(p.bin, name), args...)
+	cmd.Dir, cmd.SysProcAttr, cmd.Env = p.dir, p.run, []string{"PATH=" + os.Getenv("PATH"), "HOME=" + p.dir, "TZ=UTC"}
+	return cmd
+}
+
+func (p *Pair) do(name string, args ...string) {
+	p.t.Helper()
+	if out, err := p.command(name, args...).CombinedOutput(); err != nil {
+		p.t.Fatalf("%s: %v\n%s", name, err, out)
+	}
+}
+
+func (p *Pair) start(data string) *member {
+	p.t.Helper()
+	for range 5 { // somebody else may take a port that was free
+		m := &member{port: freePort(p.t)}
+		m.cmd = p.command("postgres", "-D", data, "-p", strconv.Itoa(m.port), "-c", "listen_addresses=127.0.0.1",
+			"-c", "unix_socket_directories=", "-c", "max_connections=200")
+		m.cmd.Stdout, m.cmd.Stderr = &m.log, &m.log
+		if err := m.cmd.Start(); err != nil {
+			p.t.Fatal(err)
+		}
+		p.t.Cleanup(func() { m.end(syscall.SIGQUIT) })
+		if p.answers(m, "SELECT true", 30*time.Second) {
+			return m
+		}
+		m.end(syscall.SIGQUIT)
+		p.t.Logf("%s did not start:\n%s", data, m.log.String())
+	}
+	p.t.Fatal("PostgreSQL does not start")
+	return nil
+}
+
+// until waits until a query of one boolean says yes.
+func (p *Pair) until(what string, m *member, query string) {
+	p.t.Helper()
+	if !p.answers(m, query, time.Minute) {
+		p.t.Fatalf("after a minute still not: %s", what)
+	}
+}
+
+func (p *Pair) answers(m *member, query string, limit time.Duration) (yes bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	for ctx.Err() == nil {
+		if conn, err := pgx.Connect(ctx, m.url()); err == nil {
+			err = conn.QueryRow(ctx, query).Scan(&yes)
+			_ = conn.Close(ctx)
+			if err == nil && yes {
+				return true
+			}
+		}
+		time.Sleep(20 * time.Millisecond) // between two looks
+	}
+	return false
+}
+
+func freePort(t testing.TB) int {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().(*net.TCPAddr).Port
+}
+
+// binaries is the directory of the newest PostgreSQL that is installed; test/with-postgres installs one.
+func binaries(t testing.TB) string {
+	t.Helper()
+	var found []string
+	for _, pattern := range []string{"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin", "/usr/local/opt/postgresql*/bin"} {
+		matches, _ := filepath.Glob(filepath.Join(pattern, "pg_basebackup"))
+		slices.Sort(matches)
+		found = append(found, matches...)
+	}
+	if len(found) > 0 {
+		return filepath.Dir(found[len(found)-1])
+	}
+	if path, err := exec.LookPath("pg_basebackup"); err == nil {
+		return filepath.Dir(path)
+	}
+	t.Fatal("no PostgreSQL on this machine: run `make test`, which installs it, or install it yourself")
+	return ""
+}
