@@ -66,11 +66,7 @@ type inviteRow struct {
 
 // Run lists the invites, the newest first.
 func (cmd *inviteList) Run(ctx context.Context, s *Settings, c console) error {
-	page, err := cmd.page()
-	if err != nil {
-		return err
-	}
-	store, err := openStore(ctx, s)
+	store, page, err := cmd.open(ctx, s)
 	if err != nil {
 		return err
 	}

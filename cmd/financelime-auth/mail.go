@@ -74,11 +74,7 @@ func (r mailRow) when(now time.Time) string {
 
 // Run lists mails, the newest first.
 func (cmd *mailList) Run(ctx context.Context, s *Settings, c console) error {
-	page, err := cmd.page()
-	if err != nil {
-		return err
-	}
-	store, err := openStore(ctx, s)
+	store, page, err := cmd.open(ctx, s)
 	if err != nil {
 		return err
 	}

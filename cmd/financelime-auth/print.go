@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/admin"
 )
 
@@ -39,11 +41,13 @@ type paging struct {
 	After uuid.UUID `placeholder:"ID" help:"Go on after this one, the last of the list before."`
 }
 
-func (p paging) page() (admin.Page, error) {
+// open opens the database for a page of a list.
+func (p paging) open(ctx context.Context, s *Settings) (*db.Store, admin.Page, error) {
 	if p.Limit < 1 {
-		return admin.Page{}, errors.New("--limit must be more than nothing")
+		return nil, admin.Page{}, errors.New("--limit must be more than nothing")
 	}
-	return admin.Page{After: p.After, Limit: p.Limit}, nil
+	store, err := openStore(ctx, s)
+	return store, admin.Page{After: p.After, Limit: p.Limit}, err
 }
 
 // line is a line of a table.

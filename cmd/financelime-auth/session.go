@@ -61,10 +61,6 @@ type sessionList struct {
 
 // Run lists sessions that can be refreshed.
 func (cmd *sessionList) Run(ctx context.Context, s *Settings, c console) error {
-	page, err := cmd.page()
-	if err != nil {
-		return err
-	}
 	if cmd.User != "" {
 		return onUser(ctx, s, cmd.User, "session list", func(store *db.Store, account db.Account) error {
 			found, err := admin.UserSessions(ctx, store, account.ID, s.alive(time.Now()))
@@ -74,7 +70,7 @@ func (cmd *sessionList) Run(ctx context.Context, s *Settings, c console) error {
 			return printList(c, cmd.JSON, paging{}, sessionHeader, sessionRows(found))
 		})
 	}
-	store, err := openStore(ctx, s)
+	store, page, err := cmd.open(ctx, s)
 	if err != nil {
 		return err
 	}

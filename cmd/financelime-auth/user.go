@@ -62,11 +62,7 @@ type userList struct {
 
 // Run lists the users, the newest first.
 func (cmd *userList) Run(ctx context.Context, s *Settings, c console) error {
-	page, err := cmd.page()
-	if err != nil {
-		return err
-	}
-	store, err := openStore(ctx, s)
+	store, page, err := cmd.open(ctx, s)
 	if err != nil {
 		return err
 	}
