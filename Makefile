@@ -16,7 +16,7 @@ export REDOCLY_TELEMETRY := off
 export REDOCLY_SUPPRESS_UPDATE_NOTICE := true
 
 .DEFAULT_GOAL := help
-.PHONY: help build release run generate check-generate test test-clients test-gateways test-browser faults bench \
+.PHONY: help build release run generate check-generate test test-clients test-gateways test-browser faults timing bench \
 	contract-gate contract-fuzz fuzz lint lint-go lint-modules lint-scripts lint-spec lint-deploy vulnerabilities clean
 
 help: ## this list
@@ -50,6 +50,9 @@ faults: ## the fault tests at full length: hours
 		-- -race -count=1 -timeout=6h ./test/faults/
 	FINANCELIME_FULL=1 test/with-postgres $(CHECKER) gotestsum --format=standard-verbose \
 		-- -count=1 -timeout=30m -run='TestBacklogDrains|TestThreeProcesses' ./impl/mail/
+
+timing: ## whether the time of an answer tells of an account: 5,000 pairs of each case, on both engines; hours
+	FINANCELIME_FULL=1 test/with-postgres go test -v -count=1 -timeout=6h -run=TestAnswersTakeTheSameTime ./test/timing/
 
 bench: ## start time, idle memory and refreshes per second, on both engines
 	test/with-postgres go test -run='^$$' -bench=. ./test/bench/ ./db/

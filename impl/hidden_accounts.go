@@ -124,13 +124,15 @@ func (s *Service) doResets(ctx context.Context) (found int, err error) {
 func (s *Service) doReset(ctx context.Context, id uuid.UUID) error {
 	var account db.Account
 	refused := false
+	who := &caller.Caller{} // whose request it was
+	ctx = caller.NewContext(ctx, who)
 	err := s.Store.InTx(ctx, func(q *db.Queries) error {
 		asked, err := q.TakeResetRequest(ctx, id)
 		if err != nil {
 			return fmt.Errorf("take it: %w", err)
 		}
-		addr, _ := netip.ParseAddr(asked.RemoteAddr) // as it was written: an address, or none
-		ctx = caller.NewContext(ctx, &caller.Caller{RequestID: asked.RequestID, Addr: addr})
+		who.RequestID = asked.RequestID
+		who.Addr, _ = netip.ParseAddr(asked.RemoteAddr) // as it was written: an address, or none
 		account, err = s.resetPassword(ctx, q, asked.Email)
 		if refused = errors.Is(err, db.ErrNotFound); refused {
 			return nil // and done with

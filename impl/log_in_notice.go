@@ -39,14 +39,13 @@ func (s *Service) tellOfLogIn(
 	if err != nil {
 		return false, err
 	}
-	kind := ""
+	kind := mail.KindLogInNotice
 	switch {
 	case passwordChanged:
 		kind = mail.KindPasswordNotice
 	case account.LastLogInAt == nil || s.LogInNotice == NoticeNever || known && s.LogInNotice != NoticeAlways:
 		return false, nil
 	default:
-		kind = mail.KindLogInNotice
 		lately, err := q.CountLogInNotices(ctx, db.CountLogInNoticesParams{
 			AccountID: account.ID, Since: session.CreatedAt.Add(-time.Hour),
 		})

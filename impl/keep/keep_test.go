@@ -180,7 +180,7 @@ func TestSessionsAreForgotten(t *testing.T) {
 }
 
 func TestLinksAreForgotten(t *testing.T) {
-	onBothEngines(t, func(t *testing.T, f *fixture) {
+	onBothEngines(t, func(_ *testing.T, f *fixture) {
 		account := f.account(nil)
 		f.link(account, "password", 30*time.Minute)
 		f.link(account, "signup", 5*time.Hour)

@@ -30,7 +30,7 @@ func TestAUC(t *testing.T) {
 func TestAUCFindsASmallDifference(t *testing.T) {
 	t.Parallel()
 	const pairs, spread = 5000, float64(time.Millisecond)
-	source := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same numbers each time
+	source := rand.New(rand.NewPCG(1, 2)) // the same numbers each time
 	draw := func(shift float64) (times []time.Duration) {
 		for range pairs {
 			times = append(times, 40*time.Millisecond+time.Duration(spread*(source.NormFloat64()+shift)))

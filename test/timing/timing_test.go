@@ -152,7 +152,7 @@ func (w *world) measure(operation string, n int, pause time.Duration, kinds [2]k
 	const block = 10
 	for begin := 0; begin < n; begin += block {
 		size := min(block, n-begin)
-		for _, i := range rand.Perm(2 * size) { //nolint:gosec // guards nothing
+		for _, i := range rand.Perm(2 * size) {
 			which := i % 2
 			status, took := w.send(operation, kinds[which]())
 			times[which] = append(times[which], took)

@@ -1,0 +1,124 @@
+package mail
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/financelime/authorization/db"
+)
+
+func TestShowable(t *testing.T) {
+	t.Parallel()
+	for platform, want := range map[string]string{
+		"":                            "",
+		"Linux x86_64":                "Linux x86_64",
+		"iOS 17.2 (iPhone)":           "iOS 17.2 (iPhone)",
+		"Windows 10.0; Win64":         "Windows 10.0; Win64",
+		"Андроид 14":                  "Андроид 14",
+		"evil.example.com":            "evil example com",
+		"https://evil.example/x?y=z":  "https evil example x y z",
+		"mail@evil.example":           "mail evil example",
+		"<b>bold</b>\r\n\u2028\u202e": "b bold b",
+		"1.2.3.4":                     "1.2.3.4",
+		strings.Repeat("ж", 200):      strings.Repeat("ж", 60),
+	} {
+		if got := showable(platform); got != want {
+			t.Errorf("%q is shown as %q, want %q", platform, got, want)
+		}
+	}
+}
+
+// signUpTaken owes the mail of a sign-up with an owner's address.
+func (f *fixture) signUpTaken(t *testing.T, owner uuid.UUID) (mailID uuid.UUID) {
+	t.Helper()
+	id, until := uuid.Must(uuid.NewV7()), f.now().Add(24*time.Hour)
+	mailID = idAt(f.now())
+	f.write(t, func(ctx context.Context, q *db.Queries) error {
+		_, err := q.InsertAccount(ctx, db.InsertAccountParams{
+			ID: id, Email: id.String(), Language: "ru", CreatedAt: f.now(), PendingUntil: &until, TakenBy: &owner})
+		if err != nil {
+			return err
+		}
+		return q.InsertMail(ctx, db.InsertMailParams{ID: mailID, AccountID: id, Kind: KindSignUpNotice, RequestID: "request-0001", Now: f.now()})
+	})
+	return mailID
+}
+
+// idAt makes an id as it is made at a time.
+func idAt(t time.Time) uuid.UUID {
+	id, random := db.FirstIDAt(t), uuid.New()
+	copy(id[6:], random[6:])
+	id[6] = 0x70 | id[6]&0x0f
+	return id
+}
+
+// The owner of an address is told of sign-ups with it in his language, once a day, and never while he is disabled.
+func TestOwnerIsToldOnceADay(t *testing.T) {
+	onBothEngines(t, func(t *testing.T, f *fixture) {
+		owner := f.account(t, "jane@example.org", "en")
+		first := f.signUpTaken(t, owner)
+		f.out.failWith(func(context.Context, Envelope) error { return errors.New("try again") })
+		f.step(t)
+		f.out.failWith(nil)
+		f.clock.advance(time.Hour)
+		second := f.signUpTaken(t, owner)
+		for f.step(t) {
+		}
+		f.expect(t, first, row{Sent: true, Attempts: 2}) // the same mail tries again
+		f.expect(t, second, row{Dead: true, Attempts: 1, LastError: told.Error()})
+		if sent := f.out.sent(); len(sent) != 1 || sent[0].To != "jane@example.org" || !strings.Contains(string(sent[0].Data), "tried to sign up") {
+			t.Errorf("sent: %+v", sent)
+		}
+		if _, err := Retry(t.Context(), f.Store, f.Root, second, f.now()); !errors.Is(err, errTold) {
+			t.Errorf("retry within the day: %v", err)
+		}
+		f.clock.advance(24 * time.Hour)
+		if _, err := Retry(t.Context(), f.Store, f.Root, second, f.now()); err != nil {
+			t.Errorf("retry after it: %v", err)
+		}
+		third := f.signUpTaken(t, owner)
+		f.write(t, func(ctx context.Context, q *db.Queries) error {
+			now := f.now()
+			_, err := q.DisableAccount(ctx, db.DisableAccountParams{Now: &now, ID: owner})
+			return err
+		})
+		for f.step(t) {
+		}
+		f.expect(t, third, row{Dead: true, Attempts: 1, LastError: disabled.Error()})
+		if n := len(f.out.sent()); n != 1 {
+			t.Errorf("%d mails were sent", n)
+		}
+	})
+}
+
+// A notice of a log-in tells what was when it was queued, also when it is queued anew.
+func TestLogInNoticeIsQueuedAnew(t *testing.T) {
+	onBothEngines(t, func(t *testing.T, f *fixture) {
+		account := f.account(t, "jane@example.org", "ru")
+		at, platform, addr := f.now(), "iPhone", "203.0.113.5"
+		id := f.queue(t, db.InsertMailParams{AccountID: account, Kind: KindLogInNotice, HappenedAt: &at, Platform: &platform, RemoteAddr: &addr})
+		f.out.failWith(func(context.Context, Envelope) error { return permanent(errors.New("no such mailbox")) })
+		f.step(t)
+		f.out.failWith(nil)
+		f.clock.advance(2 * time.Hour)
+		if _, err := Retry(t.Context(), f.Store, f.Root, id, f.now()); err != nil {
+			t.Fatal(err)
+		}
+		f.step(t)
+		sent := f.out.sent()
+		if len(sent) != 1 {
+			t.Fatalf("%d mails", len(sent))
+		}
+		text := parse(t, sent[0].Data).parts["text/plain; charset=UTF-8"]
+		for _, want := range []string{"iPhone", "203.0.113.5", at.UTC().Format("2006-01-02 15:04 UTC")} {
+			if !strings.Contains(text, want) {
+				t.Errorf("no %q in\n%s", want, text)
+			}
+		}
+	})
+}
