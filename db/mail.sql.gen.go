@@ -573,6 +573,45 @@ func (q *Queries) MarkMailSent(ctx context.Context, arg MarkMailSentParams) (int
 	return result.RowsAffected(), nil
 }
 
+const measureMailQueue = `-- name: MeasureMailQueue :many
+SELECT CAST(CASE WHEN due_at <= $1 THEN 'due' WHEN last_error IS NULL THEN 'sending' ELSE 'retrying' END AS text) AS state,
+    count(*) AS mails, CAST(min(created_at) AS timestamptz) AS oldest
+FROM (SELECT due_at, last_error, created_at FROM mail WHERE sent_at IS NULL AND dead_at IS NULL ORDER BY due_at LIMIT CAST($2 AS bigint)) AS owed
+GROUP BY 1
+`
+
+type MeasureMailQueueParams struct {
+	Now  time.Time
+	Most int64
+}
+
+type MeasureMailQueueRow struct {
+	State  string
+	Mails  int64
+	Oldest time.Time
+}
+
+// MeasureMailQueue tells how many mails are owed and since when, by what they wait for; it looks at @most of them.
+func (q *Queries) MeasureMailQueue(ctx context.Context, arg MeasureMailQueueParams) ([]MeasureMailQueueRow, error) {
+	rows, err := q.db.Query(ctx, measureMailQueue, arg.Now, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []MeasureMailQueueRow{}
+	for rows.Next() {
+		var i MeasureMailQueueRow
+		if err := rows.Scan(&i.State, &i.Mails, &i.Oldest); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const retryMail = `-- name: RetryMail :execrows
 UPDATE mail SET due_at = $1, last_error = $2
 WHERE id = $3 AND attempts = $4 AND due_at = $5 AND sent_at IS NULL AND dead_at IS NULL

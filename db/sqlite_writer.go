@@ -27,6 +27,9 @@ type writer struct {
 	stopped   chan struct{} // the goroutine has ended
 	stopOnce  sync.Once
 
+	// For [Store.Stats].
+	waiting, groups, transactions atomic.Int64
+
 	// Only the goroutine uses these.
 	conn  *sql.Conn // nil until it is needed, and after trouble
 	face  *sqliteFace
@@ -83,6 +86,8 @@ func startWriter(pool *sql.DB, translate func(error) error) *writer {
 // waits for its turn; one that has begun is waited for.
 func (w *writer) run(ctx context.Context, single bool, fn func(*Queries) error) error {
 	j := &job{ctx: ctx, single: single, fn: fn, done: make(chan struct{})}
+	w.waiting.Add(1)
+	defer w.waiting.Add(-1)
 	select {
 	case <-w.stop:
 		return errClosed
@@ -200,6 +205,8 @@ func (w *writer) finish(err error) {
 	if err != nil {
 		err = w.translate(err)
 	}
+	w.groups.Add(1)
+	w.transactions.Add(int64(len(w.group)))
 	for i, j := range w.group {
 		if err != nil {
 			j.err = err

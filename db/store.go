@@ -17,6 +17,7 @@ type Store struct {
 	engine    engine
 	available *availability
 	read      *Queries
+	watch     Watch // nil if nobody watches
 }
 
 // engine is what differs between SQLite and PostgreSQL.
@@ -32,6 +33,10 @@ type engine interface {
 	// It fails when the database cannot be written to at the moment.
 	version(ctx context.Context) (int64, error)
 	migrate(ctx context.Context) error
+	// stats tells how busy the connections are.
+	stats() Stats
+	// estimate is a query for about how many rows a table has.
+	estimate(table string) string
 	close() error
 }
 
@@ -100,6 +105,9 @@ func (s *Store) InTx(ctx context.Context, fn func(*Queries) error) error {
 func (s *Store) run(ctx context.Context, single bool, fn func(*Queries) error) error {
 	if err := inTime(ctx); err != nil {
 		return err
+	}
+	if s.watch != nil {
+		return s.available.observe(s.watchedRun(ctx, single, fn))
 	}
 	return s.available.observe(s.engine.run(ctx, single, fn))
 }

@@ -89,3 +89,10 @@ DELETE FROM mail WHERE account_id = @account_id;
 -- CountLogInNotices counts those that an account was owed lately.
 -- name: CountLogInNotices :one
 SELECT count(*) FROM mail WHERE account_id = @account_id AND kind = 'login_notice' AND created_at > @since;
+
+-- MeasureMailQueue tells how many mails are owed and since when, by what they wait for; it looks at @most of them.
+-- name: MeasureMailQueue :many
+SELECT CAST(CASE WHEN due_at <= @now THEN 'due' WHEN last_error IS NULL THEN 'sending' ELSE 'retrying' END AS text) AS state,
+    count(*) AS mails, CAST(min(created_at) AS timestamptz) AS oldest
+FROM (SELECT due_at, last_error, created_at FROM mail WHERE sent_at IS NULL AND dead_at IS NULL ORDER BY due_at LIMIT CAST(@most AS bigint)) AS owed
+GROUP BY 1;

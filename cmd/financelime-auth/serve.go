@@ -24,6 +24,7 @@ import (
 	"github.com/financelime/authorization/impl/limit"
 	"github.com/financelime/authorization/impl/link"
 	"github.com/financelime/authorization/impl/mail"
+	"github.com/financelime/authorization/impl/metric"
 	"github.com/financelime/authorization/impl/password"
 	"github.com/financelime/authorization/impl/secret"
 	"github.com/financelime/authorization/impl/server"
@@ -43,7 +44,8 @@ type serve struct{}
 
 // Run wires the service together, runs it until ctx ends (SIGTERM), and lets what is in flight finish.
 func (serve) Run(ctx context.Context, s *Settings, c console) error {
-	log := newLogger(s, c.err)
+	metrics := metric.New()
+	log := slog.New(metrics.Log(newLogger(s, c.err).Handler()))
 	firstStart := s.sqlitePath() != "" && !exists(s.sqlitePath())
 	root, err := s.root()
 	if err != nil {
@@ -58,6 +60,13 @@ func (serve) Run(ctx context.Context, s *Settings, c console) error {
 			log.ErrorContext(ctx, "database.close_failed", slog.Any("error", err))
 		}
 	}()
+	tracer, err := openTracer(ctx, store, log)
+	if err != nil {
+		return err
+	}
+	defer tracer.close(ctx, log)
+	watching := watch(metrics, tracer.Tracer)
+	store.Watch(watching.database)
 	welcome := banner{publicURL: s.PublicURL}
 	if firstStart && s.InviteRequired {
 		o := invite.Options{Uses: firstInviteUses, Lifetime: firstInviteLifetime}
@@ -65,7 +74,7 @@ func (serve) Run(ctx context.Context, s *Settings, c console) error {
 			return fmt.Errorf("first start: %w", err)
 		}
 	}
-	p, err := assemble(ctx, s, root, store, log)
+	p, err := assemble(ctx, s, root, store, log, metrics, watching)
 	if err != nil {
 		return err
 	}
@@ -90,7 +99,9 @@ type process struct {
 	log           *slog.Logger
 }
 
-func assemble(ctx context.Context, s *Settings, root secret.Root, store *db.Store, log *slog.Logger) (*process, error) {
+func assemble(
+	ctx context.Context, s *Settings, root secret.Root, store *db.Store, log *slog.Logger, metrics *metric.Metrics, watching watches,
+) (*process, error) {
 	tokens := s.tokens()
 	keys, err := token.OpenKeys(ctx, store, root, tokens, log)
 	if err != nil {
@@ -118,7 +129,7 @@ func assemble(ctx context.Context, s *Settings, root secret.Root, store *db.Stor
 	}
 	worker, err := mail.NewWorker(mail.Config{
 		Store: store, Transport: transport, Hasher: hasher, Root: root, Links: links, PublicURL: s.PublicURL,
-		From: s.MailFrom, Timeout: s.MailTimeout, MailedPasswordTTL: s.MailedPasswordTTL, Log: log,
+		From: s.MailFrom, Timeout: s.MailTimeout, MailedPasswordTTL: s.MailedPasswordTTL, Log: log, Watch: watching.mail,
 	})
 	if err != nil {
 		return nil, err
@@ -133,15 +144,22 @@ func assemble(ctx context.Context, s *Settings, root secret.Root, store *db.Stor
 	handler, err := server.New(server.Config{
 		Authenticate: authenticate(access), TrustedProxies: s.trustedProxies,
 		CORSOrigins: s.CORSOrigins, HTTPS: s.https(), Log: log,
+		Watch: watching.request, Limited: metrics.Limited,
 	}, service)
 	if err != nil {
 		return nil, err
 	}
 	house := &keep.House{Store: store, Log: log, RefreshTTL: s.RefreshTTL, SessionMaxAge: s.SessionMaxAge}
 	ready := new(atomic.Bool)
+	version := buildVersion()
+	metrics.Observe(metric.Sources{
+		Store: store, Keys: keys, Mail: worker, Hasher: hasher, Ready: ready.Load, Now: time.Now,
+		Version: version.Number, Revision: version.Build,
+	})
+	check := &readiness{store: store, keys: keys, serving: ready}
 	return &process{
 		public: httpServer(s.HTTPAddr, closeWhenStopping(handler, ready), log),
-		admin:  httpServer(s.AdminAddr, adminHandler(store, transport, ready), log),
+		admin:  httpServer(s.AdminAddr, adminHandler(check, metrics.Handler(log), transport), log),
 		https:  s.https(),
 		keys:   keys, mail: worker, service: service, house: house, transport: transport, ready: ready, log: log,
 	}, nil
@@ -185,33 +203,6 @@ func httpServer(addr string, handler http.Handler, log *slog.Logger) *http.Serve
 		DisableGeneralOptionsHandler: true, // OPTIONS * is no path of the contract either
 		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
-}
-
-// adminHandler is what the admin port has: is the process alive, does it want requests, and the local mailbox.
-func adminHandler(store *db.Store, transport mail.Transport, ready *atomic.Bool) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintln(w, "alive")
-	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
-		defer cancel()
-		switch {
-		case !ready.Load():
-			http.Error(w, "stopping", http.StatusServiceUnavailable)
-		case store.Ping(ctx) != nil:
-			http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
-		default:
-			fmt.Fprintln(w, "ready")
-		}
-	})
-	if files, local := transport.(*mail.Files); local {
-		mailbox := mail.NewMailbox(files.Dir)
-		mux.Handle("/mail", mailbox)
-		mux.Handle("/mail/", mailbox)
-		mux.Handle("/mail.json", mailbox)
-	}
-	return mux
 }
 
 // run listens, serves until ctx ends, and stops in this order: not ready, still accepting for the delay (a gateway needs time to
@@ -300,7 +291,7 @@ type banner struct {
 func (b banner) print(w io.Writer, admin net.Addr) {
 	rows := [][2]string{
 		{"API", b.publicURL + "   (contract: /openapi.yaml)"},
-		{"Health", fmt.Sprintf("http://%s/healthz, /readyz", admin)},
+		{"Health", fmt.Sprintf("http://%s/healthz, /readyz, /metrics", admin)},
 	}
 	if files, local := b.transport.(*mail.Files); local {
 		rows = append(rows, [2]string{"Mailbox", fmt.Sprintf("http://%s/mail   (files: %s)", admin, files.Dir)})

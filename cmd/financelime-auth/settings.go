@@ -19,7 +19,7 @@ import (
 // Settings are all settings, with their defaults. A comment that --help should show is a help tag.
 type Settings struct {
 	HTTPAddr      string        `group:"Addresses" name:"http-addr" env:"AUTH_HTTP_ADDR" default:":8080" help:"Where the API listens."`
-	AdminAddr     string        `group:"Addresses" name:"admin-addr" env:"AUTH_ADMIN_ADDR" default:"127.0.0.1:8081" help:"Where health and the local mailbox listen. Never make it public."`
+	AdminAddr     string        `group:"Addresses" name:"admin-addr" env:"AUTH_ADMIN_ADDR" default:"127.0.0.1:8081" help:"Where health, metrics and the local mailbox listen. Never make it public."`
 	PublicURL     string        `group:"Addresses" name:"public-url" env:"AUTH_PUBLIC_URL" default:"http://localhost:8080" help:"Base of the links in mails, and the default issuer of tokens."`
 	Proxies       []string      `group:"Addresses" name:"trusted-proxies" env:"AUTH_TRUSTED_PROXIES" help:"Networks (10.0.0.0/8) or addresses of the gateways whose X-Forwarded-For is believed. None by default."`
 	CORSOrigins   []string      `group:"Addresses" name:"cors-origins" env:"AUTH_CORS_ORIGINS" help:"Origins (https://app.example.com) whose pages may call the service from a browser. None by default."`

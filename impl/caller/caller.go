@@ -17,6 +17,9 @@ type Caller struct {
 	// Accept and AcceptLanguage are those headers, for the operations that answer people.
 	Accept, AcceptLanguage string
 
+	// TraceParent is that header (W3C Trace Context), as it came.
+	TraceParent string
+
 	// AccountID and SessionID are filled in by whoever learns them, for the log.
 	AccountID, SessionID string
 }

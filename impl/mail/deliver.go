@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/caller"
 	"github.com/financelime/authorization/impl/link"
 	"github.com/financelime/authorization/impl/password"
 )
@@ -22,6 +24,7 @@ type delivery struct {
 	log       *slog.Logger
 	secrets   []string // what no error may tell: the address, the link, the password
 	attempted bool     // the transport has answered
+	outcome   string   // how it ended
 }
 
 // withdrawn says that a mail must not be sent any more, and why.
@@ -47,10 +50,19 @@ var errStopped = errors.New("the service stops")
 // when the recording must be. Nothing is left undone by giving up: the lease runs out, and the mail is due again.
 func (w *Worker) deliver(sending, settling context.Context, m leased) {
 	d := &delivery{Worker: w, mail: m, log: w.Log.With(
-		"mail_id", m.ID, "kind", m.Kind, "request_id", m.RequestID, "attempt", m.Attempts)}
+		"mail_id", m.ID, "kind", m.Kind, "request_id", m.RequestID, "attempt", m.Attempts), outcome: OutcomeUnsettled}
 
-	attempt, cancel := context.WithTimeout(sending, sendLimit*w.Timeout)
+	// One context for both halves: what is seen of them belongs together. The mail goes on in its request's name.
+	watched := caller.NewContext(context.WithoutCancel(sending), &caller.Caller{RequestID: m.RequestID})
+	if w.Watch != nil {
+		var end func(string)
+		watched, end = w.Watch(watched, m.Kind)
+		defer func() { end(d.outcome) }()
+	}
+	attempt, cancel := endsWith(watched, sending)
 	defer cancel()
+	attempt, cancelAttempt := context.WithTimeout(attempt, sendLimit*w.Timeout)
+	defer cancelAttempt()
 	err := d.guard(func() error { return d.attempt(attempt) })
 	if err != nil && sending.Err() != nil {
 		err = errStopped
@@ -58,11 +70,20 @@ func (w *Worker) deliver(sending, settling context.Context, m leased) {
 		d.judgeRelay(settling, err)
 	}
 
+	settling, stopSettling := endsWith(watched, settling)
+	defer stopSettling()
 	settling, cancelSettling := context.WithDeadline(settling, m.until)
 	defer cancelSettling()
 	if err := d.guard(func() error { return d.settle(settling, err) }); err != nil {
 		d.log.ErrorContext(settling, "mail.unsettled", "error", clean(err, d.secrets...))
 	}
+}
+
+// endsWith is ctx until another one ends.
+func endsWith(ctx, other context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(other, cancel)
+	return ctx, func() { stop(); cancel() }
 }
 
 // judgeRelay tells the gate what the attempt says about the relay.
@@ -320,6 +341,7 @@ func (d *delivery) record(
 			if outcome != nil {
 				attributes = []any{"error", *d.storable(outcome)}
 			}
+			d.outcome = strings.TrimPrefix(event, "mail.")
 			d.log.Log(ctx, level, event, attributes...) //nolint:sloglint // each caller has its own constant
 			return nil
 		}

@@ -31,7 +31,29 @@ type Config struct {
 	Concurrency int           // mails in flight at once; 8
 	StopGrace   time.Duration // how long Run lets mails in flight finish; 10 s
 	Now         func() time.Time
+
+	// Watch, if not nil, is told of every attempt at a mail before it begins, and what it returns is called with how it ended.
+	Watch func(ctx context.Context, kind string) (context.Context, func(outcome string))
 }
+
+// How an attempt at a mail can end.
+const (
+	OutcomeSent       = "sent"
+	OutcomeRetried    = "retried"    // it will be tried again
+	OutcomeReturned   = "returned"   // the relay, or the database, was in trouble: as if it had not been tried
+	OutcomeDead       = "dead"       // it will never be sent
+	OutcomeSuperseded = "superseded" // nobody needs it any more
+	OutcomeOvertaken  = "overtaken"  // somebody else has settled it
+	OutcomeUnsettled  = "unsettled"  // how it went could not be recorded: it will be sent again
+)
+
+// Kinds are all kinds of mail.
+func Kinds() []string {
+	return []string{KindSignUpLink, KindPasswordLink, KindPassword, KindSignUpNotice, KindLogInNotice, KindPasswordNotice}
+}
+
+// RelayDown tells whether the way out is in trouble; one mail at a time probes it then.
+func (w *Worker) RelayDown() bool { return w.gate.down() }
 
 // Worker empties the outbox. Any number of them, in this process and in others, may work side by side.
 type Worker struct {

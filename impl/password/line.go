@@ -3,6 +3,7 @@ package password
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -18,12 +19,14 @@ func (BusyError) RetryAfter() time.Duration { return time.Second }
 
 // line is where calls wait for a slot: first come, first served.
 type line struct {
-	places chan struct{}       // one for each call inside, be it at work or waiting
-	slots  *semaphore.Weighted // first in, first out; whose context ends leaves
+	places  chan struct{}       // one for each call inside, be it at work or waiting
+	slots   *semaphore.Weighted // first in, first out; whose context ends leaves
+	most    int                 // slots
+	refused *atomic.Uint64
 }
 
 func newLine(slots, queue int) line {
-	return line{places: make(chan struct{}, slots+queue), slots: semaphore.NewWeighted(int64(slots))}
+	return line{places: make(chan struct{}, slots+queue), slots: semaphore.NewWeighted(int64(slots)), most: slots, refused: new(atomic.Uint64)}
 }
 
 // enter returns when it is the call's turn. The call must leave when it is done.
@@ -31,6 +34,7 @@ func (l line) enter(ctx context.Context) (leave func(), err error) {
 	select {
 	case l.places <- struct{}{}:
 	default:
+		l.refused.Add(1)
 		return nil, BusyError{}
 	}
 	if err := l.slots.Acquire(ctx, 1); err != nil { // also when its turn came as the caller went

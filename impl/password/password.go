@@ -148,6 +148,23 @@ func (h *Hasher) NeedsRehash(hash string) bool {
 // Computed is how many hashes were computed so far.
 func (h *Hasher) Computed() uint64 { return h.computed.Load() }
 
+// Load is how busy a Hasher is. Counts are since its start.
+type Load struct {
+	Slots, Busy    int // hashes computed at a time: at the most, now
+	Queue, Waiting int // calls that wait for a slot: at the most, now
+	Computed       uint64
+	Refused        uint64 // calls that got a BusyError
+}
+
+// Load tells how busy the Hasher is.
+func (h *Hasher) Load() Load {
+	inside, slots := len(h.line.places), h.line.most
+	return Load{
+		Slots: slots, Busy: min(inside, slots), Queue: cap(h.line.places) - slots, Waiting: max(0, inside-slots),
+		Computed: h.computed.Load(), Refused: h.line.refused.Load(),
+	}
+}
+
 // compute runs Argon2id with the salt and the parameters of like. The caller has a slot.
 func (h *Hasher) compute(password []byte, like phc) (tag [tagSize]byte) {
 	h.computed.Add(1)

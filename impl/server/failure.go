@@ -49,7 +49,10 @@ type limited interface {
 }
 
 // failer answers every error that comes out of a request.
-type failer struct{ log *slog.Logger }
+type failer struct {
+	log     *slog.Logger
+	limited func(limit string) // may be nil
+}
 
 // fail is Echo's error handler.
 func (f *failer) fail(err error, c echo.Context) {
@@ -73,6 +76,9 @@ func (f *failer) fail(err error, c echo.Context) {
 	}
 	if exceeded, ok := errors.AsType[limited](err); ok {
 		setRateLimit(c.Response().Header(), exceeded)
+		if f.limited != nil {
+			f.limited(exceeded.LimitName())
+		}
 		event.Record(c.Request().Context(), f.log, event.LimitExceeded, slog.String("limit", exceeded.LimitName()))
 	}
 	if err := answer(c, status); err != nil {

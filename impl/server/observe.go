@@ -29,6 +29,7 @@ type observer struct {
 	fail       *failer
 	log        *slog.Logger
 	timeout    time.Duration
+	watch      func(context.Context, caller.Request) (context.Context, func(status int))
 }
 
 // observe names the request, answers panics and errors, and writes the one line that the log has of it.
@@ -47,9 +48,15 @@ func (o *observer) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			Addr:           o.remoteAddr(r),
 			Accept:         r.Header.Get(echo.HeaderAccept),
 			AcceptLanguage: r.Header.Get("Accept-Language"),
+			TraceParent:    r.Header.Get("traceparent"),
 		}
 		ctx, cancel := context.WithTimeout(caller.NewContext(r.Context(), who), o.timeout)
 		defer cancel()
+		if o.watch != nil {
+			var end func(int)
+			ctx, end = o.watch(ctx, told(op))
+			defer func() { end(c.Response().Status) }()
+		}
 		c.SetRequest(r.WithContext(ctx))
 		setHeaders(c.Response().Header(), who.RequestID, o.https)
 		o.cors.setHeaders(c.Response().Header(), r)
@@ -65,6 +72,14 @@ func (o *observer) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		o.logRequest(c, op, who, time.Since(start))
 		return nil
 	}
+}
+
+// told is what a watch may know of a request to an operation, or to none.
+func told(op *operation) caller.Request {
+	if op == nil {
+		return caller.Request{}
+	}
+	return caller.Request{Operation: op.id, Route: op.route.Path, Method: op.route.Method}
 }
 
 // sibling is some operation on the same path: a request with the wrong method is answered in the form of the right one.

@@ -20,6 +20,7 @@ import (
 
 	"github.com/financelime/authorization"
 	"github.com/financelime/authorization/api"
+	"github.com/financelime/authorization/impl/caller"
 )
 
 // Config is what the surface needs beside the contract and its implementation.
@@ -36,6 +37,11 @@ type Config struct {
 	// Timeout ends the work on one request; 10 seconds if zero.
 	Timeout time.Duration
 	Log     *slog.Logger
+	// Watch, if not nil, is told of every request before anything is done about it, and what it returns is called with the
+	// status that was answered.
+	Watch func(context.Context, caller.Request) (context.Context, func(status int))
+	// Limited, if not nil, is told of each limit that refused a request.
+	Limited func(limit string)
 }
 
 // New returns the service's public HTTP handler. It fails when openapi.yaml and the generated code do not fit together.
@@ -53,10 +59,10 @@ func New(cfg Config, implementation api.StrictServerInterface) (http.Handler, er
 	}
 
 	e := echo.New()
-	f := &failer{log: cfg.Log}
+	f := &failer{log: cfg.Log, limited: cfg.Limited}
 	o := &observer{
 		byRoute: operations, remoteAddr: remoteAddr(cfg.TrustedProxies), https: cfg.HTTPS, cors: newCORS(cfg.CORSOrigins, doc),
-		fail: f, log: cfg.Log, timeout: cfg.Timeout,
+		fail: f, log: cfg.Log, timeout: cfg.Timeout, watch: cfg.Watch,
 	}
 	e.HTTPErrorHandler = f.fail
 	e.Use(o.observe)

@@ -42,7 +42,8 @@ type Keys struct {
 	log    *slog.Logger
 	every  time.Duration
 
-	ring atomic.Pointer[ring]
+	ring   atomic.Pointer[ring]
+	readAt atomic.Int64 // when the ring was read last, in microseconds of Unix time
 
 	// turn is a lock that one can stop waiting for; the rest belongs to whoever has it.
 	turn       chan struct{}
@@ -164,9 +165,7 @@ func (k *Keys) refresh(ctx context.Context) error {
 	for _, old := range keys[:len(keys)-len(kept)] {
 		deleted = errors.Join(deleted, k.delete(ctx, old))
 	}
-	if len(kept) > 0 {
-		k.ring.Store(newRing(kept))
-	}
+	k.use(kept)
 	return errors.Join(resealed, added, deleted)
 }
 
@@ -176,10 +175,16 @@ func (k *Keys) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if kept := k.kept(keys); len(kept) > 0 {
-		k.ring.Store(newRing(kept))
-	}
+	k.use(k.kept(keys))
 	return nil
+}
+
+// use makes what was read the keys of this replica. None at all is no reason to forget those that it has.
+func (k *Keys) use(keys []*signingKey) {
+	if len(keys) > 0 {
+		k.ring.Store(newRing(keys))
+		k.readAt.Store(k.cfg.now().UnixMicro())
+	}
 }
 
 // load reads and opens the keys in the database, by number.

@@ -65,13 +65,19 @@ func TestPostgresOutage(t *testing.T) {
 			before := w.s.Count(t, "SELECT count(*) FROM session")
 			began := time.Now()
 			p.set(fault)
-			eventually(t, "not ready", requestLimit, func() bool { return !ready(t, w.s) })
-			t.Logf("readyz said so after %s", time.Since(began).Round(time.Millisecond))
+			told := eventually(t, "not ready", requestLimit, func() bool { return !ready(t, w.s) })
+			t.Logf("readyz said so after %s", told.Round(time.Millisecond))
+			if told > length(requestLimit, 2*time.Second) {
+				t.Errorf("readyz said %s after the loss that the service is not ready", told)
+			}
 			time.Sleep(outage - time.Since(began)) // the length of the outage
 
 			back := time.Now()
 			p.set(pass)
 			took := eventually(t, "ready again", 30*time.Second, func() bool { return ready(t, w.s) })
+			if took > length(20*time.Second, 5*time.Second) {
+				t.Errorf("ready only %s after the return", took)
+			}
 			normal := eventually(t, "everybody is answered again", 30*time.Second, func() bool {
 				return log.since(back, func(a answer) bool { return a.status == 200 && a.operation == "refresh" }) > people
 			})

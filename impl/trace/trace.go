@@ -1,0 +1,160 @@
+// Package trace tells an OpenTelemetry collector what each request does: docs/monitoring.md.
+//
+// The trace of a request is named by its request id, of which the trace id is a hash. The mail that the request caused and
+// the click on its link carry the same id (rid), so they are in the same trace, whichever replica has them and however
+// much later. A traceparent that comes with a request is therefore not continued, but linked to.
+//
+// Spans carry operationIds, names of statements, kinds of mails, statuses and request ids. No path, address, argument, error text,
+// or anything else that a person or a secret could be known by.
+package trace
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/caller"
+	"github.com/financelime/authorization/impl/mail"
+)
+
+// Wanted tells whether the environment asks for traces, by the variables that OpenTelemetry has for it.
+func Wanted() bool {
+	if strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") || os.Getenv("OTEL_TRACES_EXPORTER") == "none" {
+		return false
+	}
+	return os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != ""
+}
+
+// Tracer makes spans and sends them by OTLP over HTTP.
+type Tracer struct {
+	provider *sdk.TracerProvider
+	tracer   trace.Tracer
+	engine   string
+}
+
+// Open makes a Tracer as the OTEL_ variables say. It connects to nothing yet; what can not be sent is lost, and logged.
+func Open(ctx context.Context, engine, version string, log *slog.Logger) (*Tracer, error) {
+	if protocol := os.Getenv("OTEL_EXPORTER_OTLP_PROTOCOL"); protocol != "" && protocol != "http/protobuf" {
+		return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL: %q is not http/protobuf, which is what the service speaks", protocol)
+	}
+	exporter, err := otlptracehttp.New(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_ENDPOINT: %w", err)
+	}
+	about, err := resource.New(ctx, resource.WithAttributes(
+		attribute.String("service.name", "financelime-auth"), attribute.String("service.version", version),
+	), resource.WithFromEnv(), resource.WithTelemetrySDK())
+	if err != nil {
+		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
+	}
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
+		log.Warn("trace.not_sent", slog.Any("error", err)) //nolint:sloglint // OpenTelemetry gives no context
+	}))
+	provider := sdk.NewTracerProvider(sdk.WithBatcher(exporter), sdk.WithResource(about), sdk.WithIDGenerator(ids{}))
+	return &Tracer{provider: provider, tracer: provider.Tracer("github.com/financelime/authorization"), engine: engine}, nil
+}
+
+// Close sends what has not been sent yet, until ctx ends.
+func (t *Tracer) Close(ctx context.Context) error { return t.provider.Shutdown(ctx) }
+
+// ids makes the ids of spans, and those of traces from the request ids.
+type ids struct{}
+
+func (ids) NewIDs(ctx context.Context) (traceID trace.TraceID, spanID trace.SpanID) {
+	sum := sha256.Sum256([]byte("financelime-auth trace " + caller.FromContext(ctx).RequestID))
+	copy(traceID[:], sum[:])
+	_, _ = rand.Read(spanID[:]) // it never fails
+	return traceID, spanID
+}
+
+func (ids) NewSpanID(context.Context, trace.TraceID) (spanID trace.SpanID) {
+	_, _ = rand.Read(spanID[:]) // as above
+	return spanID
+}
+
+// Request is told of a request.
+func (t *Tracer) Request(ctx context.Context, r caller.Request) (context.Context, func(status int)) {
+	who := caller.FromContext(ctx)
+	name := r.Operation
+	if name == "" {
+		name = "none"
+	}
+	options := []trace.SpanStartOption{
+		trace.WithNewRoot(), trace.WithSpanKind(trace.SpanKindServer),
+		trace.WithAttributes(
+			attribute.String("request_id", who.RequestID), attribute.String("operation", name),
+			attribute.String("http.request.method", r.Method), attribute.String("http.route", r.Route),
+		),
+	}
+	if cause := parse(who.TraceParent); cause.IsValid() {
+		options = append(options, trace.WithLinks(trace.Link{SpanContext: cause}))
+	}
+	ctx, span := t.tracer.Start(ctx, name, options...)
+	return ctx, func(status int) {
+		span.SetAttributes(attribute.Int("http.response.status_code", status))
+		if status >= http.StatusInternalServerError {
+			span.SetStatus(codes.Error, "")
+		}
+		span.End()
+	}
+}
+
+// Database is told of what the database is asked for. Only what belongs to a request or a mail is told on.
+func (t *Tracer) Database(ctx context.Context, name string) (context.Context, func(error)) {
+	if !trace.SpanFromContext(ctx).IsRecording() {
+		return ctx, func(error) {}
+	}
+	system := "postgresql"
+	if t.engine != "postgres" {
+		system = t.engine
+	}
+	ctx, span := t.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
+		attribute.String("db.system.name", system), attribute.String("db.operation.name", name)))
+	return ctx, func(err error) {
+		if err != nil && !errors.Is(err, db.ErrNotFound) {
+			span.SetStatus(codes.Error, "")
+			span.SetAttributes(attribute.String("error.type", meaning(err)))
+		}
+		span.End()
+	}
+}
+
+func meaning(err error) string {
+	switch {
+	case errors.Is(err, db.ErrUnavailable):
+		return "unavailable"
+	case errors.Is(err, db.ErrConflict):
+		return "conflict"
+	case errors.Is(err, context.Canceled):
+		return "canceled"
+	}
+	return "other"
+}
+
+// Mail is told of an attempt at a mail.
+func (t *Tracer) Mail(ctx context.Context, kind string) (context.Context, func(outcome string)) {
+	ctx, span := t.tracer.Start(ctx, "mail "+kind, trace.WithNewRoot(), trace.WithSpanKind(trace.SpanKindConsumer),
+		trace.WithAttributes(attribute.String("request_id", caller.FromContext(ctx).RequestID), attribute.String("mail.kind", kind)))
+	return ctx, func(outcome string) {
+		span.SetAttributes(attribute.String("mail.outcome", outcome))
+		if outcome != mail.OutcomeSent && outcome != mail.OutcomeSuperseded && outcome != mail.OutcomeOvertaken {
+			span.SetStatus(codes.Error, "")
+		}
+		span.End()
+	}
+}
