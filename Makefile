@@ -84,7 +84,7 @@ lint-spec: $(NODE_DONE) ##   openapi.yaml: Spectral, Redocly, and types that com
 		$(NODE_BIN)/openapi-typescript openapi.yaml --output "$$types/openapi.ts"; \
 		$(NODE_BIN)/tsc --strict --noEmit "$$types/openapi.ts"
 
-lint-deploy: ##   deploy/: hadolint, compose, nginx, kubeconform, systemd-analyze, which it installs (Debian, Ubuntu)
+lint-deploy: ##   deploy/: hadolint, compose, nginx, kubeconform, promtool, systemd-analyze, which it installs (Debian, Ubuntu)
 	tools/lint-deploy
 
 vulnerabilities: ##   govulncheck
