@@ -29,7 +29,7 @@ const (
 )
 
 // full is whether times are judged: `make timing`. Otherwise the requests are made and their answers compared, a few of each kind;
-// that the work is the same is then shown by the rows and the statements, in test/contract and work_test.go.
+// what shows then that the work is the same is the rows that it leaves: test/contract, TestHiddenAccounts.
 var full = os.Getenv("FINANCELIME_FULL") != ""
 
 // pairs of requests of each case.
