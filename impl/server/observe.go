@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -39,6 +40,13 @@ func (o *observer) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		op := o.byRoute[routeKey{c.Request().Method, c.Path()}]
 		if op == nil {
 			op = o.sibling(c.Path())
+		}
+		next := next
+		if manySegments(c) {
+			next = echo.NotFoundHandler
+			if op != nil && !op.pages { // a link that a mail program has lengthened still gets a page
+				op = nil
+			}
 		}
 		c.Set(operationKey, op)
 
@@ -80,6 +88,12 @@ func told(op *operation) caller.Request {
 		return caller.Request{}
 	}
 	return caller.Request{Operation: op.id, Route: op.route.Path, Method: op.route.Method}
+}
+
+// manySegments tells whether a parameter of the path has taken more than its one segment: Echo gives the last one all that is left,
+// so /v1/session/list/ would be a session, and not a path that the contract does not have.
+func manySegments(c echo.Context) bool {
+	return slices.ContainsFunc(c.ParamValues(), func(value string) bool { return strings.Contains(value, "/") })
 }
 
 // sibling is some operation on the same path: a request with the wrong method is answered in the form of the right one.

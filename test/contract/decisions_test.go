@@ -532,6 +532,7 @@ func unknownPaths(t *testing.T, s *harness.Service) {
 	for _, path := range []string{
 		"/", "/v1", "/v1/", "/v1/version/", "//v1/version", "/V1/version", "/v1/%76ersion", "/v1/oauth/../version", "/u/", "/u",
 		"/healthz", "/readyz", "/metrics", "/mail", "/mail.json", "/debug/pprof/", "/v1/session/", "/favicon.ico",
+		"/v1/session/list/", "/v1/session/a/b", "/docs/docs.js/", "/docs/a/b",
 	} {
 		response, body := send(t, s, http.MethodGet, path, http.Header{"Request-Id": {rid()}}, "")
 		wantFailure(t, path, response, body, 404, "404 Not Found")

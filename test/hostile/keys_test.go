@@ -1,0 +1,202 @@
+package hostile
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+)
+
+// keyed are the fields and parameters whose value is a key that somebody could misspell.
+var keyed = []string{"password", "inviteCode", "refreshToken", "sessionID", "confirmationKey"}
+
+// misspelled are other spellings of a key. None of them may open what the key opens.
+func misspelled(key string) map[string]string {
+	return map[string]string{
+		"one shorter": key[:len(key)-1], "one longer": key + "A", "without the first": key[1:], "half": key[:len(key)/2], "80 of it": key[:min(80, len(key)-1)], "twice": key + key,
+		"the first letter": key[:1], "letter case swapped": swapCase(key), "upper case": strings.ToUpper(key) + "\u200b", "in the other base64": swapAlphabet(key),
+		"padded": key + "=", "padded twice": key + "==", "a NUL behind": key + "\x00", "a line feed behind": key + "\n", "CRLF behind": key + "\r\n", "a space behind": key + " ",
+		"a space before": " " + key, "wrapped as mail does": key[:20] + "=\r\n" + key[20:], "wrapped": key[:20] + "\n" + key[20:], "a BOM before": "\ufeff" + key, "ZWSP inside": key[:9] + "\u200b" + key[9:],
+		"percent-encoded": "%" + fmt.Sprintf("%02x", key[0]) + key[1:], "percent-encoded twice": "%25" + fmt.Sprintf("%02x", key[0]) + key[1:], "quoted": `"` + key + `"`, "in braces": "{" + key + "}",
+		"a URN": "urn:uuid:" + key, "a wildcard": key[:len(key)-1] + "*", "a pattern": key[:len(key)-1] + "_", "a percent": key[:4] + "%", "a comma list": key + "," + key, "full-width": fullWidth(key),
+		"one letter changed": changeLetter(key), "the last letter changed": key[:len(key)-1] + string(key[len(key)-1]^1), "a query behind": key + "?x=1", "a fragment behind": key + "#x",
+		"a path parameter behind": key + ";a=b", "an extension behind": key + ".json", "a slash behind": key + "/", "up and down": "x/../" + key, "a dot before": "./" + key,
+	}
+}
+
+func swapCase(s string) string {
+	swapped := strings.Map(func(r rune) rune {
+		switch {
+		case 'a' <= r && r <= 'z':
+			return r - 32
+		case 'A' <= r && r <= 'Z':
+			return r + 32
+		}
+		return r
+	}, s)
+	return swapped
+}
+
+func swapAlphabet(s string) string {
+	swapped := strings.NewReplacer("-", "+", "_", "/").Replace(s)
+	if swapped == s { // no letter is written differently in the two
+		return s + "+/"
+	}
+	return swapped
+}
+
+func fullWidth(s string) string {
+	return strings.Map(func(r rune) rune { return r - '!' + '\uff01' }, s)
+}
+
+func changeLetter(s string) string {
+	changed := []byte(s)
+	middle := len(changed) / 2
+	changed[middle]++
+	if changed[middle] > 'y' {
+		changed[middle] = '0'
+	}
+	return string(changed)
+}
+
+// keyAttacks are the list N-K: every key of the operation in other spellings.
+func keyAttacks(t *testing.T, op operation) []attack {
+	t.Helper()
+	var all []attack
+	for _, name := range keyed {
+		if slices.Contains(op.fields(), name) {
+			for how := range sorted(misspelled(strings.Repeat("k", 43))) {
+				all = append(all, attack{name: name + " " + how, request: func(w *world) request {
+					v := op.aimed(w, name)
+					v[name] = misspelled(w.live[name])[how]
+					return op.request(t, v)
+				}})
+			}
+		}
+		for _, p := range op.parameters {
+			if p.Name == name && p.In == openapi3.ParameterInPath {
+				all = append(all, op.misspelledInPath(t, name)...)
+			}
+		}
+	}
+	return all
+}
+
+func (op operation) misspelledInPath(t *testing.T, name string) []attack {
+	t.Helper()
+	var all []attack
+	for how := range sorted(misspelled(strings.Repeat("k", 43))) {
+		for _, escape := range []struct {
+			how string
+			of  func(string) string
+		}{
+			{"escaped", url.PathEscape},
+			{"escaped twice", func(s string) string { return url.PathEscape(url.PathEscape(s)) + "%25" }},
+			{"every byte escaped", escapeAll},
+		} {
+			all = append(all, attack{name: name + " " + how + ", " + escape.how, want: missing(op), request: func(w *world) request {
+				v := op.aimed(w, name)
+				r := op.request(t, v)
+				r.target = op.targetWith(func(p *openapi3.Parameter) string {
+					if p.Name == name {
+						return escape.of(misspelled(v[name])[how])
+					}
+					return url.QueryEscape(v[p.Name])
+				})
+				return r
+			}})
+		}
+	}
+	return all
+}
+
+// missing are the statuses with which an operation answers that there is nothing of the name in its path.
+func missing(op operation) []int {
+	if op.method == "DELETE" {
+		return []int{204, 400, 404}
+	}
+	return []int{400, 404}
+}
+
+func escapeAll(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		fmt.Fprintf(&b, "%%%02X", s[i])
+	}
+	return b.String()
+}
+
+// pathValues are what is no id and no key, raw as it stands in the request's target.
+var pathValues = []string{
+	"%20", "%00", "a%00", "%0a", "%0d%0aX:%20canary", "%2e", "%2e%2e", "%2e%2e%2f", "%2e%2e%2f%2e%2e%2fetc%2fpasswd", "..%5c", "..;", "%252e%252e%252f", "..%c0%af", "%c0%ae%c0%ae", "%ff", "%ed%a0%80",
+	"%u002e", "%zz", "%", "%1", "*", "me", "0", "-1", "1;--", "'%20OR%201=1--canary", "%27%20OR%201=1--", "null", "undefined", "NaN", "true", "[]", "{}", "%7Bid%7D", "$ne", "a,b", "a;b=c", "a&b", "a+b", "a=b", "@", "~", "!",
+	"019AAF6E-9C2B-7C41-8B1E-2F60A4A9D1C7", "%7B019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7%7D", "urn:uuid:019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7", "00000000-0000-0000-0000-000000000000", "019aaf6e9c2b7c418b1e2f60a4a9d1c7",
+	"ffffffff-ffff-ffff-ffff-ffffffffffff", "%D9%A1%D9%A2", "%EF%BC%90", "%E2%80%AE", "%F0%9F%98%80", "a%2fb", "a%5cb", "a%3fb", "a%23b", "a%25b", "a\\b", "a\"b", "<canary>", "a|b", "a^b", "a`b", "a{b", "con", "aux.txt", ".git", ".env",
+	"x.js", "docs.js%00.css", "docs.js.map", "DOCS.JS", "server.go", "page.html", "a\xffb", "\u00e9", strings.Repeat("a", 128), strings.Repeat("a", 129), strings.Repeat("a", 3000), strings.Repeat("%41", 1000), strings.Repeat("../", 1000),
+	strings.Repeat("a/", 1000), strings.Repeat(".", 3000),
+}
+
+// otherPaths are spellings of a path that a proxy or a router might take for the path itself.
+func otherPaths(path string) map[string]string {
+	return map[string]string{
+		"a slash more before": "/" + path, "a slash behind": path + "/", "slashes inside": strings.ReplaceAll(path, "/", "//"), "a dot behind": path + ".", "a dot segment": "/." + path,
+		"up and down": "/x/.." + path, "up and down, escaped": "/x/%2e%2e" + path, "up and down, as Tomcat takes it": "/x/..;" + path, "a path parameter": path + ";a=b", "a path parameter in front": "/;a=b" + path,
+		"upper case": strings.ToUpper(path), "a backslash": `/\` + path[1:], "an escaped slash": "/%2f" + strings.ReplaceAll(path[1:], "/", "%2f"), "an escaped letter": fmt.Sprintf("/%%%02x%s", path[1], path[2:]), "a space behind": path + "%20",
+		"a NUL behind": path + "%00", "a line feed behind": path + "%0a", "an escaped query": path + "%3fx=1", "an extension": path + ".json", "a bad escape": path + "%zz", "full-width": "/\uff56" + path[2:], "a BOM": "/%ef%bb%bf" + path[1:],
+	}
+}
+
+// pathAttacks are the list N-P, and paths that are nearly an operation's.
+func pathAttacks(t *testing.T, op operation) []attack {
+	t.Helper()
+	var all []attack
+	for _, p := range op.parameters {
+		if p.In != openapi3.ParameterInPath && p.In != openapi3.ParameterInQuery {
+			continue
+		}
+		for _, raw := range pathValues {
+			if p.In == openapi3.ParameterInQuery && !op.malformedInQuery(p, raw) {
+				continue
+			}
+			all = append(all, attack{name: fmt.Sprintf("%s is %.60q", p.Name, raw), want: []int{204, 400, 401, 404, 414}, request: func(w *world) request {
+				v := op.aimed(w, p.Name)
+				r := op.request(t, v)
+				r.target = op.targetWith(func(q *openapi3.Parameter) string {
+					if q.Name == p.Name {
+						return raw
+					}
+					return url.QueryEscape(v.of(q.Name, q.Example, q.Schema.Value))
+				})
+				return r
+			}})
+		}
+	}
+	for how := range sorted(otherPaths("/v1")) {
+		all = append(all, attack{name: "the path with " + how, want: []int{204, 400, 401, 404, 405}, request: func(w *world) request {
+			r := op.request(t, w.dead)
+			path, query, _ := strings.Cut(r.target, "?")
+			r.target = otherPaths(path)[how] + "?" + query
+			return r
+		}})
+	}
+	for _, query := range []string{"limit=-1", "limit=1e9", "limit=1;--", "limit=0", "cursor=canary", "sort=id;DROP%20TABLE%20account", "a[]=1&a[]=2", "access_token=canary", "email=canary@example.com", "_method=DELETE", "callback=f", "%00=%00",
+		"x=" + strings.Repeat("y", 3000), strings.Repeat("a=b&", 700), "rid2=%zz", "debug=true", "__proto__[x]=1", ";", "&&&", "="} {
+		all = append(all, op.byDead(t, fmt.Sprintf("the query %.40q", query), func(_ *world, r *request) {
+			separator := "?"
+			if strings.Contains(r.target, "?") {
+				separator = "&"
+			}
+			r.target += separator + query
+		}))
+	}
+	return all
+}
+
+// malformedInQuery tells whether a raw value is none of a parameter's in any reading.
+func (op operation) malformedInQuery(p *openapi3.Parameter, raw string) bool {
+	text, err := url.QueryUnescape(raw)
+	return err != nil || p.Schema.Value.VisitJSON(text) != nil
+}
