@@ -22,7 +22,7 @@ func misspelled(key string) map[string]string {
 		"a space before": " " + key, "wrapped as mail does": key[:20] + "=\r\n" + key[20:], "wrapped": key[:20] + "\n" + key[20:], "a BOM before": "\ufeff" + key, "ZWSP inside": key[:9] + "\u200b" + key[9:],
 		"percent-encoded": "%" + fmt.Sprintf("%02x", key[0]) + key[1:], "percent-encoded twice": "%25" + fmt.Sprintf("%02x", key[0]) + key[1:], "quoted": `"` + key + `"`, "in braces": "{" + key + "}",
 		"a URN": "urn:uuid:" + key, "a wildcard": key[:len(key)-1] + "*", "a pattern": key[:len(key)-1] + "_", "a percent": key[:4] + "%", "a comma list": key + "," + key, "full-width": fullWidth(key),
-		"one letter changed": changeLetter(key), "the last letter changed": key[:len(key)-1] + string(key[len(key)-1]^1), "a query behind": key + "?x=1", "a fragment behind": key + "#x",
+		"one letter changed": changeLetter(key, len(key)/2), "the last letter changed": changeLetter(key, 1), "a query behind": key + "?x=1", "a fragment behind": key + "#x",
 		"a path parameter behind": key + ";a=b", "an extension behind": key + ".json", "a slash behind": key + "/", "up and down": "x/../" + key, "a dot before": "./" + key,
 	}
 }
@@ -52,12 +52,16 @@ func fullWidth(s string) string {
 	return strings.Map(func(r rune) rune { return r - '!' + '\uff01' }, s)
 }
 
-func changeLetter(s string) string {
+// changeLetter puts another letter of the same kind in a place of a key, counted from its end.
+func changeLetter(s string, fromEnd int) string {
 	changed := []byte(s)
-	middle := len(changed) / 2
-	changed[middle]++
-	if changed[middle] > 'y' {
-		changed[middle] = '0'
+	switch c := &changed[len(s)-fromEnd]; {
+	case '0' <= *c && *c <= '8', 'a' <= *c && *c <= 'y', 'A' <= *c && *c <= 'Y':
+		*c++
+	case *c == '9':
+		*c = '0'
+	default:
+		*c = 'a'
 	}
 	return string(changed)
 }

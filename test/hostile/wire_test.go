@@ -129,8 +129,8 @@ func (r request) check(a answer) error {
 		return a.failure()
 	}
 	target := r.target
-	if at := strings.Index(target, "://"); at >= 0 { // the absolute form
-		_, path, _ := strings.Cut(target[at+3:], "/")
+	if _, rest, found := strings.Cut(target, "://"); found && target[0] != '/' { // the absolute form
+		_, path, _ := strings.Cut(rest, "/")
 		target = "/" + path
 	}
 	path, _, _ := strings.Cut(target, "?")
