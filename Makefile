@@ -16,7 +16,7 @@ export REDOCLY_TELEMETRY := off
 export REDOCLY_SUPPRESS_UPDATE_NOTICE := true
 
 .DEFAULT_GOAL := help
-.PHONY: help build release run generate check-generate test test-clients test-gateways test-browser faults timing bench \
+.PHONY: help build release run generate check-generate test test-clients test-gateways test-replicas test-browser faults timing bench \
 	contract-gate contract-fuzz fuzz lint lint-go lint-modules lint-scripts lint-spec lint-deploy vulnerabilities clean
 
 help: ## this list
@@ -50,6 +50,8 @@ faults: ## the fault tests at full length: hours
 		-- -race -count=1 -timeout=6h ./test/faults/
 	FINANCELIME_FULL=1 test/with-postgres $(CHECKER) gotestsum --format=standard-verbose \
 		-- -count=1 -timeout=30m -run='TestBacklogDrains|TestThreeProcesses' ./impl/mail/
+	FINANCELIME_FULL=1 test/with-postgres $(CHECKER) gotestsum --format=standard-verbose \
+		-- -count=1 -timeout=60m -run='TestCopyOfMany|TestReplicasKnow' ./db/ ./test/contract/
 
 timing: ## whether the time of an answer tells of an account: 5,000 pairs of each case, on both engines; hours
 	FINANCELIME_FULL=1 test/with-postgres go test -v -count=1 -timeout=6h -run=TestAnswersTakeTheSameTime ./test/timing/
@@ -63,8 +65,8 @@ fuzz: ## each fuzz target for FUZZTIME (60s)
 lint: lint-go lint-modules lint-scripts lint-spec lint-deploy vulnerabilities ## every check that runs no test; each part can be run alone:
 
 lint-go: ##   go vet, golangci-lint (gofmt and goimports with it)
-	go vet -tags=clients,gateways,browser ./...
-	$(CHECKER) golangci-lint run --build-tags=clients,gateways,browser
+	go vet -tags=clients,gateways,browser,replicas ./...
+	$(CHECKER) golangci-lint run --build-tags=clients,gateways,browser,replicas
 
 lint-modules: ##   go.mod and go.sum files are tidy
 	go mod tidy -diff
@@ -102,6 +104,11 @@ test-gateways: ## the recipes of deploy/gateways in real gateways, which it inst
 	PATH="$(CURDIR)/bin/gateways:$$PATH:/usr/sbin" \
 		$(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
 		-- -race -count=1 -shuffle=on -timeout=10m -tags=gateways ./test/gateways/
+
+test-replicas: ## the version before on this schema, and PgBouncer, which it installs (Debian, Ubuntu); needs the git history
+	test/replicas/install
+	PATH="$$PATH:/usr/sbin" test/with-postgres $(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
+		-- -race -count=1 -timeout=10m -tags=replicas ./test/replicas/
 
 BROWSER_DONE := test/browser/node_modules/.package-lock.json
 
