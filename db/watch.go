@@ -76,7 +76,7 @@ type watchedRows struct {
 func (r *watchedRows) Close() {
 	r.Rows.Close()
 	if r.end != nil {
-		r.end(r.Rows.Err())
+		r.end(r.Err())
 		r.end = nil
 	}
 }

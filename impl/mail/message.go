@@ -21,6 +21,11 @@ const (
 	KindPasswordNotice = "password_notice" // with a mailed password, which replaced an older one
 )
 
+// Kinds are all kinds of mail.
+func Kinds() []string {
+	return []string{KindSignUpLink, KindPasswordLink, KindPassword, KindSignUpNotice, KindLogInNotice, KindPasswordNotice}
+}
+
 // fallbackLanguage is what people read whose language we do not have.
 const fallbackLanguage = "en"
 

@@ -47,14 +47,6 @@ const (
 	OutcomeUnsettled  = "unsettled"  // how it went could not be recorded: it will be sent again
 )
 
-// Kinds are all kinds of mail.
-func Kinds() []string {
-	return []string{KindSignUpLink, KindPasswordLink, KindPassword, KindSignUpNotice, KindLogInNotice, KindPasswordNotice}
-}
-
-// RelayDown tells whether the way out is in trouble; one mail at a time probes it then.
-func (w *Worker) RelayDown() bool { return w.gate.down() }
-
 // Worker empties the outbox. Any number of them, in this process and in others, may work side by side.
 type Worker struct {
 	Config
@@ -100,6 +92,9 @@ func NewWorker(cfg Config) (*Worker, error) {
 	}
 	return &Worker{Config: cfg, sender: from, gate: newGate(cfg.Concurrency), wake: make(chan struct{}, 1)}, nil
 }
+
+// RelayDown tells whether the way out is in trouble; one mail at a time probes it then.
+func (w *Worker) RelayDown() bool { return w.gate.down() }
 
 // Wake makes an idle worker look into the outbox now. It never blocks; call it after a commit that queued a mail.
 func (w *Worker) Wake() {

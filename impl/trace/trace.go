@@ -104,8 +104,8 @@ func (t *Tracer) Request(ctx context.Context, r caller.Request) (context.Context
 	if cause := parse(who.TraceParent); cause.IsValid() {
 		options = append(options, trace.WithLinks(trace.Link{SpanContext: cause}))
 	}
-	ctx, span := t.tracer.Start(ctx, name, options...)
-	return ctx, func(status int) {
+	ctx, span := t.tracer.Start(ctx, name, options...) //nolint:spancheck // whoever was told that it began tells that it ended
+	return ctx, func(status int) { //nolint:spancheck // as above
 		span.SetAttributes(attribute.Int("http.response.status_code", status))
 		if status >= http.StatusInternalServerError {
 			span.SetStatus(codes.Error, "")
@@ -123,9 +123,9 @@ func (t *Tracer) Database(ctx context.Context, name string) (context.Context, fu
 	if t.engine != "postgres" {
 		system = t.engine
 	}
-	ctx, span := t.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
+	ctx, span := t.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes( //nolint:spancheck // as above
 		attribute.String("db.system.name", system), attribute.String("db.operation.name", name)))
-	return ctx, func(err error) {
+	return ctx, func(err error) { //nolint:spancheck // as above
 		if err != nil && !errors.Is(err, db.ErrNotFound) {
 			span.SetStatus(codes.Error, "")
 			span.SetAttributes(attribute.String("error.type", meaning(err)))
@@ -148,9 +148,9 @@ func meaning(err error) string {
 
 // Mail is told of an attempt at a mail.
 func (t *Tracer) Mail(ctx context.Context, kind string) (context.Context, func(outcome string)) {
-	ctx, span := t.tracer.Start(ctx, "mail "+kind, trace.WithNewRoot(), trace.WithSpanKind(trace.SpanKindConsumer),
+	ctx, span := t.tracer.Start(ctx, "mail "+kind, trace.WithNewRoot(), trace.WithSpanKind(trace.SpanKindConsumer), //nolint:spancheck // as above
 		trace.WithAttributes(attribute.String("request_id", caller.FromContext(ctx).RequestID), attribute.String("mail.kind", kind)))
-	return ctx, func(outcome string) {
+	return ctx, func(outcome string) { //nolint:spancheck // as above
 		span.SetAttributes(attribute.String("mail.outcome", outcome))
 		if outcome != mail.OutcomeSent && outcome != mail.OutcomeSuperseded && outcome != mail.OutcomeOvertaken {
 			span.SetStatus(codes.Error, "")

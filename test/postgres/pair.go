@@ -40,7 +40,8 @@ func NewPair(t testing.TB) *Pair {
 	t.Helper()
 	p := &Pair{t: t, bin: binaries(t)}
 	var err error
-	if p.dir, err = os.MkdirTemp("", "pg."); err != nil {
+	// Short, unlike a test's own directory: the path of a socket is limited to about 100 bytes.
+	if p.dir, err = os.MkdirTemp("", "pg."); err != nil { //nolint:usetesting // as above
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(p.dir) })
