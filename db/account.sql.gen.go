@@ -77,6 +77,16 @@ func (q *Queries) DeleteAccount(ctx context.Context, id uuid.UUID) (int64, error
 	return result.RowsAffected(), nil
 }
 
+const deleteDecoys = `-- name: DeleteDecoys :exec
+DELETE FROM account WHERE taken_by = $1
+`
+
+// DeleteDecoys deletes the sign-ups that others tried with an account's address.
+func (q *Queries) DeleteDecoys(ctx context.Context, id *uuid.UUID) error {
+	_, err := q.db.Exec(ctx, deleteDecoys, id)
+	return err
+}
+
 const deleteExpiredSignUp = `-- name: DeleteExpiredSignUp :exec
 DELETE FROM account WHERE email = $1 AND pending_until <= $2
 `

@@ -12,6 +12,15 @@ import (
 	"github.com/google/uuid"
 )
 
+const deleteResetRequests = `-- name: DeleteResetRequests :exec
+DELETE FROM reset_request WHERE email = $1
+`
+
+func (q *Queries) DeleteResetRequests(ctx context.Context, email string) error {
+	_, err := q.db.Exec(ctx, deleteResetRequests, email)
+	return err
+}
+
 const insertResetRequest = `-- name: InsertResetRequest :exec
 INSERT INTO reset_request (id, email, request_id, remote_addr, created_at)
 VALUES ($1, $2, $3, $4, $5)

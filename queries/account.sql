@@ -61,6 +61,10 @@ UPDATE account SET disabled_at = @now, armed_hash = NULL, armed_until = NULL WHE
 -- name: EnableAccount :execrows
 UPDATE account SET disabled_at = NULL WHERE id = @id AND disabled_at IS NOT NULL;
 
+-- DeleteDecoys deletes the sign-ups that others tried with an account's address.
+-- name: DeleteDecoys :exec
+DELETE FROM account WHERE taken_by = @id;
+
 -- name: DeleteAccount :execrows
 DELETE FROM account WHERE id = @id;
 

@@ -9,3 +9,6 @@ SELECT id FROM reset_request ORDER BY id LIMIT CAST(@most AS bigint);
 -- TakeResetRequest hands a request to one of those who saw it. No row: another was faster.
 -- name: TakeResetRequest :one
 DELETE FROM reset_request WHERE id = @id RETURNING *;
+
+-- name: DeleteResetRequests :exec
+DELETE FROM reset_request WHERE email = @email;

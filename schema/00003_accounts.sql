@@ -3,6 +3,7 @@
 -- A sign-up with an address that was taken, while accounts are hidden, is an account that nobody can confirm: its address is
 -- its own id, and taken_by the account that has the address. So it holds a use of its invite, and lapses, like any other.
 ALTER TABLE account ADD COLUMN taken_by uuid;
+CREATE INDEX account_taken_by ON account (taken_by) WHERE taken_by IS NOT NULL;
 
 -- The newest mail that told the account's owner that somebody signed up with his address. Ids are in order of time.
 ALTER TABLE account ADD COLUMN told_mail_id uuid;
@@ -69,6 +70,7 @@ ALTER TABLE mail DROP COLUMN happened_at;
 ALTER TABLE mail DROP COLUMN platform;
 ALTER TABLE mail DROP COLUMN remote_addr;
 DELETE FROM account WHERE taken_by IS NOT NULL;
+DROP INDEX account_taken_by;
 ALTER TABLE account DROP COLUMN taken_by;
 ALTER TABLE account DROP COLUMN told_mail_id;
 DROP TABLE reset_request;

@@ -84,6 +84,12 @@ func Delete(ctx context.Context, store *db.Store, id uuid.UUID) (ended Ended, er
 		if _, err := q.DeleteAccount(ctx, id); err != nil {
 			return fmt.Errorf("delete the account: %w", err)
 		}
+		if err := q.DeleteDecoys(ctx, &id); err != nil {
+			return fmt.Errorf("delete the sign-ups with the address: %w", err)
+		}
+		if err := q.DeleteResetRequests(ctx, account.Email); err != nil {
+			return fmt.Errorf("delete the resets that were asked for: %w", err)
+		}
 		if account.InviteID == nil || account.PendingUntil != nil { // an unconfirmed one holds its use by being there
 			return nil
 		}

@@ -203,6 +203,20 @@ func TestUserDeleteCommand(t *testing.T) {
 		var before userRow
 		o.decode(&before, "user", "show", p.email)
 		mailRows(t, s, "three mails sent", func(r []mailRow) bool { return len(r) == 3 }, "--state=sent")
+		// What hidden accounts leave behind: a stranger's sign-up with the address, and a reset that waits.
+		for _, insert := range []string{
+			`INSERT INTO account (id, email, language, created_at, pending_until, taken_by)
+				SELECT $1, 'a decoy', language, created_at, created_at, id FROM account WHERE email = $2`,
+			`INSERT INTO reset_request (id, email, request_id, remote_addr, created_at)
+				SELECT $1, email, 'a-request', '192.0.2.1', created_at FROM account WHERE email = $2`,
+		} {
+			id := uuid.New()
+			var key any = id.String()
+			if engine == harness.SQLite {
+				key = id[:]
+			}
+			s.Exec(t, insert, key, p.email)
+		}
 
 		var did deed
 		o.decode(&did, "user", "delete", p.email)

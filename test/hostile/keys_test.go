@@ -2,6 +2,7 @@ package hostile
 
 import (
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -72,7 +73,10 @@ func keyAttacks(t *testing.T, op operation) []attack {
 	var all []attack
 	for _, name := range keyed {
 		if slices.Contains(op.fields(), name) {
-			for how := range sorted(misspelled(strings.Repeat("k", 43))) {
+			for i, how := range slices.Sorted(maps.Keys(misspelled(strings.Repeat("k", 43)))) {
+				if name == "password" && !full && i%4 != 0 { // each costs a hash
+					continue
+				}
 				all = append(all, attack{name: name + " " + how, request: func(w *world) request {
 					v := op.aimed(w, name)
 					v[name] = misspelled(w.live[name])[how]
