@@ -105,7 +105,7 @@ func (t *Tracer) Request(ctx context.Context, r caller.Request) (context.Context
 		options = append(options, trace.WithLinks(trace.Link{SpanContext: cause}))
 	}
 	ctx, span := t.tracer.Start(ctx, name, options...) //nolint:spancheck // whoever was told that it began tells that it ended
-	return ctx, func(status int) { //nolint:spancheck // as above
+	return ctx, func(status int) {                     //nolint:spancheck // as above
 		span.SetAttributes(attribute.Int("http.response.status_code", status))
 		if status >= http.StatusInternalServerError {
 			span.SetStatus(codes.Error, "")

@@ -206,7 +206,7 @@ func TestUserDeleteCommand(t *testing.T) {
 		// What hidden accounts leave behind: a stranger's sign-up with the address, and a reset that waits.
 		for _, insert := range []string{
 			`INSERT INTO account (id, email, language, created_at, pending_until, taken_by)
-				SELECT $1, 'a decoy', language, created_at, created_at, id FROM account WHERE email = $2`,
+				SELECT $1, 'a decoy', 'en', created_at, last_log_in_at, id FROM account WHERE email = $2`,
 			`INSERT INTO reset_request (id, email, request_id, remote_addr, created_at)
 				SELECT $1, email, 'a-request', '192.0.2.1', created_at FROM account WHERE email = $2`,
 		} {

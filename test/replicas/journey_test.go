@@ -61,7 +61,7 @@ func (v *traveller) mail() harness.Mail {
 func (v *traveller) open(link *url.URL) {
 	v.t.Helper()
 	v.turn++
-	response, err := http.Get(v.services[v.turn%len(v.services)].URL + link.RequestURI()) //nolint:noctx // a browser
+	response, err := http.Get(v.services[v.turn%len(v.services)].URL + link.RequestURI())
 	if err != nil {
 		v.t.Fatal(err)
 	}
@@ -80,12 +80,12 @@ func (v *traveller) logIn(password string) client.AccessTokenResponse {
 }
 
 // walk goes the whole way.
-func (v *traveller) walk(code string) {
+func (v *traveller) walk() {
 	v.t.Helper()
 	ctx := v.t.Context()
 	rid := uuid.NewString
 	want[*client.SignupResponse](v, "sign up", 204)(v.api().SignupWithResponse(ctx, &client.SignupParams{RequestID: rid()},
-		client.SignUpRequest{Email: client.Email(v.email), InviteCode: code, Language: "en"}))
+		client.SignUpRequest{Email: client.Email(v.email), Language: "en"}))
 	v.open(v.mail().Link(v.t))
 	password := v.mail().Password(v.t)
 	session, other := v.logIn(password), v.logIn(password)

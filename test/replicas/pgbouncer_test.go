@@ -28,7 +28,7 @@ func TestPgBouncer(t *testing.T) {
 	harness.RunTogether(t, s.Members()...)
 	var walking sync.WaitGroup
 	for range 3 {
-		walking.Go(func() { newTraveller(t, s.Members()...).walk("") })
+		walking.Go(func() { newTraveller(t, s.Members()...).walk() })
 	}
 	walking.Wait()
 	if n := s.Count(t, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"); n != 0 {
@@ -76,7 +76,7 @@ max_client_conn = 200
 	args := []string{config}
 	if os.Getuid() == 0 { // it does not run as root
 		for dir := dir; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
-			if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // another user has to read it
+			if err := os.Chmod(dir, 0o755); err != nil { // another user has to read it
 				t.Fatal(err)
 			}
 		}
@@ -115,7 +115,7 @@ max_client_conn = 200
 
 func write(t testing.TB, path, text string) {
 	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil { //nolint:gosec // PgBouncer is another user
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil { // PgBouncer is another user
 		t.Fatal(err)
 	}
 }

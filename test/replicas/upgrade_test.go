@@ -20,7 +20,7 @@ func TestUpgradeBesideThePreviousVersion(t *testing.T) {
 	}
 	mails := "AUTH_MAIL_URL=file:" + filepath.Join(dir, "mail")
 	old := harness.Start(t, previous, contract, harness.Postgres, "AUTH_INVITE_CODE_REQUIRED=false", mails)
-	newTraveller(t, old).walk("")
+	newTraveller(t, old).walk()
 	before := old.Count(t, "SELECT count(*) FROM goose_db_version")
 
 	next := harness.New(t, binary, contract, harness.Postgres)
@@ -29,11 +29,11 @@ func TestUpgradeBesideThePreviousVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("%d migrations were new", next.Count(t, "SELECT count(*) FROM goose_db_version")-before)
-	newTraveller(t, old).walk("")
+	newTraveller(t, old).walk()
 	next.Run(t)
 	for range 2 { // each step on the one and on the other
-		newTraveller(t, old, next).walk("")
-		newTraveller(t, next, old).walk("")
+		newTraveller(t, old, next).walk()
+		newTraveller(t, next, old).walk()
 	}
 	if _, err := old.Command(t.Context(), "migrate"); err != nil { // as one that starts again does
 		t.Fatal(err)
