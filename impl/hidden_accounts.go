@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
+	"runtime/debug"
 	"time"
 
 	"github.com/google/uuid"
@@ -140,13 +141,18 @@ func (s *Service) doResets(ctx context.Context) (found int, err error) {
 	return len(waiting), errors.Join(failures...)
 }
 
-// doReset does one reset, unless another replica was faster, as if its request had waited for it.
-func (s *Service) doReset(ctx context.Context, id uuid.UUID) error {
+// doReset does one reset, unless another replica was faster, as if its request had waited for it. A panic may not end the process.
+func (s *Service) doReset(ctx context.Context, id uuid.UUID) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("reset %s: panic: %v\n%s", id, p, debug.Stack())
+		}
+	}()
 	var account db.Account
 	refused := false
 	who := &caller.Caller{} // whose request it was
 	ctx = caller.NewContext(ctx, who)
-	err := s.Store.InTx(ctx, func(q *db.Queries) error {
+	err = s.Store.InTx(ctx, func(q *db.Queries) error {
 		asked, err := q.TakeResetRequest(ctx, id)
 		if err != nil {
 			return fmt.Errorf("take it: %w", err)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"runtime/debug"
 	"time"
 
 	"github.com/google/uuid"
@@ -71,7 +72,7 @@ func (h *House) Pass(ctx context.Context) {
 		{"limits", func(ctx context.Context, now time.Time) (int64, error) { return limit.Clean(ctx, h.Store, now) }},
 		{"mails", func(ctx context.Context, now time.Time) (int64, error) { return mail.Clean(ctx, h.Store, now) }},
 	} {
-		forgotten, err := job.do(ctx, h.now())
+		forgotten, err := carefully(ctx, h.now(), job.do)
 		if err != nil && ctx.Err() == nil {
 			h.Log.WarnContext(ctx, "housekeeping.failed", slog.String("what", job.what), slog.Any("error", err))
 		}
@@ -79,6 +80,18 @@ func (h *House) Pass(ctx context.Context) {
 			h.Log.InfoContext(ctx, "housekeeping.forgot", slog.String("what", job.what), slog.Int64("rows", forgotten))
 		}
 	}
+}
+
+// carefully makes an error of a panic, so that it ends one job and not the process (ASVS 16.5.4).
+func carefully(
+	ctx context.Context, now time.Time, do func(ctx context.Context, now time.Time) (int64, error),
+) (forgotten int64, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return do(ctx, now)
 }
 
 // sessions that can not be refreshed any more. The oldest of the others are looked at too: no index tells them apart.

@@ -334,3 +334,14 @@ func TestRun(t *testing.T) {
 		<-done
 	})
 }
+
+// A defect in one job ends neither the others nor the process.
+func TestPanicIsAFailureOfOneJob(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	house := keep.House{Log: slog.New(slog.NewTextHandler(&log, nil))} // without a store, every job panics
+	house.Pass(t.Context())
+	if n := strings.Count(log.String(), "housekeeping.failed"); n != 6 || strings.Count(log.String(), "\n") != n {
+		t.Errorf("%d of 6 jobs are told to have failed: %s", n, log.String())
+	}
+}

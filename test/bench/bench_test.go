@@ -119,23 +119,26 @@ func BenchmarkRefresh(b *testing.B) {
 	}
 }
 
+// benchEmail is the address of the one user of the benchmarks.
+const benchEmail = "bench@example.com"
+
 // logIns makes one account with n sessions and returns their refresh tokens.
 func logIns(b *testing.B, s *harness.Service, n int) []string {
 	b.Helper()
-	const email = "bench@example.com"
+
 	call := func(method, path string, body any, answer any) {
 		b.Helper()
 		if err := send(http.DefaultClient, method, s.URL+path, body, answer); err != nil {
 			b.Fatal(err)
 		}
 	}
-	call(http.MethodPost, "/v1/user/signup", client.SignUpRequest{Email: email, Language: "en"}, nil)
-	call(http.MethodGet, s.WaitMails(b, email, 1)[0].Link(b).RequestURI(), nil, nil)
-	password := s.WaitMails(b, email, 2)[0].Password(b)
+	call(http.MethodPost, "/v1/user/signup", client.SignUpRequest{Email: benchEmail, Language: "en"}, nil)
+	call(http.MethodGet, s.WaitMails(b, benchEmail, 1)[0].Link(b).RequestURI(), nil, nil)
+	password := s.WaitMails(b, benchEmail, 2)[0].Password(b)
 	tokens := make([]string, n)
 	for i := range tokens {
 		var session client.AccessTokenResponse
-		call(http.MethodPost, "/v1/oauth/create", client.CreateAccessTokenRequest{Email: email, Password: password, ClientID: "bench"}, &session)
+		call(http.MethodPost, "/v1/oauth/create", client.CreateAccessTokenRequest{Email: benchEmail, Password: password, ClientID: "bench"}, &session)
 		tokens[i] = session.RefreshToken
 	}
 	return tokens

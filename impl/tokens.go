@@ -1,0 +1,26 @@
+package impl
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/financelime/authorization/api"
+	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/caller"
+)
+
+// tokens are the tokens of a session as it stands. The refresh token is a function of the session's row.
+func (s *Service) tokens(ctx context.Context, session db.Session) (api.AccessTokenResponse, error) {
+	who := caller.FromContext(ctx)
+	who.AccountID, who.SessionID = session.AccountID.String(), session.ID.String()
+
+	access, err := s.Access.Sign(session.AccountID, session.ID, session.ClientID)
+	if err != nil {
+		return api.AccessTokenResponse{}, fmt.Errorf("sign the access token: %w", err)
+	}
+	refresh, err := s.Refresh.Token(session.ID, session.Generation, session.RefreshedAt)
+	if err != nil {
+		return api.AccessTokenResponse{}, fmt.Errorf("sign the refresh token: %w", err)
+	}
+	return api.AccessTokenResponse{SessionID: session.ID.String(), AccessToken: access, RefreshToken: refresh}, nil
+}
