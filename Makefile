@@ -105,7 +105,7 @@ test-gateways: ## the recipes of deploy/gateways in real gateways, which it inst
 		$(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
 		-- -race -count=1 -shuffle=on -timeout=10m -tags=gateways ./test/gateways/
 
-test-replicas: ## the version before on this schema, and PgBouncer, which it installs (Debian, Ubuntu); needs the git history
+test-replicas: ## the version before on this schema, replicas behind nginx, PgBouncer; installs them (Debian, Ubuntu); needs the git history
 	test/replicas/install
 	PATH="$$PATH:/usr/sbin" test/with-postgres $(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
 		-- -race -count=1 -timeout=10m -tags=replicas ./test/replicas/
