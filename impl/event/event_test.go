@@ -122,6 +122,9 @@ func readCode(t *testing.T) map[string]bool {
 				return err
 			}
 			ast.Inspect(file, func(n ast.Node) bool {
+				if namesAttribute(n) {
+					return false
+				}
 				if literal, ok := n.(*ast.BasicLit); ok && literal.Kind == token.STRING {
 					if name, err := strconv.Unquote(literal.Value); err == nil && isEvent(name) {
 						found[name] = true
@@ -136,6 +139,20 @@ func readCode(t *testing.T) map[string]bool {
 		}
 	}
 	return found
+}
+
+// namesAttribute tells whether a call names an attribute of OpenTelemetry, which looks like an event.
+func namesAttribute(n ast.Node) bool {
+	call, ok := n.(*ast.CallExpr)
+	if !ok {
+		return false
+	}
+	function, ok := call.Fun.(*ast.SelectorExpr)
+	if !ok {
+		return false
+	}
+	pkg, ok := function.X.(*ast.Ident)
+	return ok && pkg.Name == "attribute"
 }
 
 // isEvent tells the names of events from those of files and of build settings.
