@@ -101,18 +101,23 @@ func (q *Queries) ListForgottenLogInFailures(ctx context.Context, arg ListForgot
 }
 
 const takeBackLogInTry = `-- name: TakeBackLogInTry :exec
-UPDATE log_in_failure SET failures = failures - 1, tries = tries - 1, delay = CASE WHEN tries <= CAST($1 AS bigint) THEN 0 ELSE delay END
-WHERE key = $2 AND failures > 0 AND tries > 0
+UPDATE log_in_failure SET
+    failures = failures - 1,
+    tries = tries - 1,
+    delay = CASE WHEN tries <= CAST($1 AS bigint) THEN 0 ELSE delay / 2 END,
+    tried_at = CASE WHEN tried_at = CAST($2 AS bigint) THEN tried_at - delay ELSE tried_at END
+WHERE key = $3 AND failures > 0 AND tries > 0
 `
 
 type TakeBackLogInTryParams struct {
-	Free int64
-	Key  []byte
+	Free    int64
+	TriedAt int64
+	Key     []byte
 }
 
-// TakeBackLogInTry says that a try has not been one: no password was compared.
+// TakeBackLogInTry says that a try has not been one: no password was compared. The next one need not wait for it.
 func (q *Queries) TakeBackLogInTry(ctx context.Context, arg TakeBackLogInTryParams) error {
-	_, err := q.db.Exec(ctx, takeBackLogInTry, arg.Free, arg.Key)
+	_, err := q.db.Exec(ctx, takeBackLogInTry, arg.Free, arg.TriedAt, arg.Key)
 	return err
 }
 

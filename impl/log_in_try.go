@@ -22,6 +22,9 @@ var errNotCompared = errors.New("no password was compared")
 
 // tryLogIn takes a try before the password is looked at, so that many at once get no more tries than one after another.
 func (s *Service) tryLogIn(ctx context.Context, email string, body *api.CreateAccessTokenRequest) (db.Session, error) {
+	if err := s.Hasher.Busy(); err != nil {
+		return db.Session{}, fmt.Errorf("check the password: %w", err)
+	}
 	account, err := s.findAccount(ctx, email)
 	if err != nil {
 		return db.Session{}, err

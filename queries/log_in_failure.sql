@@ -24,9 +24,13 @@ SELECT * FROM log_in_failure WHERE key = @key;
 -- name: CountLogInFailure :one
 UPDATE log_in_failure SET failures = failures + 1 WHERE key = @key RETURNING failures;
 
--- TakeBackLogInTry says that a try has not been one: no password was compared.
+-- TakeBackLogInTry says that a try has not been one: no password was compared. The next one need not wait for it.
 -- name: TakeBackLogInTry :exec
-UPDATE log_in_failure SET failures = failures - 1, tries = tries - 1, delay = CASE WHEN tries <= CAST(@free AS bigint) THEN 0 ELSE delay END
+UPDATE log_in_failure SET
+    failures = failures - 1,
+    tries = tries - 1,
+    delay = CASE WHEN tries <= CAST(@free AS bigint) THEN 0 ELSE delay / 2 END,
+    tried_at = CASE WHEN tried_at = CAST(@tried_at AS bigint) THEN tried_at - delay ELSE tried_at END
 WHERE key = @key AND failures > 0 AND tries > 0;
 
 -- ForgetLogInFailures ends the row of failures with a success.

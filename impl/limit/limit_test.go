@@ -157,6 +157,37 @@ func TestNoLimits(t *testing.T) {
 	})
 }
 
+// Nor does it lengthen the delay of an account that is delayed already.
+func TestNotTriedWhileDelayed(t *testing.T) {
+	onBoth(t, map[Name]Rate{LogInAccount: {2, 20 * time.Second}}, func(t *testing.T, l *Limits, store *db.Store) {
+		attempt := Attempt{Address: "a@example.com", Knows: func(context.Context, string) (bool, error) { return false, nil }}
+		at := start
+		for _, pause := range []time.Duration{0, 0, 10 * time.Second, 20 * time.Second} { // four failures
+			at = at.Add(pause)
+			if _, err := l.TryLogIn(t.Context(), store, at, attempt); err != nil {
+				t.Fatal(err)
+			}
+		}
+		at = at.Add(40 * time.Second)
+		for range 5 {
+			try, err := l.TryLogIn(t.Context(), store, at, attempt)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := l.NotTried(t.Context(), store, try); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := l.TryLogIn(t.Context(), store, at, attempt); err != nil {
+			t.Errorf("after five that were none: %v", err)
+		}
+		_, err := l.TryLogIn(t.Context(), store, at, attempt)
+		if exceeded, limited := errors.AsType[*ExceededError](err); !limited || exceeded.Wait != 80*time.Second {
+			t.Errorf("after five failures: %v, %+v; want a wait of 80 s", err, exceeded)
+		}
+	})
+}
+
 // A try whose password was not compared counts for nothing.
 func TestNotTried(t *testing.T) {
 	onBoth(t, map[Name]Rate{LogInAccount: {2, 20 * time.Second}, LogInSource: {3, time.Hour}}, func(t *testing.T, l *Limits, store *db.Store) {

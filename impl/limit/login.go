@@ -36,6 +36,7 @@ type Try struct {
 	counter []byte // of the account's row, where that is another one
 	owner   *uuid.UUID
 	free    int64
+	at      int64 // when, in microseconds
 }
 
 // Attempt is who tries to log in.
@@ -52,7 +53,7 @@ type Attempt struct {
 // A stranger's failures delay all strangers, but not the sources at which the account is at home: those have delays
 // of their own, so that nobody can lock an account's owner out.
 func (l *Limits) TryLogIn(ctx context.Context, store *db.Store, now time.Time, a Attempt) (Try, error) {
-	t := Try{source: l.From(LogInSource, a.Source), account: l.By(LogInAccount, a.Address)}
+	t := Try{at: now.UnixMicro(), source: l.From(LogInSource, a.Source), account: l.By(LogInAccount, a.Address)}
 	if t.account.key == nil && t.source.key == nil {
 		return t, nil
 	}
@@ -149,7 +150,7 @@ func (l *Limits) NotTried(ctx context.Context, store *db.Store, t Try) error {
 			if key == nil {
 				continue
 			}
-			if err := q.TakeBackLogInTry(ctx, db.TakeBackLogInTryParams{Free: t.free, Key: key}); err != nil {
+			if err := q.TakeBackLogInTry(ctx, db.TakeBackLogInTryParams{Free: t.free, TriedAt: t.at, Key: key}); err != nil {
 				return fmt.Errorf("take a try back: %w", err)
 			}
 		}

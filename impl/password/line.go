@@ -29,6 +29,15 @@ func newLine(slots, queue int) line {
 	return line{places: make(chan struct{}, slots+queue), slots: semaphore.NewWeighted(int64(slots)), most: slots, refused: new(atomic.Uint64)}
 }
 
+// full refuses where enter would do so at the moment.
+func (l line) full() error {
+	if len(l.places) < cap(l.places) {
+		return nil
+	}
+	l.refused.Add(1)
+	return BusyError{}
+}
+
 // enter returns when it is the call's turn. The call must leave when it is done.
 func (l line) enter(ctx context.Context) (leave func(), err error) {
 	select {

@@ -145,6 +145,10 @@ func (h *Hasher) NeedsRehash(hash string) bool {
 	return err == nil && (stored.Memory < h.params.Memory || stored.Time < h.params.Time)
 }
 
+// Busy is a BusyError while all slots and all places in the queue are taken. Whoever has something to do before a hash asks
+// first: what is refused then has cost nothing.
+func (h *Hasher) Busy() error { return h.line.full() }
+
 // Computed is how many hashes were computed so far.
 func (h *Hasher) Computed() uint64 { return h.computed.Load() }
 

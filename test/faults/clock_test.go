@@ -14,6 +14,7 @@ import (
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl"
 	"github.com/financelime/authorization/impl/caller"
+	"github.com/financelime/authorization/impl/limit"
 	"github.com/financelime/authorization/impl/link"
 	"github.com/financelime/authorization/impl/mail"
 	"github.com/financelime/authorization/impl/password"
@@ -91,10 +92,11 @@ func clockWorld(t *testing.T, engine string) (*world, *clock) {
 		caller.FromContext(ctx).AccountID = claims.AccountID.String()
 		return token.NewContext(ctx, claims), nil
 	}}, &impl.Service{
-		Store: store, Root: root, Links: link.New(root), Hasher: hasher, Keys: keys, Access: access, Refresh: refresh, Log: log,
+		Store: store, Root: root, Links: link.New(root), Hasher: hasher, Limits: limit.New(root, nil), Keys: keys, Access: access, Refresh: refresh, Log: log,
 		MailQueued: worker.Wake, Now: c.now, InviteRequired: true,
 		SignUpLinkTTL: 24 * time.Hour, PasswordLinkTTL: 30 * time.Minute,
 		RefreshTTL: 720 * time.Hour, RefreshGrace: 2 * time.Minute, SessionMaxAge: 180 * 24 * time.Hour,
+		SessionsPerUser: 100, LogInNotice: impl.NoticeNever,
 	})
 	must(err)
 	there := httptest.NewServer(handler)

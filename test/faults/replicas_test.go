@@ -64,13 +64,14 @@ func TestRollingRestart(t *testing.T) {
 	var answered atomic.Int64
 	var running sync.WaitGroup
 	began := time.Now()
+	api := w.s.API // a replica that starts anew has another one, and all of them lead anywhere
 	for _, p := range w.people() {
 		running.Go(func() {
 			ticker := time.NewTicker(length(40*time.Millisecond, 45*time.Millisecond))
 			defer ticker.Stop()
 			for ; !stop.Load(); <-ticker.C {
 				s := p.live()[0]
-				r, err := w.s.API.RefreshAccessTokenWithResponse(t.Context(), &client.RefreshAccessTokenParams{RequestID: rid()},
+				r, err := api.RefreshAccessTokenWithResponse(t.Context(), &client.RefreshAccessTokenParams{RequestID: rid()},
 					client.RefreshAccessTokenRequest{RefreshToken: s.refresh})
 				if err != nil || r.StatusCode() != http.StatusOK {
 					w.complainf("a refresh failed: %v %v", err, r)
