@@ -174,8 +174,8 @@ func (h *Hasher) compute(password []byte, like phc) (tag [tagSize]byte) {
 	h.computed.Add(1)
 	copy(tag[:], argon2.IDKey(password, like.salt[:], like.Time, like.Memory, like.Threads, tagSize))
 	// The memory is collected before the slot is another's: so there is no more of it than there are slots. Left to itself the
-	// collector lets as much again lie around, and the fresh pages that the next hash then needs cost more than this (measured
-	// with two slots: 109 MB at the peak instead of 297 MB, at the same rate).
+	// collector lets as much again lie around, and more. That is the price of a memory that can be told beforehand: in a
+	// flood of log-ins on 2 cores the service took 176 MiB instead of 321 MiB, and hashed 23 passwords a second instead of 31.
 	runtime.GC()
 	return tag
 }
