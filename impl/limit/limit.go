@@ -31,11 +31,6 @@ const (
 	LinkSource   Name = "link-source"
 )
 
-// Names are all limits.
-func Names() []Name {
-	return []Name{LogInAccount, LogInSource, MailAddress, SignUpSource, ResetSource, InviteSource, LinkSource}
-}
-
 // Limits are the limits of a service. The zero Limits refuse nothing and write nothing.
 type Limits struct {
 	root  secret.Root
