@@ -56,7 +56,7 @@ func clockWorld(t *testing.T, engine string) (*world, *clock) {
 	t.Cleanup(func() { must(store.Close()) })
 	must(store.Migrate(t.Context()))
 
-	log := slog.New(slog.DiscardHandler)
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	tokens := token.Config{
 		Issuer: "https://auth.example.test", Audience: "https://auth.example.test", Algorithm: token.ES256,
 		AccessTTL: 10 * time.Minute, RefreshTTL: 720 * time.Hour, Now: c.now,
@@ -69,11 +69,13 @@ func clockWorld(t *testing.T, engine string) (*world, *clock) {
 	must(err)
 	hasher := password.NewHasher(password.Options{Slots: 2})
 	const from = "Financelime <no-reply@financelime.com>"
-	transport, err := mail.OpenTransport(strings.TrimPrefix(mails.Setting(), "AUTH_MAIL_URL="), from, time.Second)
+	// An attempt includes a hash, which takes seconds under the race detector when others have the cores.
+	const timeout = 20 * time.Second
+	transport, err := mail.OpenTransport(strings.TrimPrefix(mails.Setting(), "AUTH_MAIL_URL="), from, timeout)
 	must(err)
 	worker, err := mail.NewWorker(mail.Config{
 		Store: store, Transport: transport, Hasher: hasher, Root: root, Links: link.New(root), PublicURL: tokens.Issuer,
-		From: from, Timeout: time.Second, MailedPasswordTTL: 24 * time.Hour, Log: log, Now: c.now,
+		From: from, Timeout: timeout, MailedPasswordTTL: 24 * time.Hour, Log: log, Now: c.now,
 	})
 	must(err)
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))

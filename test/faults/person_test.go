@@ -2,8 +2,10 @@ package faults
 
 import (
 	"context"
+	"database/sql"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -139,6 +141,32 @@ func (p *person) join(ctx context.Context) {
 	case p.newPassword():
 		p.logIn(ctx)
 	}
+}
+
+// story tells how far the person came, what was mailed to them and what is owed to them.
+func (p *person) story() string {
+	w := p.w
+	story := fmt.Sprintf("%s: signed up %d, confirmed %d, wants %d, has a new password: %t, log-ins without an answer: %d",
+		p.email, p.signedUp, p.confirmed, p.reset, p.fresh != "", p.logIns)
+	for _, m := range w.mails.To(p.email) {
+		story += fmt.Sprintf("; got %q", m.Header().Get("Subject"))
+	}
+	query := `
+		SELECT kind, attempts, cast(due_at AS text), coalesce(cast(sent_at AS text), '-'), coalesce(cast(dead_at AS text), '-'), coalesce(last_error, '-')
+		FROM mail JOIN account ON account.id = account_id WHERE email = '` + p.email + `' ORDER BY mail.created_at`
+	w.s.Look(w.t, func(db *sql.DB) {
+		err := each(w.t.Context(), db, query, func(scan func(...any) error) error {
+			var kind, due, sent, dead, lastError string
+			var attempts int
+			err := scan(&kind, &attempts, &due, &sent, &dead, &lastError)
+			story += fmt.Sprintf("; row %s, attempts %d, due %s, sent %s, dead %s: %s", kind, attempts, due, sent, dead, lastError)
+			return err
+		})
+		if err != nil {
+			w.t.Error(err)
+		}
+	})
+	return story
 }
 
 // live are the sessions of which the person has not been told that they have ended.

@@ -36,6 +36,7 @@ type world struct {
 
 	mu         sync.Mutex
 	complaints int
+	outcomes   map[string]int // requests by operation and what came of them
 }
 
 // answer is what came of a request.
@@ -102,6 +103,7 @@ func (w *world) call(ctx context.Context, operation string, do func(context.Cont
 	if w.saw != nil {
 		w.saw(answer{operation: operation, status: status, err: err, sent: sent, took: time.Since(sent)})
 	}
+	w.note(operation, status, err)
 	if err != nil {
 		return lost
 	}
@@ -113,6 +115,20 @@ func (w *world) call(ctx context.Context, operation string, do func(context.Cont
 		w.complainf("%s: %d", operation, status)
 	}
 	return status
+}
+
+// note counts a request for those who ask afterwards why something did not come about.
+func (w *world) note(operation string, status int, err error) {
+	outcome := fmt.Sprint(operation, " ", status)
+	if err != nil {
+		outcome = fmt.Sprint(operation, " without an answer")
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.outcomes == nil {
+		w.outcomes = make(map[string]int)
+	}
+	w.outcomes[outcome]++
 }
 
 // pause is the time that a person waits before they try again.
@@ -182,8 +198,10 @@ func (w *world) populate(people int) {
 		})
 	}
 	joining.Wait()
-	if ctx.Err() != nil {
-		w.t.Fatal("after 3 minutes not everybody has a session")
+	for _, p := range w.people() {
+		if len(p.live()) == 0 {
+			w.t.Fatalf("after 3 minutes without a session: %s; all requests: %v", p.story(), w.outcomes)
+		}
 	}
 	w.setInvite("")
 }
