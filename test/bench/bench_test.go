@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -177,7 +178,8 @@ func send(c *http.Client, method, url string, body, answer any) error {
 		return fmt.Errorf("%s %s: %s", method, strings.SplitN(url, "?", 2)[0], response.Status)
 	}
 	if answer == nil {
-		return nil
+		_, err := io.Copy(io.Discard, response.Body) // or the connection would not be used again
+		return err                                   //nolint:wrapcheck // says it all
 	}
 	if err := json.NewDecoder(response.Body).Decode(answer); err != nil {
 		return fmt.Errorf("decode the answer: %w", err)

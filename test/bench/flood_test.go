@@ -1,7 +1,9 @@
 package bench
 
 import (
-	"fmt"
+	"bytes"
+	"encoding/json"
+	"io"
 	"net/http"
 	"os"
 	"slices"
@@ -10,13 +12,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/financelime/authorization/api/client"
 	"github.com/financelime/authorization/test/harness"
 )
 
-// BenchmarkLogInFlood is ten times as many log-ins as the machine can hash, while other users refresh (SECURITY.md R-11, S-A13).
-// It reports, all from one run: goodput against the peak, the service's memory, how long refusals take, and the refreshes' p99
-// without and with the flood. FINANCELIME_FULL=1 makes the flood two minutes long.
+// BenchmarkLogInFlood is ten times as many log-ins as the machine can hash, while other users refresh and somebody looks at the
+// public keys and the health (SECURITY.md R-11, S-A13). It reports, all from one run: goodput against the peak, the service's
+// memory, how long refusals take, and the p99 of the others without and with the flood. FINANCELIME_FULL=1 makes a flood two
+// minutes long.
 //
 //	test/with-postgres go test -run='^$' -bench=Flood -benchtime=1x ./test/bench/
 func BenchmarkLogInFlood(b *testing.B) {
@@ -26,72 +31,118 @@ func BenchmarkLogInFlood(b *testing.B) {
 		length = 2 * time.Minute
 	}
 	for _, engine := range []string{harness.SQLite, harness.Postgres} {
-		b.Run(engine, func(b *testing.B) {
-			s := harness.Start(b, binary, judge, engine, "AUTH_INVITE_CODE_REQUIRED=false", "AUTH_LOG_LEVEL=info")
-			tokens := logIns(b, s, benchEmail, 4)
-			logIns(b, s, floodEmail, 1)
-			password := s.WaitMails(b, floodEmail, 2)[0].Password(b)
-			base := residentMiB(b, s)
-			f := flooder{b: b, s: s, password: password, http: &http.Client{
-				Transport: &http.Transport{MaxIdleConnsPerHost: 1024}, Timeout: time.Minute,
-			}}
-			for b.Loop() {
-				quiet := refreshing(b, s, tokens)
-				time.Sleep(length / 10)
-				b.ReportMetric(p99(quiet()), "refresh-p99-ms-quiet")
-
-				before := refreshing(b, s, tokens) // beside the same refreshes, so that only the flood makes the difference
-				peak := f.closed(8, length/4)      // as many as keep all slots at work
-				before()
-				under := refreshing(b, s, tokens)
-				memory := watchMemory(b, s)
-				good, refusals := f.open(10*peak, length)
-				b.ReportMetric(p99(under()), "refresh-p99-ms-flood")
-				b.ReportMetric(peak, "log-ins/s-peak")
-				b.ReportMetric(good/peak, "goodput/peak")
-				b.ReportMetric(p99(refusals), "refusal-p99-ms")
-				b.ReportMetric(base, "MiB-idle")
-				b.ReportMetric(memory(), "MiB-flood")
-			}
-		})
+		for _, kind := range floods {
+			b.Run(engine+"/"+kind.name, func(b *testing.B) {
+				for b.Loop() {
+					kind.measure(b, binary, judge, engine, length)
+				}
+			})
+		}
 	}
+}
+
+// flood is a kind of log-ins. What passes is answered with hashed after a hash; everything else is refused.
+type flood struct {
+	name     string
+	settings []string
+	log      func(password string) (email, sent string)
+	hashed   int
+}
+
+var floods = []flood{
+	{"right", nil, func(password string) (string, string) { return floodEmail, password }, http.StatusOK},
+	{"unknown", nil, func(password string) (string, string) { return uuid.NewString() + "@example.com", password }, http.StatusNotFound},
+	// The limits answer nearly all of it, so that there is no goodput: the others' times are what counts.
+	{"limited", []string{"AUTH_LIMITS=on"}, func(string) (string, string) { return floodEmail, "a wrong one" }, http.StatusNotFound},
+}
+
+func (kind flood) measure(b *testing.B, binary string, judge *harness.Contract, engine string, length time.Duration) {
+	b.Helper()
+	settings := append([]string{"AUTH_INVITE_CODE_REQUIRED=false", "AUTH_LOG_LEVEL=info"}, kind.settings...)
+	s := harness.Start(b, binary, judge, engine, settings...)
+	fresh := residentMiB(b, s)
+	tokens := logIns(b, s, benchEmail, 4)
+	logIns(b, s, floodEmail, 1)
+	password := s.WaitMails(b, floodEmail, 2)[0].Password(b)
+	warm := residentMiB(b, s)
+	f := flooder{b: b, s: s, http: &http.Client{
+		Transport: &http.Transport{MaxIdleConnsPerHost: 1024}, Timeout: time.Minute,
+	}}
+	defer f.http.CloseIdleConnections()
+
+	quiet := beside(b, s, tokens)
+	time.Sleep(length / 10)
+	quiet().report(b, "quiet")
+
+	before := beside(b, s, tokens) // so that only the flood makes the difference
+	right := flood{log: floods[0].log, hashed: http.StatusOK}
+	peak := f.closed(right, password, 8, length/4) // as many as keep all slots at work
+	before()
+	under := beside(b, s, tokens)
+	memory := watchMemory(b, s)
+	good, refusals := f.open(kind, password, 10*peak, length)
+	under().report(b, "flood")
+	b.ReportMetric(peak, "log-ins/s-peak")
+	b.ReportMetric(good/peak, "hashed/peak")
+	b.ReportMetric(p99(refusals), "refusal-p99-ms")
+	b.ReportMetric(fresh, "MiB-fresh")
+	b.ReportMetric(warm, "MiB-warm")
+	b.ReportMetric(memory(), "MiB-flood")
 }
 
 // floodEmail is the address of the user who is logged in all the time. Others refresh.
 const floodEmail = "flood@example.com"
 
-// flooder logs one user in, again and again.
+// flooder logs in, again and again.
 type flooder struct {
-	b        *testing.B
-	s        *harness.Service
-	password string
-	http     *http.Client
+	b    *testing.B
+	s    *harness.Service
+	http *http.Client
 }
 
-func (f flooder) logIn() (status int, took time.Duration) {
-	began := time.Now()
-	err := send(f.http, http.MethodPost, f.s.URL+"/v1/oauth/create",
-		client.CreateAccessTokenRequest{Email: floodEmail, Password: f.password, ClientID: "flood"}, nil)
-	took = time.Since(began)
-	if err == nil {
-		return http.StatusOK, took
-	}
-	var code int
-	if _, scanErr := fmt.Sscanf(err.Error(), http.MethodPost+" "+f.s.URL+"/v1/oauth/create: %d", &code); scanErr != nil || code != http.StatusServiceUnavailable {
+func (f flooder) logIn(kind flood, password string) (hashed bool, took time.Duration) {
+	email, sent := kind.log(password)
+	content, err := json.Marshal(client.CreateAccessTokenRequest{Email: client.Email(email), Password: sent, ClientID: "flood"})
+	if err != nil {
 		f.b.Error(err)
 	}
-	return code, took
+	request, err := http.NewRequestWithContext(f.b.Context(), http.MethodPost, f.s.URL+"/v1/oauth/create", bytes.NewReader(content))
+	if err != nil {
+		f.b.Error(err)
+		return false, 0
+	}
+	request.Header.Set("Request-Id", uuid.NewString())
+	request.Header.Set("Content-Type", "application/json")
+	began := time.Now()
+	response, err := f.http.Do(request)
+	took = time.Since(began)
+	if err != nil {
+		f.b.Error(err)
+		return false, took
+	}
+	if _, err := io.Copy(io.Discard, response.Body); err != nil {
+		f.b.Error(err)
+	}
+	_ = response.Body.Close()
+	switch response.StatusCode {
+	case kind.hashed:
+		return true, took
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+	default:
+		f.b.Errorf("a log-in: %s", response.Status)
+	}
+	return false, took
 }
 
 // closed has n workers log in, each after its last answer, and returns the log-ins in a second.
-func (f flooder) closed(n int, length time.Duration) float64 {
+func (f flooder) closed(kind flood, password string, n int, length time.Duration) float64 {
 	var done atomic.Int64
 	end := time.Now().Add(length)
 	var working sync.WaitGroup
 	for range n {
 		working.Go(func() {
 			for time.Now().Before(end) {
-				if status, _ := f.logIn(); status == http.StatusOK {
+				if hashed, _ := f.logIn(kind, password); hashed {
 					done.Add(1)
 				}
 			}
@@ -102,7 +153,7 @@ func (f flooder) closed(n int, length time.Duration) float64 {
 }
 
 // open sends log-ins at a rate, whether or not they are answered, and returns the log-ins in a second and how long the refusals took.
-func (f flooder) open(rate float64, length time.Duration) (good float64, refusals []time.Duration) {
+func (f flooder) open(kind flood, password string, rate float64, length time.Duration) (good float64, refusals []time.Duration) {
 	var done atomic.Int64
 	var mu sync.Mutex
 	var working sync.WaitGroup
@@ -114,8 +165,8 @@ func (f flooder) open(rate float64, length time.Duration) (good float64, refusal
 		}
 		time.Sleep(time.Until(due))
 		working.Go(func() {
-			status, took := f.logIn()
-			if status == http.StatusOK {
+			hashed, took := f.logIn(kind, password)
+			if hashed {
 				done.Add(1)
 				return
 			}
@@ -129,38 +180,64 @@ func (f flooder) open(rate float64, length time.Duration) (good float64, refusal
 	return good, refusals
 }
 
-// refreshing refreshes sessions, each every 20 ms, until the returned function is called, which returns how long each took.
-func refreshing(b *testing.B, s *harness.Service, tokens []string) func() []time.Duration {
+// others is how long the requests took that have nothing to do with the flood.
+type others struct{ refreshes, keys, health []time.Duration }
+
+func (o others) report(b *testing.B, when string) {
+	b.ReportMetric(p99(o.refreshes), "refresh-p99-ms-"+when)
+	b.ReportMetric(p99(o.keys), "jwks-p99-ms-"+when)
+	b.ReportMetric(p99(o.health), "healthz-p99-ms-"+when)
+}
+
+// beside refreshes sessions and gets the public keys and the health, each of them every 20 ms, until the returned function is called.
+func beside(b *testing.B, s *harness.Service, tokens []string) func() others {
 	b.Helper()
-	stop := make(chan struct{})
-	var mu sync.Mutex
-	var took []time.Duration
-	var working sync.WaitGroup
+	var ends []func() []time.Duration
 	for i := range tokens {
-		working.Go(func() {
-			transport := &http.Transport{}
-			defer transport.CloseIdleConnections()
-			c := &http.Client{Transport: transport, Timeout: time.Minute}
-			tick := time.NewTicker(20 * time.Millisecond)
-			defer tick.Stop()
-			for {
-				select {
-				case <-stop:
-					return
-				case <-tick.C:
-				}
-				began := time.Now()
-				tokens[i] = refresh(b, c, s.URL, tokens[i])
-				mu.Lock()
-				took = append(took, time.Since(began))
-				mu.Unlock()
+		ends = append(ends, every(func(c *http.Client) { tokens[i] = refresh(b, c, s.URL, tokens[i]) }))
+	}
+	look := func(url string) func() []time.Duration {
+		return every(func(c *http.Client) {
+			if err := send(c, http.MethodGet, url, nil, nil); err != nil {
+				b.Error(err)
 			}
 		})
 	}
+	keys, health := look(s.URL+"/.well-known/jwks.json"), look(s.Admin+"/healthz")
+	return func() others {
+		o := others{keys: keys(), health: health()}
+		for _, end := range ends {
+			o.refreshes = append(o.refreshes, end()...)
+		}
+		return o
+	}
+}
+
+// every does something every 20 ms until the returned function is called, which returns how long each took.
+func every(do func(*http.Client)) func() []time.Duration {
+	stop, all := make(chan struct{}), make(chan []time.Duration)
+	go func() {
+		transport := &http.Transport{}
+		defer transport.CloseIdleConnections()
+		c := &http.Client{Transport: transport, Timeout: time.Minute}
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		var took []time.Duration
+		for {
+			select {
+			case <-stop:
+				all <- took
+				return
+			case <-tick.C:
+			}
+			began := time.Now()
+			do(c)
+			took = append(took, time.Since(began))
+		}
+	}()
 	return func() []time.Duration {
 		close(stop)
-		working.Wait()
-		return took
+		return <-all
 	}
 }
 
