@@ -15,9 +15,7 @@ func (s *Service) take(ctx context.Context, uses ...limit.Use) error {
 	if limit.None(uses...) {
 		return nil
 	}
-	return s.Store.InTx(ctx, func(q *db.Queries) error {
-		return s.Limits.Take(ctx, q, s.now(), uses...)
-	})
+	return s.Limits.TakeNow(ctx, s.Store, s.now(), uses...)
 }
 
 // giveBack gives uses back that no transaction of the operation could give back. Where that fails, they refill.

@@ -108,6 +108,32 @@ func Source(addr netip.Addr) string {
 	return network.String()
 }
 
+// TakeNow takes uses as Take does, in a transaction of its own.
+func (l *Limits) TakeNow(ctx context.Context, store *db.Store, now time.Time, uses ...Use) error {
+	if err := look(ctx, store.Read(), now, uses...); err != nil {
+		return err
+	}
+	return store.InTx(ctx, func(q *db.Queries) error { return l.Take(ctx, q, now, uses...) })
+}
+
+// look fails with an [ExceededError] at the first of some uses of which there is none left. A flood that is refused so neither locks
+// nor writes a row, and does not wait for itself.
+func look(ctx context.Context, q *db.Queries, now time.Time, uses ...Use) error {
+	for _, u := range uses {
+		if u.key == nil {
+			continue
+		}
+		wait, err := u.wait(ctx, q, now)
+		if err != nil {
+			return err
+		}
+		if wait > 0 {
+			return &ExceededError{Limit: u.limit, Rate: u.rate, Wait: wait}
+		}
+	}
+	return nil
+}
+
 // Take takes uses, in their order, in the transaction of q. It fails with an [ExceededError] at the first of which there is none
 // left; the transaction is then to be rolled back, so that none is taken.
 func (l *Limits) Take(ctx context.Context, q *db.Queries, now time.Time, uses ...Use) error {
@@ -119,7 +145,11 @@ func (l *Limits) Take(ctx context.Context, q *db.Queries, now time.Time, uses ..
 			Key: u.key, Now: now.UnixMicro(), Cost: u.rate.refill(), Room: u.rate.room(),
 		})
 		if errors.Is(err, db.ErrNotFound) {
-			return u.exceeded(ctx, q, now)
+			wait, err := u.wait(ctx, q, now)
+			if err != nil {
+				return err
+			}
+			return &ExceededError{Limit: u.limit, Rate: u.rate, Wait: max(wait, 0)}
 		}
 		if err != nil {
 			return fmt.Errorf("take from the limit %s: %w", u.limit, err)
@@ -128,13 +158,13 @@ func (l *Limits) Take(ctx context.Context, q *db.Queries, now time.Time, uses ..
 	return nil
 }
 
-func (u Use) exceeded(ctx context.Context, q *db.Queries, now time.Time) error {
+// wait is how long it takes until there is a use again; not positive while there is one.
+func (u Use) wait(ctx context.Context, q *db.Queries, now time.Time) (time.Duration, error) {
 	used, err := q.GetLimitUse(ctx, u.key)
 	if err != nil && !errors.Is(err, db.ErrNotFound) {
-		return fmt.Errorf("look at the limit %s: %w", u.limit, err)
+		return 0, fmt.Errorf("look at the limit %s: %w", u.limit, err)
 	}
-	wait := time.Duration(used-u.rate.room()-now.UnixMicro()) * time.Microsecond
-	return &ExceededError{Limit: u.limit, Rate: u.rate, Wait: max(wait, 0)}
+	return time.Duration(used-u.rate.room()-now.UnixMicro()) * time.Microsecond, nil
 }
 
 // GiveBack gives uses back in the transaction of q.

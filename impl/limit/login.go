@@ -58,7 +58,7 @@ func (l *Limits) TryLogIn(ctx context.Context, store *db.Store, now time.Time, a
 		return t, nil
 	}
 	if t.account.key == nil {
-		return t, store.InTx(ctx, func(q *db.Queries) error { return l.Take(ctx, q, now, t.source) })
+		return t, l.TakeNow(ctx, store, now, t.source)
 	}
 	// An account is known by its id: that stays when AUTH_SECRET is changed, and so does the count.
 	t.key, t.free = t.account.key, t.account.rate.Count
@@ -86,6 +86,16 @@ func (l *Limits) TryLogIn(ctx context.Context, store *db.Store, now time.Time, a
 // take takes the uses of a try in one transaction, the source's row first: so does a success, so that the two can not wait for
 // each other.
 func (l *Limits) take(ctx context.Context, store *db.Store, now time.Time, t *Try) error {
+	if err := look(ctx, store.Read(), now, t.source); err != nil {
+		return err
+	}
+	wait, err := t.wait(ctx, store.Read(), now)
+	if err != nil {
+		return err
+	}
+	if wait > 0 {
+		return t.tooEarly(wait)
+	}
 	return store.InTx(ctx, func(q *db.Queries) error {
 		if err := l.Take(ctx, q, now, t.source); err != nil {
 			return err
@@ -103,7 +113,11 @@ func (l *Limits) take(ctx context.Context, store *db.Store, now time.Time, t *Tr
 			Shortest: t.account.rate.refill(), Longest: longestDelay.Microseconds(), Forget: now.Add(-forgetTries).UnixMicro(),
 		})
 		if errors.Is(err, db.ErrNotFound) {
-			return t.tooEarly(ctx, q, now)
+			wait, err := t.wait(ctx, q, now)
+			if err != nil {
+				return err
+			}
+			return t.tooEarly(wait)
 		}
 		if err != nil {
 			return fmt.Errorf("count a log-in as failed: %w", err)
@@ -114,12 +128,16 @@ func (l *Limits) take(ctx context.Context, store *db.Store, now time.Time, t *Tr
 	})
 }
 
-func (t *Try) tooEarly(ctx context.Context, q *db.Queries, now time.Time) error {
+// wait is how long the account's failures delay the try; not positive when they do not.
+func (t *Try) wait(ctx context.Context, q *db.Queries, now time.Time) (time.Duration, error) {
 	row, err := q.GetLogInFailure(ctx, t.key)
 	if err != nil && !errors.Is(err, db.ErrNotFound) {
-		return fmt.Errorf("look at the failed log-ins: %w", err)
+		return 0, fmt.Errorf("look at the failed log-ins: %w", err)
 	}
-	wait := time.Duration(row.TriedAt+row.Delay-now.UnixMicro()) * time.Microsecond
+	return time.Duration(row.TriedAt+row.Delay-now.UnixMicro()) * time.Microsecond, nil
+}
+
+func (t *Try) tooEarly(wait time.Duration) error {
 	return &ExceededError{Limit: LogInAccount, Rate: t.account.rate, Wait: max(wait, 0)}
 }
 
