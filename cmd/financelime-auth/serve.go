@@ -94,6 +94,7 @@ type process struct {
 	mail          *mail.Worker
 	service       *impl.Service
 	house         *keep.House
+	slots         int // passwords that are hashed at a time
 	transport     mail.Transport
 	ready         *atomic.Bool
 	log           *slog.Logger
@@ -120,7 +121,7 @@ func assemble(
 	// cores out between hashing and cheap requests.
 	slots := runtime.GOMAXPROCS(0)
 	runtime.GOMAXPROCS(2 * slots)
-	hasher := password.NewHasher(password.Options{Slots: slots})
+	hasher := password.NewHasher(password.Options{Slots: slots, Wait: s.HashWait})
 
 	links := link.New(root)
 	transport, err := mail.OpenTransport(s.MailURL, s.MailFrom, s.MailTimeout)
@@ -161,7 +162,7 @@ func assemble(
 		public: httpServer(s.HTTPAddr, closeWhenStopping(handler, ready), log),
 		admin:  httpServer(s.AdminAddr, adminHandler(check, metrics.Handler(log), transport), log),
 		https:  s.https(),
-		keys:   keys, mail: worker, service: service, house: house, transport: transport, ready: ready, log: log,
+		keys:   keys, mail: worker, service: service, house: house, slots: slots, transport: transport, ready: ready, log: log,
 	}, nil
 }
 
@@ -230,6 +231,7 @@ func (p *process) run(ctx context.Context, delay time.Duration, listening func(a
 	})
 	running.Go(func() { p.service.RunResets(background) })
 	running.Go(func() { p.house.Run(background) })
+	running.Go(func() { keepMemory(background, p.slots) })
 	running.Go(func() { serveOn(p.public, server.Listener(public, p.https, p.log), failed) })
 	running.Go(func() { serveOn(p.admin, admin, failed) })
 

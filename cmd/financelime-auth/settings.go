@@ -68,6 +68,9 @@ type Settings struct {
 	KeyLife    time.Duration `hidden:"" name:"signing-key-life" env:"AUTH_SIGNING_KEY_LIFE" default:"720h"`
 	JWKSMaxAge time.Duration `hidden:"" name:"jwks-max-age" env:"AUTH_JWKS_MAX_AGE" default:"5m"`
 
+	// Who has waited for a hash for so long is told to come back. It is longer only where a hash takes seconds: under the race detector.
+	HashWait time.Duration `hidden:"" name:"hash-wait" env:"AUTH_HASH_WAIT" default:"1s"`
+
 	LogFormat string `group:"Log" name:"log-format" env:"AUTH_LOG_FORMAT" default:"auto" enum:"auto,text,json" help:"text, json, or auto: text on a terminal, else json."`
 	LogLevel  string `group:"Log" name:"log-level" env:"AUTH_LOG_LEVEL" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
 
@@ -195,6 +198,7 @@ func (s *Settings) checkDurations() error {
 		{"AUTH_MAIL_TIMEOUT", s.MailTimeout, 100 * time.Millisecond, 10 * time.Minute},
 		{"AUTH_SIGNING_KEY_LIFE", s.KeyLife, time.Second, 3650 * day},
 		{"AUTH_JWKS_MAX_AGE", s.JWKSMaxAge, time.Second, day},
+		{"AUTH_HASH_WAIT", s.HashWait, time.Millisecond, time.Hour},
 		{"AUTH_SHUTDOWN_DELAY", s.ShutdownDelay, 0, 10 * time.Minute},
 	}
 	for _, r := range ranges {

@@ -95,6 +95,28 @@ func TestQueueIsFirstInFirstOut(t *testing.T) {
 	})
 }
 
+// Whose turn does not come in time is refused, and holds no place in the queue any more.
+func TestWaitIsBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := NewHasher(Options{Slots: 1, Queue: 1, Wait: time.Second, Params: cheap()})
+		leave := occupy(t, h)
+		for range 3 {
+			began := time.Now()
+			if _, err := h.Match(t.Context(), "x"); !errors.Is(err, BusyError{}) || time.Since(began) != time.Second {
+				t.Fatalf("after %s: %v", time.Since(began), err)
+			}
+		}
+		if load := h.Load(); load.Refused != 3 || load.Waiting != 0 {
+			t.Errorf("%+v", load)
+		}
+		leave()
+		if _, err := h.Match(t.Context(), "x"); err != nil {
+			t.Errorf("with a free slot: %v", err)
+		}
+	})
+}
+
 // Who has gone does not hold a place in the queue, and no work is done for them.
 func TestWaiterLeaves(t *testing.T) {
 	t.Parallel()
@@ -138,7 +160,7 @@ func TestWaiterLeaves(t *testing.T) {
 // Under pressure from all sides no slot gets lost and none is used twice.
 func TestSlotsUnderLoad(t *testing.T) {
 	t.Parallel()
-	l := newLine(3, 5)
+	l := newLine(Options{Slots: 3, Queue: 5})
 	var (
 		wg         sync.WaitGroup
 		mu         sync.Mutex

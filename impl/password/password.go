@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync/atomic"
+	"time"
 	"unicode/utf8"
 
 	"golang.org/x/crypto/argon2"
@@ -32,8 +33,10 @@ var (
 // Options of a Hasher. What is zero has a default.
 type Options struct {
 	Slots  int    // hashes computed at a time; default: GOMAXPROCS
-	Queue  int    // calls that may wait for a slot; default: 16 per slot, which take less than a second
+	Queue  int    // calls that may wait for a slot; default: 16 per slot
 	Params Params // default: DefaultParams
+
+	Wait time.Duration // how long a call may wait for a slot; default: as long as its context lives
 }
 
 // Hasher computes Argon2id hashes, a few at a time. It is safe for concurrent use.
@@ -54,13 +57,13 @@ func NewHasher(o Options) *Hasher {
 	if o.Params == (Params{}) {
 		o.Params = DefaultParams()
 	}
-	if o.Slots < 0 || o.Queue < 0 {
-		panic("password: a negative number of slots or places")
+	if o.Slots < 0 || o.Queue < 0 || o.Wait < 0 {
+		panic("password: a negative number of slots or places, or a negative time")
 	}
 	if err := o.Params.check(); err != nil {
 		panic("password: " + err.Error())
 	}
-	return &Hasher{params: o.Params, line: newLine(o.Slots, o.Queue)}
+	return &Hasher{params: o.Params, line: newLine(o)}
 }
 
 // Match returns the index of the hash that the password matches, or -1. Hashes with the same salt and parameters,
@@ -68,7 +71,7 @@ func NewHasher(o Options) *Hasher {
 // returns -1, so that an unknown account takes as long as a known one (ASVS 6.3.8). It never ends early: neither the
 // time nor the work tell which hash matched, or whether one did.
 //
-// A hash that is malformed is damage and not a mismatch: an error. BusyError when too many calls wait already, and
+// A hash that is malformed is damage and not a mismatch: an error. BusyError when too many calls wait already or the wait was too long, and
 // the context's error when it ends before the call's turn.
 func (h *Hasher) Match(ctx context.Context, password string, hashes ...string) (int, error) {
 	if len(password) > MaxLen {
@@ -174,8 +177,8 @@ func (h *Hasher) compute(password []byte, like phc) (tag [tagSize]byte) {
 	h.computed.Add(1)
 	copy(tag[:], argon2.IDKey(password, like.salt[:], like.Time, like.Memory, like.Threads, tagSize))
 	// The memory is collected before the slot is another's: so there is no more of it than there are slots. Left to itself the
-	// collector lets as much again lie around, and more. That is the price of a memory that can be told beforehand: in a
-	// flood of log-ins on 2 cores the service took 176 MiB instead of 321 MiB, and hashed 23 passwords a second instead of 31.
+	// collector lets as much again lie around, and more: in a flood of log-ins on 2 cores the service took 321 MiB, and 177 MiB so.
+	// That is the price of a memory that can be told beforehand: of 31 hashes a second 23 were left.
 	runtime.GC()
 	return tag
 }

@@ -240,6 +240,7 @@ func TestNewHasherRefusesNonsense(t *testing.T) {
 	for name, o := range map[string]Options{
 		"slots":   {Slots: -1},
 		"queue":   {Queue: -1},
+		"wait":    {Wait: -1},
 		"memory":  {Params: Params{Memory: 1 << 30, Time: 1, Threads: 1}},
 		"time":    {Params: Params{Memory: 8, Threads: 1}},
 		"threads": {Params: Params{Memory: 8, Time: 1}},

@@ -115,7 +115,7 @@ func New(t testing.TB, binary string, contract *Contract, engine string, setting
 	s.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir,
 		"AUTH_HTTP_ADDR=127.0.0.1:0", "AUTH_ADMIN_ADDR=127.0.0.1:0", "AUTH_PUBLIC_URL=https://auth.example.test",
-		"AUTH_SHUTDOWN_DELAY=0s", "AUTH_LOG_LEVEL=debug", "AUTH_LIMITS=off",
+		"AUTH_SHUTDOWN_DELAY=0s", "AUTH_LOG_LEVEL=debug", "AUTH_LIMITS=off", "AUTH_HASH_WAIT=10m",
 	}
 	if engine == Postgres || engine == Replicas {
 		s.DatabaseURL = postgres.URL(t)
