@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -80,17 +81,23 @@ func (s *spread) set(i int, url string) {
 func (s *Service) replicate(t testing.TB, settings []string) {
 	t.Helper()
 	s.Env = append(s.Env, "AUTH_MAIL_URL=file:"+filepath.Join(s.Dir, "mail")) // one mailbox of all
-	judge := s.HTTP.Transport.(*judge)
-	any3 := &spread{next: judge.next, hosts: make([]string, replicas)}
-	judge.next = any3
 	s.replicas = []*Service{s}
 	for len(s.replicas) < replicas {
 		r := &Service{Binary: s.Binary, Contract: s.Contract, Dir: t.TempDir(), DatabaseURL: s.DatabaseURL, HTTP: s.Contract.Client(t)}
 		s.replicas = append(s.replicas, r)
 	}
 	env := s.Env
-	for i, r := range s.replicas {
+	for _, r := range s.replicas {
 		r.Env = slices.Concat(env, settings)
+	}
+	judge := s.HTTP.Transport.(*judge)
+	if os.Getenv(Balancer) == "nginx" {
+		judge.next = putNginxBefore(t, s.replicas, judge.next)
+		return
+	}
+	any3 := &spread{next: judge.next, hosts: make([]string, replicas)}
+	judge.next = any3
+	for i, r := range s.replicas {
 		r.atStart = func() { any3.set(i, r.URL) }
 		r.withdraw = func() { any3.set(i, "") }
 	}

@@ -1,0 +1,137 @@
+package harness
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Balancer is the variable of the environment that tells what stands before replicas: "nginx", or without it a balancer of this
+// package.
+const Balancer = "TEST_BALANCER"
+
+// Nginx starts nginx with the configuration of deploy/compose before some addresses, any of which gets any request, and returns its
+// URL.
+func Nginx(t testing.TB, addrs []string) string {
+	t.Helper()
+	own := freeAddr(t)
+	dir := t.TempDir()
+	config := filepath.Join(dir, "nginx.conf")
+	text := fmt.Sprintf("daemon off;\npid %s/pid;\nerror_log stderr warn;\nevents {}\nhttp {\naccess_log off;\n"+
+		"client_body_temp_path %[1]s/body;\nproxy_temp_path %[1]s/proxy;\nfastcgi_temp_path %[1]s/fastcgi;\nuwsgi_temp_path %[1]s/uwsgi;\n"+
+		"scgi_temp_path %[1]s/scgi;\n%s}\n", dir, composed(t, own, addrs))
+	if os.Getuid() == 0 {
+		text = "user root;\n" + text
+	}
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	program, err := exec.LookPath("nginx")
+	if err != nil {
+		program = "/usr/sbin/nginx"
+	}
+	cmd := exec.Command(program, "-c", config, "-p", dir)
+	log := new(buffer)
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("start nginx (`make test-replicas` installs it): %v", err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("log of nginx:\n%s", log)
+		}
+	})
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		connection, err := net.Dial("tcp", own)
+		if err == nil {
+			_ = connection.Close()
+			return "http://" + own
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("nginx does not answer: %v\n%s", err, log)
+		}
+	}
+}
+
+// composed is deploy/compose/nginx.conf with other addresses, which take turns at random.
+func composed(t testing.TB, own string, addrs []string) string {
+	t.Helper()
+	site, err := os.ReadFile(filepath.Join("..", "..", "deploy", "compose", "nginx.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	servers := "    random;\n"
+	for _, addr := range addrs {
+		servers += fmt.Sprintf("    server %s max_fails=1 fail_timeout=2s;\n", addr)
+	}
+	theirs := regexp.MustCompile(`(?m)(^ +server \S+ max_fails.*\n)+`)
+	if found := theirs.FindAllString(string(site), -1); len(found) != 1 || strings.Count(found[0], "\n") != 2 {
+		t.Fatalf("deploy/compose/nginx.conf has other servers than two: %q", found)
+	}
+	changed := strings.Replace(theirs.ReplaceAllString(string(site), servers), "listen 8000;", "listen "+own+";", 1)
+	if !strings.Contains(changed, own) {
+		t.Fatal("deploy/compose/nginx.conf does not listen on port 8000")
+	}
+	return changed
+}
+
+// freeAddr is an address where nobody listens, below the ports that systems give to outgoing connections: whoever listens there can
+// end and come back.
+func freeAddr(t testing.TB) string {
+	t.Helper()
+	for range 100 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(10_000))
+		if listener, err := net.Listen("tcp", addr); err == nil {
+			if err := listener.Close(); err != nil {
+				t.Fatal(err)
+			}
+			return addr
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
+}
+
+// front sends every request to nginx.
+type front struct {
+	next http.RoundTripper
+	host string
+}
+
+// RoundTrip sends the request. What nginx says when a replica has died under a request is no answer of the service's.
+func (f *front) RoundTrip(r *http.Request) (*http.Response, error) {
+	there := r.Clone(r.Context())
+	there.URL.Host = f.host
+	response, err := f.next.RoundTrip(there)
+	if err != nil || response.StatusCode != http.StatusBadGateway && response.StatusCode != http.StatusGatewayTimeout {
+		return response, err
+	}
+	if err := response.Body.Close(); err != nil {
+		return nil, fmt.Errorf("close what nginx says: %w", err)
+	}
+	return nil, fmt.Errorf("nginx got no answer: %s", response.Status)
+}
+
+// putNginxBefore gives replicas that were not started yet addresses that they keep, and nginx before them.
+func putNginxBefore(t testing.TB, members []*Service, next http.RoundTripper) http.RoundTripper {
+	t.Helper()
+	var addrs []string
+	for _, m := range members {
+		addr := freeAddr(t)
+		m.Env = append(m.Env, "AUTH_HTTP_ADDR="+addr)
+		m.withdraw = func() {} // nginx finds out
+		addrs = append(addrs, addr)
+	}
+	return &front{next: next, host: strings.TrimPrefix(Nginx(t, addrs), "http://")}
+}
