@@ -104,20 +104,80 @@ func BenchmarkRefresh(b *testing.B) {
 		b.Run(engine, func(b *testing.B) {
 			s := harness.Start(b, binary, judge, engine, "AUTH_INVITE_CODE_REQUIRED=false")
 			tokens := logIns(b, s, benchEmail, 64)
-			transport := &http.Transport{MaxIdleConnsPerHost: 64}
-			defer transport.CloseIdleConnections()
-			httpClient := &http.Client{Transport: transport, Timeout: time.Minute}
-			var next atomic.Int64
-			b.SetParallelism(16)
-			b.RunParallel(func(pb *testing.PB) {
-				mine := int(next.Add(1)-1) % len(tokens)
-				for pb.Next() {
-					tokens[mine] = refresh(b, httpClient, s.URL, tokens[mine])
-				}
+			inParallel(b, "refreshes/s", func(c *http.Client, mine, _ int) error {
+				mine %= len(tokens)
+				tokens[mine] = refresh(b, c, s.URL, tokens[mine])
+				return nil
 			})
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "refreshes/s")
 		})
 	}
+}
+
+// BenchmarkReplicas is refreshes of 64 sessions as in BenchmarkRefresh, spread over three services on one PostgreSQL: on one machine,
+// what more of them cost.
+func BenchmarkReplicas(b *testing.B) {
+	binary, judge := build(b), contract(b)
+	s := harness.Start(b, binary, judge, harness.Replicas, "AUTH_INVITE_CODE_REQUIRED=false")
+	tokens := logIns(b, s, benchEmail, 64)
+	var urls []string
+	for _, m := range s.Members() {
+		urls = append(urls, m.URL)
+	}
+	inParallel(b, "refreshes/s", func(c *http.Client, mine, turn int) error {
+		mine %= len(tokens)
+		tokens[mine] = refresh(b, c, urls[turn%len(urls)], tokens[mine])
+		return nil
+	})
+}
+
+// BenchmarkLogIn is log-ins of one user over HTTP: a hash each, and a session that ends the oldest.
+func BenchmarkLogIn(b *testing.B) {
+	binary, judge := build(b), contract(b)
+	for _, engine := range []string{harness.SQLite, harness.Postgres} {
+		b.Run(engine, func(b *testing.B) {
+			s := harness.Start(b, binary, judge, engine, "AUTH_INVITE_CODE_REQUIRED=false")
+			logIns(b, s, benchEmail, 1)
+			login := client.CreateAccessTokenRequest{
+				Email: benchEmail, Password: s.WaitMails(b, benchEmail, 2)[0].Password(b), ClientID: "bench",
+			}
+			inParallel(b, "log-ins/s", func(c *http.Client, _, _ int) error {
+				return send(c, http.MethodPost, s.URL+"/v1/oauth/create", login, nil)
+			})
+		})
+	}
+}
+
+// BenchmarkSignUp is sign-ups over HTTP, while the worker mails their links.
+func BenchmarkSignUp(b *testing.B) {
+	binary, judge := build(b), contract(b)
+	for _, engine := range []string{harness.SQLite, harness.Postgres} {
+		b.Run(engine, func(b *testing.B) {
+			s := harness.Start(b, binary, judge, engine, "AUTH_INVITE_CODE_REQUIRED=false")
+			inParallel(b, "sign-ups/s", func(c *http.Client, _, _ int) error {
+				newcomer := client.SignUpRequest{Email: client.Email(uuid.NewString() + "@example.com"), Language: "en"}
+				return send(c, http.MethodPost, s.URL+"/v1/user/signup", newcomer, nil)
+			})
+		})
+	}
+}
+
+// inParallel has 16 callers for each core do something again and again. Each knows which one it is and its how-manieth turn it has.
+func inParallel(b *testing.B, unit string, do func(c *http.Client, caller, turn int) error) {
+	b.Helper()
+	transport := &http.Transport{MaxIdleConnsPerHost: 64}
+	defer transport.CloseIdleConnections()
+	c := &http.Client{Transport: transport, Timeout: time.Minute}
+	var next atomic.Int64
+	b.SetParallelism(16)
+	b.RunParallel(func(pb *testing.PB) {
+		caller := int(next.Add(1) - 1)
+		for turn := 0; pb.Next(); turn++ {
+			if err := do(c, caller, turn); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), unit)
 }
 
 // benchEmail is the address of the user whose sessions are refreshed.

@@ -21,7 +21,7 @@ import (
 // BenchmarkLogInFlood is ten times as many log-ins as the machine can hash, while other users refresh and somebody looks at the
 // public keys and the health (SECURITY.md R-11, S-A13). It reports, all from one run: goodput against the peak, the service's
 // memory, how long refusals take, and the p99 of the others without and with the flood. FINANCELIME_FULL=1 makes a flood two
-// minutes long.
+// minutes long. GOMAXPROCS and GOMEMLIMIT are the service's, if they are set.
 //
 //	test/with-postgres go test -run='^$' -bench=Flood -benchtime=1x ./test/bench/
 func BenchmarkLogInFlood(b *testing.B) {
@@ -56,10 +56,20 @@ var floods = []flood{
 	{"limited", []string{"AUTH_LIMITS=on"}, func(string) (string, string) { return floodEmail, "a wrong one" }, http.StatusNotFound},
 }
 
+// asShipped are settings with which a hash has as long as it has elsewhere; and what the tester wants of Go's runtime.
+func asShipped() []string {
+	settings := []string{"AUTH_INVITE_CODE_REQUIRED=false", "AUTH_LOG_LEVEL=info", "AUTH_HASH_WAIT=1s"}
+	for _, name := range []string{"GOMAXPROCS", "GOMEMLIMIT"} {
+		if value, ok := os.LookupEnv(name); ok {
+			settings = append(settings, name+"="+value)
+		}
+	}
+	return settings
+}
+
 func (kind flood) measure(b *testing.B, binary string, judge *harness.Contract, engine string, length time.Duration) {
 	b.Helper()
-	settings := append([]string{"AUTH_INVITE_CODE_REQUIRED=false", "AUTH_LOG_LEVEL=info"}, kind.settings...)
-	s := harness.Start(b, binary, judge, engine, settings...)
+	s := harness.Start(b, binary, judge, engine, append(asShipped(), kind.settings...)...)
 	fresh := residentMiB(b, s)
 	tokens := logIns(b, s, benchEmail, 4)
 	logIns(b, s, floodEmail, 1)
