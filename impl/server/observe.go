@@ -74,10 +74,15 @@ func (o *observer) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			c.Response().Header().Set(echo.HeaderConnection, "close")
 		}
 
-		if err := withoutPanic(next, c); err != nil {
+		err := withoutPanic(next, c)
+		late := err != nil && c.Response().Committed
+		if err != nil {
 			o.fail.fail(err, c)
 		}
 		o.logRequest(c, op, who, time.Since(start))
+		if late {
+			panic(http.ErrAbortHandler) // hang up: net/http would end half an answer as if it was whole
+		}
 		return nil
 	}
 }

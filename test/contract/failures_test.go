@@ -2,11 +2,13 @@ package contract
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/uuid"
@@ -75,6 +77,67 @@ func TestDefectsAre500(t *testing.T) {
 			}
 		}
 	}
+}
+
+// late is an answer that breaks off when its status is out.
+type late struct{ api.StrictServerInterface }
+
+func (late) GetVersion(context.Context, api.GetVersionRequestObject) (api.GetVersionResponseObject, error) {
+	return late{}, nil
+}
+
+func (late) VisitGetVersionResponse(w http.ResponseWriter) error {
+	w.Header().Set("Content-Type", "application/json")
+	if _, err := io.WriteString(w, `{"service":`); err != nil {
+		return err
+	}
+	panic("late")
+}
+
+// A defect that comes when the status is out hangs up: nobody takes half an answer for a whole one.
+func TestLateDefectHangsUp(t *testing.T) {
+	t.Parallel()
+	var log lines
+	handler, err := server.New(server.Config{
+		Authenticate: func(ctx context.Context, _ string) (context.Context, error) { return ctx, nil },
+		Log:          slog.New(slog.NewTextHandler(&log, nil)),
+	}, late{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := httptest.NewServer(handler)
+	defer there.Close()
+	for range 2 { // and the service goes on
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, there.URL+"/v1/version", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("request-id", rid())
+		response, err := there.Client().Do(request)
+		if err != nil {
+			continue
+		}
+		if body, err := io.ReadAll(response.Body); err == nil {
+			t.Errorf("%d %s was an answer", response.StatusCode, body)
+		}
+		_ = response.Body.Close()
+	}
+	there.Close()
+	if n := strings.Count(log.String(), "msg=request.failed"); n != 2 {
+		t.Errorf("%d failures in the log:\n%s", n, log.String())
+	}
+}
+
+// lines is a log that a test reads while it is written.
+type lines struct {
+	mu sync.Mutex
+	strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.Builder.Write(p)
 }
 
 // While its database is away the service says so, and decides nothing; what needs no database goes on; and it needs no restart.
