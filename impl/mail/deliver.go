@@ -50,7 +50,7 @@ var errStopped = errors.New("the service stops")
 // when the recording must be. Nothing is left undone by giving up: the lease runs out, and the mail is due again.
 func (w *Worker) deliver(sending, settling context.Context, m leased) {
 	d := &delivery{Worker: w, mail: m, log: w.Log.With(
-		"mail_id", m.ID, "kind", m.Kind, "request_id", m.RequestID, "attempt", m.Attempts), outcome: OutcomeUnsettled}
+		"mail_id", m.ID, "kind", m.Kind, "account_id", m.AccountID, "request_id", m.RequestID, "attempt", m.Attempts), outcome: OutcomeUnsettled}
 
 	// One context for both halves: what is seen of them belongs together. The mail goes on in its request's name.
 	watched := caller.NewContext(context.WithoutCancel(sending), &caller.Caller{RequestID: m.RequestID})
@@ -230,7 +230,7 @@ func (d *delivery) addPassword(ctx context.Context, v *Values, account db.Accoun
 		return fmt.Errorf("arm the password: %w", err)
 	}
 	if armed > 0 {
-		d.log.InfoContext(ctx, "password.armed", "account_id", d.mail.AccountID)
+		d.log.InfoContext(ctx, "password.armed")
 		return nil
 	}
 	// A mail that is the same or newer has armed its password meanwhile, or the account was disabled.
