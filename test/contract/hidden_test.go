@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"database/sql"
 	"fmt"
 	"net/http"
 	"strings"
@@ -69,6 +70,38 @@ func hiddenSignUp(t *testing.T, s *harness.Service) {
 	if len(answers) != 1 {
 		t.Errorf("the answers differ: %v", answers)
 	}
+}
+
+// A reset is answered alike also while the relay is dead and nobody gets at the accounts (SECURITY.md S-B11).
+func TestHiddenResetBesideDeadNeighbours(t *testing.T) {
+	t.Parallel()
+	s := harness.Start(t, binary, contract, harness.Postgres, "AUTH_HIDE_ACCOUNTS=true")
+	people := cases(t, s, s.Invite(t, 9))
+	s.Stop(t)
+	s.Env = append(s.Env, "AUTH_MAIL_URL=smtp://127.0.0.1:9?tls=none")
+	s.Run(t)
+	s.Look(t, func(db *sql.DB) {
+		tx, err := db.BeginTx(t.Context(), nil)
+		if err == nil {
+			defer tx.Rollback() //nolint:errcheck // nothing was changed
+			_, err = tx.ExecContext(t.Context(), "LOCK TABLE account, confirmation, mail IN ACCESS EXCLUSIVE MODE")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		answers := make(map[string]string)
+		for name, p := range people {
+			r := p.resetPassword()
+			p.want("reset as "+name, r.StatusCode(), 204)
+			answers[told(r.HTTPResponse, r.Body)] = name
+		}
+		if len(answers) != 1 {
+			t.Errorf("the answers differ: %v", answers)
+		}
+	})
+	eventually(t, "the resets are done", func() bool {
+		return s.Count(t, "SELECT count(*) FROM reset_request") == 0 && s.Count(t, "SELECT count(*) FROM mail WHERE kind = 'password_link'") == 1
+	})
 }
 
 func hiddenUse(t *testing.T, s *harness.Service) {

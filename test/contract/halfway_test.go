@@ -1,0 +1,99 @@
+package contract
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/financelime/authorization/impl/password"
+	"github.com/financelime/authorization/test/harness"
+)
+
+// broken makes a kind of change of a table fail where a condition holds, in the database itself, until the returned function is
+// called.
+func broken(t *testing.T, s *harness.Service, change, table, when string) (mend func()) {
+	t.Helper()
+	if strings.HasPrefix(s.DatabaseURL, "sqlite:") {
+		s.Exec(t, fmt.Sprintf("CREATE TRIGGER broken BEFORE %s ON %s WHEN (%s) BEGIN SELECT RAISE(ABORT, 'broken'); END", change, table, when))
+		return func() { s.Exec(t, "DROP TRIGGER broken") }
+	}
+	s.Exec(t, "CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''broken''; END'")
+	s.Exec(t, fmt.Sprintf("CREATE TRIGGER broken BEFORE %s ON %s FOR EACH ROW WHEN (%s) EXECUTE FUNCTION broken()", change, table, when))
+	return func() { s.Exec(t, "DROP FUNCTION broken CASCADE") }
+}
+
+// Whichever step of an operation fails, nothing of it is left, and afterwards it goes as if it had not been tried
+// (SECURITY.md S-H6).
+func TestNothingIsDoneHalfway(t *testing.T) {
+	t.Parallel()
+	harness.EachEngine(t, func(t *testing.T, engine string) {
+		s := harness.Start(t, binary, contract, engine)
+		p := newPerson(t, s)
+		code := s.Invite(t, 1)
+		try := func(what string, status int, request func() int, steps ...string) {
+			t.Helper()
+			eventually(t, "no mail is owed", func() bool {
+				return s.Count(t, "SELECT count(*) FROM mail WHERE sent_at IS NULL") == 0
+			})
+			before := s.Snapshot(t)
+			for _, step := range steps {
+				change, table, _ := strings.Cut(step, " of ")
+				mend := broken(t, s, change, table, "true")
+				if got := request(); got != http.StatusInternalServerError {
+					t.Errorf("%s without an %s: %d", what, step, got)
+				}
+				mend()
+				if after := s.Snapshot(t); after != before {
+					t.Errorf("%s without an %s left something:\n%s\nwas\n%s", what, step, after, before)
+				}
+			}
+			p.want(what, request(), status)
+		}
+
+		try("sign-up", 204, func() int { return p.signUp(code).StatusCode() },
+			"INSERT of account", "UPDATE of invite", "INSERT of confirmation", "INSERT of mail")
+		link := p.mail().Link(t)
+		try("confirmation", 200, func() int { return p.open(link).StatusCode },
+			"UPDATE of account", "DELETE of confirmation", "INSERT of mail")
+		p.password = p.mail().Password(t)
+		logIn := func() int { return p.tryLogIn(p.password).StatusCode() }
+		try("first log-in", 200, logIn, "UPDATE of account", "INSERT of session")
+		try("reset", 204, func() int { return p.resetPassword().StatusCode() }, "INSERT of confirmation", "INSERT of mail")
+		link = p.mail().Link(t)
+		try("click of the reset", 200, func() int { return p.open(link).StatusCode }, "DELETE of confirmation", "INSERT of mail")
+		p.password = p.mail().Password(t)
+		try("log-in with the new password", 200, logIn, "UPDATE of account", "DELETE of session", "INSERT of session", "INSERT of mail")
+	})
+}
+
+// A hash of older parameters is renewed at the next log-in; when that fails, the log-in has succeeded all the same, and the
+// next one tries again (SECURITY.md S-A7).
+func TestHashIsRenewed(t *testing.T) {
+	t.Parallel()
+	harness.EachEngine(t, func(t *testing.T, engine string) {
+		s := harness.Start(t, binary, contract, engine)
+		p := newPerson(t, s).join(s.Invite(t, 1))
+		p.logIn()
+		older := password.NewHasher(password.Options{Params: password.Params{Memory: 8 * 1024, Time: 1, Threads: 1}})
+		hash, err := older.Hash(t.Context(), p.password, "")
+		p.must(err)
+		s.Exec(t, "UPDATE account SET password_hash = $1 WHERE email = $2", hash, p.email)
+		renewed := func() bool {
+			return s.Count(t, "SELECT count(*) FROM account WHERE password_hash LIKE '$argon2id$v=19$m=47104,t=1,p=1$%' AND email = $1", p.email) == 1
+		}
+
+		mend := broken(t, s, "UPDATE", "account", "NEW.password_hash <> OLD.password_hash")
+		p.logIn()
+		if renewed() {
+			t.Error("renewed although the database refuses it")
+		}
+		eventually(t, "the log tells of it", func() bool { return strings.Contains(s.Log(), `"msg":"password.rehash_failed"`) })
+		mend()
+		p.logIn()
+		if !renewed() {
+			t.Error("not renewed")
+		}
+		p.logIn()
+	})
+}
