@@ -85,6 +85,9 @@ func besiege(b *testing.B, s *harness.Service) time.Duration {
 	open(5000, drip("GET /v1/version HTTP/1.1\r\nHost: x\r\nX-Slow: ", "a"))
 	open(1000, drip(head+"Content-Length: 1000\r\n\r\n{", " "))
 	open(1000, func(connection net.Conn) { // until the buffers between are full, and then until the service gives up
+		if err := connection.(*net.TCPConn).SetReadBuffer(4096); err != nil {
+			b.Error(err)
+		}
 		for {
 			if _, err := io.WriteString(connection, "GET /openapi.json HTTP/1.1\r\nHost: x\r\nrequest-id: 10000000-0000-4000-8000-000000000000\r\n\r\n"); err != nil {
 				return

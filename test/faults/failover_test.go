@@ -17,9 +17,9 @@ const failoverLimit = 10 * time.Second
 func TestFailover(t *testing.T) {
 	beside(t)
 	pair := postgres.NewPair(t)
-	people := length(8, 24)
+	people := length(8, 40)
 	w := newWorld(t, harness.Replicas, people)
-	w.think = length(20*time.Millisecond, 40*time.Millisecond)
+	w.think = length(20*time.Millisecond, 30*time.Millisecond)
 	for _, m := range w.s.Members() {
 		m.DatabaseURL = pair.URL()
 		m.Env = append(m.Env, "AUTH_DATABASE_URL="+m.DatabaseURL)

@@ -33,7 +33,7 @@ func run(m *testing.M) int {
 	flag.Parse()
 	if !full && flag.Lookup("test.parallel").Value.String() != "1" {
 		// Most of these tests wait most of the time: for leases, delays and outages.
-		if err := flag.Set("test.parallel", "12"); err != nil {
+		if err := flag.Set("test.parallel", "8"); err != nil {
 			return fail(err)
 		}
 	}
