@@ -71,15 +71,16 @@ func composed(t testing.TB, own string, addrs []string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	servers := "    random;\n"
+	var servers strings.Builder
+	servers.WriteString("    random;\n")
 	for _, addr := range addrs {
-		servers += fmt.Sprintf("    server %s max_fails=1 fail_timeout=2s;\n", addr)
+		fmt.Fprintf(&servers, "    server %s max_fails=1 fail_timeout=2s;\n", addr)
 	}
 	theirs := regexp.MustCompile(`(?m)(^ +server \S+ max_fails.*\n)+`)
 	if found := theirs.FindAllString(string(site), -1); len(found) != 1 || strings.Count(found[0], "\n") != 2 {
 		t.Fatalf("deploy/compose/nginx.conf has other servers than two: %q", found)
 	}
-	changed := strings.Replace(theirs.ReplaceAllString(string(site), servers), "listen 8000;", "listen "+own+";", 1)
+	changed := strings.Replace(theirs.ReplaceAllString(string(site), servers.String()), "listen 8000;", "listen "+own+";", 1)
 	if !strings.Contains(changed, own) {
 		t.Fatal("deploy/compose/nginx.conf does not listen on port 8000")
 	}
