@@ -56,7 +56,7 @@ faults: ## the fault tests at full length: hours
 timing: ## whether the time of an answer tells of an account: 5,000 pairs of each case, on both engines; hours
 	FINANCELIME_FULL=1 test/with-postgres go test -v -count=1 -timeout=6h -run=TestAnswersTakeTheSameTime ./test/timing/
 
-bench: ## start time, idle memory and refreshes per second, on both engines
+bench: ## start time, memory, requests per second, a flood of log-ins, slow clients, on both engines
 	test/with-postgres go test -run='^$$' -bench=. ./test/bench/ ./db/
 
 fuzz: ## each fuzz target for FUZZTIME (60s)
