@@ -94,6 +94,10 @@ func normalizeDomain(domain string) (string, error) {
 	if err != nil {
 		return "", invalid("domain") // without the cause, which quotes the input
 	}
+	// Package idna maps some domains to ones that it then refuses itself.
+	if again, err := profile.ToASCII(ascii); err != nil || again != ascii {
+		return "", invalid("domain has no canonical spelling")
+	}
 	return ascii, checkDomain(ascii)
 }
 

@@ -244,7 +244,7 @@ func FuzzNormalize(f *testing.F) {
 	for _, seed := range []string{
 		"User.Name+tag@Example.com", "a@caf\u00e9.com", "a@xn--caf-dma.com", "a@XN--80AK6AA92E.com", "a@stra\u00dfe.de",
 		"a@example\u3002com", "a@\u05d0\u05d1.com", `"a b"@c.com`, "a@b.com\r\nBcc: x@y.z", "a@[127.0.0.1]", "-a@b.com",
-		"a@b.com.", "a@\u0915\u094d\u200d\u0937.com", "a@xn--\u00e9.com", "a@b\u00ad.com", "a@\u2100.com", "@", "",
+		"a@b.com.", "a@\u0915\u094d\u200d\u0937.com", "a@xn--\u00e9.com", "a@b\u00ad.com", "a@\u2100.com", "0@\u0970\u2137.A", "@", "",
 	} {
 		f.Add(seed)
 	}
