@@ -109,9 +109,9 @@ test-replicas: ## the version before on this schema, replicas behind nginx, PgBo
 	test/replicas/install
 	PATH="$$PATH:/usr/sbin" test/with-postgres $(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
 		-- -race -count=1 -timeout=10m -tags=replicas ./test/replicas/
-	PATH="$$PATH:/usr/sbin" TEST_BALANCER=nginx test/with-postgres $(CHECKER) gotestsum --format=pkgname \
+	PATH="$$PATH:/usr/sbin" TEST_BALANCER=nginx test/with-postgres $(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
 		-- -race -count=1 -timeout=10m -run='^Test(Journey|Race.*|Replicas.*)$$/^(replicas)?$$' ./test/contract/
-	PATH="$$PATH:/usr/sbin" TEST_BALANCER=nginx test/with-postgres $(CHECKER) gotestsum --format=pkgname \
+	PATH="$$PATH:/usr/sbin" TEST_BALANCER=nginx test/with-postgres $(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
 		-- -race -count=1 -timeout=10m -run='^Test(KillOneOfThree|RollingRestart|Failover)$$' ./test/faults/
 
 BROWSER_DONE := test/browser/node_modules/.package-lock.json

@@ -84,9 +84,8 @@ func (kind flood) measure(b *testing.B, binary string, judge *harness.Contract, 
 	time.Sleep(length / 10)
 	quiet().report(b, "quiet")
 
-	before := beside(b, s, tokens) // so that only the flood makes the difference
-	right := flood{log: floods[0].log, hashed: http.StatusOK}
-	peak := f.closed(right, password, 8, length/4) // as many as keep all slots at work
+	before := beside(b, s, tokens)                     // so that only the flood makes the difference
+	peak := f.closed(floods[0], password, 8, length/4) // as many as keep all slots at work
 	before()
 	under := beside(b, s, tokens)
 	memory := watchMemory(b, s)
