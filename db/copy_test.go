@@ -45,6 +45,7 @@ func fill(t *testing.T, s *db.Store) {
 	for _, insert := range []string{
 		"INSERT INTO limit_use (key, used_until) VALUES ($1, 9223372036854775807)",
 		"INSERT INTO log_in_failure (key, account_id, failures, tries, delay, tried_at) VALUES ($1, NULL, 1, 2, 3, -4)",
+		"INSERT INTO log_in_attempt (id, source_key, account_key, delay_key, expires_at) VALUES ('018f4e2a-0000-7000-8000-000000000001', $1, $1, $1, 5)",
 	} {
 		write(t, s, func(q *db.Queries) error {
 			_, err := db.ExecRaw(t.Context(), q, insert, []byte("key"))

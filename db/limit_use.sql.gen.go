@@ -14,13 +14,13 @@ DELETE FROM limit_use WHERE key >= $1 AND key <= $2 AND used_until <= $3
 `
 
 type DeleteRefilledLimitsParams struct {
-	First []byte
-	Last  []byte
-	Now   int64
+	First  []byte
+	Last   []byte
+	Before int64
 }
 
 func (q *Queries) DeleteRefilledLimits(ctx context.Context, arg DeleteRefilledLimitsParams) (int64, error) {
-	result, err := q.db.Exec(ctx, deleteRefilledLimits, arg.First, arg.Last, arg.Now)
+	result, err := q.db.Exec(ctx, deleteRefilledLimits, arg.First, arg.Last, arg.Before)
 	if err != nil {
 		return 0, err
 	}
@@ -28,29 +28,14 @@ func (q *Queries) DeleteRefilledLimits(ctx context.Context, arg DeleteRefilledLi
 }
 
 const getLimitUse = `-- name: GetLimitUse :one
-SELECT used_until FROM limit_use WHERE key = $1
+SELECT key, used_until, seen_at FROM limit_use WHERE key = $1
 `
 
-func (q *Queries) GetLimitUse(ctx context.Context, key []byte) (int64, error) {
+func (q *Queries) GetLimitUse(ctx context.Context, key []byte) (LimitUse, error) {
 	row := q.db.QueryRow(ctx, getLimitUse, key)
-	var used_until int64
-	err := row.Scan(&used_until)
-	return used_until, err
-}
-
-const giveBackToLimit = `-- name: GiveBackToLimit :exec
-UPDATE limit_use SET used_until = used_until - CAST($1 AS bigint) WHERE key = $2
-`
-
-type GiveBackToLimitParams struct {
-	Cost int64
-	Key  []byte
-}
-
-// GiveBackToLimit takes one use back.
-func (q *Queries) GiveBackToLimit(ctx context.Context, arg GiveBackToLimitParams) error {
-	_, err := q.db.Exec(ctx, giveBackToLimit, arg.Cost, arg.Key)
-	return err
+	var i LimitUse
+	err := row.Scan(&i.Key, &i.UsedUntil, &i.SeenAt)
+	return i, err
 }
 
 const listRefilledLimits = `-- name: ListRefilledLimits :many
@@ -58,14 +43,14 @@ SELECT key FROM limit_use WHERE key > $1 AND used_until <= $2 ORDER BY key LIMIT
 `
 
 type ListRefilledLimitsParams struct {
-	After []byte
-	Now   int64
-	Most  int64
+	After  []byte
+	Before int64
+	Most   int64
 }
 
 // ListRefilledLimits finds limits of which nothing is used any more.
 func (q *Queries) ListRefilledLimits(ctx context.Context, arg ListRefilledLimitsParams) ([][]byte, error) {
-	rows, err := q.db.Query(ctx, listRefilledLimits, arg.After, arg.Now, arg.Most)
+	rows, err := q.db.Query(ctx, listRefilledLimits, arg.After, arg.Before, arg.Most)
 	if err != nil {
 		return nil, err
 	}
@@ -84,30 +69,33 @@ func (q *Queries) ListRefilledLimits(ctx context.Context, arg ListRefilledLimits
 	return items, nil
 }
 
-const takeFromLimit = `-- name: TakeFromLimit :one
-INSERT INTO limit_use (key, used_until) VALUES ($1, CAST($2 AS bigint) + CAST($3 AS bigint))
-ON CONFLICT (key) DO UPDATE SET used_until =
-    CASE WHEN limit_use.used_until > CAST($2 AS bigint) THEN limit_use.used_until ELSE CAST($2 AS bigint) END + CAST($3 AS bigint)
-WHERE limit_use.used_until <= CAST($2 AS bigint) + CAST($4 AS bigint)
-RETURNING used_until
+const lockLimit = `-- name: LockLimit :one
+INSERT INTO limit_use (key, used_until, seen_at) VALUES ($1, 0, 0)
+ON CONFLICT (key) DO UPDATE SET used_until = limit_use.used_until
+RETURNING key, used_until, seen_at
 `
 
-type TakeFromLimitParams struct {
-	Key  []byte
-	Now  int64
-	Cost int64
-	Room int64
+// LockLimit finds or makes a limit's row, and locks it until the transaction ends. (An UPDATE that changes nothing: SQLite has no
+// FOR UPDATE.)
+func (q *Queries) LockLimit(ctx context.Context, key []byte) (LimitUse, error) {
+	row := q.db.QueryRow(ctx, lockLimit, key)
+	var i LimitUse
+	err := row.Scan(&i.Key, &i.UsedUntil, &i.SeenAt)
+	return i, err
 }
 
-// TakeFromLimit uses one of a limit. No row: nothing is left. Of several at once, as many get a row as there was left for.
-func (q *Queries) TakeFromLimit(ctx context.Context, arg TakeFromLimitParams) (int64, error) {
-	row := q.db.QueryRow(ctx, takeFromLimit,
-		arg.Key,
-		arg.Now,
-		arg.Cost,
-		arg.Room,
-	)
-	var used_until int64
-	err := row.Scan(&used_until)
-	return used_until, err
+const setLimitUse = `-- name: SetLimitUse :exec
+UPDATE limit_use SET used_until = $1, seen_at = $2 WHERE key = $3
+`
+
+type SetLimitUseParams struct {
+	UsedUntil int64
+	SeenAt    int64
+	Key       []byte
+}
+
+// SetLimitUse is for whoever has locked the row.
+func (q *Queries) SetLimitUse(ctx context.Context, arg SetLimitUseParams) error {
+	_, err := q.db.Exec(ctx, setLimitUse, arg.UsedUntil, arg.SeenAt, arg.Key)
+	return err
 }

@@ -11,20 +11,9 @@ import (
 	"github.com/google/uuid"
 )
 
-const countLogInFailure = `-- name: CountLogInFailure :one
-UPDATE log_in_failure SET failures = failures + 1 WHERE key = $1 RETURNING failures
-`
-
-// CountLogInFailure counts a failure of an account that is not delayed by it.
-func (q *Queries) CountLogInFailure(ctx context.Context, key []byte) (int64, error) {
-	row := q.db.QueryRow(ctx, countLogInFailure, key)
-	var failures int64
-	err := row.Scan(&failures)
-	return failures, err
-}
-
 const deleteForgottenLogInFailures = `-- name: DeleteForgottenLogInFailures :execrows
-DELETE FROM log_in_failure WHERE key >= $1 AND key <= $2 AND account_id IS NULL AND tried_at < $3
+DELETE FROM log_in_failure
+WHERE key >= $1 AND key <= $2 AND (account_id IS NULL OR failures = 0) AND tried_at < $3
 `
 
 type DeleteForgottenLogInFailuresParams struct {
@@ -41,13 +30,13 @@ func (q *Queries) DeleteForgottenLogInFailures(ctx context.Context, arg DeleteFo
 	return result.RowsAffected(), nil
 }
 
-const forgetLogInFailures = `-- name: ForgetLogInFailures :exec
+const deleteLogInFailures = `-- name: DeleteLogInFailures :exec
 DELETE FROM log_in_failure WHERE account_id = $1
 `
 
-// ForgetLogInFailures ends the row of failures with a success.
-func (q *Queries) ForgetLogInFailures(ctx context.Context, accountID *uuid.UUID) error {
-	_, err := q.db.Exec(ctx, forgetLogInFailures, accountID)
+// DeleteLogInFailures ends the row of failures with a success.
+func (q *Queries) DeleteLogInFailures(ctx context.Context, accountID *uuid.UUID) error {
+	_, err := q.db.Exec(ctx, deleteLogInFailures, accountID)
 	return err
 }
 
@@ -70,7 +59,8 @@ func (q *Queries) GetLogInFailure(ctx context.Context, key []byte) (LogInFailure
 }
 
 const listForgottenLogInFailures = `-- name: ListForgottenLogInFailures :many
-SELECT key FROM log_in_failure WHERE key > $1 AND account_id IS NULL AND tried_at < $2 ORDER BY key LIMIT CAST($3 AS bigint)
+SELECT key FROM log_in_failure
+WHERE key > $1 AND (account_id IS NULL OR failures = 0) AND tried_at < $2 ORDER BY key LIMIT CAST($3 AS bigint)
 `
 
 type ListForgottenLogInFailuresParams struct {
@@ -79,7 +69,7 @@ type ListForgottenLogInFailuresParams struct {
 	Most   int64
 }
 
-// ListForgottenLogInFailures finds old failures with addresses that are nobody's.
+// ListForgottenLogInFailures finds old failures with addresses that are nobody's, and rows that count none.
 func (q *Queries) ListForgottenLogInFailures(ctx context.Context, arg ListForgottenLogInFailuresParams) ([][]byte, error) {
 	rows, err := q.db.Query(ctx, listForgottenLogInFailures, arg.After, arg.Before, arg.Most)
 	if err != nil {
@@ -100,67 +90,21 @@ func (q *Queries) ListForgottenLogInFailures(ctx context.Context, arg ListForgot
 	return items, nil
 }
 
-const takeBackLogInTry = `-- name: TakeBackLogInTry :exec
-UPDATE log_in_failure SET
-    failures = failures - 1,
-    tries = tries - 1,
-    delay = CASE WHEN tries <= CAST($1 AS bigint) THEN 0 ELSE delay / 2 END,
-    tried_at = CASE WHEN tried_at = CAST($2 AS bigint) THEN tried_at - delay ELSE tried_at END
-WHERE key = $3 AND failures > 0 AND tries > 0
-`
-
-type TakeBackLogInTryParams struct {
-	Free    int64
-	TriedAt int64
-	Key     []byte
-}
-
-// TakeBackLogInTry says that a try has not been one: no password was compared. The next one need not wait for it.
-func (q *Queries) TakeBackLogInTry(ctx context.Context, arg TakeBackLogInTryParams) error {
-	_, err := q.db.Exec(ctx, takeBackLogInTry, arg.Free, arg.TriedAt, arg.Key)
-	return err
-}
-
-const tryLogIn = `-- name: TryLogIn :one
-INSERT INTO log_in_failure (key, account_id, failures, tries, delay, tried_at)
-VALUES ($1, $2, 1, 1, CASE WHEN CAST($3 AS bigint) > 1 THEN 0 ELSE CAST($4 AS bigint) END, $5)
-ON CONFLICT (key) DO UPDATE SET
-    failures = log_in_failure.failures + 1,
-    tries = CASE WHEN log_in_failure.tried_at < CAST($6 AS bigint) THEN 1 ELSE log_in_failure.tries + 1 END,
-    delay = CASE
-        WHEN log_in_failure.tried_at < CAST($6 AS bigint) THEN excluded.delay
-        WHEN log_in_failure.tries + 1 < CAST($3 AS bigint) THEN 0
-        WHEN log_in_failure.delay = 0 THEN CAST($4 AS bigint)
-        WHEN log_in_failure.delay * 2 > CAST($7 AS bigint) THEN CAST($7 AS bigint)
-        ELSE log_in_failure.delay * 2
-    END,
-    tried_at = excluded.tried_at
-WHERE log_in_failure.tried_at + log_in_failure.delay <= excluded.tried_at
+const lockLogInFailure = `-- name: LockLogInFailure :one
+INSERT INTO log_in_failure (key, account_id, failures, tries, delay, tried_at) VALUES ($1, $2, 0, 0, 0, 0)
+ON CONFLICT (key) DO UPDATE SET failures = log_in_failure.failures
 RETURNING key, account_id, failures, tries, delay, tried_at
 `
 
-type TryLogInParams struct {
+type LockLogInFailureParams struct {
 	Key       []byte
 	AccountID *uuid.UUID
-	Free      int64
-	Shortest  int64
-	Now       int64
-	Forget    int64
-	Longest   int64
 }
 
-// TryLogIn counts a log-in as failed before it is tried. No row: it is too early.
-// The first tries cost nothing; each one after that doubles the delay before the next, up to the longest.
-func (q *Queries) TryLogIn(ctx context.Context, arg TryLogInParams) (LogInFailure, error) {
-	row := q.db.QueryRow(ctx, tryLogIn,
-		arg.Key,
-		arg.AccountID,
-		arg.Free,
-		arg.Shortest,
-		arg.Now,
-		arg.Forget,
-		arg.Longest,
-	)
+// LockLogInFailure finds or makes the row that counts failed log-ins, and locks it until the transaction ends. (An UPDATE that changes
+// nothing: SQLite has no FOR UPDATE.)
+func (q *Queries) LockLogInFailure(ctx context.Context, arg LockLogInFailureParams) (LogInFailure, error) {
+	row := q.db.QueryRow(ctx, lockLogInFailure, arg.Key, arg.AccountID)
 	var i LogInFailure
 	err := row.Scan(
 		&i.Key,
@@ -171,4 +115,28 @@ func (q *Queries) TryLogIn(ctx context.Context, arg TryLogInParams) (LogInFailur
 		&i.TriedAt,
 	)
 	return i, err
+}
+
+const setLogInFailure = `-- name: SetLogInFailure :exec
+UPDATE log_in_failure SET failures = $1, tries = $2, delay = $3, tried_at = $4 WHERE key = $5
+`
+
+type SetLogInFailureParams struct {
+	Failures int64
+	Tries    int64
+	Delay    int64
+	TriedAt  int64
+	Key      []byte
+}
+
+// SetLogInFailure is for whoever has locked the row.
+func (q *Queries) SetLogInFailure(ctx context.Context, arg SetLogInFailureParams) error {
+	_, err := q.db.Exec(ctx, setLogInFailure,
+		arg.Failures,
+		arg.Tries,
+		arg.Delay,
+		arg.TriedAt,
+		arg.Key,
+	)
+	return err
 }

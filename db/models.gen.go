@@ -57,6 +57,15 @@ type Invite struct {
 type LimitUse struct {
 	Key       []byte
 	UsedUntil int64
+	SeenAt    int64
+}
+
+type LogInAttempt struct {
+	ID         uuid.UUID
+	SourceKey  []byte
+	AccountKey []byte
+	DelayKey   []byte
+	ExpiresAt  int64
 }
 
 type LogInFailure struct {

@@ -33,19 +33,7 @@ func (s *Service) ConfirmUserEmail(
 		event.Record(ctx, s.Log, event.LinkRefused, event.Reason("malformed"))
 		return pageResponse{page.Failure(format, page.Language(who.AcceptLanguage), http.StatusNotFound)}, nil
 	}
-	probe := s.Limits.From(limit.LinkSource, who.Addr)
-	if err := s.take(ctx, probe); err != nil {
-		return nil, fmt.Errorf("confirm: %w", err)
-	}
-	var account db.Account
-	var purpose string
-	err := s.Store.InTx(ctx, func(q *db.Queries) error {
-		var err error
-		if account, purpose, err = s.confirm(ctx, q, keyHash); err != nil {
-			return err
-		}
-		return s.Limits.GiveBack(ctx, q, probe)
-	})
+	account, purpose, err := s.useLink(ctx, keyHash, s.linkGuess(who, request.ConfirmationKey))
 	if errors.Is(err, db.ErrNotFound) {
 		event.Record(ctx, s.Log, event.LinkRefused, event.Reason("unusable"))
 		return pageResponse{page.Failure(format, page.Language(who.AcceptLanguage), http.StatusNotFound)}, nil
@@ -59,13 +47,44 @@ func (s *Service) ConfirmUserEmail(
 	return pageResponse{page.Confirmed(format, account.Language, purpose)}, nil
 }
 
-// confirm fails with db.ErrNotFound where the link does not work, and then leaves nothing behind.
-func (s *Service) confirm(ctx context.Context, q *db.Queries, keyHash []byte) (account db.Account, purpose string, err error) {
-	now := s.now()
-	used, err := q.UseConfirmation(ctx, db.UseConfirmationParams{KeyHash: keyHash, Now: now})
-	if err != nil {
-		return account, "", fmt.Errorf("use the link up: %w", err)
+// linkGuess is a guess at a link, if the service has not made the key: who has one that it made, used up or not, has guessed nothing.
+func (s *Service) linkGuess(who *caller.Caller, key string) limit.Use {
+	if s.Links.Made(key) {
+		return limit.Use{}
 	}
+	return s.Limits.From(limit.LinkSource, who.Addr)
+}
+
+// useLink uses a link up in one transaction, or fails with db.ErrNotFound where it does not work. A guess that found none is counted.
+func (s *Service) useLink(ctx context.Context, keyHash []byte, guess limit.Use) (account db.Account, purpose string, err error) {
+	if err := s.Limits.Look(ctx, s.Store, s.now(), guess); err != nil {
+		return account, "", err
+	}
+	var unknown error
+	err = s.Store.InTx(ctx, func(q *db.Queries) (err error) {
+		held, err := s.Limits.Lock(ctx, q, s.now(), guess)
+		if err != nil {
+			return err
+		}
+		used, err := q.UseConfirmation(ctx, db.UseConfirmationParams{KeyHash: keyHash, Now: s.now()})
+		if unknown = nil; errors.Is(err, db.ErrNotFound) {
+			unknown = err
+			return held.Take(ctx, q)
+		}
+		if err != nil {
+			return fmt.Errorf("use the link up: %w", err)
+		}
+		account, purpose, err = s.confirm(ctx, q, used)
+		return err
+	})
+	if err == nil {
+		err = unknown
+	}
+	return account, purpose, err
+}
+
+// confirm fails with db.ErrNotFound where the link does not work, and then leaves nothing behind.
+func (s *Service) confirm(ctx context.Context, q *db.Queries, used db.Confirmation) (account db.Account, purpose string, err error) {
 	account, err = q.GetAccount(ctx, used.AccountID)
 	if err != nil {
 		return account, "", fmt.Errorf("find the account: %w", err)
@@ -82,7 +101,7 @@ func (s *Service) confirm(ctx context.Context, q *db.Queries, keyHash []byte) (a
 		return account, "", fmt.Errorf("withdraw older passwords: %w", err)
 	}
 	return account, used.Purpose, queueMail(ctx, q, db.InsertMailParams{
-		AccountID: account.ID, Kind: mail.KindPassword, Nonce: password.NewNonce(s.Root), Now: now,
+		AccountID: account.ID, Kind: mail.KindPassword, Nonce: password.NewNonce(s.Root), Now: s.now(),
 	})
 }
 

@@ -15,8 +15,12 @@ import (
 	"github.com/financelime/authorization/impl/limit"
 )
 
-// errPasswordChanged says that the password that was verified is no longer the account's, or the account no longer active.
-var errPasswordChanged = errors.New("the account changed during the log-in")
+var (
+	// errWrongPassword says that the password is not that of an active user.
+	errWrongPassword = errors.New("wrong password")
+	// errAccountChanged says that the password that was verified is no longer the account's, or the account no longer active.
+	errAccountChanged = errors.New("the account changed during the log-in")
+)
 
 // CreateAccessToken logs a user in: it begins a session on one device.
 //
@@ -32,7 +36,7 @@ func (s *Service) CreateAccessToken(
 	}
 
 	session, err := s.tryLogIn(ctx, email, body)
-	if refused(err) {
+	if errors.Is(err, errWrongPassword) || errors.Is(err, errAccountChanged) {
 		return api.CreateAccessToken404JSONResponse{Code: 404, Message: api.CreateAccessTokenFailure404MessageUSERNOTFOUND}, nil
 	}
 	if err != nil {
@@ -60,9 +64,9 @@ type credential struct {
 	armed bool // mailed, and not used yet
 }
 
-// logIn fails with db.ErrNotFound where the password is not that of an active user.
+// logIn fails with errWrongPassword, or with errAccountChanged where the password was right and the account was changed meanwhile.
 func (s *Service) logIn(
-	ctx context.Context, account db.Account, try limit.Try, body *api.CreateAccessTokenRequest,
+	ctx context.Context, account db.Account, attempt limit.Attempt, body *api.CreateAccessTokenRequest,
 ) (db.Session, error) {
 	credentials := credentials(account, s.now()) // none of an unknown account
 	hashes := make([]string, len(credentials))
@@ -71,13 +75,13 @@ func (s *Service) logIn(
 	}
 	matched, err := s.Hasher.Match(ctx, body.Password, hashes...) // holds no database connection
 	if err != nil {
-		return db.Session{}, fmt.Errorf("check the password: %w: %w", errNotCompared, err)
+		return db.Session{}, fmt.Errorf("check the password: %w", err)
 	}
-	if matched < 0 || try.PasswordOff && !credentials[matched].armed {
-		return db.Session{}, db.ErrNotFound
+	if matched < 0 || attempt.PasswordOff && !credentials[matched].armed {
+		return db.Session{}, errWrongPassword
 	}
 
-	session, err := s.startSession(ctx, account, credentials[matched], try, body)
+	session, err := s.startSession(ctx, account, credentials[matched], attempt, body)
 	if err != nil {
 		return db.Session{}, err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/caller"
+	"github.com/financelime/authorization/impl/limit"
 	"github.com/financelime/authorization/impl/mail"
 )
 
@@ -48,10 +49,18 @@ func insertHidden(ctx context.Context, q *db.Queries, account db.InsertAccountPa
 	return "", errors.New("the address was free and taken by turns")
 }
 
-// deferReset notes that somebody asked to reset the password of an address. Whose it is, if anybody's, is not looked at.
+// deferReset notes that somebody asked to reset the password of an address, and takes its uses of limits. Whose the address is, if
+// anybody's, is not looked at.
 func (s *Service) deferReset(ctx context.Context, email string) error {
 	who := caller.FromContext(ctx)
-	err := s.Store.Write(ctx, func(q *db.Queries) error {
+	uses := []limit.Use{s.Limits.From(limit.ResetSource, who.Addr), s.resetMails(db.Account{}, email)}
+	if err := s.Limits.Look(ctx, s.Store, s.now(), uses...); err != nil {
+		return fmt.Errorf("note the reset: %w", err)
+	}
+	err := s.Store.InTx(ctx, func(q *db.Queries) error {
+		if err := s.Limits.Take(ctx, q, s.now(), uses...); err != nil {
+			return err
+		}
 		return q.InsertResetRequest(ctx, db.InsertResetRequestParams{
 			ID: newID(), Email: email, RequestID: who.RequestID, RemoteAddr: who.Addr.String(), Now: s.now(),
 		})

@@ -1,30 +1,25 @@
 package impl
 
 import (
-	"context"
-	"log/slog"
+	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/db"
-	"github.com/financelime/authorization/impl/event"
 	"github.com/financelime/authorization/impl/limit"
 )
 
-// take takes uses of limits before what they are for, in a transaction of their own: what is refused afterwards has been tried
-// all the same.
-func (s *Service) take(ctx context.Context, uses ...limit.Use) error {
-	if limit.None(uses...) {
-		return nil
-	}
-	return s.Limits.TakeNow(ctx, s.Store, s.now(), uses...)
+// The mails to an address are limited by what causes them, so that a stranger who asks for resets of an address cannot keep its owner from
+// signing up, nor from asking for the link again afterwards.
+
+// signUpMails limits the links of sign-ups that are mailed to an address.
+func (s *Service) signUpMails(email string) limit.Use {
+	return s.Limits.By(limit.MailAddress, "signup "+email)
 }
 
-// giveBack gives uses back that no transaction of the operation could give back. Where that fails, they refill.
-func (s *Service) giveBack(ctx context.Context, uses ...limit.Use) {
-	if limit.None(uses...) {
-		return
+// resetMails limits the links that are mailed to the user of an address who asks for them. An address that is nobody's is limited as if mails
+// were sent: a refusal tells nothing. While accounts are hidden, pass none: then the limit may not depend on whose the address is.
+func (s *Service) resetMails(account db.Account, email string) limit.Use {
+	if account.ID == uuid.Nil {
+		return s.Limits.By(limit.MailAddress, "address "+email)
 	}
-	err := s.Store.InTx(ctx, func(q *db.Queries) error { return s.Limits.GiveBack(ctx, q, uses...) })
-	if err != nil {
-		event.Record(ctx, s.Log, event.LimitGiveBackFailed, slog.Any("error", err))
-	}
+	return s.Limits.By(limit.MailAddress, "user "+account.ID.String())
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -17,54 +18,82 @@ import (
 	"github.com/financelime/authorization/impl/limit"
 )
 
-// errNotCompared says that no password was compared: too many were being, or the caller left.
-var errNotCompared = errors.New("no password was compared")
+// settleTimeout bounds how long it may take to record how a log-in ended, also when its caller has left.
+const settleTimeout = 5 * time.Second
 
-// tryLogIn takes a try before the password is looked at, so that many at once get no more tries than one after another.
+// tryLogIn reserves a place in the limits before the password is looked at, so that many at once get no more guesses than one after
+// another, and settles it however the log-in ends.
 func (s *Service) tryLogIn(ctx context.Context, email string, body *api.CreateAccessTokenRequest) (db.Session, error) {
 	if err := s.Hasher.Busy(); err != nil {
 		return db.Session{}, fmt.Errorf("check the password: %w", err)
 	}
-	account, err := s.findAccount(ctx, email)
+	account, attempt, err := s.beginLogIn(ctx, email)
 	if err != nil {
 		return db.Session{}, err
 	}
-	try, err := s.takeTry(ctx, email, account.ID)
-	if errors.Is(err, db.ErrConflict) { // the account was deleted since we looked
-		account = db.Account{}
-		try, err = s.takeTry(ctx, email, account.ID)
-	}
-	if err != nil {
-		return db.Session{}, fmt.Errorf("take a try: %w", err)
-	}
-	session, err := s.logIn(ctx, account, try, body)
-	if errors.Is(err, errPasswordChanged) {
+	session, err := s.logIn(ctx, account, attempt, body)
+	if errors.Is(err, errAccountChanged) {
 		// Somebody logged in with an armed password, or the hash was renewed, between our look and our commit: look again.
 		if account, err = s.findAccount(ctx, email); err == nil {
-			session, err = s.logIn(ctx, account, try, body)
+			session, err = s.logIn(ctx, account, attempt, body)
+		}
+		if errors.Is(err, errWrongPassword) {
+			err = errAccountChanged // it was right when it came: no guess
 		}
 	}
-	if refused(err) {
-		s.logLogInFailed(ctx, account, try, err)
+	if err != nil {
+		return db.Session{}, s.settle(ctx, account, attempt, err)
 	}
-	if errors.Is(err, errNotCompared) {
-		// The caller may have left by now, which makes it no failure of the account's.
-		if err := s.Limits.NotTried(context.WithoutCancel(ctx), s.Store, try); err != nil {
+	return session, nil
+}
+
+// beginLogIn finds the account, the zero one if there is none, and reserves a place for the log-in.
+func (s *Service) beginLogIn(ctx context.Context, email string) (account db.Account, attempt limit.Attempt, err error) {
+	for range 2 {
+		if account, err = s.findAccount(ctx, email); err != nil {
+			return account, attempt, err
+		}
+		attempt, err = s.Limits.Begin(ctx, s.Store, s.now, limit.LogIn{
+			Source: caller.FromContext(ctx).Addr, Address: email, AccountID: account.ID,
+			Knows: func(ctx context.Context, source string) (bool, error) { return s.isAtHome(ctx, account.ID, source) },
+		})
+		if !errors.Is(err, db.ErrConflict) { // the account was deleted since we looked: now there is none
+			break
+		}
+	}
+	if err != nil {
+		return account, attempt, fmt.Errorf("begin a log-in: %w", err)
+	}
+	return account, attempt, nil
+}
+
+// settle records how a log-in ended that did not succeed, whether or not the caller is still there, and returns what the caller is told.
+// Only a wrong password is a guess; if it cannot be counted, nobody is told that it was wrong. A success is settled by the log-in's
+// transaction.
+func (s *Service) settle(ctx context.Context, account db.Account, attempt limit.Attempt, outcome error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	defer cancel()
+	if !errors.Is(outcome, errWrongPassword) {
+		if err := s.Limits.Undo(ctx, s.Store, s.now(), attempt); err != nil {
 			event.Record(ctx, s.Log, event.LimitGiveBackFailed, slog.Any("error", err))
 		}
+		if errors.Is(outcome, errAccountChanged) {
+			s.logLogInFailed(ctx, account, attempt, outcome)
+		}
+		return outcome
 	}
-	return session, err
+	switchedOff, err := s.Limits.Fail(ctx, s.Store, s.now(), attempt)
+	if err != nil {
+		return err
+	}
+	s.logLogInFailed(ctx, account, attempt, outcome)
+	if switchedOff && account.ID != uuid.Nil {
+		event.Record(ctx, s.Log, event.PasswordSwitchedOff, event.Account(account.ID))
+	}
+	return outcome
 }
 
-// takeTry fails with db.ErrConflict where there is no such account.
-func (s *Service) takeTry(ctx context.Context, email string, account uuid.UUID) (limit.Try, error) {
-	return s.Limits.TryLogIn(ctx, s.Store, s.now(), limit.Attempt{
-		Source: caller.FromContext(ctx).Addr, Address: email, AccountID: account,
-		Knows: func(ctx context.Context, source string) (bool, error) { return s.isAtHome(ctx, account, source) },
-	})
-}
-
-// isAtHome tells whether an account has a live session at a source.
+// isAtHome reports whether an account has a live session at a source.
 func (s *Service) isAtHome(ctx context.Context, accountID uuid.UUID, source string) (bool, error) {
 	sessions, err := s.liveSessions(ctx, accountID)
 	return slices.ContainsFunc(sessions, func(session db.Session) bool {
@@ -73,13 +102,8 @@ func (s *Service) isAtHome(ctx context.Context, accountID uuid.UUID, source stri
 	}), err
 }
 
-// refused tells whether a log-in failed because of who tried it.
-func refused(err error) bool {
-	return errors.Is(err, db.ErrNotFound) || errors.Is(err, errPasswordChanged)
-}
-
 // logLogInFailed tells the log, and nobody else, why a log-in was refused.
-func (s *Service) logLogInFailed(ctx context.Context, account db.Account, try limit.Try, err error) {
+func (s *Service) logLogInFailed(ctx context.Context, account db.Account, attempt limit.Attempt, outcome error) {
 	if account.ID == uuid.Nil {
 		event.Record(ctx, s.Log, event.LogInFailed, event.Reason("unknown_address"))
 		return
@@ -90,13 +114,10 @@ func (s *Service) logLogInFailed(ctx context.Context, account db.Account, try li
 		reason = "unconfirmed"
 	case account.DisabledAt != nil:
 		reason = "disabled"
-	case try.PasswordOff:
+	case attempt.PasswordOff:
 		reason = "password_off"
-	case errors.Is(err, errPasswordChanged):
+	case errors.Is(outcome, errAccountChanged):
 		reason = "changed_meanwhile"
 	}
 	event.Record(ctx, s.Log, event.LogInFailed, event.Reason(reason), event.Account(account.ID))
-	if errors.Is(err, db.ErrNotFound) && try.SwitchesOff {
-		event.Record(ctx, s.Log, event.PasswordSwitchedOff, event.Account(account.ID))
-	}
 }

@@ -43,20 +43,8 @@ func (s *Service) Signup(ctx context.Context, request api.SignupRequestObject) (
 	}
 	language := strings.ToLower(request.Body.Language[:2]) // en-US is en; the contract lets nothing else through
 
-	probe, err := s.takeSignUp(ctx, code)
-	if err != nil {
-		return nil, fmt.Errorf("sign up: %w", err)
-	}
 	accountID := newID()
-	err = s.Store.InTx(ctx, func(q *db.Queries) error {
-		if err := s.signUp(ctx, q, accountID, email, language, code); err != nil {
-			return err
-		}
-		return s.Limits.GiveBack(ctx, q, probe)
-	})
-	if err != nil && !errors.Is(err, errInviteNotFound) {
-		s.giveBack(ctx, probe) // the code was no guess, whatever else there is to refuse
-	}
+	err = s.signUp(ctx, db.InsertAccountParams{ID: accountID, Email: email, Language: language}, code)
 	s.logSignUp(ctx, accountID, err)
 	switch {
 	case errors.Is(err, errInviteNotFound):
@@ -90,51 +78,93 @@ func (s *Service) logSignUp(ctx context.Context, accountID uuid.UUID, err error)
 	}
 }
 
-// takeSignUp takes a sign-up from what its source may do, and a guess at an invite code, which is given back if the code is good.
-func (s *Service) takeSignUp(ctx context.Context, code string) (probe limit.Use, err error) {
+// signUp makes the account in one transaction, or fails with one of the reasons to refuse it. What is refused has counted towards the limits
+// all the same, and has changed nothing else; what fails for another reason has changed nothing at all.
+//
+// Sign-ups from one source that name a code do so one after another, because the limit of unknown codes is locked: so many guesses at
+// once are no more than one after another, and a good code is never counted.
+func (s *Service) signUp(ctx context.Context, account db.InsertAccountParams, code string) error {
 	source := caller.FromContext(ctx).Addr
+	signUps, guesses := s.Limits.From(limit.SignUpSource, source), limit.Use{}
 	if code != "" {
-		probe = s.Limits.From(limit.InviteSource, source)
+		guesses = s.Limits.From(limit.InviteSource, source)
 	}
-	return probe, s.take(ctx, s.Limits.From(limit.SignUpSource, source), probe)
-}
-
-// signUp refuses in the contract's order: the invite exists, the address is free, the invite has a use left. So somebody
-// who repeats a sign-up after a lost answer hears that the address is taken, not that the invite has ended. While accounts
-// are hidden he hears nothing of the address, and the invite's uses come first.
-func (s *Service) signUp(ctx context.Context, q *db.Queries, accountID uuid.UUID, email, language, code string) error {
-	now := s.now()
-	use, err := s.findUse(ctx, q, code, now)
-	if err != nil && !errors.Is(err, errInviteEnded) {
+	if err := s.Limits.Look(ctx, s.Store, s.now(), signUps, guesses); err != nil {
 		return err
 	}
-	ended := err
-	if ended != nil && s.InviteRequired && s.HideAccounts {
-		return ended
-	}
-
-	if err := q.DeleteExpiredSignUp(ctx, db.DeleteExpiredSignUpParams{Email: email, Now: &now}); err != nil {
-		return fmt.Errorf("forget an expired sign-up: %w", err)
-	}
-	expiresAt := now.Add(s.SignUpLinkTTL)
-	kind, err := s.insertAccount(ctx, q, db.InsertAccountParams{
-		ID: accountID, Email: email, Language: language, InviteID: use.invite, CreatedAt: now, PendingUntil: &expiresAt,
+	var refused error
+	err := s.Store.InTx(ctx, func(q *db.Queries) error {
+		now := s.now()
+		if err := s.Limits.Take(ctx, q, now, signUps); err != nil {
+			return err
+		}
+		guess, err := s.Limits.Lock(ctx, q, now, guesses)
+		if err != nil {
+			return err
+		}
+		err = s.makeAccount(ctx, q, account, code, now)
+		switch refused = nil; {
+		case errors.Is(err, errInviteNotFound):
+			refused = err
+			return guess.Take(ctx, q)
+		case errors.Is(err, errUserExists), errors.Is(err, errInviteEnded):
+			refused = err
+			return nil
+		}
+		return err
 	})
 	if err != nil {
 		return err
 	}
-	if ended != nil && s.InviteRequired {
-		return ended
+	return refused
+}
+
+// makeAccount refuses in the contract's order: the invite exists, the address is free, the invite has a use left. So somebody
+// who repeats a sign-up after a lost answer hears that the address is taken, not that the invite has ended. While accounts
+// are hidden he hears nothing of the address, and the invite's uses come first. What it refuses it has not begun.
+func (s *Service) makeAccount(ctx context.Context, q *db.Queries, account db.InsertAccountParams, code string, now time.Time) error {
+	use, err := s.findUse(ctx, q, code, now)
+	switch {
+	case errors.Is(err, errInviteEnded) && s.InviteRequired:
+		return s.refuseEnded(ctx, q, account.Email, now, err)
+	case err != nil && !errors.Is(err, errInviteEnded):
+		return err
+	}
+	if err := q.DeleteExpiredSignUp(ctx, db.DeleteExpiredSignUpParams{Email: account.Email, Now: &now}); err != nil {
+		return fmt.Errorf("forget an expired sign-up: %w", err)
+	}
+	expiresAt := now.Add(s.SignUpLinkTTL)
+	account.InviteID, account.CreatedAt, account.PendingUntil = use.invite, now, &expiresAt
+	kind, err := s.insertAccount(ctx, q, account)
+	if err != nil {
+		return err
 	}
 	if use.invite != nil {
 		if err := q.TakeInviteUse(ctx, db.TakeInviteUseParams{ID: *use.invite, Taken: use.taken}); err != nil {
 			return fmt.Errorf("take a use of the invite: %w", err)
 		}
 	}
-	if err := s.Limits.Take(ctx, q, now, s.Limits.By(limit.MailAddress, email)); err != nil {
+	if err := s.Limits.Take(ctx, q, now, s.signUpMails(account.Email)); err != nil {
 		return err
 	}
-	return s.queueLink(ctx, q, accountID, purposeSignUp, kind, now, expiresAt)
+	return s.queueLink(ctx, q, account.ID, purposeSignUp, kind, now, expiresAt)
+}
+
+// refuseEnded is errUserExists where the address is taken, and otherwise the refusal of an invite that has no use left.
+func (s *Service) refuseEnded(ctx context.Context, q *db.Queries, email string, now time.Time, ended error) error {
+	if s.HideAccounts {
+		return ended
+	}
+	account, err := q.GetAccountByEmail(ctx, email)
+	switch {
+	case errors.Is(err, db.ErrNotFound):
+		return ended
+	case err != nil:
+		return fmt.Errorf("look whether the address is taken: %w", err)
+	case account.PendingUntil != nil && !account.PendingUntil.After(now):
+		return ended
+	}
+	return errUserExists
 }
 
 // insertAccount makes the account of a sign-up and says which mail it owes, or fails with errUserExists.

@@ -17,7 +17,7 @@ import (
 // the password, ends all older sessions and kills a reset link that is still about; of several at once the
 // first does so, and the others log in with what is the password by then.
 func (s *Service) startSession(
-	ctx context.Context, account db.Account, verified credential, try limit.Try, body *api.CreateAccessTokenRequest,
+	ctx context.Context, account db.Account, verified credential, attempt limit.Attempt, body *api.CreateAccessTokenRequest,
 ) (db.Session, error) {
 	now := s.now()
 	session := db.Session{
@@ -44,9 +44,9 @@ func (s *Service) startSession(
 			return fmt.Errorf("take the account: %w", err)
 		}
 		if active == 0 {
-			return errPasswordChanged
+			return errAccountChanged
 		}
-		if err := s.Limits.Succeeded(ctx, q, try); err != nil {
+		if err := s.Limits.Succeed(ctx, q, now, attempt); err != nil {
 			return err
 		}
 		if capped, err = s.insertSession(ctx, q, session); err != nil {

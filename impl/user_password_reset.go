@@ -28,19 +28,31 @@ func (s *Service) UserPasswordReset(
 			Code: 400, Message: api.RequestUserPasswordResetFailure400MessageBADPARAMETERS,
 		}, nil
 	}
-	// Whether or not the address is somebody's: a refusal tells nothing.
-	err = s.take(ctx, s.Limits.From(limit.ResetSource, caller.FromContext(ctx).Addr), s.Limits.By(limit.MailAddress, email))
-	if err != nil {
-		return nil, fmt.Errorf("reset the password: %w", err)
-	}
 	if s.HideAccounts {
 		return api.UserPasswordReset204Response{}, s.deferReset(ctx, email)
 	}
-	var account db.Account
-	err = s.Store.InTx(ctx, func(q *db.Queries) (err error) {
-		account, err = s.resetPassword(ctx, q, email)
-		return err
+	account, err := s.findAccount(ctx, email)
+	if err != nil {
+		return nil, fmt.Errorf("reset the password: %w", err)
+	}
+	resets := s.Limits.From(limit.ResetSource, caller.FromContext(ctx).Addr)
+	if err := s.Limits.Look(ctx, s.Store, s.now(), resets, s.resetMails(account, email)); err != nil {
+		return nil, fmt.Errorf("reset the password: %w", err)
+	}
+	var refused error
+	err = s.Store.InTx(ctx, func(q *db.Queries) error {
+		if err := s.Limits.Take(ctx, q, s.now(), resets); err != nil {
+			return err
+		}
+		account, refused = s.resetPassword(ctx, q, email)
+		if refused != nil && !errors.Is(refused, db.ErrNotFound) {
+			return refused
+		}
+		return s.Limits.Take(ctx, q, s.now(), s.resetMails(account, email))
 	})
+	if err == nil {
+		err = refused
+	}
 	if errors.Is(err, db.ErrNotFound) {
 		s.logResetRefused(ctx, account)
 		return api.UserPasswordReset404JSONResponse{

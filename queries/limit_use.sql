@@ -1,21 +1,20 @@
--- TakeFromLimit uses one of a limit. No row: nothing is left. Of several at once, as many get a row as there was left for.
--- name: TakeFromLimit :one
-INSERT INTO limit_use (key, used_until) VALUES (@key, CAST(@now AS bigint) + CAST(@cost AS bigint))
-ON CONFLICT (key) DO UPDATE SET used_until =
-    CASE WHEN limit_use.used_until > CAST(@now AS bigint) THEN limit_use.used_until ELSE CAST(@now AS bigint) END + CAST(@cost AS bigint)
-WHERE limit_use.used_until <= CAST(@now AS bigint) + CAST(@room AS bigint)
-RETURNING used_until;
+-- LockLimit finds or makes a limit's row, and locks it until the transaction ends. (An UPDATE that changes nothing: SQLite has no
+-- FOR UPDATE.)
+-- name: LockLimit :one
+INSERT INTO limit_use (key, used_until, seen_at) VALUES (@key, 0, 0)
+ON CONFLICT (key) DO UPDATE SET used_until = limit_use.used_until
+RETURNING *;
+
+-- SetLimitUse is for whoever has locked the row.
+-- name: SetLimitUse :exec
+UPDATE limit_use SET used_until = @used_until, seen_at = @seen_at WHERE key = @key;
 
 -- name: GetLimitUse :one
-SELECT used_until FROM limit_use WHERE key = @key;
-
--- GiveBackToLimit takes one use back.
--- name: GiveBackToLimit :exec
-UPDATE limit_use SET used_until = used_until - CAST(@cost AS bigint) WHERE key = @key;
+SELECT * FROM limit_use WHERE key = @key;
 
 -- ListRefilledLimits finds limits of which nothing is used any more.
 -- name: ListRefilledLimits :many
-SELECT key FROM limit_use WHERE key > @after AND used_until <= @now ORDER BY key LIMIT CAST(@most AS bigint);
+SELECT key FROM limit_use WHERE key > @after AND used_until <= @before ORDER BY key LIMIT CAST(@most AS bigint);
 
 -- name: DeleteRefilledLimits :execrows
-DELETE FROM limit_use WHERE key >= @first AND key <= @last AND used_until <= @now;
+DELETE FROM limit_use WHERE key >= @first AND key <= @last AND used_until <= @before;

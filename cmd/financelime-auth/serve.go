@@ -123,6 +123,9 @@ func assemble(
 	runtime.GOMAXPROCS(2 * slots)
 	hasher := password.NewHasher(password.Options{Slots: slots, Wait: s.HashWait})
 
+	limits := limit.New(root, s.limits())
+	limits.Wait = s.HashWait
+
 	links := link.New(root)
 	transport, err := mail.OpenTransport(s.MailURL, s.MailFrom, s.MailTimeout)
 	if err != nil {
@@ -136,7 +139,7 @@ func assemble(
 		return nil, err
 	}
 	service := &impl.Service{
-		Store: store, Root: root, Links: links, Hasher: hasher, Limits: limit.New(root, s.limits()), Keys: keys, Access: access, Refresh: refresh, Log: log,
+		Store: store, Root: root, Links: links, Hasher: hasher, Limits: limits, Keys: keys, Access: access, Refresh: refresh, Log: log,
 		PublicURL: s.PublicURL, Issuer: s.Issuer, MailQueued: worker.Wake, InviteRequired: s.InviteRequired, ClientIDs: s.ClientIDs,
 		SignUpLinkTTL: s.SignUpLinkTTL, PasswordLinkTTL: s.PasswordLinkTTL,
 		RefreshTTL: s.RefreshTTL, RefreshGrace: s.RefreshGrace, SessionMaxAge: s.SessionMaxAge, Version: buildVersion(),

@@ -244,7 +244,7 @@ func TestDevicesLimitsAndMailsAreForgotten(t *testing.T) {
 		})
 		see("phone")
 		see("laptop")
-		f.after(30*time.Minute, "limit_use", 1)
+		f.after(90*time.Minute, "limit_use", 1)
 		f.after(time.Hour, "limit_use", 0)
 		f.after(29*day, "mail", 1)
 		f.after(2*day, "mail", 0)

@@ -11,18 +11,21 @@ import (
 const (
 	// cleanBatch is how many rows one write removes, so that none holds others up.
 	cleanBatch = 500
+	// cleanMargin is for replicas whose clocks are behind: what is over here is over everywhere.
+	cleanMargin = time.Hour
 	// keepFailures is for how long failed log-ins with an address that is nobody's are remembered. Those of an account stay
 	// until it logs in.
 	keepFailures = 30 * 24 * time.Hour
 )
 
-// Clean removes what says nothing any more: limits that have refilled, and old failures with addresses that are nobody's. It counts
-// the rows.
+// Clean removes what says nothing any more: limits that have refilled, old failures with addresses that are nobody's, and log-ins whose
+// process was killed. It counts the rows.
 func Clean(ctx context.Context, store *db.Store, now time.Time) (removed int64, err error) {
+	over := now.Add(-cleanMargin).UnixMicro()
 	refilled, err := clean(ctx, store, func(q *db.Queries, after []byte) ([][]byte, error) {
-		return q.ListRefilledLimits(ctx, db.ListRefilledLimitsParams{After: after, Now: now.UnixMicro(), Most: cleanBatch})
+		return q.ListRefilledLimits(ctx, db.ListRefilledLimitsParams{After: after, Before: over, Most: cleanBatch})
 	}, func(q *db.Queries, first, last []byte) (int64, error) {
-		return q.DeleteRefilledLimits(ctx, db.DeleteRefilledLimitsParams{First: first, Last: last, Now: now.UnixMicro()})
+		return q.DeleteRefilledLimits(ctx, db.DeleteRefilledLimitsParams{First: first, Last: last, Before: over})
 	})
 	if err != nil {
 		return refilled, fmt.Errorf("remove refilled limits: %w", err)
@@ -36,7 +39,15 @@ func Clean(ctx context.Context, store *db.Store, now time.Time) (removed int64, 
 	if err != nil {
 		return refilled + forgotten, fmt.Errorf("forget failed log-ins: %w", err)
 	}
-	return refilled + forgotten, nil
+	var lapsed int64
+	err = store.Write(ctx, func(q *db.Queries) (err error) {
+		lapsed, err = q.DeleteLapsedLogInAttempts(ctx, over) // a few for each process that was killed
+		return err
+	})
+	if err != nil {
+		return refilled + forgotten, fmt.Errorf("remove lapsed log-ins: %w", err)
+	}
+	return refilled + forgotten + lapsed, nil
 }
 
 // clean walks a table in the order of its keys, batch by batch.

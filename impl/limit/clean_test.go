@@ -35,14 +35,21 @@ func TestClean(t *testing.T) {
 			t.Fatal(err)
 		}
 		for address, id := range map[string]uuid.UUID{"nobody@example.com": uuid.Nil, "a@example.com": account} {
-			if _, err := l.TryLogIn(t.Context(), store, start, Attempt{Address: address, AccountID: id, Knows: nobody}); err != nil {
+			attempt, err := l.Begin(t.Context(), store, at(0), LogIn{Address: address, AccountID: id, Knows: nobody})
+			if err == nil {
+				_, err = l.Fail(t.Context(), store, start, attempt)
+			}
+			if err == nil { // and one whose process is killed
+				_, err = l.Begin(t.Context(), store, at(0), LogIn{Address: address, AccountID: id, Knows: nobody})
+			}
+			if err != nil {
 				t.Fatal(err)
 			}
 		}
 		for _, step := range []struct {
 			at   time.Duration
 			want int64
-		}{{0, 0}, {time.Hour, cleanBatch + 10}, {keepFailures + time.Second, 1}, {keepFailures + time.Second, 0}} {
+		}{{0, 0}, {time.Hour, 0}, {2 * time.Hour, cleanBatch + 10 + 2}, {keepFailures + time.Second, 1}, {keepFailures + time.Second, 0}} {
 			if got, err := Clean(t.Context(), store, start.Add(step.at)); err != nil || got != step.want {
 				t.Errorf("after %s: %d, %v; want %d", step.at, got, err, step.want)
 			}

@@ -1,8 +1,33 @@
-// Package limit bounds how often a source or an account may try what costs somebody else something: guesses at
-// passwords, codes and links, and mails. What was used is in the database, so all replicas share it.
+// Package limit bounds how often a source or an account may try what costs somebody else something: guesses at passwords, codes
+// and links, and mails. What was used is in the database, so all replicas share it.
 //
-// A use is taken before what it is for, and given back when that turned out to be harmless, so that many requests at
-// once can not do more than one after another.
+// # The model
+//
+// Only guesses count, and nobody who guesses nothing is refused. There are two forms.
+//
+// What one transaction decides (a sign-up, a reset, an unknown link) locks the row of its limit, looks whether anything is left, decides,
+// and counts, all in that transaction: [Limits.Take], [Limits.Lock]. Those that share the limit do so one after another. Whatever fails,
+// hangs up or is killed rolls back, and has counted nothing.
+//
+// A log-in takes longer, because it hashes a password and may hold no transaction meanwhile. So [Limits.Begin] reserves a place for it, in a
+// row of its own, and how it ends settles it:
+//
+//	matched       [Limits.Succeed], in the log-in's transaction: the place is free, and the account's failures are forgotten
+//	refused       [Limits.Fail]: the place is free, and a failure is counted
+//	hung up       the same two, if a password was compared before; otherwise as unavailable
+//	unavailable   [Limits.Undo]: the place is free, and nothing is counted
+//	too busy      [Limits.Undo]
+//	killed        nothing: the place lapses after half a minute
+//
+// A log-in for which there would be room, were it not for others under way, waits until they have ended. So many at once get no more guesses
+// than one after another, and none is refused for what others have only begun.
+//
+// # Clocks
+//
+// A row remembers the latest time at which anybody wrote it, and a clock that is behind that goes by it. A clock that is behind by seconds, or
+// was set back by minutes, refills nothing twice and takes nothing away; it only prolongs, by as much, what is refused at that moment. What was
+// written by a clock more than an hour ahead says nothing. A delay is enforced up to five seconds less than it was told, so that whoever waits
+// as long as he was told is let in by a replica whose clock is behind, too.
 package limit
 
 import (
@@ -10,7 +35,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/financelime/authorization/db"
@@ -33,8 +57,12 @@ const (
 
 // Limits are the limits of a service. The zero Limits refuse nothing and write nothing.
 type Limits struct {
+	// Wait is how long a log-in may wait for others that are under way; 0 means one second.
+	Wait time.Duration
+
 	root  secret.Root
 	rates map[Name]Rate
+	turns keyedMutex // one log-in at a time asks to begin, of those with the same account
 }
 
 // New makes limits. One without a rate refuses nothing.
@@ -70,11 +98,6 @@ type Use struct {
 	key   []byte
 }
 
-// None tells whether none of the uses is limited.
-func None(uses ...Use) bool {
-	return !slices.ContainsFunc(uses, func(u Use) bool { return u.key != nil })
-}
-
 // By is a use by an address or whatever else names a subject.
 func (l *Limits) By(name Name, subject string) Use {
 	rate, limited := l.rates[name]
@@ -108,74 +131,75 @@ func Source(addr netip.Addr) string {
 	return network.String()
 }
 
-// TakeNow takes uses as Take does, in a transaction of its own.
-func (l *Limits) TakeNow(ctx context.Context, store *db.Store, now time.Time, uses ...Use) error {
-	if err := look(ctx, store.Read(), now, uses...); err != nil {
-		return err
-	}
-	return store.InTx(ctx, func(q *db.Queries) error { return l.Take(ctx, q, now, uses...) })
-}
-
-// look fails with an [ExceededError] at the first of some uses of which there is none left. A flood that is refused so neither locks
-// nor writes a row, and does not wait for itself.
-func look(ctx context.Context, q *db.Queries, now time.Time, uses ...Use) error {
+// Look fails with an [ExceededError] at the first of some uses of which there is none left. It locks and writes nothing: a flood that is
+// refused so does not wait for itself. Whoever passes takes the uses in a transaction.
+func (l *Limits) Look(ctx context.Context, store *db.Store, now time.Time, uses ...Use) error {
 	for _, u := range uses {
 		if u.key == nil {
 			continue
 		}
-		wait, err := u.wait(ctx, q, now)
+		row, err := store.Read().GetLimitUse(ctx, u.key)
+		if err != nil && !errors.Is(err, db.ErrNotFound) {
+			return fmt.Errorf("look at the limit %s: %w", u.limit, err)
+		}
+		if err := u.exceeded(bucketOf(row).at(now)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Take takes uses, in their order, in the transaction of q. It fails with an [ExceededError] at the first of which there is none left;
+// the transaction is then to be rolled back, so that none is taken.
+func (l *Limits) Take(ctx context.Context, q *db.Queries, now time.Time, uses ...Use) error {
+	for _, u := range uses {
+		held, err := l.Lock(ctx, q, now, u)
 		if err != nil {
 			return err
 		}
-		if wait > 0 {
-			return &ExceededError{Limit: u.limit, Rate: u.rate, Wait: wait}
+		if err := held.Take(ctx, q); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// Take takes uses, in their order, in the transaction of q. It fails with an [ExceededError] at the first of which there is none
-// left; the transaction is then to be rolled back, so that none is taken.
-func (l *Limits) Take(ctx context.Context, q *db.Queries, now time.Time, uses ...Use) error {
-	for _, u := range uses {
-		if u.key == nil {
-			continue
-		}
-		_, err := q.TakeFromLimit(ctx, db.TakeFromLimitParams{
-			Key: u.key, Now: now.UnixMicro(), Cost: u.rate.refill(), Room: u.rate.room(),
-		})
-		if errors.Is(err, db.ErrNotFound) {
-			wait, err := u.wait(ctx, q, now)
-			if err != nil {
-				return err
-			}
-			return &ExceededError{Limit: u.limit, Rate: u.rate, Wait: max(wait, 0)}
-		}
-		if err != nil {
-			return fmt.Errorf("take from the limit %s: %w", u.limit, err)
-		}
+// Lock holds a limit until the transaction of q ends, without taking anything: whether it is a use shows later in the transaction. It fails
+// with an [ExceededError] where nothing is left.
+func (l *Limits) Lock(ctx context.Context, q *db.Queries, now time.Time, u Use) (Held, error) {
+	if u.key == nil {
+		return Held{}, nil
+	}
+	row, err := q.LockLimit(ctx, u.key)
+	if err != nil {
+		return Held{}, fmt.Errorf("lock the limit %s: %w", u.limit, err)
+	}
+	held := Held{use: u, bucket: bucketOf(row).at(now)}
+	return held, u.exceeded(held.bucket)
+}
+
+// Held is a limit that a transaction has locked. The zero Held is none.
+type Held struct {
+	use    Use
+	bucket bucket
+}
+
+// Take takes one use, in the transaction that has locked the limit.
+func (h Held) Take(ctx context.Context, q *db.Queries) error {
+	if h.use.key == nil {
+		return nil
+	}
+	used := h.bucket.take(h.use.rate)
+	if err := q.SetLimitUse(ctx, db.SetLimitUseParams{Key: h.use.key, UsedUntil: used.usedUntil, SeenAt: used.seenAt}); err != nil {
+		return fmt.Errorf("take from the limit %s: %w", h.use.limit, err)
 	}
 	return nil
 }
 
-// wait is how long it takes until there is a use again; not positive while there is one.
-func (u Use) wait(ctx context.Context, q *db.Queries, now time.Time) (time.Duration, error) {
-	used, err := q.GetLimitUse(ctx, u.key)
-	if err != nil && !errors.Is(err, db.ErrNotFound) {
-		return 0, fmt.Errorf("look at the limit %s: %w", u.limit, err)
+// exceeded is an [ExceededError] where nothing is left.
+func (u Use) exceeded(b bucket) error {
+	if b.left(u.rate) > 0 {
+		return nil
 	}
-	return time.Duration(used-u.rate.room()-now.UnixMicro()) * time.Microsecond, nil
-}
-
-// GiveBack gives uses back in the transaction of q.
-func (l *Limits) GiveBack(ctx context.Context, q *db.Queries, uses ...Use) error {
-	for _, u := range uses {
-		if u.key == nil {
-			continue
-		}
-		if err := q.GiveBackToLimit(ctx, db.GiveBackToLimitParams{Cost: u.rate.refill(), Key: u.key}); err != nil {
-			return fmt.Errorf("give back to the limit %s: %w", u.limit, err)
-		}
-	}
-	return nil
+	return &ExceededError{Limit: u.limit, Rate: u.rate, Wait: b.wait(u.rate)}
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/secret"
 	"github.com/financelime/authorization/test/postgres"
@@ -43,6 +45,11 @@ func onBoth(t *testing.T, rates map[Name]Rate, test func(*testing.T, *Limits, *d
 }
 
 var start = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+
+// at is a clock that stands still, so long after start.
+func at(since time.Duration) func() time.Time {
+	return func() time.Time { return start.Add(since) }
+}
 
 func (l *Limits) takeAt(ctx context.Context, store *db.Store, at time.Duration, uses ...Use) error {
 	return store.InTx(ctx, func(q *db.Queries) error { return l.Take(ctx, q, start.Add(at), uses...) })
@@ -95,12 +102,6 @@ func TestTakeAllOrNone(t *testing.T) {
 		if err := l.takeAt(t.Context(), store, 0, both[0]); err != nil {
 			t.Errorf("what was refused together has been taken: %v", err)
 		}
-		if err := store.InTx(t.Context(), func(q *db.Queries) error { return l.GiveBack(t.Context(), q, both...) }); err != nil {
-			t.Fatal(err)
-		}
-		if err := l.takeAt(t.Context(), store, 0, both...); err != nil {
-			t.Errorf("what was given back is not there: %v", err)
-		}
 	})
 }
 
@@ -139,76 +140,22 @@ func TestRaceTake(t *testing.T) {
 // The zero Limits write nothing.
 func TestNoLimits(t *testing.T) {
 	onBoth(t, nil, func(t *testing.T, l *Limits, store *db.Store) {
-		try, err := l.TryLogIn(t.Context(), store, start, Attempt{Address: "a@example.com"})
-		if err != nil || try.PasswordOff {
-			t.Errorf("%+v, %v", try, err)
+		attempt, err := l.Begin(t.Context(), store, at(0), LogIn{Address: "a@example.com"})
+		if err != nil || attempt.id != uuid.Nil {
+			t.Errorf("%+v, %v", attempt, err)
 		}
 		if err := l.takeAt(t.Context(), store, 0, l.By(LinkSource, "s")); err != nil {
 			t.Error(err)
 		}
-		if err := l.NotTried(t.Context(), store, try); err != nil {
+		if err := l.Undo(t.Context(), store, start, attempt); err != nil {
+			t.Error(err)
+		}
+		if _, err := l.Fail(t.Context(), store, start, attempt); err != nil {
 			t.Error(err)
 		}
 		for _, key := range [][]byte{l.key(LinkSource, "s"), l.key(LogInAccount, "a@example.com")} {
 			if _, err := store.Read().GetLimitUse(t.Context(), key); !errors.Is(err, db.ErrNotFound) {
 				t.Errorf("a row was written: %v", err)
-			}
-		}
-	})
-}
-
-// Nor does it lengthen the delay of an account that is delayed already.
-func TestNotTriedWhileDelayed(t *testing.T) {
-	onBoth(t, map[Name]Rate{LogInAccount: {2, 20 * time.Second}}, func(t *testing.T, l *Limits, store *db.Store) {
-		attempt := Attempt{Address: "a@example.com", Knows: func(context.Context, string) (bool, error) { return false, nil }}
-		at := start
-		for _, pause := range []time.Duration{0, 0, 10 * time.Second, 20 * time.Second} { // four failures
-			at = at.Add(pause)
-			if _, err := l.TryLogIn(t.Context(), store, at, attempt); err != nil {
-				t.Fatal(err)
-			}
-		}
-		at = at.Add(40 * time.Second)
-		for range 5 {
-			try, err := l.TryLogIn(t.Context(), store, at, attempt)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := l.NotTried(t.Context(), store, try); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if _, err := l.TryLogIn(t.Context(), store, at, attempt); err != nil {
-			t.Errorf("after five that were none: %v", err)
-		}
-		_, err := l.TryLogIn(t.Context(), store, at, attempt)
-		if exceeded, limited := errors.AsType[*ExceededError](err); !limited || exceeded.Wait != 80*time.Second {
-			t.Errorf("after five failures: %v, %+v; want a wait of 80 s", err, exceeded)
-		}
-	})
-}
-
-// A try whose password was not compared counts for nothing.
-func TestNotTried(t *testing.T) {
-	onBoth(t, map[Name]Rate{LogInAccount: {2, 20 * time.Second}, LogInSource: {3, time.Hour}}, func(t *testing.T, l *Limits, store *db.Store) {
-		attempt := Attempt{
-			Source: netip.MustParseAddr("192.0.2.1"), Address: "a@example.com",
-			Knows: func(context.Context, string) (bool, error) { return false, nil },
-		}
-		for range 5 {
-			try, err := l.TryLogIn(t.Context(), store, start, attempt)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := l.NotTried(t.Context(), store, try); err != nil {
-				t.Fatal(err)
-			}
-		}
-		for i := range 3 {
-			_, err := l.TryLogIn(t.Context(), store, start, attempt)
-			exceeded, limited := errors.AsType[*ExceededError](err)
-			if limited != (i == 2) || limited && (exceeded.Limit != LogInAccount || exceeded.Wait != 10*time.Second) {
-				t.Errorf("try %d: %v", i, err)
 			}
 		}
 	})

@@ -60,7 +60,7 @@ func TestKeyIsFrozen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = "TFSEYir3LBMpgg_Jj57X6isB8gGGJT0uistPg8LmGEI"
+	const want = "TFSEYir3LBMpgg_Jj57X6rAO3AHhO_TlJBtvvdMI1tw"
 	if got := link.New(root).Key(uuid.MustParse("3f2504e0-4f89-41d3-9a0c-0305e82c3301")); got != want {
 		t.Errorf("got %s", got)
 	}
@@ -82,6 +82,34 @@ func TestURL(t *testing.T) {
 			if want := strings.TrimSuffix(base, "/") + "/u/" + keys.Key(id) + "?rid="; !strings.HasPrefix(got, want) {
 				t.Errorf("got %s, want it to begin with %s", got, want)
 			}
+		}
+	}
+}
+
+// The service knows what it made, under each of its secrets, and nothing else.
+func TestMade(t *testing.T) {
+	t.Parallel()
+	before, after := newSecret(t), newSecret(t)
+	old, current := link.New(before).Key(uuid.New()), link.New(after).Key(uuid.New())
+	both := link.New(after.Accepting(before))
+	for name, made := range map[string]bool{
+		"of its secret": both.Made(current), "of the secret before": both.Made(old), "of its only secret": link.New(after).Made(current),
+	} {
+		if !made {
+			t.Errorf("a key %s is not recognised", name)
+		}
+	}
+	flipped := []byte(current)
+	for i := range flipped[:42] { // the last character has bits that say nothing
+		flipped[i] ^= 1
+		if text := string(flipped); both.Made(text) {
+			t.Errorf("%s is taken for %s", text, current)
+		}
+		flipped[i] ^= 1
+	}
+	for _, guess := range []string{"", strings.Repeat("A", 43), current[:42], current + "A", old[:21] + current[21:]} {
+		if both.Made(guess) || link.New(after).Made(old) {
+			t.Errorf("%q is taken for a key that was made", guess)
 		}
 	}
 }

@@ -1,0 +1,48 @@
+package limit
+
+import (
+	"context"
+	"sync"
+
+	"golang.org/x/sync/semaphore"
+)
+
+// keyedMutex is a mutex for each key, held by one after another in the order in which they came. The zero value is ready to use.
+type keyedMutex struct {
+	mu   sync.Mutex // guards held, and the users of each
+	held map[string]*keyLock
+}
+
+type keyLock struct {
+	*semaphore.Weighted
+
+	users int // who hold it or wait for it; without any it is forgotten
+}
+
+// lock returns when the key's mutex is the caller's, or with the context's error when that ends first.
+func (m *keyedMutex) lock(ctx context.Context, key string) (unlock func(), err error) {
+	m.mu.Lock()
+	if m.held == nil {
+		m.held = make(map[string]*keyLock)
+	}
+	lock := m.held[key]
+	if lock == nil {
+		lock = &keyLock{Weighted: semaphore.NewWeighted(1)}
+		m.held[key] = lock
+	}
+	lock.users++
+	m.mu.Unlock()
+
+	leave := func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if lock.users--; lock.users == 0 {
+			delete(m.held, key)
+		}
+	}
+	if err := lock.Acquire(ctx, 1); err != nil {
+		leave()
+		return nil, err
+	}
+	return func() { lock.Release(1); leave() }, nil
+}

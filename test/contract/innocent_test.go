@@ -1,0 +1,289 @@
+package contract
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/financelime/authorization/test/harness"
+)
+
+// Nobody is refused who guessed nothing: these tests run with the default limits, behind the test as the service's gateway.
+func defaultLimits(settings ...string) []string {
+	return append([]string{"AUTH_LIMITS=on", "AUTH_TRUSTED_PROXIES=127.0.0.1"}, settings...)
+}
+
+// innocentRounds is n, or many times that at full length.
+func innocentRounds(n, full int) int {
+	if os.Getenv("FINANCELIME_FULL") != "" {
+		return full
+	}
+	return n
+}
+
+// logInPatiently logs in, and tries again as it is told to while the machine is too slow for so many hashes at once. That is a 503, and counts
+// for nothing.
+func (p *person) logInPatiently(source, password string) int {
+	for try := 0; ; try++ {
+		status := logInFrom(p.t, p.s, source, p.email, password).status
+		if status != http.StatusServiceUnavailable || try == 10 {
+			return status
+		}
+	}
+}
+
+// Eight log-ins at once with the right password all succeed; so do the right ones of many at once, however many of them are wrong.
+func TestRaceRightLogIns(t *testing.T) {
+	t.Parallel()
+	harness.EachWay(t, func(t *testing.T, engine string) {
+		s := harness.Start(t, binary, contract, engine, defaultLimits()...)
+		p := newPerson(t, s).join(s.Invite(t, 1))
+		for range innocentRounds(5, 1000) {
+			got := count(atOnce(8, func(int) int { return p.logInPatiently(stranger, p.password) }))
+			if got[200] != 8 {
+				t.Fatalf("8 right log-ins at once: %v", got)
+			}
+		}
+		if n := s.Count(t, "SELECT count(*) FROM log_in_failure") + s.Count(t, "SELECT count(*) FROM log_in_attempt"); n != 0 {
+			t.Errorf("%d rows are left of log-ins that succeeded", n)
+		}
+	})
+}
+
+func TestRaceRightLogInsAmongWrongOnes(t *testing.T) {
+	t.Parallel()
+	harness.EachWay(t, func(t *testing.T, engine string) {
+		s := harness.Start(t, binary, contract, engine, defaultLimits("AUTH_LIMIT_LOGIN_ACCOUNT=1000000/1m", "AUTH_LIMIT_LOGIN_SOURCE=1000000/1m")...)
+		p := newPerson(t, s).join(s.Invite(t, 1))
+		for range innocentRounds(2, 100) {
+			got := atOnce(24, func(i int) string {
+				password, want := p.password, 200
+				if i%2 == 1 {
+					password, want = "wrong", 404
+				}
+				if got := p.logInPatiently(stranger, password); got != want {
+					return fmt.Sprintf("%d, want %d", got, want)
+				}
+				return "as it should be"
+			})
+			if n := count(got); n["as it should be"] != 24 {
+				t.Fatalf("12 right log-ins at once among 12 wrong ones: %v", n)
+			}
+		}
+	})
+}
+
+// At 97 failures, six right log-ins at once all succeed: only what has failed counts towards the hundred.
+func TestRaceRightLogInsBeforeTheHundredth(t *testing.T) {
+	t.Parallel()
+	harness.EachWay(t, func(t *testing.T, engine string) {
+		s := harness.Start(t, binary, contract, engine, defaultLimits()...)
+		p := newPerson(t, s).join(s.Invite(t, 1))
+		p.want("log in at home", logInFrom(t, s, home, p.email, p.password).status, 200)
+		for range innocentRounds(3, 100) {
+			p.want("a mistake", logInFrom(t, s, home, p.email, "wrong").status, 404)
+			s.Exec(t, "UPDATE log_in_failure SET failures = 97")
+			if got := count(atOnce(6, func(int) int { return p.logInPatiently(home, p.password) })); got[200] != 6 {
+				t.Fatalf("6 right log-ins at once after 97 failures: %v", got)
+			}
+		}
+	})
+}
+
+// A classroom behind one address signs up at once, and opens its links at once, with a scanner that opens them all beforehand.
+func TestRaceOfAClassroom(t *testing.T) {
+	t.Parallel()
+	harness.EachWay(t, func(t *testing.T, engine string) {
+		s := harness.Start(t, binary, contract, engine, defaultLimits()...)
+		const pupils = 40
+		for range innocentRounds(1, 20) {
+			code := s.Invite(t, pupils)
+			class := make([]*person, pupils)
+			for i := range class {
+				class[i] = newPerson(t, s)
+			}
+			if got := count(atOnce(pupils, func(i int) int { return signUpFrom(t, s, stranger, class[i].email, code).status })); got[204] != pupils {
+				t.Fatalf("%d good sign-ups at once from one address: %v", pupils, got)
+			}
+			links := make([]string, pupils)
+			for i, p := range class {
+				links[i] = p.mail().Link(t).RequestURI()
+			}
+			open := func(i int) int { return ask(t, s, stranger, http.MethodGet, links[i], "").status }
+			if got := count(atOnce(pupils, open)); got[200] != pupils {
+				t.Fatalf("%d good links opened at once from one address: %v", pupils, got)
+			}
+			if got := count(atOnce(pupils, open)); got[404] != pupils { // the pupils, after a scanner was there
+				t.Fatalf("%d used links opened at once from one address: %v", pupils, got)
+			}
+			late := newPerson(t, s)
+			late.want("one more sign-up elsewhere", signUpFrom(t, s, home, late.email, s.Invite(t, 1)).status, 204)
+			late.want("its link, where the scanner is", ask(t, s, stranger, http.MethodGet, late.mail().Link(t).RequestURI(), "").status, 200)
+			s.Exec(t, "DELETE FROM limit_use") // 60 sign-ups an hour are a limit of their own
+		}
+	})
+}
+
+// Guesses at once are no more than one after another, beside the good ones.
+func TestRaceGuessesAmongGoodOnes(t *testing.T) {
+	t.Parallel()
+	harness.EachWay(t, func(t *testing.T, engine string) {
+		s := harness.Start(t, binary, contract, engine, defaultLimits("AUTH_LIMIT_SIGNUP_SOURCE=1000/1h", "AUTH_LIMIT_LINK_SOURCE=7/1h")...)
+		guess := func(i int) int {
+			return signUpFrom(t, s, stranger, fmt.Sprintf("g%d@example.com", i), fmt.Sprint("guess-", i)).status
+		}
+		if got := count(atOnce(60, guess)); got[404] != 20 || got[429] != 40 {
+			t.Errorf("60 unknown codes at once on a limit of 20: %v", got)
+		}
+		p := newPerson(t, s)
+		p.want("sign up elsewhere", signUpFrom(t, s, home, p.email, s.Invite(t, 1)).status, 204)
+		link := p.mail().Link(t).RequestURI()
+		got := count(atOnce(31, func(i int) int {
+			if i == 30 {
+				return ask(t, s, stranger, http.MethodGet, link, "").status
+			}
+			return ask(t, s, stranger, http.MethodGet, "/u/"+strings.Repeat("A", 42)+"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef"[i:i+1]+"?rid="+rid(), "").status
+		}))
+		if got[200] != 1 || got[404] > 7+23 || got[429] == 0 { // most of the last characters make no key: malformed, and no guess
+			t.Errorf("30 guessed links at once on a limit of 7, and a good one: %v", got)
+		}
+	})
+}
+
+// Whoever hangs up has not guessed: after many hang-ups at random moments of a right log-in, a good sign-up, a good click, the next one
+// succeeds, and nothing is left taken.
+func TestHangUpsTakeNothing(t *testing.T) {
+	t.Parallel()
+	harness.EachEngine(t, func(t *testing.T, engine string) {
+		// The limits of what was done, and not guessed, are wide: some of those who hang up are too late for it.
+		s := harness.Start(t, binary, contract, engine, defaultLimits("AUTH_LIMIT_SIGNUP_SOURCE=1000000/1h", "AUTH_LIMIT_LOGIN_ACCOUNT=3/1h",
+			"AUTH_LIMIT_LOGIN_SOURCE=3/1h", "AUTH_LIMIT_INVITE_SOURCE=3/1h", "AUTH_LIMIT_LINK_SOURCE=3/1h")...)
+		n := innocentRounds(40, 1000)
+		p := newPerson(t, s).join(s.Invite(t, 1))
+		took := time.Now()
+		p.want("log in", logInFrom(t, s, stranger, p.email, p.password).status, 200)
+		longest := 2 * time.Since(took)
+		body := fmt.Sprintf(`{"email":%q,"password":%q,"clientID":"test_v1","device":{}}`, p.email, p.password)
+		for range n {
+			hangUp(t, s, longest, http.MethodPost, "/v1/oauth/create", body)
+		}
+		p.want("log in after the hang-ups", logInFrom(t, s, stranger, p.email, p.password).status, 200)
+
+		code := s.Invite(t, n+1)
+		for range n {
+			next := newPerson(t, s)
+			hangUp(t, s, 10*time.Millisecond, http.MethodPost, "/v1/user/signup",
+				fmt.Sprintf(`{"email":%q,"inviteCode":%q,"language":"en"}`, next.email, code))
+		}
+		last := newPerson(t, s)
+		last.want("sign up after the hang-ups", signUpFrom(t, s, stranger, last.email, code).status, 204)
+
+		link := last.mail().Link(t).RequestURI()
+		for range n {
+			hangUp(t, s, 5*time.Millisecond, http.MethodGet, link, "")
+		}
+		if got := ask(t, s, stranger, http.MethodGet, link, "").status; got != 200 && got != 404 { // one of those may have used it
+			t.Errorf("the link after the hang-ups: %d", got)
+		}
+		eventually(t, "nothing is taken", func() bool {
+			return s.Count(t, "SELECT count(*) FROM log_in_attempt") == 0 && s.Count(t, "SELECT count(*) FROM log_in_failure WHERE failures > 0") == 0
+		})
+		guess := "/u/" + strings.Repeat("A", 43) + "?rid=" + rid()
+		wantStatuses(t, "the limits are all there", statuses(4, func(int) answered { return ask(t, s, stranger, http.MethodGet, guess, "") }),
+			404, 404, 404, 429)
+		wantStatuses(t, "the limits are all there", statuses(4, func(i int) answered {
+			return signUpFrom(t, s, stranger, "guess@example.com", fmt.Sprint("guess-", i))
+		}), 404, 404, 404, 429)
+		wantStatuses(t, "the limits are all there", statuses(4, func(i int) answered {
+			return logInFrom(t, s, stranger, fmt.Sprintf("guess-%d@example.com", i), "wrong")
+		}), 404, 404, 404, 429)
+	})
+}
+
+// hangUp makes a request as a stranger and hangs up at a random moment, the longest after so long.
+func hangUp(t *testing.T, s *harness.Service, longest time.Duration, method, path, body string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), rand.N(longest))
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, method, s.URL+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header = jsonHeader()
+	if body == "" {
+		request.Header.Del("Content-Type")
+	}
+	request.Header.Set("X-Forwarded-For", stranger)
+	if response, err := s.HTTP.Do(request); err == nil {
+		_ = response.Body.Close()
+	}
+}
+
+// What the service could not do is no guess: while others hold the rows that a log-in, a sign-up and a click need, they are 503, and succeed
+// afterwards.
+func TestUnavailableTakesNothing(t *testing.T) {
+	t.Parallel()
+	s := harness.Start(t, binary, contract, harness.Postgres, defaultLimits("AUTH_LIMIT_LOGIN_ACCOUNT=3/1h", "AUTH_LIMIT_LOGIN_SOURCE=3/1h",
+		"AUTH_LIMIT_INVITE_SOURCE=3/1h", "AUTH_LIMIT_LINK_SOURCE=3/1h", "AUTH_LIMIT_SIGNUP_SOURCE=9/1h")...)
+	code := s.Invite(t, 2)
+	p, next := newPerson(t, s).join(code), newPerson(t, s)
+	next.want("sign up", signUpFrom(t, s, stranger, next.email, code).status, 204)
+	link := next.mail().Link(t).RequestURI()
+	db := s.DB(t)
+	for _, c := range []struct {
+		what, lock string
+		request    func() int
+		want       int
+	}{
+		{"log in", "UPDATE account SET language = language", func() int { return logInFrom(t, s, stranger, p.email, p.password).status }, 200},
+		{"sign up", "UPDATE invite SET uses = uses", func() int { return signUpFrom(t, s, stranger, newPerson(t, s).email, code).status }, 409},
+		{"the link", "UPDATE confirmation SET purpose = purpose", func() int { return ask(t, s, stranger, http.MethodGet, link, "").status }, 200},
+	} {
+		tx, err := db.BeginTx(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tx.ExecContext(t.Context(), c.lock); err != nil {
+			t.Fatal(err)
+		}
+		if got := count(atOnce(5, func(int) int { return c.request() })); got[503] != 5 {
+			t.Errorf("%s while its row is locked: %v", c.what, got)
+		}
+		if err := tx.Rollback(); err != nil {
+			t.Fatal(err)
+		}
+		wantStatus(t, c.what+" afterwards", c.request(), c.want)
+	}
+	if n := s.Count(t, "SELECT count(*) FROM log_in_attempt"); n != 0 {
+		t.Errorf("%d log-ins are still under way", n)
+	}
+	// Sign-ups here and of the stranger, and the links that were mailed to both.
+	if n := s.Count(t, "SELECT count(*) FROM limit_use WHERE used_until > 0"); n != 4 {
+		t.Errorf("%d limits are used", n)
+	}
+}
+
+// A stranger's resets of an address that is nobody's cost its owner neither the sign-up nor the link once more.
+func TestStrangersResetsCostNoSignUp(t *testing.T) {
+	t.Parallel()
+	harness.EachEngine(t, func(t *testing.T, engine string) {
+		for _, hidden := range []string{"false", "true"} {
+			s := harness.Start(t, binary, contract, engine, defaultLimits("AUTH_HIDE_ACCOUNTS="+hidden)...)
+			p := newPerson(t, s)
+			want := map[string][]int{"false": {404, 404, 404, 404, 404, 404, 429, 429}, "true": {204, 204, 204, 204, 204, 204, 429, 429}}[hidden]
+			wantStatuses(t, "resets of an address that is nobody's", statuses(8, func(int) answered { return resetFrom(t, s, p.email) }), want...)
+			p.want("its owner's sign-up", signUpFrom(t, s, home, p.email, s.Invite(t, 1)).status, 204)
+			p.mail()
+			if hidden == "true" {
+				continue // a reset may not tell that the address is somebody's now
+			}
+			p.want("its owner asks for the link again", resetFrom(t, s, p.email).status, 204)
+			p.want("opens it", p.open(p.mail().Link(t)).StatusCode, 200)
+		}
+	})
+}
