@@ -66,6 +66,7 @@ func (s *Service) useLink(ctx context.Context, keyHash []byte, guess limit.Use) 
 		if err != nil {
 			return err
 		}
+		// By a clock that is 5 s behind, or was set back, a link lives as much longer; by one that is ahead, as much less.
 		used, err := q.UseConfirmation(ctx, db.UseConfirmationParams{KeyHash: keyHash, Now: s.now()})
 		if unknown = nil; errors.Is(err, db.ErrNotFound) {
 			unknown = err

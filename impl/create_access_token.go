@@ -89,7 +89,8 @@ func (s *Service) logIn(
 	return session, nil
 }
 
-// credentials are the passwords that would log an account in at the time.
+// credentials are the passwords that would log an account in at the time. A clock that is behind or ahead by seconds, or was set back by
+// minutes, changes the day that a mailed password lives by as much.
 func credentials(account db.Account, now time.Time) []credential {
 	if account.PendingUntil != nil || account.DisabledAt != nil {
 		return nil

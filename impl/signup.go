@@ -189,6 +189,9 @@ type use struct {
 }
 
 // findUse finds the invite and a use that it has left. Until the transaction ends, no other sign-up can take one.
+//
+// A clock that is ahead by 5 s frees an unconfirmed sign-up's use as much earlier. One that was set back holds the use of a sign-up that
+// has expired as much longer. Either way no invite is spent more often than it may be: SpendInvite decides that by its row.
 func (s *Service) findUse(ctx context.Context, q *db.Queries, code string, now time.Time) (use, error) {
 	if code == "" {
 		return use{}, nil // invites are not required, and none was given

@@ -89,7 +89,8 @@ func TestUndoCountsNothing(t *testing.T) {
 func TestDelayForgivesClocks(t *testing.T) {
 	for _, c := range []struct{ per, refused, allowed time.Duration }{
 		{time.Minute, 54 * time.Second, 55 * time.Second},
-		{4 * time.Second, 1999 * time.Millisecond, 2 * time.Second},
+		{3 * time.Second, 499 * time.Millisecond, 500 * time.Millisecond},
+		{6 * time.Second, 999 * time.Millisecond, time.Second},
 	} {
 		t.Run(c.per.String(), func(t *testing.T) {
 			onBoth(t, map[Name]Rate{LogInAccount: {1, c.per}}, func(t *testing.T, l *Limits, store *db.Store) {

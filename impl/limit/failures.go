@@ -44,11 +44,12 @@ func (f failures) at(now time.Time) (current failures, clock int64) {
 	return f, clock
 }
 
-// wait is how long the next log-in has to wait; 0 where it need not. The last seconds of a delay are for clocks that are behind.
+// wait is how long the next log-in has to wait; 0 where it need not. The last seconds of a delay are for clocks that are behind: whoever has
+// waited as long as one replica told is let in by another.
 func (f failures) wait(now time.Time) time.Duration {
 	f, clock := f.at(now)
 	left := f.failedAt + f.delay - clock
-	if left <= min(maxSkew, f.delay/2) {
+	if left <= min(maxSkew, f.delay/6*5) {
 		return 0
 	}
 	return time.Duration(left) * time.Microsecond
