@@ -57,12 +57,12 @@ func (s *Service) linkGuess(who *caller.Caller, key string) limit.Use {
 
 // useLink uses a link up in one transaction, or fails with db.ErrNotFound where it does not work. A guess that found none is counted.
 func (s *Service) useLink(ctx context.Context, keyHash []byte, guess limit.Use) (account db.Account, purpose string, err error) {
-	if err := s.Limits.Look(ctx, s.Store, s.now(), guess); err != nil {
+	if err := s.Limits.Check(ctx, s.Store, s.now(), guess); err != nil {
 		return account, "", err
 	}
 	var unknown error
 	err = s.Store.InTx(ctx, func(q *db.Queries) (err error) {
-		held, err := s.Limits.Lock(ctx, q, s.now(), guess)
+		locked, err := s.Limits.Lock(ctx, q, s.now(), guess)
 		if err != nil {
 			return err
 		}
@@ -70,7 +70,7 @@ func (s *Service) useLink(ctx context.Context, keyHash []byte, guess limit.Use) 
 		used, err := q.UseConfirmation(ctx, db.UseConfirmationParams{KeyHash: keyHash, Now: s.now()})
 		if unknown = nil; errors.Is(err, db.ErrNotFound) {
 			unknown = err
-			return held.Take(ctx, q)
+			return locked.Take(ctx, q)
 		}
 		if err != nil {
 			return fmt.Errorf("use the link up: %w", err)

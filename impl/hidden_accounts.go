@@ -54,7 +54,7 @@ func insertHidden(ctx context.Context, q *db.Queries, account db.InsertAccountPa
 func (s *Service) deferReset(ctx context.Context, email string) error {
 	who := caller.FromContext(ctx)
 	uses := []limit.Use{s.Limits.From(limit.ResetSource, who.Addr), s.resetMails(db.Account{}, email)}
-	if err := s.Limits.Look(ctx, s.Store, s.now(), uses...); err != nil {
+	if err := s.Limits.Check(ctx, s.Store, s.now(), uses...); err != nil {
 		return fmt.Errorf("note the reset: %w", err)
 	}
 	err := s.Store.InTx(ctx, func(q *db.Queries) error {

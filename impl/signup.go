@@ -89,7 +89,7 @@ func (s *Service) signUp(ctx context.Context, account db.InsertAccountParams, co
 	if code != "" {
 		guesses = s.Limits.From(limit.InviteSource, source)
 	}
-	if err := s.Limits.Look(ctx, s.Store, s.now(), signUps, guesses); err != nil {
+	if err := s.Limits.Check(ctx, s.Store, s.now(), signUps, guesses); err != nil {
 		return err
 	}
 	var refused error

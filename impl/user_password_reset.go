@@ -36,7 +36,7 @@ func (s *Service) UserPasswordReset(
 		return nil, fmt.Errorf("reset the password: %w", err)
 	}
 	resets := s.Limits.From(limit.ResetSource, caller.FromContext(ctx).Addr)
-	if err := s.Limits.Look(ctx, s.Store, s.now(), resets, s.resetMails(account, email)); err != nil {
+	if err := s.Limits.Check(ctx, s.Store, s.now(), resets, s.resetMails(account, email)); err != nil {
 		return nil, fmt.Errorf("reset the password: %w", err)
 	}
 	var refused error

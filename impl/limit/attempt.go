@@ -67,26 +67,26 @@ type Attempt struct {
 //
 // A stranger's failures delay all strangers, but not the sources at which the account is at home: those have delays of their own, so
 // that nobody can lock an account's owner out.
-func (l *Limits) Begin(ctx context.Context, store *db.Store, now func() time.Time, who LogIn) (Attempt, error) {
-	a := l.attempt(who)
+func (l *Limits) Begin(ctx context.Context, store *db.Store, now func() time.Time, login LogIn) (Attempt, error) {
+	a := l.attempt(login)
 	if a.id == uuid.Nil {
 		return a, nil
 	}
-	err := l.begin(ctx, store, now, who, &a)
+	err := l.begin(ctx, store, now, login, &a)
 	return a, err
 }
 
 // attempt is an attempt that has not begun; the zero Attempt where nothing is limited.
-func (l *Limits) attempt(who LogIn) Attempt {
-	a := Attempt{source: l.From(LogInSource, who.Source), account: l.By(LogInAccount, who.Address)}
+func (l *Limits) attempt(login LogIn) Attempt {
+	a := Attempt{source: l.From(LogInSource, login.Source), account: l.By(LogInAccount, login.Address)}
 	if a.source.key == nil && a.account.key == nil {
 		return Attempt{}
 	}
 	a.id = uuid.Must(uuid.NewV7()) // fails only where crypto/rand does, and that ends the process
 	if a.account.key != nil {
 		a.accountKey = a.account.key
-		if who.AccountID != uuid.Nil { // an account's id stays when AUTH_SECRET is changed, and so does the count
-			a.accountKey, a.owner = who.AccountID[:], &who.AccountID
+		if login.AccountID != uuid.Nil { // an account's id stays when AUTH_SECRET is changed, and so does the count
+			a.accountKey, a.owner = login.AccountID[:], &login.AccountID
 		}
 		a.delayKey = a.accountKey
 	}
@@ -95,8 +95,8 @@ func (l *Limits) attempt(who LogIn) Attempt {
 
 // begin waits until there is a place. Those with the same account ask one after another, so that many at once do not all ask the
 // database again and again.
-func (l *Limits) begin(ctx context.Context, store *db.Store, now func() time.Time, who LogIn, a *Attempt) error {
-	if err := l.look(ctx, store, now(), who, a); err != nil {
+func (l *Limits) begin(ctx context.Context, store *db.Store, now func() time.Time, login LogIn, a *Attempt) error {
+	if err := l.look(ctx, store, now(), login, a); err != nil {
 		return err
 	}
 	waiting, cancel := context.WithTimeoutCause(ctx, l.wait(), BusyError{})
@@ -111,7 +111,7 @@ func (l *Limits) begin(ctx context.Context, store *db.Store, now func() time.Tim
 	}
 	defer unlock()
 	for {
-		begun, err := l.tryBegin(ctx, store, now(), who, a)
+		begun, err := l.tryBegin(ctx, store, now(), login, a)
 		if err != nil || begun {
 			return err
 		}
@@ -126,9 +126,9 @@ func (l *Limits) begin(ctx context.Context, store *db.Store, now func() time.Tim
 }
 
 // tryBegin reserves a place if there is one. Not begun: there would be room, were it not for others under way.
-func (l *Limits) tryBegin(ctx context.Context, store *db.Store, now time.Time, who LogIn, a *Attempt) (begun bool, err error) {
+func (l *Limits) tryBegin(ctx context.Context, store *db.Store, now time.Time, login LogIn, a *Attempt) (begun bool, err error) {
 	for range 2 { // a failure that comes in between may not cost one who is at home the log-in: look once more
-		if err := l.look(ctx, store, now, who, a); err != nil {
+		if err := l.look(ctx, store, now, login, a); err != nil {
 			return false, err
 		}
 		begun, err = l.reserve(ctx, store, now, a)
@@ -154,18 +154,18 @@ func (l *Limits) wait() time.Duration {
 	return l.Wait
 }
 
-// look refuses by reading, as [Limits.Look] does. Where strangers' failures delay the account, one who is at home goes by the failures
+// look refuses by reading, as [Limits.Check] does. Where strangers' failures delay the account, one who is at home goes by the failures
 // there from then on.
-func (l *Limits) look(ctx context.Context, store *db.Store, now time.Time, who LogIn, a *Attempt) error {
-	if err := l.Look(ctx, store, now, a.source); err != nil || a.accountKey == nil {
+func (l *Limits) look(ctx context.Context, store *db.Store, now time.Time, login LogIn, a *Attempt) error {
+	if err := l.Check(ctx, store, now, a.source); err != nil || a.accountKey == nil {
 		return err
 	}
 	err := l.lookAtDelay(ctx, store, now, a)
 	if exceeded, limited := errors.AsType[*ExceededError](err); !limited || exceeded.Limit != LogInAccount || a.atHome() {
 		return err
 	}
-	source := Source(who.Source)
-	known, lookErr := who.Knows(ctx, source)
+	source := Source(login.Source)
+	known, lookErr := login.Knows(ctx, source)
 	if lookErr != nil {
 		return fmt.Errorf("look whether the account knows the source: %w", lookErr)
 	}
@@ -310,11 +310,11 @@ func (l *Limits) Fail(ctx context.Context, store *db.Store, now time.Time, a Att
 
 // countAtSource counts a failure that had a place reserved: there is room for it.
 func (l *Limits) countAtSource(ctx context.Context, q *db.Queries, now time.Time, u Use) error {
-	held, err := l.Lock(ctx, q, now, u)
+	locked, err := l.Lock(ctx, q, now, u)
 	if _, exceeded := errors.AsType[*ExceededError](err); err != nil && !exceeded {
 		return err
 	}
-	return held.Take(ctx, q)
+	return locked.Take(ctx, q)
 }
 
 // countFailure counts a failure of the account, and lets it delay the next log-in: of strangers, or from the source that the account knows.

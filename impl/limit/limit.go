@@ -27,7 +27,7 @@
 // A row remembers the latest time at which anybody wrote it, and a clock that is behind that goes by it. A clock that is behind by seconds, or
 // was set back by minutes, refills nothing twice and takes nothing away; it only prolongs, by as much, what is refused at that moment. What was
 // written by a clock more than an hour ahead says nothing. A delay is enforced up to five seconds less than it was told, so that whoever waits
-// as long as he was told is let in by a replica whose clock is behind, too.
+// as long as they were told is let in by a replica whose clock is behind, too.
 package limit
 
 import (
@@ -131,9 +131,9 @@ func Source(addr netip.Addr) string {
 	return network.String()
 }
 
-// Look fails with an [ExceededError] at the first of some uses of which there is none left. It locks and writes nothing: a flood that is
+// Check fails with an [ExceededError] at the first of some uses of which there is none left. It locks and writes nothing: a flood that is
 // refused so does not wait for itself. Whoever passes takes the uses in a transaction.
-func (l *Limits) Look(ctx context.Context, store *db.Store, now time.Time, uses ...Use) error {
+func (l *Limits) Check(ctx context.Context, store *db.Store, now time.Time, uses ...Use) error {
 	for _, u := range uses {
 		if u.key == nil {
 			continue
@@ -153,11 +153,11 @@ func (l *Limits) Look(ctx context.Context, store *db.Store, now time.Time, uses 
 // the transaction is then to be rolled back, so that none is taken.
 func (l *Limits) Take(ctx context.Context, q *db.Queries, now time.Time, uses ...Use) error {
 	for _, u := range uses {
-		held, err := l.Lock(ctx, q, now, u)
+		locked, err := l.Lock(ctx, q, now, u)
 		if err != nil {
 			return err
 		}
-		if err := held.Take(ctx, q); err != nil {
+		if err := locked.Take(ctx, q); err != nil {
 			return err
 		}
 	}
@@ -166,32 +166,32 @@ func (l *Limits) Take(ctx context.Context, q *db.Queries, now time.Time, uses ..
 
 // Lock holds a limit until the transaction of q ends, without taking anything: whether it is a use shows later in the transaction. It fails
 // with an [ExceededError] where nothing is left.
-func (l *Limits) Lock(ctx context.Context, q *db.Queries, now time.Time, u Use) (Held, error) {
+func (l *Limits) Lock(ctx context.Context, q *db.Queries, now time.Time, u Use) (Locked, error) {
 	if u.key == nil {
-		return Held{}, nil
+		return Locked{}, nil
 	}
 	row, err := q.LockLimit(ctx, u.key)
 	if err != nil {
-		return Held{}, fmt.Errorf("lock the limit %s: %w", u.limit, err)
+		return Locked{}, fmt.Errorf("lock the limit %s: %w", u.limit, err)
 	}
-	held := Held{use: u, bucket: bucketOf(row).at(now)}
-	return held, u.exceeded(held.bucket)
+	locked := Locked{use: u, bucket: bucketOf(row).at(now)}
+	return locked, u.exceeded(locked.bucket)
 }
 
-// Held is a limit that a transaction has locked. The zero Held is none.
-type Held struct {
+// Locked is a limit that a transaction has locked. The zero Locked is none.
+type Locked struct {
 	use    Use
 	bucket bucket
 }
 
 // Take takes one use, in the transaction that has locked the limit.
-func (h Held) Take(ctx context.Context, q *db.Queries) error {
-	if h.use.key == nil {
+func (k Locked) Take(ctx context.Context, q *db.Queries) error {
+	if k.use.key == nil {
 		return nil
 	}
-	used := h.bucket.take(h.use.rate)
-	if err := q.SetLimitUse(ctx, db.SetLimitUseParams{Key: h.use.key, UsedUntil: used.usedUntil, SeenAt: used.seenAt}); err != nil {
-		return fmt.Errorf("take from the limit %s: %w", h.use.limit, err)
+	used := k.bucket.take(k.use.rate)
+	if err := q.SetLimitUse(ctx, db.SetLimitUseParams{Key: k.use.key, UsedUntil: used.usedUntil, SeenAt: used.seenAt}); err != nil {
+		return fmt.Errorf("take from the limit %s: %w", k.use.limit, err)
 	}
 	return nil
 }
