@@ -243,6 +243,13 @@ func TestWrongSettings(t *testing.T) {
 	for _, c := range []struct{ names, setting string }{
 		{"AUTH_HTTP_ADDR", "AUTH_HTTP_ADDR=nowhere:none"},
 		{"AUTH_ADMIN_ADDR", "AUTH_ADMIN_ADDR=127.0.0.1:99999"},
+		{"AUTH_ADMIN_ADDR", "AUTH_ADMIN_ADDR="},
+		{"AUTH_ADMIN_ADDR", "AUTH_ADMIN_ADDR=127.0.0.1:"},
+		{"AUTH_HTTP_ADDR", "AUTH_HTTP_ADDR="},
+		{"AUTH_DATABASE_URL", "AUTH_DATABASE_URL="},
+		{"AUTH_CLIENT_IDS", "AUTH_CLIENT_IDS=web,,ios"},
+		{"AUTH_TOKEN_ISSUER", "AUTH_TOKEN_ISSUER=https://auth.example.com\x07"},
+		{"AUTH_CORS_ORIGINS", "AUTH_CORS_ORIGINS=null"},
 		{"AUTH_PUBLIC_URL", "AUTH_PUBLIC_URL=auth.example.com"},
 		{"AUTH_PUBLIC_URL", "AUTH_PUBLIC_URL=https://auth.example.com/?x=1"},
 		{"AUTH_TRUSTED_PROXIES", "AUTH_TRUSTED_PROXIES=everybody"},
