@@ -69,6 +69,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status i
 	if err := cli.complete(); err != nil {
 		return complain(stderr, err)
 	}
+	cli.observe(command, os.Environ())
 	if err := command.Run(); err != nil {
 		return complain(stderr, err)
 	}

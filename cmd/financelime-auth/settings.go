@@ -74,7 +74,8 @@ type Settings struct {
 	LogLevel  string `group:"Log" name:"log-level" env:"AUTH_LOG_LEVEL" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
 
 	trustedProxies []netip.Prefix
-	mailToFiles    bool // because no AUTH_MAIL_URL was given
+	mailURLGiven   bool // and not only the default
+	unknown        []unknownVariable
 }
 
 // https tells whether the service is reached by https from outside.

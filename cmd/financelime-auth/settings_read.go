@@ -33,7 +33,7 @@ func (m settingMapper) IsBool() bool {
 // trimSettings makes the settings trim their values.
 func trimSettings(parser *kong.Kong) {
 	for _, flag := range parser.Model.Flags {
-		flag.Value.Mapper = settingMapper{flag.Value.Mapper}
+		flag.Mapper = settingMapper{flag.Mapper}
 	}
 }
 

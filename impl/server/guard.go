@@ -150,10 +150,20 @@ func (g *guard) token(c echo.Context) error {
 		return err // it can not be told just now; a 401 would log the user out
 	}
 	if err != nil {
-		return unauthorized(c, invalidToken, "invalid", err)
+		reason := "invalid"
+		if known, is := errors.AsType[reasoned](err); is {
+			reason = known.Reason()
+		}
+		return unauthorized(c, invalidToken, reason, err)
 	}
 	c.SetRequest(c.Request().WithContext(ctx))
 	return nil
+}
+
+// reasoned is an error that has a reason for the log, a code.
+type reasoned interface {
+	error
+	Reason() string
 }
 
 // The challenges of RFC 6750 section 3: an error is told only where a token was presented, and no detail of it.
