@@ -215,6 +215,11 @@ func trustedProxies(t *testing.T, s *harness.Service) {
 		{[]string{"198.51.100.1", "203.0.113.7, 10.0.0.1"}, "203.0.113.7"}, // and trusted hops are passed over
 		{[]string{"::ffff:203.0.113.8"}, "203.0.113.8"},
 		{[]string{"[2001:DB8::1]"}, "2001:db8::1"},
+		{[]string{"203.0.113.5:51234"}, "203.0.113.5"},
+		{[]string{"[2001:db8::1]:443"}, "2001:db8::1"},
+		{[]string{`"[2001:db8::1]"`}, "2001:db8::1"},
+		{[]string{"unknown, 203.0.113.7"}, "203.0.113.7"}, // whatever a client writes left of it
+		{[]string{"203.0.113.7, , 10.0.0.1:9,"}, "203.0.113.7"},
 		{[]string{"203.0.113.7, unknown"}, "127.0.0.1"},
 		{nil, "127.0.0.1"},
 	} {
