@@ -79,7 +79,7 @@ func ownName(host, configured string, local netip.Addr) bool {
 		ip = ip.Unmap()
 		return ip.IsLoopback() || ip == local
 	}
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") || host != "" && host == strings.ToLower(configured)
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || host != "" && strings.EqualFold(host, configured)
 }
 
 // readiness tells whether the service wants requests.

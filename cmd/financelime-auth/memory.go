@@ -84,7 +84,7 @@ func hashingSlots(cores int, inContainer, soft int64) int {
 // no limit. It reads versions 2 and 1 under root where they are mounted everywhere: systemd and container engines set the limits.
 func containerMemory(root string) int64 {
 	least := int64(math.MaxInt64)
-	groups, err := os.ReadFile(filepath.Join(root, "proc/self/cgroup"))
+	groups, err := os.ReadFile(filepath.Join(root, "proc/self/cgroup")) //nolint:gosec // a file of the kernel's
 	if err != nil {
 		return least
 	}
@@ -114,8 +114,8 @@ func containerMemory(root string) int64 {
 }
 
 // readLimit reads a limit in bytes. "max", a missing file and what is more than any machine has (version 1 writes it) are none.
-func readLimit(path string) int64 {
-	content, err := os.ReadFile(path)
+func readLimit(file string) int64 {
+	content, err := os.ReadFile(file) //nolint:gosec // a file of the kernel's
 	if err != nil {
 		return math.MaxInt64
 	}

@@ -44,7 +44,7 @@ func unknownVariables(known, environ []string) []unknownVariable {
 			continue
 		}
 		nearest := slices.MinFunc(known, func(a, b string) int { return distance(strings.ToUpper(name), a) - distance(strings.ToUpper(name), b) })
-		if name != strings.ToUpper(name) && nearest != strings.ToUpper(name) {
+		if name != strings.ToUpper(name) && !strings.EqualFold(nearest, name) {
 			continue // another program's, which writes its variables in small letters
 		}
 		unknown = append(unknown, unknownVariable{name, nearest})

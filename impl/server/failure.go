@@ -153,10 +153,10 @@ func onlyCancelled(err error) bool {
 	if errors.Is(err, errPanic) {
 		return false
 	}
-	if _, away := err.(unavailable); away { //nolint:errorlint // as below
+	if _, away := err.(unavailable); away { //nolint:errorlint // what is inside is looked at below
 		return true
 	}
-	if several, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // its parts are looked at one by one
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, part := range several.Unwrap() {
 			if !onlyCancelled(part) {
 				return false
