@@ -17,7 +17,7 @@ export REDOCLY_SUPPRESS_UPDATE_NOTICE := true
 
 .DEFAULT_GOAL := help
 .PHONY: help build release run generate check-generate test test-clients test-gateways test-replicas test-browser faults timing bench \
-	contract-gate contract-fuzz fuzz lint lint-go lint-modules lint-scripts lint-spec lint-deploy vulnerabilities clean
+	contract-gate contract-fuzz fuzz lint lint-files lint-go lint-modules lint-scripts lint-spec lint-deploy vulnerabilities clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -62,7 +62,11 @@ bench: ## start time, memory, requests per second, a flood of log-ins, slow clie
 fuzz: ## each fuzz target for FUZZTIME (60s)
 	tools/fuzz $(FUZZTIME)
 
-lint: lint-go lint-modules lint-scripts lint-spec lint-deploy vulnerabilities ## every check that runs no test; each part can be run alone:
+lint: lint-files lint-go lint-modules lint-scripts lint-spec lint-deploy vulnerabilities ## every check that runs no test; each part can be run alone:
+
+lint-files: ##   no binary and nothing over 1 MiB is tracked
+	tools/check-files-test
+	tools/check-files
 
 lint-go: ##   go vet, golangci-lint (gofmt and goimports with it)
 	go vet -tags=clients,gateways,browser,replicas ./...

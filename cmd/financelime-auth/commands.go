@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/financelime/authorization"
@@ -75,13 +77,22 @@ func (healthcheck) Run(ctx context.Context, s *Settings) error {
 	if err != nil {
 		return fmt.Errorf("AUTH_ADMIN_ADDR: %w", err)
 	}
-	response, err := http.DefaultClient.Do(request)
+	// Never through a proxy: it would say how the proxy is. Nor after a redirection: the service gives none.
+	client := &http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	response, err := client.Do(request)
 	if err != nil {
 		return fmt.Errorf("not running: %w", err)
 	}
 	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
+	if response.StatusCode == http.StatusOK {
+		return nil
+	}
+	reason, err := io.ReadAll(io.LimitReader(response.Body, 1000))
+	if err != nil || len(reason) == 0 {
 		return fmt.Errorf("not ready: %s", response.Status)
 	}
-	return nil
+	return fmt.Errorf("not ready: %s", oneLine(strings.TrimSpace(string(reason))))
 }

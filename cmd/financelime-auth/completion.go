@@ -58,7 +58,7 @@ func complete(root *kong.Node, words []string) []candidate {
 	if len(words) == 0 {
 		words = []string{""}
 	}
-	words, value := joinAtEquals(words)
+	words, value := joinAtBreaks(words)
 	last := len(words) - 1
 	at := place{node: root}
 	for _, word := range words[:last] {
@@ -84,14 +84,15 @@ func complete(root *kong.Node, words []string) []candidate {
 	return at.words(word)
 }
 
-// joinAtEquals undoes what bash does to --state=dead: it makes three words of it. value tells that the last word is one of three.
-func joinAtEquals(words []string) (joined []string, value bool) {
+// joinAtBreaks undoes what bash does to --state=dead and --database-url=sqlite:x: it breaks words at "=", ":" and "@"
+// (COMP_WORDBREAKS), and makes a word of each row of those. value tells that the last word was broken.
+func joinAtBreaks(words []string) (joined []string, value bool) {
 	for i := 0; i < len(words); i++ {
 		value = false
-		if words[i] == "=" && len(joined) > 0 && strings.HasPrefix(joined[len(joined)-1], "--") {
-			joined[len(joined)-1] += "="
+		if breaks(words[i]) && len(joined) > 0 && joined[len(joined)-1] != "" {
+			joined[len(joined)-1] += words[i]
 			value = true
-			if i+1 < len(words) {
+			if i+1 < len(words) && !breaks(words[i+1]) {
 				i++
 				joined[len(joined)-1] += words[i]
 			}
@@ -101,6 +102,9 @@ func joinAtEquals(words []string) (joined []string, value bool) {
 	}
 	return joined, value
 }
+
+// breaks reports whether a word is nothing but characters at which bash breaks words.
+func breaks(word string) bool { return word != "" && strings.Trim(word, "=:@") == "" }
 
 // place is where in the command line a word stands.
 type place struct {

@@ -30,6 +30,16 @@ func TestCompletionCandidates(t *testing.T) {
 		{"mail list --state=d", []string{"--state=dead"}},                  // zsh, fish
 		{"mail list --state = d", []string{"dead"}},                        // bash
 		{"mail list --state =", []string{"all", "queued", "sent", "dead"}}, // bash
+		{"--database-url = sqlite : data/auth.db us", []string{"user"}},    // bash
+		{"--database-url = postgres :// u : p @ db : 5432 /auth user l", []string{"list"}},
+		{"--http-addr : 8080 us", []string{"user"}},
+		{"--http-addr = : 8080 us", []string{"user"}},
+		{"invite create --code a : b --us", []string{"--uses"}},
+		{"invite revoke a : b --admin-a", []string{"--admin-addr"}},
+		{"user show me @ example.com --js", []string{"--json"}},
+		{"--database-url=sqlite:data/auth.db us", []string{"user"}}, // zsh, fish
+		{"--database-url = sqlite :", nil},
+		{"--database-url = sqlite : d", nil},
 		{"mail list --limit 5 --st", []string{"--state"}},
 		{"--log-level d", []string{"debug"}},
 		{"serve --log-f", []string{"--log-format"}},

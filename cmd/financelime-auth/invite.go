@@ -29,7 +29,7 @@ type inviteCreate struct {
 // Run makes an invite and prints its code.
 func (cmd *inviteCreate) Run(ctx context.Context, s *Settings, c console) error {
 	if cmd.Uses < 1 || cmd.Expires <= 0 {
-		return errors.New("--uses and --expires must be more than nothing")
+		return errors.New("--uses must be at least 1, and --expires longer than 0s")
 	}
 	root, store, err := openWithSecret(ctx, s)
 	if err != nil {
@@ -62,6 +62,7 @@ type inviteRow struct {
 	Created time.Time  `json:"created"`
 	Expires time.Time  `json:"expires"`
 	Revoked *time.Time `json:"revoked,omitempty"`
+	State   string     `json:"state"` // open, ended, expired, revoked
 }
 
 // Run lists the invites, the newest first.
@@ -72,6 +73,13 @@ func (cmd *inviteList) Run(ctx context.Context, s *Settings, c console) error {
 	}
 	defer store.Close() //nolint:errcheck // only read
 	now := time.Now().UTC()
+	cmd.noteAfter(c, "invite", func(id uuid.UUID) error {
+		at, err := store.Read().ListInvites(ctx, db.ListInvitesParams{Now: &now, Before: successor(id), Most: 1})
+		if err == nil && (len(at) == 0 || at[0].ID != id) {
+			return db.ErrNotFound
+		}
+		return err
+	})
 	found, err := store.Read().ListInvites(ctx, db.ListInvitesParams{Now: &now, Before: page.Before(), Most: page.Limit})
 	if err != nil {
 		return fmt.Errorf("invite list: %w", err)
@@ -82,14 +90,15 @@ func (cmd *inviteList) Run(ctx context.Context, s *Settings, c console) error {
 			ID: f.ID, Uses: f.Uses, Pending: f.Pending, MaxUses: f.MaxUses,
 			Created: f.CreatedAt.UTC(), Expires: f.ExpiresAt.UTC(), Revoked: utc(f.RevokedAt),
 		}
+		rows[i].State = rows[i].state(now)
 	}
 	return printList(c, cmd.JSON, cmd.paging, "ID|USED|PENDING|OF|CREATED|EXPIRES|STATE", rows)
 }
 
 func (r inviteRow) key() uuid.UUID { return r.ID }
 
-func (r inviteRow) cells(now time.Time) []any {
-	return []any{r.ID, r.Uses, r.Pending, r.MaxUses, r.Created, r.Expires, r.state(now)}
+func (r inviteRow) cells(time.Time) []any {
+	return []any{r.ID, r.Uses, r.Pending, r.MaxUses, r.Created, r.Expires, r.State}
 }
 
 func (r inviteRow) state(now time.Time) string {

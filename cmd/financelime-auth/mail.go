@@ -79,6 +79,10 @@ func (cmd *mailList) Run(ctx context.Context, s *Settings, c console) error {
 		return err
 	}
 	defer store.Close() //nolint:errcheck // only read
+	cmd.noteAfter(c, "mail", func(id uuid.UUID) error {
+		_, err := store.Read().GetMail(ctx, id)
+		return err
+	})
 	before, most := page.Before(), page.Limit
 	var found []db.Mail
 	switch cmd.State {
@@ -142,6 +146,10 @@ func (cmd *mailRetry) Run(ctx context.Context, s *Settings, c console) error {
 		for _, m := range slices.Backward(dead) { // the oldest first
 			ids = append(ids, m.ID)
 		}
+	}
+	if len(ids) == 0 {
+		_, err := fmt.Fprintln(c.out, "no mail is dead")
+		return err
 	}
 	refused, err := retryMails(ctx, store, root, ids, c)
 	if err != nil {

@@ -8,8 +8,10 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"reflect"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 )
@@ -56,17 +58,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status i
 		}
 	}()
 	var cli commands
-	parser, err := kong.New(&cli,
-		kong.Name("financelime-auth"),
-		kong.Description("E-mail and password authorization behind an API gateway.\n\n"+
-			"Every setting is a flag and an environment variable. Without any, the service keeps everything in ./data."),
-		kong.Writers(stdout, stderr),
-		kong.Exit(func(code int) { panic(exit(code)) }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
-		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Bind(&cli.Settings),
-		kong.Bind(console{stdout, stderr}),
-	)
+	parser, err := newParser(ctx, &cli, console{stdout, stderr})
 	if err != nil {
 		return complain(stderr, fmt.Errorf("command line: %w", err))
 	}
@@ -77,10 +69,32 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status i
 	if err := cli.complete(); err != nil {
 		return complain(stderr, err)
 	}
+	cli.observe(command, os.Environ())
 	if err := command.Run(); err != nil {
 		return complain(stderr, err)
 	}
 	return 0
+}
+
+// newParser makes the parser of the command line and of the settings.
+func newParser(ctx context.Context, cli *commands, c console) (*kong.Kong, error) {
+	parser, err := kong.New(cli,
+		kong.Name("financelime-auth"),
+		kong.Description("E-mail and password authorization behind an API gateway.\n\n"+
+			"Every setting is a flag and an environment variable. Without any, the service keeps everything in ./data."),
+		kong.Writers(c.out, c.err),
+		kong.Exit(func(code int) { panic(exit(code)) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(&cli.Settings),
+		kong.Bind(c),
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), durationMapper{}),
+	)
+	if err != nil {
+		return nil, err
+	}
+	trimSettings(parser)
+	return parser, nil
 }
 
 // complain says in one sentence what is wrong.

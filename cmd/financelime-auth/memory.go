@@ -2,9 +2,15 @@ package main
 
 import (
 	"context"
+	"math"
 	"os"
+	"path"
+	"path/filepath"
 	"runtime/debug"
 	"runtime/metrics"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/financelime/authorization/impl/password"
@@ -59,4 +65,63 @@ func aliveMemory() int64 {
 		alive -= int64(s.Value.Uint64()) //nolint:gosec // as above
 	}
 	return alive
+}
+
+// hashingSlots is how many passwords are hashed at a time: one for each core, as far as there is memory for it. inContainer is the
+// limit that kills, soft is GOMEMLIMIT; a limit of math.MaxInt64 is none.
+func hashingSlots(cores int, inContainer, soft int64) int {
+	const (
+		besides   = 50 << 20  // what the service needs beside the hashes, as the operating system counts it
+		headroom  = 100 << 20 // before the operating system kills it: docs/operations.md
+		forOthers = besides + headroom
+	)
+	hash := int64(password.DefaultParams().Memory) << 10
+	fitting := min((inContainer-forOthers)/hash, (soft-besides)/hash)
+	return int(max(1, min(int64(cores), fitting)))
+}
+
+// containerMemory is the memory that the process's control group and those above it may use, in bytes; math.MaxInt64 if there is
+// no limit. It reads versions 2 and 1 under root where they are mounted everywhere: systemd and container engines set the limits.
+func containerMemory(root string) int64 {
+	least := int64(math.MaxInt64)
+	groups, err := os.ReadFile(filepath.Join(root, "proc/self/cgroup")) //nolint:gosec // a file of the kernel's
+	if err != nil {
+		return least
+	}
+	for line := range strings.Lines(string(groups)) {
+		fields := strings.SplitN(strings.TrimSpace(line), ":", 3) // 0::/system.slice/x.service, or 5:cpu,memory:/docker/x
+		if len(fields) != 3 {
+			continue
+		}
+		mount, files := "sys/fs/cgroup", []string{"memory.max", "memory.high"}
+		if fields[1] != "" {
+			if !slices.Contains(strings.Split(fields[1], ","), "memory") {
+				continue
+			}
+			mount, files = "sys/fs/cgroup/memory", []string{"memory.limit_in_bytes"}
+		}
+		// In a container the path may be the host's, which is not there: then only the last step, the mount itself, is found.
+		for group := path.Clean("/" + fields[2]); ; group = path.Dir(group) {
+			for _, file := range files {
+				least = min(least, readLimit(filepath.Join(root, mount, group, file)))
+			}
+			if group == "/" {
+				break
+			}
+		}
+	}
+	return least
+}
+
+// readLimit reads a limit in bytes. "max", a missing file and what is more than any machine has (version 1 writes it) are none.
+func readLimit(file string) int64 {
+	content, err := os.ReadFile(file) //nolint:gosec // a file of the kernel's
+	if err != nil {
+		return math.MaxInt64
+	}
+	limit, err := strconv.ParseInt(strings.TrimSpace(string(content)), 10, 64)
+	if err != nil || limit <= 0 {
+		return math.MaxInt64
+	}
+	return limit
 }

@@ -44,10 +44,31 @@ type paging struct {
 // open opens the database for a page of a list.
 func (p paging) open(ctx context.Context, s *Settings) (*db.Store, admin.Page, error) {
 	if p.Limit < 1 {
-		return nil, admin.Page{}, errors.New("--limit must be more than nothing")
+		return nil, admin.Page{}, errors.New("--limit must be at least 1")
 	}
 	store, err := openStore(ctx, s)
 	return store, admin.Page{After: p.After, Limit: p.Limit}, err
+}
+
+// noteAfter says to c.err if a list goes on after an entry that there is not: it may have gone since, or never was one of this list.
+func (p paging) noteAfter(c console, thing string, find func(uuid.UUID) error) {
+	if p.After == uuid.Nil {
+		return
+	}
+	if errors.Is(find(p.After), db.ErrNotFound) {
+		fmt.Fprintf(c.err, "--after=%s: there is no such %s; what is listed was made before the time in that id.\n", p.After, thing)
+	}
+}
+
+// successor is the next greater id.
+func successor(id uuid.UUID) uuid.UUID {
+	for i := len(id) - 1; i >= 0; i-- {
+		id[i]++
+		if id[i] != 0 {
+			return id
+		}
+	}
+	return uuid.Max
 }
 
 // line is a line of a table.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,7 +20,6 @@ import (
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl"
 	"github.com/financelime/authorization/impl/caller"
-	"github.com/financelime/authorization/impl/invite"
 	"github.com/financelime/authorization/impl/keep"
 	"github.com/financelime/authorization/impl/limit"
 	"github.com/financelime/authorization/impl/link"
@@ -34,19 +34,17 @@ import (
 // drainTime is how long requests in flight get after the shutdown delay.
 const drainTime = 25 * time.Second
 
-// The invite code of a first start.
-const (
-	firstInviteUses     = 100
-	firstInviteLifetime = 30 * 24 * time.Hour
-)
-
 type serve struct{}
 
 // Run wires the service together, runs it until ctx ends (SIGTERM), and lets what is in flight finish.
 func (serve) Run(ctx context.Context, s *Settings, c console) error {
 	metrics := metric.New()
 	log := slog.New(metrics.Log(newLogger(s, c.err).Handler()))
-	firstStart := s.sqlitePath() != "" && !exists(s.sqlitePath())
+	transport, err := mail.OpenTransport(s.MailURL, s.MailFrom, s.MailTimeout) // before anything is made: the URL may be wrong
+	if err != nil {
+		return err
+	}
+	s.warn(ctx, log)
 	root, err := s.root()
 	if err != nil {
 		return err
@@ -67,22 +65,14 @@ func (serve) Run(ctx context.Context, s *Settings, c console) error {
 	defer tracer.close(ctx, log)
 	watching := watch(metrics, tracer.Tracer)
 	store.Watch(watching.database)
-	welcome := banner{publicURL: s.PublicURL}
-	if firstStart && s.InviteRequired {
-		o := invite.Options{Uses: firstInviteUses, Lifetime: firstInviteLifetime}
-		if welcome.inviteCode, err = invite.Create(ctx, store, root, o, time.Now()); err != nil {
-			return fmt.Errorf("first start: %w", err)
-		}
-	}
-	p, err := assemble(ctx, s, root, store, log, metrics, watching)
+	p, err := assemble(ctx, s, root, store, transport, log, metrics, watching)
 	if err != nil {
 		return err
 	}
-	welcome.transport = p.transport
 	return p.run(ctx, s.ShutdownDelay, func(api, admin net.Addr) {
 		log.InfoContext(ctx, "service.listening", slog.String("http_addr", api.String()), slog.String("admin_addr", admin.String()),
-			slog.String("version", number), slog.String("engine", store.Engine()))
-		welcome.print(c.out, admin)
+			slog.String("version", number), slog.String("engine", store.Engine()), slog.String("issuer", s.Issuer), slog.Int("hashing_slots", p.slots))
+		welcome(ctx, s, c, &firstInvite{store: store, root: root, log: log}, transport, admin)
 	})
 }
 
@@ -95,13 +85,13 @@ type process struct {
 	service       *impl.Service
 	house         *keep.House
 	slots         int // passwords that are hashed at a time
-	transport     mail.Transport
 	ready         *atomic.Bool
 	log           *slog.Logger
 }
 
 func assemble(
-	ctx context.Context, s *Settings, root secret.Root, store *db.Store, log *slog.Logger, metrics *metric.Metrics, watching watches,
+	ctx context.Context, s *Settings, root secret.Root, store *db.Store, transport mail.Transport, log *slog.Logger,
+	metrics *metric.Metrics, watching watches,
 ) (*process, error) {
 	tokens := s.tokens()
 	keys, err := token.OpenKeys(ctx, store, root, tokens, log)
@@ -117,20 +107,17 @@ func assemble(
 		return nil, err
 	}
 
-	// One slot for each core; GOMAXPROCS grows by as much, so that the operating system and not the Go scheduler shares the
-	// cores out between hashing and cheap requests.
-	slots := runtime.GOMAXPROCS(0)
-	runtime.GOMAXPROCS(2 * slots)
+	// One slot for each core, if there is the memory for it. GOMAXPROCS grows by as much, so that the operating system and not the
+	// Go scheduler shares the cores out between hashing and cheap requests.
+	cores := runtime.GOMAXPROCS(0)
+	slots := hashingSlots(cores, containerMemory("/"), debug.SetMemoryLimit(-1))
+	runtime.GOMAXPROCS(cores + slots)
 	hasher := password.NewHasher(password.Options{Slots: slots, Wait: s.HashWait})
 
 	limits := limit.New(root, s.limits())
 	limits.Wait = s.HashWait
 
 	links := link.New(root)
-	transport, err := mail.OpenTransport(s.MailURL, s.MailFrom, s.MailTimeout)
-	if err != nil {
-		return nil, err
-	}
 	worker, err := mail.NewWorker(mail.Config{
 		Store: store, Transport: transport, Hasher: hasher, Root: root, Links: links, PublicURL: s.PublicURL,
 		From: s.MailFrom, Timeout: s.MailTimeout, MailedPasswordTTL: s.MailedPasswordTTL, Log: log, Watch: watching.mail,
@@ -146,7 +133,7 @@ func assemble(
 		HideAccounts: s.HideAccounts, LogInNotice: impl.LogInNotice(s.LogInNotice), SessionsPerUser: s.SessionsPerUser,
 	}
 	handler, err := server.New(server.Config{
-		Authenticate: authenticate(access), TrustedProxies: s.trustedProxies,
+		Authenticate: authenticate(access, s.Issuer, log), TrustedProxies: s.trustedProxies,
 		CORSOrigins: s.CORSOrigins, HTTPS: s.https(), Log: log,
 		Watch: watching.request, Limited: metrics.Limited,
 	}, service)
@@ -163,16 +150,23 @@ func assemble(
 	check := &readiness{store: store, keys: keys, serving: ready}
 	return &process{
 		public: httpServer(s.HTTPAddr, closeWhenStopping(handler, ready), log),
-		admin:  httpServer(s.AdminAddr, adminHandler(check, metrics.Handler(log), transport), log),
+		admin:  httpServer(s.AdminAddr, adminHandler(check, metrics.Handler(log), transport, s.AdminAddr), log),
 		https:  s.https(),
-		keys:   keys, mail: worker, service: service, house: house, slots: slots, transport: transport, ready: ready, log: log,
+		keys:   keys, mail: worker, service: service, house: house, slots: slots, ready: ready, log: log,
 	}, nil
 }
 
 // authenticate takes an access token for whom it speaks for.
-func authenticate(access *token.Access) func(context.Context, string) (context.Context, error) {
+func authenticate(access *token.Access, issuer string, log *slog.Logger) func(context.Context, string) (context.Context, error) {
+	var once sync.Once
 	return func(ctx context.Context, raw string) (context.Context, error) {
 		claims, err := access.Verify(ctx, raw)
+		if other, is := errors.AsType[*token.OtherIssuerError](err); is {
+			once.Do(func() {
+				log.WarnContext(ctx, "token.other_issuer", slog.String("token_issuer", other.Issuer), slog.String("issuer", issuer),
+					slog.String("hint", "AUTH_PUBLIC_URL or AUTH_TOKEN_ISSUER was changed, so all earlier sessions have ended; AUTH_TOKEN_ISSUER with the earlier issuer brings them back"))
+			})
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -279,34 +273,14 @@ func newLogger(s *Settings, w io.Writer) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(s.LogLevel)) // one of four, says the flag
 	options := &slog.HandlerOptions{Level: level}
-	file, isFile := w.(*os.File)
-	if s.LogFormat == "text" || s.LogFormat == "auto" && isFile && isatty.IsTerminal(file.Fd()) {
+	if s.LogFormat == "text" || s.LogFormat == "auto" && isTerminal(w) {
 		return slog.New(slog.NewTextHandler(w, options))
 	}
 	return slog.New(slog.NewJSONHandler(w, options))
 }
 
-// banner is what a person at a terminal wants to know of a service that has just started.
-type banner struct {
-	publicURL  string
-	transport  mail.Transport
-	inviteCode string
-}
-
-func (b banner) print(w io.Writer, admin net.Addr) {
-	rows := [][2]string{
-		{"API", b.publicURL + "   (contract: /openapi.yaml)"},
-		{"Health", fmt.Sprintf("http://%s/healthz, /readyz, /metrics", admin)},
-	}
-	if files, local := b.transport.(*mail.Files); local {
-		rows = append(rows, [2]string{"Mailbox", fmt.Sprintf("http://%s/mail   (files: %s)", admin, files.Dir)})
-	}
-	if b.inviteCode != "" {
-		rows = append(rows, [2]string{"Invite code", fmt.Sprintf("%s   (%d uses, 30 days; another one: financelime-auth invite create)", b.inviteCode, firstInviteUses)})
-	}
-	fmt.Fprintf(w, "\nFinancelime Authorization %s\n\n", number)
-	for _, r := range rows {
-		fmt.Fprintf(w, "  %-12s %s\n", r[0], r[1])
-	}
-	fmt.Fprintln(w)
+// isTerminal reports whether a person reads what is written to w.
+func isTerminal(w io.Writer) bool {
+	file, isFile := w.(*os.File)
+	return isFile && isatty.IsTerminal(file.Fd())
 }

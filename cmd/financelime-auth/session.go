@@ -75,6 +75,10 @@ func (cmd *sessionList) Run(ctx context.Context, s *Settings, c console) error {
 		return err
 	}
 	defer store.Close() //nolint:errcheck // only read
+	cmd.noteAfter(c, "session", func(id uuid.UUID) error {
+		_, err := store.Read().GetSession(ctx, id)
+		return err
+	})
 	found, err := admin.Sessions(ctx, store, s.alive(time.Now()), page)
 	if err != nil {
 		return fmt.Errorf("session list: %w", err)

@@ -4,38 +4,37 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/financelime/authorization/impl/limit"
 	"github.com/financelime/authorization/impl/secret"
 	"github.com/financelime/authorization/impl/token"
 )
 
-// Settings are all settings, with their defaults. A comment that --help should show is a help tag.
+// Settings are all settings, with their defaults. A comment that --help should show is a help tag. The tag text says what a text
+// may have: printable ASCII without blanks if there is none, also "blanks", also "unicode", or "any" of both.
 type Settings struct {
 	HTTPAddr      string        `group:"Addresses" name:"http-addr" env:"AUTH_HTTP_ADDR" default:":8080" help:"Where the API listens."`
 	AdminAddr     string        `group:"Addresses" name:"admin-addr" env:"AUTH_ADMIN_ADDR" default:"127.0.0.1:8081" help:"Where health, metrics and the local mailbox listen. Never make it public."`
-	PublicURL     string        `group:"Addresses" name:"public-url" env:"AUTH_PUBLIC_URL" default:"http://localhost:8080" help:"Base of the links in mails, and the default issuer of tokens."`
+	PublicURL     string        `group:"Addresses" name:"public-url" text:"unicode" env:"AUTH_PUBLIC_URL" default:"http://localhost:8080" help:"Base of the links in mails, and the default issuer of tokens."`
 	Proxies       []string      `group:"Addresses" name:"trusted-proxies" env:"AUTH_TRUSTED_PROXIES" help:"Networks (10.0.0.0/8) or addresses of the gateways whose X-Forwarded-For is believed. None by default."`
-	CORSOrigins   []string      `group:"Addresses" name:"cors-origins" env:"AUTH_CORS_ORIGINS" help:"Origins (https://app.example.com) whose pages may call the service from a browser. None by default."`
+	CORSOrigins   []string      `group:"Addresses" name:"cors-origins" text:"unicode" env:"AUTH_CORS_ORIGINS" help:"Origins (https://app.example.com) whose pages may call the service from a browser. None by default."`
 	ShutdownDelay time.Duration `group:"Addresses" name:"shutdown-delay" env:"AUTH_SHUTDOWN_DELAY" default:"1s" help:"After SIGTERM: how long to go on accepting requests while not ready. Then requests in flight get 25s."`
 
-	DatabaseURL     string `group:"Storage" name:"database-url" env:"AUTH_DATABASE_URL" default:"sqlite:data/auth.db" help:"sqlite:PATH or postgres://..."`
-	DatabaseURLFile string `group:"Storage" name:"database-url-file" env:"AUTH_DATABASE_URL_FILE" help:"File that holds the database URL instead."`
+	DatabaseURL     string `group:"Storage" name:"database-url" text:"any" env:"AUTH_DATABASE_URL" default:"sqlite:data/auth.db" help:"sqlite:PATH or postgres://..."`
+	DatabaseURLFile string `group:"Storage" name:"database-url-file" text:"any" env:"AUTH_DATABASE_URL_FILE" help:"File that holds the database URL instead."`
 	Secret          string `group:"Storage" name:"secret" env:"AUTH_SECRET" help:"32 random bytes in base64, from which all keys are derived. With SQLite made on the first start, in the file secret beside the database; with PostgreSQL required."`
-	SecretFile      string `group:"Storage" name:"secret-file" env:"AUTH_SECRET_FILE" help:"File that holds the secret instead."`
+	SecretFile      string `group:"Storage" name:"secret-file" text:"any" env:"AUTH_SECRET_FILE" help:"File that holds the secret instead."`
 
 	SecretPrevious     string `group:"Storage" name:"secret-previous" env:"AUTH_SECRET_PREVIOUS" help:"A second secret that is accepted besides, while the secret is changed: docs/keys.md."`
-	SecretPreviousFile string `group:"Storage" name:"secret-previous-file" env:"AUTH_SECRET_PREVIOUS_FILE" help:"File that holds the second secret instead."`
+	SecretPreviousFile string `group:"Storage" name:"secret-previous-file" text:"any" env:"AUTH_SECRET_PREVIOUS_FILE" help:"File that holds the second secret instead."`
 
-	MailURL     string        `group:"Mail" name:"mail-url" env:"AUTH_MAIL_URL" default:"file:data/mail" help:"smtp://user:password@host:587, smtps://user:password@host:465, or file:DIRECTORY for a mailbox on the admin port."`
-	MailURLFile string        `group:"Mail" name:"mail-url-file" env:"AUTH_MAIL_URL_FILE" help:"File that holds the mail URL instead."`
-	MailFrom    string        `group:"Mail" name:"mail-from" env:"AUTH_MAIL_FROM" default:"Financelime <no-reply@financelime.com>" help:"Sender of the mails."`
+	MailURL     string        `group:"Mail" name:"mail-url" text:"any" env:"AUTH_MAIL_URL" default:"file:data/mail" help:"smtp://user:password@host:587, smtps://user:password@host:465, or file:DIRECTORY for a mailbox on the admin port."`
+	MailURLFile string        `group:"Mail" name:"mail-url-file" text:"any" env:"AUTH_MAIL_URL_FILE" help:"File that holds the mail URL instead."`
+	MailFrom    string        `group:"Mail" name:"mail-from" text:"any" env:"AUTH_MAIL_FROM" default:"Financelime <no-reply@financelime.com>" help:"Sender of the mails."`
 	MailTimeout time.Duration `group:"Mail" name:"mail-timeout" env:"AUTH_MAIL_TIMEOUT" default:"30s" help:"For every step of a conversation with the mail server."`
 
 	InviteRequired    bool          `group:"Accounts" name:"invite-code-required" env:"AUTH_INVITE_CODE_REQUIRED" default:"true" negatable:"" help:"Whether a sign-up needs an invite code."`
@@ -45,7 +44,7 @@ type Settings struct {
 	HideAccounts      bool          `group:"Accounts" name:"hide-accounts" env:"AUTH_HIDE_ACCOUNTS" default:"false" negatable:"" help:"Whether sign-ups and password resets are answered alike whether or not the account exists: docs/accounts.md."`
 	LogInNotice       string        `group:"Accounts" name:"login-notice" env:"AUTH_LOGIN_NOTICE" default:"new-device" enum:"new-device,always,never" help:"Which log-ins are told by mail: new-device, always or never."`
 	SessionsPerUser   int64         `group:"Accounts" name:"sessions-per-user" env:"AUTH_SESSIONS_PER_USER" default:"100" help:"How many sessions a user may have. One more ends the one that was refreshed longest ago."`
-	ClientIDs         []string      `group:"Accounts" name:"client-ids" env:"AUTH_CLIENT_IDS" help:"The clientIDs that may log in. All by default."`
+	ClientIDs         []string      `group:"Accounts" name:"client-ids" text:"blanks" env:"AUTH_CLIENT_IDS" help:"The clientIDs that may log in. All by default."`
 
 	Limits       string     `group:"Limits" name:"limits" env:"AUTH_LIMITS" default:"on" enum:"on,off" help:"off: a gateway does it all."`
 	LogInAccount limit.Rate `group:"Limits" name:"limit-login-account" env:"AUTH_LIMIT_LOGIN_ACCOUNT" default:"10/1m" help:"Failed log-ins of an account; after those, each doubles the delay."`
@@ -60,7 +59,7 @@ type Settings struct {
 	RefreshTTL    time.Duration `group:"Tokens" name:"refresh-token-ttl" env:"AUTH_REFRESH_TOKEN_TTL" default:"720h" help:"Life of a session that is not refreshed."`
 	SessionMaxAge time.Duration `group:"Tokens" name:"session-max-age" env:"AUTH_SESSION_MAX_AGE" default:"4320h" help:"Life of a session at the most."`
 	RefreshGrace  time.Duration `group:"Tokens" name:"refresh-grace" env:"AUTH_REFRESH_GRACE" default:"2m" help:"How long a used refresh token gives its successor again, for clients that lost the answer; 0 to 5m."`
-	Issuer        string        `group:"Tokens" name:"token-issuer" env:"AUTH_TOKEN_ISSUER" help:"iss of the tokens; the public URL by default."`
+	Issuer        string        `group:"Tokens" name:"token-issuer" env:"AUTH_TOKEN_ISSUER" help:"iss of the tokens; the public URL by default, so that another public URL ends all sessions unless this stays."`
 	Audience      string        `group:"Tokens" name:"token-audience" env:"AUTH_TOKEN_AUDIENCE" help:"aud of the access tokens; the issuer by default."`
 	SigningAlg    string        `group:"Tokens" name:"signing-alg" env:"AUTH_SIGNING_ALG" default:"ES256" enum:"ES256,RS256,EdDSA" help:"Algorithm of the access tokens: ES256, RS256 or EdDSA."`
 
@@ -75,64 +74,8 @@ type Settings struct {
 	LogLevel  string `group:"Log" name:"log-level" env:"AUTH_LOG_LEVEL" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
 
 	trustedProxies []netip.Prefix
-}
-
-// complete reads the ..._FILE settings, fills in the defaults that depend on others, and refuses values that can not work.
-// Each complaint names the variable.
-func (s *Settings) complete() error {
-	files := []struct {
-		name, file string
-		value      *string
-		byDefault  string
-	}{
-		{"AUTH_DATABASE_URL", s.DatabaseURLFile, &s.DatabaseURL, "sqlite:data/auth.db"},
-		{"AUTH_SECRET", s.SecretFile, &s.Secret, ""},
-		{"AUTH_SECRET_PREVIOUS", s.SecretPreviousFile, &s.SecretPrevious, ""},
-		{"AUTH_MAIL_URL", s.MailURLFile, &s.MailURL, "file:data/mail"},
-	}
-	for _, f := range files {
-		if f.file == "" {
-			continue
-		}
-		if *f.value != f.byDefault {
-			return fmt.Errorf("%s and %s_FILE are both set: set one of them", f.name, f.name)
-		}
-		content, err := os.ReadFile(f.file)
-		if err != nil {
-			return fmt.Errorf("%s_FILE: %w", f.name, err)
-		}
-		*f.value = strings.TrimSpace(string(content))
-	}
-	if err := s.completeURLs(); err != nil {
-		return err
-	}
-	for _, p := range s.Proxies {
-		prefix, err := parsePrefix(p)
-		if err != nil {
-			return fmt.Errorf("AUTH_TRUSTED_PROXIES: %q is neither a network nor an address", p)
-		}
-		s.trustedProxies = append(s.trustedProxies, prefix)
-	}
-	for _, origin := range s.CORSOrigins {
-		if !isOrigin(origin) {
-			return fmt.Errorf("AUTH_CORS_ORIGINS: %q is not an origin such as https://app.example.com", origin)
-		}
-	}
-	if most := int64(10_000); s.SessionsPerUser < 1 || s.SessionsPerUser > most {
-		return fmt.Errorf("AUTH_SESSIONS_PER_USER: %d is not between 1 and %d", s.SessionsPerUser, most)
-	}
-	return s.checkDurations()
-}
-
-// isOrigin tells whether s is an origin as browsers write it: no path, no default port, lower case. No wildcard and no null is one.
-func isOrigin(s string) bool {
-	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || strings.Contains(s, "*") {
-		return false
-	}
-	defaultPort := map[string]string{"http": "80", "https": "443"}[u.Scheme]
-	asWritten := u.Scheme+"://"+u.Host == s && strings.ToLower(s) == s
-	return asWritten && u.Port() != defaultPort && !strings.HasSuffix(u.Host, ":")
+	mailURLGiven   bool // and not only the default
+	unknown        []unknownVariable
 }
 
 // https tells whether the service is reached by https from outside.
@@ -148,65 +91,6 @@ func (s *Settings) limits() map[limit.Name]limit.Rate {
 		limit.SignUpSource: s.SignUpSource, limit.ResetSource: s.ResetSource,
 		limit.InviteSource: s.InviteSource, limit.LinkSource: s.LinkSource,
 	}
-}
-
-func (s *Settings) completeURLs() error {
-	if scheme, _, _ := strings.Cut(s.DatabaseURL, ":"); scheme != "sqlite" && scheme != "postgres" && scheme != "postgresql" {
-		return errors.New("AUTH_DATABASE_URL: neither sqlite:PATH nor postgres://HOST/NAME")
-	}
-	public, err := url.Parse(s.PublicURL)
-	if err != nil || public.Host == "" || public.Scheme != "http" && public.Scheme != "https" {
-		return fmt.Errorf("AUTH_PUBLIC_URL: %q is not an http or https URL", s.PublicURL)
-	}
-	unfit := func(r rune) bool {
-		return unicode.IsSpace(r) || unicode.IsControl(r) || strings.ContainsRune(`?#"<>`, r)
-	}
-	if public.User != nil || strings.ContainsFunc(s.PublicURL, unfit) {
-		return fmt.Errorf("AUTH_PUBLIC_URL: %q has more than a scheme, a host and a path", public.Redacted())
-	}
-	s.PublicURL = strings.TrimRight(s.PublicURL, "/")
-	if s.Issuer == "" {
-		s.Issuer = s.PublicURL
-	}
-	if s.Audience == "" {
-		s.Audience = s.Issuer
-	}
-	return nil
-}
-
-func parsePrefix(s string) (netip.Prefix, error) {
-	if addr, err := netip.ParseAddr(s); err == nil {
-		return addr.Prefix(addr.BitLen())
-	}
-	return netip.ParsePrefix(s)
-}
-
-func (s *Settings) checkDurations() error {
-	day := 24 * time.Hour
-	ranges := []struct {
-		name     string
-		value    time.Duration
-		min, max time.Duration
-	}{
-		{"AUTH_ACCESS_TOKEN_TTL", s.AccessTTL, time.Second, day},
-		{"AUTH_REFRESH_TOKEN_TTL", s.RefreshTTL, time.Second, 3650 * day},
-		{"AUTH_SESSION_MAX_AGE", s.SessionMaxAge, time.Second, 3650 * day},
-		{"AUTH_REFRESH_GRACE", s.RefreshGrace, 0, 5 * time.Minute},
-		{"AUTH_SIGNUP_LINK_TTL", s.SignUpLinkTTL, time.Second, 30 * day},
-		{"AUTH_PASSWORD_LINK_TTL", s.PasswordLinkTTL, time.Second, day}, // NIST SP 800-63B-4 section 4.2.1.2: 24 hours at most
-		{"AUTH_MAILED_PASSWORD_TTL", s.MailedPasswordTTL, time.Second, 30 * day},
-		{"AUTH_MAIL_TIMEOUT", s.MailTimeout, 100 * time.Millisecond, 10 * time.Minute},
-		{"AUTH_SIGNING_KEY_LIFE", s.KeyLife, time.Second, 3650 * day},
-		{"AUTH_JWKS_MAX_AGE", s.JWKSMaxAge, time.Second, day},
-		{"AUTH_HASH_WAIT", s.HashWait, time.Millisecond, time.Hour},
-		{"AUTH_SHUTDOWN_DELAY", s.ShutdownDelay, 0, 10 * time.Minute},
-	}
-	for _, r := range ranges {
-		if r.value < r.min || r.value > r.max {
-			return fmt.Errorf("%s: %s is not between %s and %s", r.name, r.value, r.min, r.max)
-		}
-	}
-	return nil
 }
 
 // sqlitePath is the database file, or "" with PostgreSQL.

@@ -67,6 +67,10 @@ func (cmd *userList) Run(ctx context.Context, s *Settings, c console) error {
 		return err
 	}
 	defer store.Close() //nolint:errcheck // only read
+	cmd.noteAfter(c, "user", func(id uuid.UUID) error {
+		_, err := store.Read().GetAccount(ctx, id)
+		return err
+	})
 	found, err := admin.Users(ctx, store, page)
 	if err != nil {
 		return fmt.Errorf("user list: %w", err)

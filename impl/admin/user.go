@@ -78,8 +78,11 @@ func Delete(ctx context.Context, store *db.Store, id uuid.UUID) (ended Ended, er
 		if err != nil {
 			return err
 		}
-		if ended, err = end(ctx, q, id, q.DeleteAccountMails); err != nil {
+		if ended, err = end(ctx, q, id, q.DeleteUnsentMails); err != nil { // the others were not withdrawn: they are sent, or dead
 			return err
+		}
+		if _, err := q.DeleteAccountMails(ctx, id); err != nil {
+			return fmt.Errorf("delete the mails: %w", err)
 		}
 		if _, err := q.DeleteAccount(ctx, id); err != nil {
 			return fmt.Errorf("delete the account: %w", err)

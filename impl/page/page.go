@@ -10,7 +10,10 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
+	"time"
 )
 
 // Page is a whole answer.
@@ -37,11 +40,34 @@ func Confirmed(format Format, lang, purpose string) Page {
 
 // Failure says why a click did not work and what to do now. In JSON it is the API's usual failure body.
 func Failure(format Format, lang string, status int) Page {
+	if status == http.StatusTooManyRequests {
+		return TooManyRequests(format, lang, time.Minute)
+	}
 	lang, text := lookUp(lang, failureOf(status))
-	return write(format, lang, status, text, struct {
-		Code    int    `json:"code"`
-		Message string `json:"message"`
-	}{status, strconv.Itoa(status) + " " + http.StatusText(status)})
+	return write(format, lang, status, text, failure(status))
+}
+
+// failureBody is the API's failure in JSON.
+type failureBody struct {
+	Code    int    `json:"code"`
+	Message string `json:"message"`
+}
+
+func failure(status int) failureBody {
+	return failureBody{status, strconv.Itoa(status) + " " + http.StatusText(status)}
+}
+
+// TooManyRequests says when the link can be opened again.
+func TooManyRequests(format Format, lang string, retryAfter time.Duration) Page {
+	lang, text := lookUp(lang, tooMany)
+	when := wordedWait(retryAfter, lang)
+	text.Lead = strings.ReplaceAll(text.Lead, waitMark, when)
+	text.Next = slices.Clone(text.Next)
+	for i := range text.Next {
+		text.Next[i] = strings.ReplaceAll(text.Next[i], waitMark, when)
+	}
+	const status = http.StatusTooManyRequests
+	return write(format, lang, status, text, failure(status))
 }
 
 func lookUp(lang string, kind outcome) (string, words) {

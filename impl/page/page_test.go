@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"golang.org/x/net/html"
@@ -31,6 +32,11 @@ func everyPage(t *testing.T, check func(t *testing.T, p Page, f Format, lang str
 					check(t, Confirmed(f, lang, purpose), f, lang, texts[lang][outcome(purpose)])
 				})
 			}
+			t.Run(fmt.Sprintf("%s/%s/429", lang, f), func(t *testing.T) {
+				text := texts[lang][tooMany]
+				text.Next = []string{strings.ReplaceAll(text.Next[0], waitMark, wordedWait(3*time.Minute, lang))}
+				check(t, TooManyRequests(f, lang, 3*time.Minute), f, lang, text)
+			})
 			for _, status := range statuses {
 				t.Run(fmt.Sprintf("%s/%s/%d", lang, f, status), func(t *testing.T) {
 					check(t, Failure(f, lang, status), f, lang, texts[lang][failureOf(status)])
@@ -204,7 +210,7 @@ func TestJSONAsDocumented(t *testing.T) {
 
 func TestTranslationsComplete(t *testing.T) {
 	t.Parallel()
-	outcomes := []outcome{signUpConfirmed, passwordConfirmed, linkUseless, badRequest, wrongMethod, tooLarge, unavailable, broken}
+	outcomes := []outcome{signUpConfirmed, passwordConfirmed, linkUseless, badRequest, wrongMethod, tooLarge, tooMany, unavailable, broken}
 	if len(texts) != len(languages) {
 		t.Errorf("%d languages, want %v", len(texts), languages)
 	}
@@ -229,12 +235,44 @@ func TestTranslationsComplete(t *testing.T) {
 	}
 }
 
+// Who has to wait is told for how long, in words, and not whose fault it is.
+func TestTooManyRequests(t *testing.T) {
+	t.Parallel()
+	for wait, want := range map[time.Duration][2]string{
+		0:                        {"in 1 second.", "через 1 секунду."},
+		time.Second:              {"in 1 second.", "через 1 секунду."},
+		2 * time.Second:          {"in 2 seconds.", "через 2 секунды."},
+		11 * time.Second:         {"in 11 seconds.", "через 11 секунд."},
+		12 * time.Second:         {"in 12 seconds.", "через 12 секунд."},
+		21 * time.Second:         {"in 21 seconds.", "через 21 секунду."},
+		20500 * time.Millisecond: {"in 21 seconds.", "через 21 секунду."},
+		90 * time.Second:         {"in 90 seconds.", "через 90 секунд."},
+		91 * time.Second:         {"in 2 minutes.", "через 2 минуты."},
+		175 * time.Second:        {"in 3 minutes.", "через 3 минуты."},
+		5 * time.Minute:          {"in 5 minutes.", "через 5 минут."},
+		61 * time.Minute:         {"in 61 minutes.", "через 61 минуту."},
+		2 * time.Hour:            {"in 2 hours.", "через 2 часа."},
+		25 * time.Hour:           {"in 25 hours.", "через 25 часов."},
+	} {
+		for i, lang := range languages {
+			p := TooManyRequests(Text, lang, wait)
+			if body := string(p.Body); p.Status != 429 || !strings.Contains(body, want[i]) || strings.Contains(body, waitMark) ||
+				strings.Contains(body, "fault") || strings.Contains(body, "Дело в нас") {
+				t.Errorf("%s, %s: %s", wait, lang, body)
+			}
+		}
+	}
+	if texts["en"][tooMany].Next[0] != "Open the link again in "+waitMark+"." {
+		t.Error("a page was written into the table of all")
+	}
+}
+
 func TestUnforeseenArguments(t *testing.T) {
 	t.Parallel()
 	if p := Confirmed(HTML, "de", "signup"); p.Header.Get("Content-Language") != "en" {
 		t.Errorf("an unknown language is answered in %q", p.Header.Get("Content-Language"))
 	}
-	for status, want := range map[int]outcome{418: badRequest, 429: unavailable, 502: broken} {
+	for status, want := range map[int]outcome{418: badRequest, 429: tooMany, 502: broken} {
 		p := Failure(Text, "en", status)
 		if p.Status != status || !strings.Contains(string(p.Body), texts["en"][want].Title) {
 			t.Errorf("%d: status %d, %s", status, p.Status, p.Body)

@@ -23,6 +23,7 @@ const (
 	badRequest        outcome = "bad request"
 	wrongMethod       outcome = "wrong method"
 	tooLarge          outcome = "too large"
+	tooMany           outcome = "too many"
 	unavailable       outcome = "unavailable"
 	broken            outcome = "broken"
 )
@@ -36,13 +37,18 @@ func failureOf(status int) outcome {
 		return wrongMethod
 	case status == http.StatusRequestEntityTooLarge:
 		return tooLarge
-	case status == http.StatusServiceUnavailable, status == http.StatusTooManyRequests:
+	case status == http.StatusTooManyRequests:
+		return tooMany
+	case status == http.StatusServiceUnavailable:
 		return unavailable
 	case status >= 400 && status < 500:
 		return badRequest
 	}
 	return broken
 }
+
+// waitMark stands in a text where the time to wait comes.
+const waitMark = "{wait}"
 
 // texts holds every page in every language.
 //
@@ -99,6 +105,14 @@ var texts = map[string]map[outcome]words{
 			Hint:  "What you can do",
 			Next: []string{
 				"Open the link from the mail in a browser.",
+			},
+		},
+		tooMany: {
+			Title: "Please wait before you open the link again",
+			Lead:  "There have been too many requests in a short time. Your link was not used, and nothing has happened to your account.",
+			Hint:  "What you can do",
+			Next: []string{
+				"Open the link again in " + waitMark + ".",
 			},
 		},
 		unavailable: {
@@ -169,6 +183,14 @@ var texts = map[string]map[outcome]words{
 			Hint:  "Что можно сделать",
 			Next: []string{
 				"Откройте ссылку из письма в браузере.",
+			},
+		},
+		tooMany: {
+			Title: "Подождите, прежде чем открыть ссылку ещё раз",
+			Lead:  "За короткое время поступило слишком много запросов. Ваша ссылка не использована, с вашей учётной записью ничего не произошло.",
+			Hint:  "Что можно сделать",
+			Next: []string{
+				"Откройте ссылку ещё раз через " + waitMark + ".",
 			},
 		},
 		unavailable: {

@@ -81,7 +81,7 @@ func (f *failer) fail(err error, c echo.Context) {
 		}
 		event.Record(c.Request().Context(), f.log, event.LimitExceeded, slog.String("limit", exceeded.LimitName()))
 	}
-	if err := answer(c, status); err != nil {
+	if err := answer(c, status, retryAfter); err != nil {
 		event.Record(c.Request().Context(), f.log, event.RequestAnswerLost, slog.Any("error", err))
 	}
 }
@@ -98,12 +98,16 @@ func seconds(d time.Duration) string {
 }
 
 // answer writes a failure in the operation's form: a page for people, or JSON.
-func answer(c echo.Context, status int) error {
+func answer(c echo.Context, status int, retryAfter time.Duration) error {
 	if op := operationOf(c); op == nil || !op.pages {
 		return c.JSON(status, jsonFailure(status))
 	}
 	who := caller.FromContext(c.Request().Context())
-	return page.Failure(page.Negotiate(who.Accept), page.Language(who.AcceptLanguage), status).Send(c.Response())
+	format, language := page.Negotiate(who.Accept), page.Language(who.AcceptLanguage)
+	if status == http.StatusTooManyRequests {
+		return page.TooManyRequests(format, language, retryAfter).Send(c.Response())
+	}
+	return page.Failure(format, language, status).Send(c.Response())
 }
 
 // classify is the whole table from errors to statuses; the first row that fits decides.
@@ -132,14 +136,38 @@ func (f *failer) classify(err error) (status int, retryAfter time.Duration) {
 
 func (f *failer) logFailure(c echo.Context, status int, err error) {
 	ctx := c.Request().Context()
-	if errors.Is(ctx.Err(), context.Canceled) {
-		return // the caller hung up; nobody waits for this answer
+	left := errors.Is(ctx.Err(), context.Canceled) // the caller: nobody waits for this answer
+	if left && onlyCancelled(err) {
+		return
 	}
 	name := event.RequestFailed
-	if status == http.StatusServiceUnavailable {
+	if status == http.StatusServiceUnavailable && !left {
 		name = event.RequestUnavailable
 	}
 	event.Record(ctx, f.log, name, slog.Any("error", err))
+}
+
+// onlyCancelled reports whether an error says no more than that a context was cancelled, or that something was away then: of
+// several errors, each. A panic is always more.
+func onlyCancelled(err error) bool {
+	if errors.Is(err, errPanic) {
+		return false
+	}
+	if _, away := err.(unavailable); away { //nolint:errorlint // what is inside is looked at below
+		return true
+	}
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, part := range several.Unwrap() {
+			if !onlyCancelled(part) {
+				return false
+			}
+		}
+		return true
+	}
+	if inner := errors.Unwrap(err); inner != nil {
+		return onlyCancelled(inner)
+	}
+	return errors.Is(err, context.Canceled)
 }
 
 // jsonFailure is a failure's body: the one code of a bad request, or the status in words.

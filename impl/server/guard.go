@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -42,9 +43,13 @@ func (g *guard) check(next echo.HandlerFunc) echo.HandlerFunc {
 			c.Response().Header().Set(echo.HeaderConnection, "close") // the rest of the body is no request
 			return g.unread(err)
 		}
+		inPath, err := pathParams(c)
+		if err != nil {
+			return &refusal{status: op.malformed, cause: err}
+		}
 		input := &openapi3filter.RequestValidationInput{
 			Request:    c.Request(),
-			PathParams: pathParams(c),
+			PathParams: inPath,
 			Route:      op.route,
 			Options:    &openapi3filter.Options{KeepValidatedValue: true, SkipSettingDefaults: true},
 		}
@@ -122,12 +127,23 @@ func readBody(r *http.Request) ([]byte, error) {
 	return body, nil
 }
 
-func pathParams(c echo.Context) map[string]string {
+// pathParams are the parameters of the path as they are meant: percent-decoded, once (RFC 3986 section 2.3). The generated code
+// decodes them in the same way. Echo routes by the path as it came where that differs from Go's own spelling (URL.RawPath), so an
+// encoded slash separates nothing.
+func pathParams(c echo.Context) (map[string]string, error) {
 	params := make(map[string]string, len(c.ParamNames()))
 	for _, name := range c.ParamNames() {
-		params[name] = c.Param(name)
+		value := c.Param(name)
+		if c.Request().URL.RawPath != "" {
+			decoded, err := url.PathUnescape(value)
+			if err != nil {
+				return nil, fmt.Errorf("decode the path: %w", err)
+			}
+			value = decoded
+		}
+		params[name] = value
 	}
-	return params
+	return params, nil
 }
 
 func (g *guard) parameters(input *openapi3filter.RequestValidationInput, parameters openapi3.Parameters) error {
@@ -150,10 +166,20 @@ func (g *guard) token(c echo.Context) error {
 		return err // it can not be told just now; a 401 would log the user out
 	}
 	if err != nil {
-		return unauthorized(c, invalidToken, "invalid", err)
+		reason := "invalid"
+		if known, is := errors.AsType[reasoned](err); is {
+			reason = known.Reason()
+		}
+		return unauthorized(c, invalidToken, reason, err)
 	}
 	c.SetRequest(c.Request().WithContext(ctx))
 	return nil
+}
+
+// reasoned is an error that has a reason for the log, a code.
+type reasoned interface {
+	error
+	Reason() string
 }
 
 // The challenges of RFC 6750 section 3: an error is told only where a token was presented, and no detail of it.

@@ -1,19 +1,23 @@
 package server
 
 import (
+	"net"
 	"net/http"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 )
+
+var ports = regexp.MustCompile(`^([0-9]{1,5}|_[0-9A-Za-z._-]+)$`)
 
 // A stranger's X-Forwarded-For changes nothing. A trusted proxy's is read from the right: the first hop that is not trusted counts,
 // and where that cannot be read, the proxy itself.
 func FuzzRemoteAddr(f *testing.F) {
 	for _, seed := range []string{
 		"203.0.113.7", "198.51.100.1, 203.0.113.7, 10.0.0.2", "::ffff:203.0.113.8", "[2001:DB8::1]", "203.0.113.7, unknown", ", ,", "10.0.0.3",
-		"fe80::1%eth0", "1.2.3.4:80", "[::1]:1", "0x7f000001", "010.0.0.1", "::ffff:10.0.0.1", "64:ff9b::1.2.3.4", strings.Repeat("10.0.0.1,", 100),
+		"203.0.113.5:51234", `"[2001:db8::1]:443"`, `"203.0.113.5"`, "203.0.113.5:_x", "[203.0.113.5]:1", "unknown", "_hidden", "203.0.113.5:", "fe80::1%eth0", "1.2.3.4:80", "[::1]:1", "0x7f000001", "010.0.0.1", "::ffff:10.0.0.1", "64:ff9b::1.2.3.4", strings.Repeat("10.0.0.1,", 100),
 	} {
 		f.Add(seed, "")
 		f.Add("192.0.2.1", seed)
@@ -32,7 +36,20 @@ func FuzzRemoteAddr(f *testing.F) {
 		want := proxy
 		hops := strings.Split(strings.Join(forwarded, ","), ",")
 		for _, hop := range slices.Backward(hops) {
-			addr, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(hop), "["), "]"))
+			if hop = strings.Trim(hop, " \t"); hop == "" {
+				continue
+			}
+			bare := hop
+			if unquoted := strings.TrimSuffix(strings.TrimPrefix(bare, `"`), `"`); bare == `"`+unquoted+`"` {
+				bare = unquoted
+			}
+			host, port, err := net.SplitHostPort(bare)
+			if hasPort := err == nil && (ports.MatchString(port)) && (strings.HasPrefix(bare, "[") || !strings.Contains(host, ":")); hasPort {
+				bare = host
+			} else if inside, closed := strings.CutSuffix(strings.TrimPrefix(bare, "["), "]"); closed && strings.HasPrefix(bare, "[") {
+				bare = inside
+			}
+			addr, err := netip.ParseAddr(bare)
 			if err != nil || addr.Zone() != "" {
 				want = proxy
 				break

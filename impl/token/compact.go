@@ -75,6 +75,33 @@ func unmarshalClaims(text []byte, claims any) error {
 	return json.Unmarshal(text, claims)
 }
 
+// OtherIssuerError says that a token is one of ours and names another issuer: the setting was changed after it was made.
+type OtherIssuerError struct{ Issuer string }
+
+func (e *OtherIssuerError) Error() string { return ErrInvalid.Error() + ": another issuer" }
+
+// Unwrap makes it ErrInvalid.
+func (e *OtherIssuerError) Unwrap() error { return ErrInvalid }
+
+// Reason is what the log says of a token that was refused for it.
+func (e *OtherIssuerError) Reason() string { return "other_issuer" }
+
+// RefusedFor is the reason for the log why a token was refused, or the given one where there is none in particular.
+func RefusedFor(err error, otherwise string) string {
+	if other, is := errors.AsType[*OtherIssuerError](err); is {
+		return other.Reason()
+	}
+	return otherwise
+}
+
+// otherIssuer is the error of a token with a good signature that was refused for its issuer; nil if it was refused for something else.
+func otherIssuer(err error, issuer string) error {
+	if errors.Is(err, jwt.ErrTokenInvalidIssuer) && !errors.Is(err, jwt.ErrTokenSignatureInvalid) && issuer != "" {
+		return &OtherIssuerError{Issuer: issuer}
+	}
+	return nil
+}
+
 // reason turns golang-jwt's errors, which can quote the token, into words of ours.
 func reason(err error) error {
 	switch {

@@ -102,6 +102,9 @@ func (r *Refresh) Parse(raw string) (RefreshClaims, error) {
 		return keys, nil
 	}
 	if _, err := r.parser.ParseWithClaims(raw, &claims, key); err != nil {
+		if other := otherIssuer(err, claims.Issuer); other != nil {
+			return RefreshClaims{}, other
+		}
 		return RefreshClaims{}, reason(err)
 	}
 	session, ok := canonicalUUID(claims.Session)

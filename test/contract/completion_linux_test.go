@@ -18,6 +18,7 @@ func TestCompletionInBash(t *testing.T) {
 		`PATH=` + filepath.Dir(binary) + `:$PATH; source <(financelime-auth completion bash)`,
 		"financelime-auth us\tdisab\tnobody@example.com",
 		"financelime-auth mail list --state=de\t --js\t",
+		"financelime-auth --database-url=sqlite:x.db vers\t",
 		"exit", "",
 	}, "\n")
 	cmd := exec.CommandContext(t.Context(), "script", "--quiet", "--return", "--command", "bash --norc --noprofile -i", "/dev/null")
@@ -31,6 +32,7 @@ func TestCompletionInBash(t *testing.T) {
 		`financelime-auth: user disable: "nobody@example.com": there is no such user`,
 		"financelime-auth mail list --state=dead  --json",
 		"[]\r\n",
+		"financelime-auth --database-url=sqlite:x.db version",
 	} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("the terminal lacks %q:\n%s", want, out)

@@ -215,6 +215,11 @@ func trustedProxies(t *testing.T, s *harness.Service) {
 		{[]string{"198.51.100.1", "203.0.113.7, 10.0.0.1"}, "203.0.113.7"}, // and trusted hops are passed over
 		{[]string{"::ffff:203.0.113.8"}, "203.0.113.8"},
 		{[]string{"[2001:DB8::1]"}, "2001:db8::1"},
+		{[]string{"203.0.113.5:51234"}, "203.0.113.5"},
+		{[]string{"[2001:db8::1]:443"}, "2001:db8::1"},
+		{[]string{`"[2001:db8::1]"`}, "2001:db8::1"},
+		{[]string{"unknown, 203.0.113.7"}, "203.0.113.7"}, // whatever a client writes left of it
+		{[]string{"203.0.113.7, , 10.0.0.1:9,"}, "203.0.113.7"},
 		{[]string{"203.0.113.7, unknown"}, "127.0.0.1"},
 		{nil, "127.0.0.1"},
 	} {
@@ -243,6 +248,13 @@ func TestWrongSettings(t *testing.T) {
 	for _, c := range []struct{ names, setting string }{
 		{"AUTH_HTTP_ADDR", "AUTH_HTTP_ADDR=nowhere:none"},
 		{"AUTH_ADMIN_ADDR", "AUTH_ADMIN_ADDR=127.0.0.1:99999"},
+		{"AUTH_ADMIN_ADDR", "AUTH_ADMIN_ADDR="},
+		{"AUTH_ADMIN_ADDR", "AUTH_ADMIN_ADDR=127.0.0.1:"},
+		{"AUTH_HTTP_ADDR", "AUTH_HTTP_ADDR="},
+		{"AUTH_DATABASE_URL", "AUTH_DATABASE_URL="},
+		{"AUTH_CLIENT_IDS", "AUTH_CLIENT_IDS=web,,ios"},
+		{"AUTH_TOKEN_ISSUER", "AUTH_TOKEN_ISSUER=https://auth.example.com\x07"},
+		{"AUTH_CORS_ORIGINS", "AUTH_CORS_ORIGINS=null"},
 		{"AUTH_PUBLIC_URL", "AUTH_PUBLIC_URL=auth.example.com"},
 		{"AUTH_PUBLIC_URL", "AUTH_PUBLIC_URL=https://auth.example.com/?x=1"},
 		{"AUTH_TRUSTED_PROXIES", "AUTH_TRUSTED_PROXIES=everybody"},

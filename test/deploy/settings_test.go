@@ -112,6 +112,7 @@ func TestComposeSettings(t *testing.T) {
 		Services map[string]struct {
 			Environment map[string]string
 			Secrets     []string
+			Ports       []string
 		}
 		Secrets map[string]struct{ File string }
 	}](t, "deploy", "compose", "compose.yaml")[0]
@@ -141,11 +142,27 @@ func TestComposeSettings(t *testing.T) {
 		if !found {
 			t.Fatalf("there is no service %s", name)
 		}
-		accepts(t, service.Environment, files)
+		environment := maps.Clone(service.Environment)
+		if environment["AUTH_SECRET_PREVIOUS"] == "${AUTH_SECRET_PREVIOUS:-}" { // as compose reads it where it is not set
+			environment["AUTH_SECRET_PREVIOUS"] = ""
+		}
+		accepts(t, environment, files)
 		for setting, path := range service.Environment {
 			if strings.HasSuffix(setting, "_FILE") && !slices.Contains(service.Secrets, filepath.Base(path)) {
 				t.Errorf("%s: the service is not given %s", setting, path)
 			}
+		}
+	}
+	if ports := compose.Services["auth-1"].Ports; len(ports) > 0 {
+		t.Errorf("the service itself is published: %v", ports)
+	}
+	for _, name := range []string{"auth-1", "auth-2"} {
+		environment := compose.Services[name].Environment
+		if environment["AUTH_ADMIN_ADDR"] != ":8081" {
+			t.Errorf("%s: Prometheus does not reach the admin port at %q", name, environment["AUTH_ADMIN_ADDR"])
+		}
+		if _, has := environment["AUTH_SECRET_PREVIOUS"]; !has {
+			t.Errorf("%s: there is no place for AUTH_SECRET_PREVIOUS", name)
 		}
 	}
 	trustsAuthority(t, files["/run/secrets/mail_url"], files["/run/secrets/mail_ca"], files["/run/secrets/mail_key"])
@@ -153,7 +170,15 @@ func TestComposeSettings(t *testing.T) {
 
 func TestKubernetesSettings(t *testing.T) {
 	t.Parallel()
-	type env struct{ Name, Value string }
+	type env struct {
+		Name, Value string
+		ValueFrom   struct {
+			SecretKeyRef struct {
+				Key      string
+				Optional bool
+			} `yaml:"secretKeyRef"`
+		} `yaml:"valueFrom"`
+	}
 	type object struct {
 		Kind       string
 		Data       map[string]string
@@ -192,7 +217,57 @@ func TestKubernetesSettings(t *testing.T) {
 		settings[e.Name] = e.Value
 	}
 	accepts(t, settings, files)
+	// The secret may be changed: without its key in the Secret, nothing is missing.
+	other := slices.IndexFunc(container.Env, func(e env) bool { return e.Name == "AUTH_SECRET_PREVIOUS" })
+	if other < 0 || container.Env[other].ValueFrom.SecretKeyRef.Key != "secret_previous" || !container.Env[other].ValueFrom.SecretKeyRef.Optional {
+		t.Errorf("there is no place for AUTH_SECRET_PREVIOUS: %+v", container.Env)
+	}
 	if settings["AUTH_SHUTDOWN_DELAY"] != "10s" || deployment.Spec.Template.Spec.Grace < 10+25+10 {
 		t.Errorf("AUTH_SHUTDOWN_DELAY is %s, and the pod is killed after %d s", settings["AUTH_SHUTDOWN_DELAY"], deployment.Spec.Template.Spec.Grace)
+	}
+}
+
+// While the database is away no pod is ready, and the keys are served all the same: one Service leads to them.
+func TestKubernetesNetwork(t *testing.T) {
+	t.Parallel()
+	services := map[string]bool{}
+	for _, o := range parse[struct {
+		Kind     string
+		Metadata struct{ Name string }
+		Spec     struct {
+			NotReady bool `yaml:"publishNotReadyAddresses"`
+			Ports    []struct {
+				TargetPort string `yaml:"targetPort"`
+			}
+		}
+	}](t, "deploy", "kubernetes", "service.yaml") {
+		if o.Kind != "Service" {
+			continue
+		}
+		services[o.Metadata.Name] = o.Spec.NotReady
+		for _, p := range o.Spec.Ports {
+			if p.TargetPort != "http" {
+				t.Errorf("%s leads to the port %s", o.Metadata.Name, p.TargetPort)
+			}
+		}
+	}
+	if want := map[string]bool{"financelime-auth": false, "financelime-auth-keys": true}; !maps.Equal(services, want) {
+		t.Errorf("services that lead to pods that are not ready: %v, want %v", services, want)
+	}
+	policy := parse[struct {
+		Spec struct {
+			Egress []struct{ Ports []struct{ Port int } }
+		}
+	}](t, "deploy", "kubernetes", "network.yaml")[0]
+	open := map[int]bool{}
+	for _, rule := range policy.Spec.Egress {
+		for _, p := range rule.Ports {
+			open[p.Port] = true
+		}
+	}
+	for what, port := range map[string]int{"names": 53, "PostgreSQL": 5432, "SMTP": 587, "SMTP with TLS": 465, "OTLP": 4318} {
+		if !open[port] {
+			t.Errorf("%s: there is no way out to port %d", what, port)
+		}
 	}
 }
