@@ -62,9 +62,9 @@ func (s *Service) ConfirmUserEmail(
 // confirm fails with db.ErrNotFound where the link does not work, and then leaves nothing behind.
 func (s *Service) confirm(ctx context.Context, q *db.Queries, keyHash []byte) (account db.Account, purpose string, err error) {
 	now := s.now()
-	used, err := q.UseConfirmation(ctx, db.UseConfirmationParams{KeyHash: keyHash, Now: now})
+	used, err := q.FindConfirmation(ctx, db.FindConfirmationParams{KeyHash: keyHash, Now: now})
 	if err != nil {
-		return account, "", fmt.Errorf("use the link up: %w", err)
+		return account, "", fmt.Errorf("find the link: %w", err)
 	}
 	account, err = q.GetAccount(ctx, used.AccountID)
 	if err != nil {
@@ -78,11 +78,19 @@ func (s *Service) confirm(ctx context.Context, q *db.Queries, keyHash []byte) (a
 			return account, "", err
 		}
 	}
+	// Everybody locks the account before its links and mails. So nobody disables it beside this, and clicks come one after another.
+	number, err := q.NextPasswordNumber(ctx, account.ID)
+	if err != nil {
+		return account, "", fmt.Errorf("number the password: %w", err)
+	}
+	if _, err := q.UseConfirmation(ctx, db.UseConfirmationParams{KeyHash: keyHash, Now: now}); err != nil {
+		return account, "", fmt.Errorf("use the link up: %w", err)
+	}
 	if err := q.DeleteOlderPasswordMails(ctx, account.ID); err != nil {
 		return account, "", fmt.Errorf("withdraw older passwords: %w", err)
 	}
 	return account, used.Purpose, queueMail(ctx, q, db.InsertMailParams{
-		AccountID: account.ID, Kind: mail.KindPassword, Nonce: password.NewNonce(s.Root), Now: now,
+		AccountID: account.ID, Kind: mail.KindPassword, Nonce: password.NewNonce(s.Root), Number: number, Now: now,
 	})
 }
 
