@@ -529,7 +529,7 @@ func TestLogInGuards(t *testing.T) {
 			if until != nil {
 				write(t, s, func(q *db.Queries) error {
 					_, err := q.SetArmedPasswordLife(t.Context(), db.SetArmedPasswordLifeParams{ID: a.ID, MailID: &mail, ArmedUntil: until})
-				return err
+					return err
 				})
 			}
 			return a

@@ -398,7 +398,8 @@ type ListDueMailsParams struct {
 	Most int64
 }
 
-// ListDueMails finds the mails that have waited longest. It takes none of them, and so waits for nobody.
+// ListDueMails finds the mails that have waited longest. It takes none of them, and so waits for nobody. Due times come from the clocks
+// of those who queued the mails: replicas that are seconds or minutes apart disturb the order by as much, and nothing hangs on it.
 func (q *Queries) ListDueMails(ctx context.Context, arg ListDueMailsParams) ([]uuid.UUID, error) {
 	rows, err := q.db.Query(ctx, listDueMails, arg.Now, arg.Most)
 	if err != nil {

@@ -11,7 +11,8 @@ VALUES (
 -- name: DeleteOlderPasswordMails :exec
 DELETE FROM mail WHERE account_id = @account_id AND kind = 'password' AND sent_at IS NULL AND dead_at IS NULL;
 
--- ListDueMails finds the mails that have waited longest. It takes none of them, and so waits for nobody.
+-- ListDueMails finds the mails that have waited longest. It takes none of them, and so waits for nobody. Due times come from the clocks
+-- of those who queued the mails: replicas that are seconds or minutes apart disturb the order by as much, and nothing hangs on it.
 -- name: ListDueMails :many
 SELECT id FROM mail WHERE due_at <= @now AND sent_at IS NULL AND dead_at IS NULL ORDER BY due_at LIMIT CAST(@most AS bigint);
 

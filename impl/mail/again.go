@@ -52,7 +52,7 @@ func Retry(ctx context.Context, store *db.Store, root secret.Root, id uuid.UUID,
 	}
 	var hurried int64
 	err = store.Write(ctx, func(q *db.Queries) (err error) {
-		hurried, err = q.HurryMail(ctx, db.HurryMailParams{DueAt: now, Now: now, ID: id})
+		hurried, err = q.HurryMail(ctx, db.HurryMailParams{DueAt: dueAtOnce(now), Now: now, ID: id})
 		return err
 	})
 	if err != nil {
@@ -109,6 +109,9 @@ func stillWanted(ctx context.Context, q *db.Queries, m db.Mail, now time.Time) e
 		return active(ctx, q, m.AccountID)
 	case KindSignUpNotice:
 		return notTold(ctx, q, m, now)
+	}
+	if err := active(ctx, q, m.AccountID); err != nil {
+		return err
 	}
 	purpose := map[string]string{KindSignUpLink: "signup", KindPasswordLink: "password"}[m.Kind]
 	c, err := q.GetConfirmation(ctx, db.GetConfirmationParams{AccountID: m.AccountID, Purpose: purpose})

@@ -35,7 +35,7 @@ func (w withdrawn) Error() string { return string(w) }
 const (
 	superseded withdrawn = "superseded" // by a newer link or password, or the password is void
 	overtaken  withdrawn = "withdrawn, or taken over by another worker"
-	expired    withdrawn = "expired"    // the link's time is over, or the link is used up
+	expired    withdrawn = "expired" // the link's time is over, or the link is used up
 	ownerless  withdrawn = "account is gone"
 	disabled   withdrawn = "account is disabled"
 	told       withdrawn = "the owner was told of another sign-up lately"
