@@ -13,23 +13,25 @@ import (
 )
 
 const armPassword = `-- name: ArmPassword :execrows
-UPDATE account SET armed_hash = $1, armed_mail_id = $2, armed_until = $3
-WHERE id = $4 AND (armed_mail_id IS NULL OR armed_mail_id < $2) AND disabled_at IS NULL
+UPDATE account SET armed_hash = $1, armed_mail_id = $2, armed_number = $3, armed_until = $4
+WHERE id = $5 AND armed_number < $3 AND disabled_at IS NULL
 `
 
 type ArmPasswordParams struct {
 	ArmedHash  *string
 	MailID     *uuid.UUID
+	Number     int64
 	ArmedUntil *time.Time
 	ID         uuid.UUID
 }
 
-// ArmPassword stores the password of a mail that is about to be sent. No row: a mail that is the same or newer did, or the
-// account is disabled.
+// ArmPassword stores the password of a mail that is about to be sent. No row: a mail that is the same or newer did, the account
+// was disabled since the mail was queued, or there is none.
 func (q *Queries) ArmPassword(ctx context.Context, arg ArmPasswordParams) (int64, error) {
 	result, err := q.db.Exec(ctx, armPassword,
 		arg.ArmedHash,
 		arg.MailID,
+		arg.Number,
 		arg.ArmedUntil,
 		arg.ID,
 	)
@@ -40,7 +42,7 @@ func (q *Queries) ArmPassword(ctx context.Context, arg ArmPasswordParams) (int64
 }
 
 const confirmAccount = `-- name: ConfirmAccount :one
-UPDATE account SET pending_until = NULL WHERE id = $1 AND pending_until IS NOT NULL RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_log_in_at, password_hash, armed_hash, armed_mail_id, armed_until, taken_by, told_mail_id
+UPDATE account SET pending_until = NULL WHERE id = $1 AND pending_until IS NOT NULL RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_log_in_at, password_hash, armed_hash, armed_mail_id, armed_until, taken_by, told_mail_id, password_mails, armed_number
 `
 
 func (q *Queries) ConfirmAccount(ctx context.Context, id uuid.UUID) (Account, error) {
@@ -61,6 +63,8 @@ func (q *Queries) ConfirmAccount(ctx context.Context, id uuid.UUID) (Account, er
 		&i.ArmedUntil,
 		&i.TakenBy,
 		&i.ToldMailID,
+		&i.PasswordMails,
+		&i.ArmedNumber,
 	)
 	return i, err
 }
@@ -120,7 +124,8 @@ func (q *Queries) DeleteLapsedSignUps(ctx context.Context, arg DeleteLapsedSignU
 }
 
 const disableAccount = `-- name: DisableAccount :execrows
-UPDATE account SET disabled_at = $1, armed_hash = NULL, armed_until = NULL WHERE id = $2 AND disabled_at IS NULL
+UPDATE account SET disabled_at = $1, armed_hash = NULL, armed_until = NULL, armed_number = password_mails
+WHERE id = $2 AND disabled_at IS NULL
 `
 
 type DisableAccountParams struct {
@@ -129,7 +134,8 @@ type DisableAccountParams struct {
 }
 
 // DisableAccount takes the account's row, as a log-in does: whoever logs in beside it is either ended by it or refused.
-// Passwords that were mailed and not used yet are void. No row: it is disabled already, or there is none.
+// Passwords that were mailed and not used yet are void, and those that were queued can never be armed, even if the account is enabled
+// again while a worker has the mail. No row: it is disabled already, or there is none.
 func (q *Queries) DisableAccount(ctx context.Context, arg DisableAccountParams) (int64, error) {
 	result, err := q.db.Exec(ctx, disableAccount, arg.Now, arg.ID)
 	if err != nil {
@@ -165,7 +171,7 @@ func (q *Queries) EnableAccount(ctx context.Context, id uuid.UUID) (int64, error
 }
 
 const getAccount = `-- name: GetAccount :one
-SELECT id, email, language, invite_id, created_at, pending_until, disabled_at, last_log_in_at, password_hash, armed_hash, armed_mail_id, armed_until, taken_by, told_mail_id FROM account WHERE id = $1
+SELECT id, email, language, invite_id, created_at, pending_until, disabled_at, last_log_in_at, password_hash, armed_hash, armed_mail_id, armed_until, taken_by, told_mail_id, password_mails, armed_number FROM account WHERE id = $1
 `
 
 func (q *Queries) GetAccount(ctx context.Context, id uuid.UUID) (Account, error) {
@@ -186,12 +192,14 @@ func (q *Queries) GetAccount(ctx context.Context, id uuid.UUID) (Account, error)
 		&i.ArmedUntil,
 		&i.TakenBy,
 		&i.ToldMailID,
+		&i.PasswordMails,
+		&i.ArmedNumber,
 	)
 	return i, err
 }
 
 const getAccountByEmail = `-- name: GetAccountByEmail :one
-SELECT id, email, language, invite_id, created_at, pending_until, disabled_at, last_log_in_at, password_hash, armed_hash, armed_mail_id, armed_until, taken_by, told_mail_id FROM account WHERE email = $1
+SELECT id, email, language, invite_id, created_at, pending_until, disabled_at, last_log_in_at, password_hash, armed_hash, armed_mail_id, armed_until, taken_by, told_mail_id, password_mails, armed_number FROM account WHERE email = $1
 `
 
 func (q *Queries) GetAccountByEmail(ctx context.Context, email string) (Account, error) {
@@ -212,12 +220,14 @@ func (q *Queries) GetAccountByEmail(ctx context.Context, email string) (Account,
 		&i.ArmedUntil,
 		&i.TakenBy,
 		&i.ToldMailID,
+		&i.PasswordMails,
+		&i.ArmedNumber,
 	)
 	return i, err
 }
 
 const holdAccount = `-- name: HoldAccount :one
-UPDATE account SET language = language WHERE id = $1 RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_log_in_at, password_hash, armed_hash, armed_mail_id, armed_until, taken_by, told_mail_id
+UPDATE account SET language = language WHERE id = $1 RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_log_in_at, password_hash, armed_hash, armed_mail_id, armed_until, taken_by, told_mail_id, password_mails, armed_number
 `
 
 // HoldAccount finds an account and holds its row to the end of the transaction, so that nobody logs in, is sent a link or is
@@ -240,12 +250,14 @@ func (q *Queries) HoldAccount(ctx context.Context, id uuid.UUID) (Account, error
 		&i.ArmedUntil,
 		&i.TakenBy,
 		&i.ToldMailID,
+		&i.PasswordMails,
+		&i.ArmedNumber,
 	)
 	return i, err
 }
 
 const holdAccountByEmail = `-- name: HoldAccountByEmail :one
-UPDATE account SET language = language WHERE email = $1 RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_log_in_at, password_hash, armed_hash, armed_mail_id, armed_until, taken_by, told_mail_id
+UPDATE account SET language = language WHERE email = $1 RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_log_in_at, password_hash, armed_hash, armed_mail_id, armed_until, taken_by, told_mail_id, password_mails, armed_number
 `
 
 func (q *Queries) HoldAccountByEmail(ctx context.Context, email string) (Account, error) {
@@ -266,6 +278,8 @@ func (q *Queries) HoldAccountByEmail(ctx context.Context, email string) (Account
 		&i.ArmedUntil,
 		&i.TakenBy,
 		&i.ToldMailID,
+		&i.PasswordMails,
+		&i.ArmedNumber,
 	)
 	return i, err
 }
@@ -304,7 +318,7 @@ func (q *Queries) InsertAccount(ctx context.Context, arg InsertAccountParams) (i
 }
 
 const listAccounts = `-- name: ListAccounts :many
-SELECT id, email, language, invite_id, created_at, pending_until, disabled_at, last_log_in_at, password_hash, armed_hash, armed_mail_id, armed_until, taken_by, told_mail_id FROM account WHERE id < $1 AND taken_by IS NULL ORDER BY id DESC LIMIT CAST($2 AS bigint)
+SELECT id, email, language, invite_id, created_at, pending_until, disabled_at, last_log_in_at, password_hash, armed_hash, armed_mail_id, armed_until, taken_by, told_mail_id, password_mails, armed_number FROM account WHERE id < $1 AND taken_by IS NULL ORDER BY id DESC LIMIT CAST($2 AS bigint)
 `
 
 type ListAccountsParams struct {
@@ -337,6 +351,8 @@ func (q *Queries) ListAccounts(ctx context.Context, arg ListAccountsParams) ([]A
 			&i.ArmedUntil,
 			&i.TakenBy,
 			&i.ToldMailID,
+			&i.PasswordMails,
+			&i.ArmedNumber,
 		); err != nil {
 			return nil, err
 		}
@@ -421,6 +437,20 @@ func (q *Queries) LogInWithPassword(ctx context.Context, arg LogInWithPasswordPa
 	return result.RowsAffected(), nil
 }
 
+const nextPasswordNumber = `-- name: NextPasswordNumber :one
+UPDATE account SET password_mails = password_mails + 1 WHERE id = $1 AND disabled_at IS NULL RETURNING password_mails
+`
+
+// NextPasswordNumber gives the next number to a mail with a password, and locks the account's row to the end of the transaction
+// that queues the mail. So the numbers are in the order of the commits, whatever the clocks of the replicas say. No row: the
+// account is disabled, or there is none.
+func (q *Queries) NextPasswordNumber(ctx context.Context, id uuid.UUID) (int64, error) {
+	row := q.db.QueryRow(ctx, nextPasswordNumber, id)
+	var password_mails int64
+	err := row.Scan(&password_mails)
+	return password_mails, err
+}
+
 const rehashPassword = `-- name: RehashPassword :exec
 UPDATE account SET password_hash = $1
 WHERE id = $2 AND password_hash = $3 AND armed_hash IS NULL
@@ -437,7 +467,7 @@ func (q *Queries) RehashPassword(ctx context.Context, arg RehashPasswordParams) 
 	return err
 }
 
-const setArmedPasswordLife = `-- name: SetArmedPasswordLife :exec
+const setArmedPasswordLife = `-- name: SetArmedPasswordLife :execrows
 UPDATE account SET armed_until = $1 WHERE armed_mail_id = $2 AND id = $3 AND armed_hash IS NOT NULL
 `
 
@@ -447,10 +477,14 @@ type SetArmedPasswordLifeParams struct {
 	ID         uuid.UUID
 }
 
-// SetArmedPasswordLife says when a mailed password ends that nobody uses.
-func (q *Queries) SetArmedPasswordLife(ctx context.Context, arg SetArmedPasswordLifeParams) error {
-	_, err := q.db.Exec(ctx, setArmedPasswordLife, arg.ArmedUntil, arg.MailID, arg.ID)
-	return err
+// SetArmedPasswordLife says when a mailed password ends that nobody uses. No row: the password of another mail is armed, or none.
+// Here and in DisarmPassword armed_mail_id only tells whose password it is: its order means nothing.
+func (q *Queries) SetArmedPasswordLife(ctx context.Context, arg SetArmedPasswordLifeParams) (int64, error) {
+	result, err := q.db.Exec(ctx, setArmedPasswordLife, arg.ArmedUntil, arg.MailID, arg.ID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const tellOwner = `-- name: TellOwner :execrows
@@ -465,7 +499,8 @@ type TellOwnerParams struct {
 }
 
 // TellOwner notes the mail that is about to tell an owner of a sign-up with his address. No row: another one has done so lately, or
-// the account is disabled.
+// the account is disabled. The id tells when the mail was queued, by the clock of one replica, and told_before comes from the clock of
+// another: the day between two notices is as much shorter or longer as the two differ, by 5 s or by 10 minutes.
 func (q *Queries) TellOwner(ctx context.Context, arg TellOwnerParams) (int64, error) {
 	result, err := q.db.Exec(ctx, tellOwner, arg.MailID, arg.ID, arg.ToldBefore)
 	if err != nil {

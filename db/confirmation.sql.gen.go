@@ -69,6 +69,43 @@ func (q *Queries) DeleteExpiredLinks(ctx context.Context, arg DeleteExpiredLinks
 	return result.RowsAffected(), nil
 }
 
+const deleteResetLinks = `-- name: DeleteResetLinks :execrows
+DELETE FROM confirmation WHERE account_id = $1 AND purpose = 'password'
+`
+
+// DeleteResetLinks voids the links of an account that reset its password.
+func (q *Queries) DeleteResetLinks(ctx context.Context, accountID uuid.UUID) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteResetLinks, accountID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const findConfirmation = `-- name: FindConfirmation :one
+SELECT id, account_id, purpose, key_hash, created_at, expires_at FROM confirmation WHERE key_hash = $1 AND expires_at > $2
+`
+
+type FindConfirmationParams struct {
+	KeyHash []byte
+	Now     time.Time
+}
+
+// FindConfirmation finds the link of a key, and leaves it as it is.
+func (q *Queries) FindConfirmation(ctx context.Context, arg FindConfirmationParams) (Confirmation, error) {
+	row := q.db.QueryRow(ctx, findConfirmation, arg.KeyHash, arg.Now)
+	var i Confirmation
+	err := row.Scan(
+		&i.ID,
+		&i.AccountID,
+		&i.Purpose,
+		&i.KeyHash,
+		&i.CreatedAt,
+		&i.ExpiresAt,
+	)
+	return i, err
+}
+
 const getConfirmation = `-- name: GetConfirmation :one
 SELECT id, account_id, purpose, key_hash, created_at, expires_at FROM confirmation WHERE account_id = $1 AND purpose = $2
 `

@@ -157,6 +157,9 @@ func insertSession(t testing.TB, s *db.Store, account uuid.UUID) db.Session {
 
 func insertMail(t testing.TB, s *db.Store, arg db.InsertMailParams) {
 	t.Helper()
+	if arg.DueAt.IsZero() {
+		arg.DueAt = arg.Now
+	}
 	write(t, s, func(q *db.Queries) error { return q.InsertMail(t.Context(), arg) })
 }
 

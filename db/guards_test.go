@@ -323,6 +323,9 @@ func TestMailLeaseIsAFence(t *testing.T) {
 				"returned": func(q *db.Queries) (int64, error) {
 					return q.ReturnMail(t.Context(), db.ReturnMailParams{ID: m.ID, Attempts: m.Attempts, LeaseUntil: m.DueAt, DueAt: start})
 				},
+				"numbers": func(q *db.Queries) (int64, error) {
+					return q.NumberMail(t.Context(), db.NumberMailParams{ID: m.ID, Attempts: m.Attempts, LeaseUntil: m.DueAt, Number: 1})
+				},
 			} {
 				if n := settle(fn); n != 0 {
 					t.Errorf("a worker without the lease %s the mail", name)
@@ -400,29 +403,34 @@ func TestMailLeaseIsAFence(t *testing.T) {
 	})
 }
 
+// The number decides which of two mails is the newer one, and not the id: here the older mail comes from a clock that is ahead.
 func TestOnlyANewerMailArmsAPassword(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *db.Store) {
 		a := insertAccount(t, s)
-		older, newer := newID(t), newID(t)
+		newer, older := newID(t), newID(t)
+		numbers := map[uuid.UUID]int64{older: 1, newer: 2}
 		arm := func(mail uuid.UUID, hash string) (n int64) {
 			write(t, s, func(q *db.Queries) (err error) {
-				n, err = q.ArmPassword(t.Context(), db.ArmPasswordParams{ID: a.ID, MailID: &mail, ArmedHash: &hash, ArmedUntil: new(start)})
+				n, err = q.ArmPassword(t.Context(), db.ArmPasswordParams{
+					ID: a.ID, MailID: &mail, Number: numbers[mail], ArmedHash: &hash, ArmedUntil: new(start)})
 				return err
 			})
 			return n
 		}
-		if arm(newer, "new") != 1 {
-			t.Error("the first mail did not arm")
+		if arm(older, "old") != 1 || arm(newer, "new") != 1 {
+			t.Error("the first mail, or the newer one after it, did not arm")
 		}
 		if arm(newer, "again") != 0 || arm(older, "old") != 0 {
 			t.Error("the same or an older mail armed again")
 		}
 		for _, mail := range []uuid.UUID{older, newer} {
-			write(t, s, func(q *db.Queries) error {
-				return q.SetArmedPasswordLife(t.Context(), db.SetArmedPasswordLifeParams{ID: a.ID, MailID: &mail, ArmedUntil: new(start.Add(time.Hour))})
+			var n int64
+			write(t, s, func(q *db.Queries) (err error) {
+				n, err = q.SetArmedPasswordLife(t.Context(), db.SetArmedPasswordLifeParams{ID: a.ID, MailID: &mail, ArmedUntil: new(start.Add(time.Hour))})
+				return err
 			})
-			if until := account(t, s, a.ID).ArmedUntil; until.Equal(start) != (mail == older) {
-				t.Errorf("armed until %v", until)
+			if until := account(t, s, a.ID).ArmedUntil; until.Equal(start) != (mail == older) || n != numbers[mail]-1 {
+				t.Errorf("armed until %v, %d rows", until, n)
 			}
 		}
 		for _, mail := range []uuid.UUID{older, newer} {
@@ -449,15 +457,63 @@ func TestRaceTheNewestMailArms(t *testing.T) {
 			}
 			atOnce(len(mails), func(i int) {
 				write(t, s, func(q *db.Queries) error {
-					_, err := q.ArmPassword(t.Context(), db.ArmPasswordParams{ID: a.ID, MailID: &mails[i], ArmedHash: new(mails[i].String())})
+					_, err := q.ArmPassword(t.Context(), db.ArmPasswordParams{
+						ID: a.ID, MailID: &mails[i], Number: int64(len(mails) - i), ArmedHash: new(mails[i].String())})
 					return err
 				})
 			})
 			got := account(t, s, a.ID)
-			newest := mails[len(mails)-1]
+			newest := mails[0]
 			if *got.ArmedMailID != newest || *got.ArmedHash != newest.String() {
 				t.Fatalf("armed by %v, the newest is %v", got.ArmedMailID, newest)
 			}
+		}
+	})
+}
+
+// Of mails that are numbered at once none gets the number of another one, and after the account was disabled none that was
+// numbered before arms its password any more.
+func TestRaceTheNumbersOfMails(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *db.Store) {
+		a := insertAccount(t, s)
+		numbers := make([]int64, 8)
+		atOnce(len(numbers), func(i int) {
+			write(t, s, func(q *db.Queries) (err error) {
+				numbers[i], err = q.NextPasswordNumber(t.Context(), a.ID)
+				return err
+			})
+		})
+		slices.Sort(numbers)
+		for i, number := range numbers {
+			if number != int64(i+1) {
+				t.Errorf("the numbers are %v", numbers)
+			}
+		}
+		arm := func(number int64) (n int64) {
+			write(t, s, func(q *db.Queries) (err error) {
+				n, err = q.ArmPassword(t.Context(), db.ArmPasswordParams{
+					ID: a.ID, MailID: new(newID(t)), Number: number, ArmedHash: new("h"), ArmedUntil: new(start)})
+				return err
+			})
+			return n
+		}
+		write(t, s, func(q *db.Queries) error {
+			_, err := q.DisableAccount(t.Context(), db.DisableAccountParams{ID: a.ID, Now: new(start)})
+			return err
+		})
+		err := s.Write(t.Context(), func(q *db.Queries) error {
+			_, err := q.NextPasswordNumber(t.Context(), a.ID)
+			return err
+		})
+		if !errors.Is(err, db.ErrNotFound) || arm(9) != 0 {
+			t.Errorf("a password is queued or armed for somebody who is disabled: %v", err)
+		}
+		write(t, s, func(q *db.Queries) error {
+			_, err := q.EnableAccount(t.Context(), a.ID)
+			return err
+		})
+		if arm(8) != 0 || arm(9) != 1 {
+			t.Error("not the mails alone that were queued after it arm their passwords")
 		}
 	})
 }
@@ -467,12 +523,13 @@ func TestLogInGuards(t *testing.T) {
 		mail := newID(t)
 		armed := func(a db.Account, until *time.Time) db.Account {
 			write(t, s, func(q *db.Queries) error {
-				_, err := q.ArmPassword(t.Context(), db.ArmPasswordParams{ID: a.ID, MailID: &mail, ArmedHash: new("armed")})
+				_, err := q.ArmPassword(t.Context(), db.ArmPasswordParams{ID: a.ID, MailID: &mail, Number: 1, ArmedHash: new("armed")})
 				return err
 			})
 			if until != nil {
 				write(t, s, func(q *db.Queries) error {
-					return q.SetArmedPasswordLife(t.Context(), db.SetArmedPasswordLifeParams{ID: a.ID, MailID: &mail, ArmedUntil: until})
+					_, err := q.SetArmedPasswordLife(t.Context(), db.SetArmedPasswordLifeParams{ID: a.ID, MailID: &mail, ArmedUntil: until})
+					return err
 				})
 			}
 			return a
@@ -546,7 +603,7 @@ func TestRaceTheFirstLogInEndsTheOldSessions(t *testing.T) {
 			a := insertAccount(t, s)
 			old := insertSession(t, s, a.ID)
 			write(t, s, func(q *db.Queries) error {
-				_, err := q.ArmPassword(t.Context(), db.ArmPasswordParams{ID: a.ID, MailID: new(newID(t)), ArmedHash: new("h"), ArmedUntil: new(start.Add(time.Hour))})
+				_, err := q.ArmPassword(t.Context(), db.ArmPasswordParams{ID: a.ID, MailID: new(newID(t)), Number: 1, ArmedHash: new("h"), ArmedUntil: new(start.Add(time.Hour))})
 				return err
 			})
 			var ended atomic.Int64

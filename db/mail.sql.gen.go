@@ -21,7 +21,8 @@ type CountLogInNoticesParams struct {
 	Since     time.Time
 }
 
-// CountLogInNotices counts those that an account was owed lately.
+// CountLogInNotices counts those that an account was owed lately. Where replicas differ by some seconds or minutes, the hour that it
+// looks back is as much longer or shorter: a bound on a nuisance, and no more than that.
 func (q *Queries) CountLogInNotices(ctx context.Context, arg CountLogInNoticesParams) (int64, error) {
 	row := q.db.QueryRow(ctx, countLogInNotices, arg.AccountID, arg.Since)
 	var count int64
@@ -30,17 +31,37 @@ func (q *Queries) CountLogInNotices(ctx context.Context, arg CountLogInNoticesPa
 }
 
 const countNewerPasswordMails = `-- name: CountNewerPasswordMails :one
-SELECT count(*) FROM mail WHERE account_id = $1 AND kind = 'password' AND id > $2
+SELECT count(*) FROM mail
+WHERE account_id = $1 AND kind = 'password' AND (number > $2 OR number = 0 AND id > $3)
 `
 
 type CountNewerPasswordMailsParams struct {
 	AccountID uuid.UUID
+	Number    int64
 	ID        uuid.UUID
 }
 
-// CountNewerPasswordMails counts the passwords that were owed after a mail.
+// CountNewerPasswordMails counts the passwords that were owed after a mail. Mails of the version before have no number: among those
+// ids decide, as they did there.
 func (q *Queries) CountNewerPasswordMails(ctx context.Context, arg CountNewerPasswordMailsParams) (int64, error) {
-	row := q.db.QueryRow(ctx, countNewerPasswordMails, arg.AccountID, arg.ID)
+	row := q.db.QueryRow(ctx, countNewerPasswordMails, arg.AccountID, arg.Number, arg.ID)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const countSentLinks = `-- name: CountSentLinks :one
+SELECT count(*) FROM mail WHERE account_id = $1 AND confirmation_id = $2 AND sent_at IS NOT NULL
+`
+
+type CountSentLinksParams struct {
+	AccountID      uuid.UUID
+	ConfirmationID *uuid.UUID
+}
+
+// CountSentLinks counts the mails with a link that were sent.
+func (q *Queries) CountSentLinks(ctx context.Context, arg CountSentLinksParams) (int64, error) {
+	row := q.db.QueryRow(ctx, countSentLinks, arg.AccountID, arg.ConfirmationID)
 	var count int64
 	err := row.Scan(&count)
 	return count, err
@@ -87,7 +108,8 @@ const deleteOlderPasswordMails = `-- name: DeleteOlderPasswordMails :exec
 DELETE FROM mail WHERE account_id = $1 AND kind = 'password' AND sent_at IS NULL AND dead_at IS NULL
 `
 
-// DeleteOlderPasswordMails withdraws the unsent passwords that a newer one replaces.
+// DeleteOlderPasswordMails withdraws the unsent passwords that a newer one replaces: all that there are. The transaction has locked
+// the account with NextPasswordNumber, so each of them has a smaller number.
 func (q *Queries) DeleteOlderPasswordMails(ctx context.Context, accountID uuid.UUID) error {
 	_, err := q.db.Exec(ctx, deleteOlderPasswordMails, accountID)
 	return err
@@ -106,7 +128,7 @@ func (q *Queries) DeleteUnsentMails(ctx context.Context, accountID uuid.UUID) (i
 }
 
 const getMail = `-- name: GetMail :one
-SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr FROM mail WHERE id = $1
+SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr, number FROM mail WHERE id = $1
 `
 
 func (q *Queries) GetMail(ctx context.Context, id uuid.UUID) (Mail, error) {
@@ -128,23 +150,25 @@ func (q *Queries) GetMail(ctx context.Context, id uuid.UUID) (Mail, error) {
 		&i.HappenedAt,
 		&i.Platform,
 		&i.RemoteAddr,
+		&i.Number,
 	)
 	return i, err
 }
 
 const hurryMail = `-- name: HurryMail :execrows
 UPDATE mail SET due_at = $1
-WHERE id = $2 AND due_at > $1 AND last_error IS NOT NULL AND sent_at IS NULL AND dead_at IS NULL
+WHERE id = $2 AND due_at > $3 AND last_error IS NOT NULL AND sent_at IS NULL AND dead_at IS NULL
 `
 
 type HurryMailParams struct {
-	Now time.Time
-	ID  uuid.UUID
+	DueAt time.Time
+	ID    uuid.UUID
+	Now   time.Time
 }
 
 // HurryMail makes a mail due that waits for its next attempt. No row: it is due already, on its way, or done.
 func (q *Queries) HurryMail(ctx context.Context, arg HurryMailParams) (int64, error) {
-	result, err := q.db.Exec(ctx, hurryMail, arg.Now, arg.ID)
+	result, err := q.db.Exec(ctx, hurryMail, arg.DueAt, arg.ID, arg.Now)
 	if err != nil {
 		return 0, err
 	}
@@ -153,10 +177,10 @@ func (q *Queries) HurryMail(ctx context.Context, arg HurryMailParams) (int64, er
 
 const insertMail = `-- name: InsertMail :exec
 INSERT INTO mail (
-    id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, happened_at, platform, remote_addr
+    id, account_id, kind, confirmation_id, nonce, number, request_id, created_at, due_at, attempts, happened_at, platform, remote_addr
 )
 VALUES (
-    $1, $2, $3, $4, $5, $6, $7, $7, 0, $8, $9, $10
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10, $11, $12
 )
 `
 
@@ -166,8 +190,10 @@ type InsertMailParams struct {
 	Kind           string
 	ConfirmationID *uuid.UUID
 	Nonce          []byte
+	Number         int64
 	RequestID      string
 	Now            time.Time
+	DueAt          time.Time
 	HappenedAt     *time.Time
 	Platform       *string
 	RemoteAddr     *string
@@ -180,8 +206,10 @@ func (q *Queries) InsertMail(ctx context.Context, arg InsertMailParams) error {
 		arg.Kind,
 		arg.ConfirmationID,
 		arg.Nonce,
+		arg.Number,
 		arg.RequestID,
 		arg.Now,
+		arg.DueAt,
 		arg.HappenedAt,
 		arg.Platform,
 		arg.RemoteAddr,
@@ -192,7 +220,7 @@ func (q *Queries) InsertMail(ctx context.Context, arg InsertMailParams) error {
 const leaseMail = `-- name: LeaseMail :one
 UPDATE mail SET due_at = $1, attempts = attempts + 1, last_error = NULL
 WHERE id = $2 AND due_at <= $3 AND sent_at IS NULL AND dead_at IS NULL
-RETURNING id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr
+RETURNING id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr, number
 `
 
 type LeaseMailParams struct {
@@ -203,6 +231,10 @@ type LeaseMailParams struct {
 
 // LeaseMail hands a mail that is due to one worker. No row: another was faster. A lease that runs out makes the row due again.
 // A row that is not due and has no error is leased: the error of an attempt goes when the next one begins.
+// The end of a lease is a time of the holder's clock, and others hold it against theirs. Where their clock is ahead by more than
+// the lease is long (or the holder's behind), they take the mail over at once: the holder can then neither arm a password nor
+// settle the mail, and in the worst case the same mail, with the same secret, is sent twice. Where their clock is behind, or is set
+// back, the mail of a holder that died waits for that much longer.
 func (q *Queries) LeaseMail(ctx context.Context, arg LeaseMailParams) (Mail, error) {
 	row := q.db.QueryRow(ctx, leaseMail, arg.LeaseUntil, arg.ID, arg.Now)
 	var i Mail
@@ -222,12 +254,13 @@ func (q *Queries) LeaseMail(ctx context.Context, arg LeaseMailParams) (Mail, err
 		&i.HappenedAt,
 		&i.Platform,
 		&i.RemoteAddr,
+		&i.Number,
 	)
 	return i, err
 }
 
 const listAccountMails = `-- name: ListAccountMails :many
-SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr FROM mail WHERE account_id = $1 ORDER BY id DESC LIMIT CAST($2 AS bigint)
+SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr, number FROM mail WHERE account_id = $1 ORDER BY id DESC LIMIT CAST($2 AS bigint)
 `
 
 type ListAccountMailsParams struct {
@@ -260,6 +293,7 @@ func (q *Queries) ListAccountMails(ctx context.Context, arg ListAccountMailsPara
 			&i.HappenedAt,
 			&i.Platform,
 			&i.RemoteAddr,
+			&i.Number,
 		); err != nil {
 			return nil, err
 		}
@@ -272,7 +306,7 @@ func (q *Queries) ListAccountMails(ctx context.Context, arg ListAccountMailsPara
 }
 
 const listDeadMails = `-- name: ListDeadMails :many
-SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr FROM mail WHERE id < $1 AND dead_at IS NOT NULL ORDER BY id DESC LIMIT CAST($2 AS bigint)
+SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr, number FROM mail WHERE id < $1 AND dead_at IS NOT NULL ORDER BY id DESC LIMIT CAST($2 AS bigint)
 `
 
 type ListDeadMailsParams struct {
@@ -305,6 +339,7 @@ func (q *Queries) ListDeadMails(ctx context.Context, arg ListDeadMailsParams) ([
 			&i.HappenedAt,
 			&i.Platform,
 			&i.RemoteAddr,
+			&i.Number,
 		); err != nil {
 			return nil, err
 		}
@@ -363,7 +398,8 @@ type ListDueMailsParams struct {
 	Most int64
 }
 
-// ListDueMails finds the mails that have waited longest. It takes none of them, and so waits for nobody.
+// ListDueMails finds the mails that have waited longest. It takes none of them, and so waits for nobody. Due times come from the clocks
+// of those who queued the mails: replicas that are seconds or minutes apart disturb the order by as much, and nothing hangs on it.
 func (q *Queries) ListDueMails(ctx context.Context, arg ListDueMailsParams) ([]uuid.UUID, error) {
 	rows, err := q.db.Query(ctx, listDueMails, arg.Now, arg.Most)
 	if err != nil {
@@ -385,7 +421,7 @@ func (q *Queries) ListDueMails(ctx context.Context, arg ListDueMailsParams) ([]u
 }
 
 const listMails = `-- name: ListMails :many
-SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr FROM mail WHERE id < $1 ORDER BY id DESC LIMIT CAST($2 AS bigint)
+SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr, number FROM mail WHERE id < $1 ORDER BY id DESC LIMIT CAST($2 AS bigint)
 `
 
 type ListMailsParams struct {
@@ -418,6 +454,7 @@ func (q *Queries) ListMails(ctx context.Context, arg ListMailsParams) ([]Mail, e
 			&i.HappenedAt,
 			&i.Platform,
 			&i.RemoteAddr,
+			&i.Number,
 		); err != nil {
 			return nil, err
 		}
@@ -430,7 +467,7 @@ func (q *Queries) ListMails(ctx context.Context, arg ListMailsParams) ([]Mail, e
 }
 
 const listQueuedMails = `-- name: ListQueuedMails :many
-SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr FROM mail WHERE id < $1 AND sent_at IS NULL AND dead_at IS NULL ORDER BY id DESC LIMIT CAST($2 AS bigint)
+SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr, number FROM mail WHERE id < $1 AND sent_at IS NULL AND dead_at IS NULL ORDER BY id DESC LIMIT CAST($2 AS bigint)
 `
 
 type ListQueuedMailsParams struct {
@@ -463,6 +500,7 @@ func (q *Queries) ListQueuedMails(ctx context.Context, arg ListQueuedMailsParams
 			&i.HappenedAt,
 			&i.Platform,
 			&i.RemoteAddr,
+			&i.Number,
 		); err != nil {
 			return nil, err
 		}
@@ -475,7 +513,7 @@ func (q *Queries) ListQueuedMails(ctx context.Context, arg ListQueuedMailsParams
 }
 
 const listSentMails = `-- name: ListSentMails :many
-SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr FROM mail WHERE id < $1 AND sent_at IS NOT NULL ORDER BY id DESC LIMIT CAST($2 AS bigint)
+SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr, number FROM mail WHERE id < $1 AND sent_at IS NOT NULL ORDER BY id DESC LIMIT CAST($2 AS bigint)
 `
 
 type ListSentMailsParams struct {
@@ -508,6 +546,7 @@ func (q *Queries) ListSentMails(ctx context.Context, arg ListSentMailsParams) ([
 			&i.HappenedAt,
 			&i.Platform,
 			&i.RemoteAddr,
+			&i.Number,
 		); err != nil {
 			return nil, err
 		}
@@ -612,6 +651,32 @@ func (q *Queries) MeasureMailQueue(ctx context.Context, arg MeasureMailQueuePara
 	return items, nil
 }
 
+const numberMail = `-- name: NumberMail :execrows
+UPDATE mail SET number = $1
+WHERE id = $2 AND attempts = $3 AND due_at = $4 AND sent_at IS NULL AND dead_at IS NULL
+`
+
+type NumberMailParams struct {
+	Number     int64
+	ID         uuid.UUID
+	Attempts   int64
+	LeaseUntil time.Time
+}
+
+// NumberMail gives a mail with a password its number, if it has none yet. No row: the lease was taken over, or the mail withdrawn.
+func (q *Queries) NumberMail(ctx context.Context, arg NumberMailParams) (int64, error) {
+	result, err := q.db.Exec(ctx, numberMail,
+		arg.Number,
+		arg.ID,
+		arg.Attempts,
+		arg.LeaseUntil,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const retryMail = `-- name: RetryMail :execrows
 UPDATE mail SET due_at = $1, last_error = $2
 WHERE id = $3 AND attempts = $4 AND due_at = $5 AND sent_at IS NULL AND dead_at IS NULL
@@ -668,7 +733,7 @@ func (q *Queries) ReturnMail(ctx context.Context, arg ReturnMailParams) (int64, 
 }
 
 const takeDeadMail = `-- name: TakeDeadMail :one
-DELETE FROM mail WHERE id = $1 AND dead_at IS NOT NULL RETURNING id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr
+DELETE FROM mail WHERE id = $1 AND dead_at IS NOT NULL RETURNING id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr, number
 `
 
 // TakeDeadMail removes a dead mail, for one that queues it anew.
@@ -691,6 +756,7 @@ func (q *Queries) TakeDeadMail(ctx context.Context, id uuid.UUID) (Mail, error) 
 		&i.HappenedAt,
 		&i.Platform,
 		&i.RemoteAddr,
+		&i.Number,
 	)
 	return i, err
 }

@@ -11,20 +11,22 @@ import (
 )
 
 type Account struct {
-	ID           uuid.UUID
-	Email        string
-	Language     string
-	InviteID     *uuid.UUID
-	CreatedAt    time.Time
-	PendingUntil *time.Time
-	DisabledAt   *time.Time
-	LastLogInAt  *time.Time
-	PasswordHash *string
-	ArmedHash    *string
-	ArmedMailID  *uuid.UUID
-	ArmedUntil   *time.Time
-	TakenBy      *uuid.UUID
-	ToldMailID   *uuid.UUID
+	ID            uuid.UUID
+	Email         string
+	Language      string
+	InviteID      *uuid.UUID
+	CreatedAt     time.Time
+	PendingUntil  *time.Time
+	DisabledAt    *time.Time
+	LastLogInAt   *time.Time
+	PasswordHash  *string
+	ArmedHash     *string
+	ArmedMailID   *uuid.UUID
+	ArmedUntil    *time.Time
+	TakenBy       *uuid.UUID
+	ToldMailID    *uuid.UUID
+	PasswordMails int64
+	ArmedNumber   int64
 }
 
 type Confirmation struct {
@@ -93,6 +95,7 @@ type Mail struct {
 	HappenedAt     *time.Time
 	Platform       *string
 	RemoteAddr     *string
+	Number         int64
 }
 
 type ResetRequest struct {

@@ -49,7 +49,8 @@ const listResetRequests = `-- name: ListResetRequests :many
 SELECT id FROM reset_request ORDER BY id LIMIT CAST($1 AS bigint)
 `
 
-// ListResetRequests finds those that wait, the oldest first.
+// ListResetRequests finds those that wait, the oldest first, as the replicas' clocks have it. Of two for one address, which are
+// seconds apart, the one that is done last has the link that works, and so has the mail that is queued last.
 func (q *Queries) ListResetRequests(ctx context.Context, most int64) ([]uuid.UUID, error) {
 	rows, err := q.db.Query(ctx, listResetRequests, most)
 	if err != nil {

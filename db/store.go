@@ -37,6 +37,8 @@ type engine interface {
 	stats() Stats
 	// estimate is a query for about how many rows a table has.
 	estimate(table string) string
+	// hasClock reports whether the database has a clock of its own.
+	hasClock() bool
 	close() error
 }
 

@@ -66,16 +66,17 @@ func TestAccountRoundTrip(t *testing.T) {
 		mail := newID(t)
 		write(t, s, func(q *db.Queries) error {
 			_, err := q.ArmPassword(t.Context(), db.ArmPasswordParams{
-				ID: pending.ID, ArmedHash: new("хеш $ ''"), MailID: &mail, ArmedUntil: new(start.Add(time.Minute)),
+				ID: pending.ID, ArmedHash: new("хеш $ ''"), MailID: &mail, Number: 7, ArmedUntil: new(start.Add(time.Minute)),
 			})
 			return err
 		})
 		write(t, s, func(q *db.Queries) error {
-			return q.SetArmedPasswordLife(t.Context(), db.SetArmedPasswordLifeParams{
+			_, err := q.SetArmedPasswordLife(t.Context(), db.SetArmedPasswordLifeParams{
 				ID: pending.ID, MailID: &mail, ArmedUntil: new(start.Add(time.Hour)),
 			})
+			return err
 		})
-		want.ArmedHash, want.ArmedMailID, want.ArmedUntil = new("хеш $ ''"), &mail, new(start.Add(time.Hour))
+		want.ArmedHash, want.ArmedMailID, want.ArmedNumber, want.ArmedUntil = new("хеш $ ''"), &mail, 7, new(start.Add(time.Hour))
 		got, err := s.Read().GetAccountByEmail(t.Context(), pending.Email)
 		must(t, err)
 		equal(t, "armed", got, want)
@@ -87,7 +88,7 @@ func TestMailRoundTrip(t *testing.T) {
 		a := insertAccount(t, s)
 		full := db.InsertMailParams{
 			ID: newID(t), AccountID: a.ID, Kind: "signup_link", ConfirmationID: new(uuid.New()),
-			Nonce: []byte{0, 1, 0xff}, RequestID: "", Now: start,
+			Nonce: []byte{0, 1, 0xff}, Number: 9, RequestID: "", Now: start,
 		}
 		bare := db.InsertMailParams{ID: newID(t), AccountID: a.ID, Kind: "password", RequestID: "r", Now: start.Add(time.Second)}
 		empty := bare
@@ -101,7 +102,7 @@ func TestMailRoundTrip(t *testing.T) {
 				return err
 			})
 			equal(t, "leased", got, db.Mail{
-				ID: arg.ID, AccountID: a.ID, Kind: arg.Kind, ConfirmationID: arg.ConfirmationID, Nonce: arg.Nonce,
+				ID: arg.ID, AccountID: a.ID, Kind: arg.Kind, ConfirmationID: arg.ConfirmationID, Nonce: arg.Nonce, Number: arg.Number,
 				RequestID: arg.RequestID, CreatedAt: arg.Now, DueAt: lease, Attempts: 1,
 			})
 		}

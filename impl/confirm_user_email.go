@@ -67,15 +67,16 @@ func (s *Service) useLink(ctx context.Context, keyHash []byte, guess limit.Use) 
 			return err
 		}
 		// By a clock that is 5 s behind, or was set back, a link lives as much longer; by one that is ahead, as much less.
-		used, err := q.UseConfirmation(ctx, db.UseConfirmationParams{KeyHash: keyHash, Now: s.now()})
+		found, err := q.FindConfirmation(ctx, db.FindConfirmationParams{KeyHash: keyHash, Now: s.now()})
 		if unknown = nil; errors.Is(err, db.ErrNotFound) {
 			unknown = err
 			return locked.Take(ctx, q)
 		}
 		if err != nil {
-			return fmt.Errorf("use the link up: %w", err)
+			return fmt.Errorf("find the link: %w", err)
 		}
-		account, purpose, err = s.confirm(ctx, q, used)
+		purpose = found.Purpose
+		account, err = s.confirm(ctx, q, found)
 		return err
 	})
 	if err == nil {
@@ -85,24 +86,33 @@ func (s *Service) useLink(ctx context.Context, keyHash []byte, guess limit.Use) 
 }
 
 // confirm fails with db.ErrNotFound where the link does not work, and then leaves nothing behind.
-func (s *Service) confirm(ctx context.Context, q *db.Queries, used db.Confirmation) (account db.Account, purpose string, err error) {
-	account, err = q.GetAccount(ctx, used.AccountID)
+func (s *Service) confirm(ctx context.Context, q *db.Queries, found db.Confirmation) (account db.Account, err error) {
+	now := s.now()
+	account, err = q.GetAccount(ctx, found.AccountID)
 	if err != nil {
-		return account, "", fmt.Errorf("find the account: %w", err)
+		return account, fmt.Errorf("find the account: %w", err)
 	}
 	if account.DisabledAt != nil {
-		return account, "", db.ErrNotFound
+		return account, db.ErrNotFound
 	}
-	if used.Purpose == purposeSignUp {
+	if found.Purpose == purposeSignUp {
 		if err := s.confirmSignUp(ctx, q, account); err != nil {
-			return account, "", err
+			return account, err
 		}
 	}
-	if err := q.DeleteOlderPasswordMails(ctx, account.ID); err != nil {
-		return account, "", fmt.Errorf("withdraw older passwords: %w", err)
+	// Everybody locks the account before its links and mails. So nobody disables it beside this, and clicks come one after another.
+	number, err := q.NextPasswordNumber(ctx, account.ID)
+	if err != nil {
+		return account, fmt.Errorf("number the password: %w", err)
 	}
-	return account, used.Purpose, queueMail(ctx, q, db.InsertMailParams{
-		AccountID: account.ID, Kind: mail.KindPassword, Nonce: password.NewNonce(s.Root), Now: s.now(),
+	if _, err := q.UseConfirmation(ctx, db.UseConfirmationParams{KeyHash: found.KeyHash, Now: now}); err != nil {
+		return account, fmt.Errorf("use the link up: %w", err)
+	}
+	if err := q.DeleteOlderPasswordMails(ctx, account.ID); err != nil {
+		return account, fmt.Errorf("withdraw older passwords: %w", err)
+	}
+	return account, queueMail(ctx, q, db.InsertMailParams{
+		AccountID: account.ID, Kind: mail.KindPassword, Nonce: password.NewNonce(s.Root), Number: number, Now: now,
 	})
 }
 

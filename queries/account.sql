@@ -16,14 +16,21 @@ DELETE FROM account WHERE email = @email AND pending_until <= @now;
 -- name: ConfirmAccount :one
 UPDATE account SET pending_until = NULL WHERE id = @id AND pending_until IS NOT NULL RETURNING *;
 
--- ArmPassword stores the password of a mail that is about to be sent. No row: a mail that is the same or newer did, or the
--- account is disabled.
--- name: ArmPassword :execrows
-UPDATE account SET armed_hash = @armed_hash, armed_mail_id = @mail_id, armed_until = @armed_until
-WHERE id = @id AND (armed_mail_id IS NULL OR armed_mail_id < @mail_id) AND disabled_at IS NULL;
+-- NextPasswordNumber gives the next number to a mail with a password, and locks the account's row to the end of the transaction
+-- that queues the mail. So the numbers are in the order of the commits, whatever the clocks of the replicas say. No row: the
+-- account is disabled, or there is none.
+-- name: NextPasswordNumber :one
+UPDATE account SET password_mails = password_mails + 1 WHERE id = @id AND disabled_at IS NULL RETURNING password_mails;
 
--- SetArmedPasswordLife says when a mailed password ends that nobody uses.
--- name: SetArmedPasswordLife :exec
+-- ArmPassword stores the password of a mail that is about to be sent. No row: a mail that is the same or newer did, the account
+-- was disabled since the mail was queued, or there is none.
+-- name: ArmPassword :execrows
+UPDATE account SET armed_hash = @armed_hash, armed_mail_id = @mail_id, armed_number = @number, armed_until = @armed_until
+WHERE id = @id AND armed_number < @number AND disabled_at IS NULL;
+
+-- SetArmedPasswordLife says when a mailed password ends that nobody uses. No row: the password of another mail is armed, or none.
+-- Here and in DisarmPassword armed_mail_id only tells whose password it is: its order means nothing.
+-- name: SetArmedPasswordLife :execrows
 UPDATE account SET armed_until = @armed_until WHERE armed_mail_id = @mail_id AND id = @id AND armed_hash IS NOT NULL;
 
 -- name: DisarmPassword :exec
@@ -54,9 +61,11 @@ UPDATE account SET language = language WHERE id = @id RETURNING *;
 UPDATE account SET language = language WHERE email = @email RETURNING *;
 
 -- DisableAccount takes the account's row, as a log-in does: whoever logs in beside it is either ended by it or refused.
--- Passwords that were mailed and not used yet are void. No row: it is disabled already, or there is none.
+-- Passwords that were mailed and not used yet are void, and those that were queued can never be armed, even if the account is enabled
+-- again while a worker has the mail. No row: it is disabled already, or there is none.
 -- name: DisableAccount :execrows
-UPDATE account SET disabled_at = @now, armed_hash = NULL, armed_until = NULL WHERE id = @id AND disabled_at IS NULL;
+UPDATE account SET disabled_at = @now, armed_hash = NULL, armed_until = NULL, armed_number = password_mails
+WHERE id = @id AND disabled_at IS NULL;
 
 -- name: EnableAccount :execrows
 UPDATE account SET disabled_at = NULL WHERE id = @id AND disabled_at IS NOT NULL;
@@ -73,7 +82,8 @@ DELETE FROM account WHERE id = @id;
 SELECT * FROM account WHERE id < @before AND taken_by IS NULL ORDER BY id DESC LIMIT CAST(@most AS bigint);
 
 -- TellOwner notes the mail that is about to tell an owner of a sign-up with his address. No row: another one has done so lately, or
--- the account is disabled.
+-- the account is disabled. The id tells when the mail was queued, by the clock of one replica, and told_before comes from the clock of
+-- another: the day between two notices is as much shorter or longer as the two differ, by 5 s or by 10 minutes.
 -- name: TellOwner :execrows
 UPDATE account SET told_mail_id = @mail_id
 WHERE id = @id AND disabled_at IS NULL AND (told_mail_id IS NULL OR told_mail_id = @mail_id OR told_mail_id < @told_before);

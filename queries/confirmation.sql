@@ -8,12 +8,20 @@ ON CONFLICT (account_id, purpose) DO UPDATE SET
 -- name: GetConfirmation :one
 SELECT * FROM confirmation WHERE account_id = @account_id AND purpose = @purpose;
 
+-- FindConfirmation finds the link of a key, and leaves it as it is.
+-- name: FindConfirmation :one
+SELECT * FROM confirmation WHERE key_hash = @key_hash AND expires_at > @now;
+
 -- UseConfirmation uses a link up: of several at once, one gets the row.
 -- name: UseConfirmation :one
 DELETE FROM confirmation WHERE key_hash = @key_hash AND expires_at > @now RETURNING *;
 
 -- name: DeleteConfirmation :exec
 DELETE FROM confirmation WHERE account_id = @account_id AND purpose = @purpose;
+
+-- DeleteResetLinks voids the links of an account that reset its password.
+-- name: DeleteResetLinks :execrows
+DELETE FROM confirmation WHERE account_id = @account_id AND purpose = 'password';
 
 -- name: ListConfirmations :many
 SELECT * FROM confirmation WHERE account_id = @account_id ORDER BY purpose;

@@ -1,25 +1,36 @@
 -- name: InsertMail :exec
 INSERT INTO mail (
-    id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, happened_at, platform, remote_addr
+    id, account_id, kind, confirmation_id, nonce, number, request_id, created_at, due_at, attempts, happened_at, platform, remote_addr
 )
 VALUES (
-    @id, @account_id, @kind, @confirmation_id, @nonce, @request_id, @now, @now, 0, @happened_at, @platform, @remote_addr
+    @id, @account_id, @kind, @confirmation_id, @nonce, @number, @request_id, @now, @due_at, 0, @happened_at, @platform, @remote_addr
 );
 
--- DeleteOlderPasswordMails withdraws the unsent passwords that a newer one replaces.
+-- DeleteOlderPasswordMails withdraws the unsent passwords that a newer one replaces: all that there are. The transaction has locked
+-- the account with NextPasswordNumber, so each of them has a smaller number.
 -- name: DeleteOlderPasswordMails :exec
 DELETE FROM mail WHERE account_id = @account_id AND kind = 'password' AND sent_at IS NULL AND dead_at IS NULL;
 
--- ListDueMails finds the mails that have waited longest. It takes none of them, and so waits for nobody.
+-- ListDueMails finds the mails that have waited longest. It takes none of them, and so waits for nobody. Due times come from the clocks
+-- of those who queued the mails: replicas that are seconds or minutes apart disturb the order by as much, and nothing hangs on it.
 -- name: ListDueMails :many
 SELECT id FROM mail WHERE due_at <= @now AND sent_at IS NULL AND dead_at IS NULL ORDER BY due_at LIMIT CAST(@most AS bigint);
 
 -- LeaseMail hands a mail that is due to one worker. No row: another was faster. A lease that runs out makes the row due again.
 -- A row that is not due and has no error is leased: the error of an attempt goes when the next one begins.
+-- The end of a lease is a time of the holder's clock, and others hold it against theirs. Where their clock is ahead by more than
+-- the lease is long (or the holder's behind), they take the mail over at once: the holder can then neither arm a password nor
+-- settle the mail, and in the worst case the same mail, with the same secret, is sent twice. Where their clock is behind, or is set
+-- back, the mail of a holder that died waits for that much longer.
 -- name: LeaseMail :one
 UPDATE mail SET due_at = @lease_until, attempts = attempts + 1, last_error = NULL
 WHERE id = @id AND due_at <= @now AND sent_at IS NULL AND dead_at IS NULL
 RETURNING *;
+
+-- NumberMail gives a mail with a password its number, if it has none yet. No row: the lease was taken over, or the mail withdrawn.
+-- name: NumberMail :execrows
+UPDATE mail SET number = @number
+WHERE id = @id AND attempts = @attempts AND due_at = @lease_until AND sent_at IS NULL AND dead_at IS NULL;
 
 -- Whoever has a lease settles it with one of the next four. No row: it was taken over, or the mail withdrawn.
 
@@ -66,16 +77,22 @@ SELECT * FROM mail WHERE id < @before AND dead_at IS NOT NULL ORDER BY id DESC L
 
 -- HurryMail makes a mail due that waits for its next attempt. No row: it is due already, on its way, or done.
 -- name: HurryMail :execrows
-UPDATE mail SET due_at = @now
+UPDATE mail SET due_at = @due_at
 WHERE id = @id AND due_at > @now AND last_error IS NOT NULL AND sent_at IS NULL AND dead_at IS NULL;
 
 -- TakeDeadMail removes a dead mail, for one that queues it anew.
 -- name: TakeDeadMail :one
 DELETE FROM mail WHERE id = @id AND dead_at IS NOT NULL RETURNING *;
 
--- CountNewerPasswordMails counts the passwords that were owed after a mail.
+-- CountNewerPasswordMails counts the passwords that were owed after a mail. Mails of the version before have no number: among those
+-- ids decide, as they did there.
 -- name: CountNewerPasswordMails :one
-SELECT count(*) FROM mail WHERE account_id = @account_id AND kind = 'password' AND id > @id;
+SELECT count(*) FROM mail
+WHERE account_id = @account_id AND kind = 'password' AND (number > @number OR number = 0 AND id > @id);
+
+-- CountSentLinks counts the mails with a link that were sent.
+-- name: CountSentLinks :one
+SELECT count(*) FROM mail WHERE account_id = @account_id AND confirmation_id = @confirmation_id AND sent_at IS NOT NULL;
 
 -- name: ListAccountMails :many
 SELECT * FROM mail WHERE account_id = @account_id ORDER BY id DESC LIMIT CAST(@most AS bigint);
@@ -86,7 +103,8 @@ DELETE FROM mail WHERE account_id = @account_id AND sent_at IS NULL AND dead_at 
 -- name: DeleteAccountMails :execrows
 DELETE FROM mail WHERE account_id = @account_id;
 
--- CountLogInNotices counts those that an account was owed lately.
+-- CountLogInNotices counts those that an account was owed lately. Where replicas differ by some seconds or minutes, the hour that it
+-- looks back is as much longer or shorter: a bound on a nuisance, and no more than that.
 -- name: CountLogInNotices :one
 SELECT count(*) FROM mail WHERE account_id = @account_id AND kind = 'login_notice' AND created_at > @since;
 

@@ -2,7 +2,8 @@
 INSERT INTO reset_request (id, email, request_id, remote_addr, created_at)
 VALUES (@id, @email, @request_id, @remote_addr, @now);
 
--- ListResetRequests finds those that wait, the oldest first.
+-- ListResetRequests finds those that wait, the oldest first, as the replicas' clocks have it. Of two for one address, which are
+-- seconds apart, the one that is done last has the link that works, and so has the mail that is queued last.
 -- name: ListResetRequests :many
 SELECT id FROM reset_request ORDER BY id LIMIT CAST(@most AS bigint);
 

@@ -38,12 +38,14 @@ type mailRow struct {
 	AccountID uuid.UUID  `json:"accountID"`
 	RequestID string     `json:"requestID"` // of the request that caused it
 	LastError string     `json:"lastError,omitempty"`
+
+	due time.Time
 }
 
 func newMailRow(m db.Mail, now time.Time) mailRow {
 	r := mailRow{
 		ID: m.ID, Kind: m.Kind, State: "queued", Attempts: m.Attempts, Created: m.CreatedAt.UTC(),
-		AccountID: m.AccountID, RequestID: m.RequestID,
+		AccountID: m.AccountID, RequestID: m.RequestID, due: m.DueAt,
 	}
 	if m.LastError != nil {
 		r.LastError = *m.LastError
@@ -54,7 +56,11 @@ func newMailRow(m db.Mail, now time.Time) mailRow {
 	case m.DeadAt != nil:
 		r.State, r.Ended = "dead", utc(m.DeadAt)
 	default:
-		r.Next, r.Sending = utc(&m.DueAt), mail.OnItsWay(m, now)
+		next := m.DueAt
+		if next.Before(m.CreatedAt) { // a mail is queued as if it were due for long
+			next = m.CreatedAt
+		}
+		r.Next, r.Sending = utc(&next), mail.OnItsWay(m, now)
 	}
 	return r
 }
@@ -66,7 +72,7 @@ func (r mailRow) when(now time.Time) string {
 		return r.Ended.UTC().Format(time.DateTime)
 	case r.Sending:
 		return "on its way"
-	case !r.Next.After(now):
+	case !r.due.After(now):
 		return "due"
 	}
 	return r.Next.UTC().Format(time.DateTime)

@@ -19,8 +19,8 @@ import (
 type users struct {
 	List    userList    `cmd:"" help:"List the users."`
 	Show    userShow    `cmd:"" help:"Show a user, with sessions, links and mails."`
-	Disable userDisable `cmd:"" help:"Lock a user out: sessions end, links and unsent mails are withdrawn."`
-	Enable  userEnable  `cmd:"" help:"Let a disabled user log in again."`
+	Disable userDisable `cmd:"" help:"Lock a user out: sessions end, reset links and unsent mails are withdrawn."`
+	Enable  userEnable  `cmd:"" help:"Let a disabled user log in again, or go on with the sign-up."`
 	Delete  userDelete  `cmd:"" help:"Delete a user and every trace of him. There is no way back."`
 }
 
@@ -191,6 +191,7 @@ type deed struct {
 	Email string    `json:"email"`
 	Did   string    `json:"did"`
 	*admin.Ended
+	Queued int64 `json:"queued,omitempty"` // mails
 }
 
 func (d deed) tell(c console, asJSON bool) error {
@@ -200,6 +201,9 @@ func (d deed) tell(c console, asJSON bool) error {
 	text := fmt.Sprintf("%s %s (%s)", d.Did, d.Email, d.ID)
 	if d.Ended != nil {
 		text += fmt.Sprintf(": %s ended, %s and %s withdrawn", count(d.Sessions, "session"), count(d.Links, "link"), count(d.Mails, "mail"))
+	}
+	if d.Queued > 0 {
+		text += fmt.Sprintf(": %s queued", count(d.Queued, "mail"))
 	}
 	_, err := fmt.Fprintln(c.out, text)
 	return err
@@ -225,7 +229,7 @@ func (cmd *userDisable) Run(ctx context.Context, s *Settings, c console) error {
 			return err
 		}
 		newAudit(s, c).LogAttrs(ctx, slog.LevelInfo, "user.disabled", endedAttrs(account.ID, ended)...)
-		return deed{account.ID, account.Email, "disabled", &ended}.tell(c, cmd.JSON)
+		return deed{ID: account.ID, Email: account.Email, Did: "disabled", Ended: &ended}.tell(c, cmd.JSON)
 	})
 }
 
@@ -234,14 +238,16 @@ type userEnable struct {
 	JSON bool `name:"json" help:"Print JSON."`
 }
 
-// Run lets a disabled user log in again.
+// Run lets a disabled user log in again, or go on with the sign-up.
 func (cmd *userEnable) Run(ctx context.Context, s *Settings, c console) error {
 	return onUser(ctx, s, cmd.User, "user enable", func(store *db.Store, account db.Account) error {
-		if err := admin.Enable(ctx, store, account.ID); err != nil {
+		queued, err := admin.Enable(ctx, store, account.ID, time.Now())
+		if err != nil {
 			return err
 		}
-		newAudit(s, c).LogAttrs(ctx, slog.LevelInfo, "user.enabled", slog.String("account_id", account.ID.String()))
-		return deed{ID: account.ID, Email: account.Email, Did: "enabled"}.tell(c, cmd.JSON)
+		newAudit(s, c).LogAttrs(ctx, slog.LevelInfo, "user.enabled",
+			slog.String("account_id", account.ID.String()), slog.Int64("queued", queued))
+		return deed{ID: account.ID, Email: account.Email, Did: "enabled", Queued: queued}.tell(c, cmd.JSON)
 	})
 }
 
@@ -258,7 +264,7 @@ func (cmd *userDelete) Run(ctx context.Context, s *Settings, c console) error {
 			return err
 		}
 		newAudit(s, c).LogAttrs(ctx, slog.LevelInfo, "user.deleted", endedAttrs(account.ID, ended)...)
-		if err := (deed{account.ID, account.Email, "deleted", &ended}).tell(c, cmd.JSON); err != nil {
+		if err := (deed{ID: account.ID, Email: account.Email, Did: "deleted", Ended: &ended}).tell(c, cmd.JSON); err != nil {
 			return err
 		}
 		notDeleted(c.err, s.MailURL)

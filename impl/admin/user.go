@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/mail"
 )
 
 var (
@@ -25,9 +26,11 @@ type Ended struct {
 	Mails    int64 `json:"mails"`
 }
 
-// Disable locks a user out until [Enable]: in one transaction the flag is set, all sessions end, mailed links and unsent mails are
-// withdrawn, and a mailed password that was not used yet is void (ASVS 7.4.2). Once it returns, no replica refreshes, logs in or
-// confirms for the user. Access tokens live on until they expire; a mail that is on its way to the relay can not be held.
+// Disable locks a user out until [Enable]: in one transaction the flag is set, all sessions end, links that reset the password and
+// unsent mails are withdrawn, and a mailed password that was not used yet is void (ASVS 7.4.2). Once it returns, no replica
+// refreshes, logs in or confirms for the user. Access tokens live on until they expire; a mail that is on its way to the relay can
+// not be held, but a password in it does not work. The link of a sign-up stays: nobody else can sign up with the address, so the
+// user needs it after Enable. While the user is disabled it is refused, and not used up.
 func Disable(ctx context.Context, store *db.Store, id uuid.UUID, now time.Time) (ended Ended, err error) {
 	now = micro(now)
 	err = store.InTx(ctx, func(q *db.Queries) error {
@@ -38,15 +41,17 @@ func Disable(ctx context.Context, store *db.Store, id uuid.UUID, now time.Time) 
 		if disabled == 0 {
 			return whyNot(ctx, q, id, ErrDisabled)
 		}
-		ended, err = end(ctx, q, id, q.DeleteUnsentMails)
+		ended, err = end(ctx, q, id, q.DeleteResetLinks, q.DeleteUnsentMails)
 		return err
 	})
 	return ended, err
 }
 
-// Enable undoes the flag and nothing else: the user logs in anew, with the password that he had.
-func Enable(ctx context.Context, store *db.Store, id uuid.UUID) error {
-	return store.InTx(ctx, func(q *db.Queries) error {
+// Enable undoes the flag: the user logs in anew, with the password that they had. Whoever had none yet goes on where they were:
+// the link of the sign-up works again, and its mail is queued if it had not been sent; queued counts such mails.
+func Enable(ctx context.Context, store *db.Store, id uuid.UUID, now time.Time) (queued int64, err error) {
+	now = micro(now)
+	err = store.InTx(ctx, func(q *db.Queries) error {
 		enabled, err := q.EnableAccount(ctx, id)
 		if err != nil {
 			return fmt.Errorf("take the flag: %w", err)
@@ -54,8 +59,39 @@ func Enable(ctx context.Context, store *db.Store, id uuid.UUID) error {
 		if enabled == 0 {
 			return whyNot(ctx, q, id, ErrNotDisabled)
 		}
-		return nil
+		queued, err = queueSignUpLink(ctx, q, id, now)
+		return err
 	})
+	return queued, err
+}
+
+// queueSignUpLink queues the link of a sign-up that waits for its confirmation, unless it was sent.
+func queueSignUpLink(ctx context.Context, q *db.Queries, id uuid.UUID, now time.Time) (queued int64, err error) {
+	account, err := q.GetAccount(ctx, id)
+	if err != nil {
+		return 0, fmt.Errorf("find the user: %w", err)
+	}
+	if account.PendingUntil == nil || !account.PendingUntil.After(now) || account.TakenBy != nil {
+		return 0, nil
+	}
+	pending, err := q.GetConfirmation(ctx, db.GetConfirmationParams{AccountID: id, Purpose: "signup"})
+	if errors.Is(err, db.ErrNotFound) {
+		return 0, nil // withdrawn by the version before
+	}
+	if err != nil {
+		return 0, fmt.Errorf("find the link of the sign-up: %w", err)
+	}
+	sent, err := q.CountSentLinks(ctx, db.CountSentLinksParams{AccountID: id, ConfirmationID: &pending.ID})
+	if err != nil {
+		return 0, fmt.Errorf("see whether the link was sent: %w", err)
+	}
+	if sent > 0 {
+		return 0, nil
+	}
+	_, err = mail.Queue(ctx, q, db.InsertMailParams{
+		AccountID: id, Kind: mail.KindSignUpLink, ConfirmationID: &pending.ID, RequestID: "user-enable-" + uuid.NewString(), Now: now,
+	})
+	return 1, err
 }
 
 // whyNot tells why a guarded change of a user changed nothing: there is no such user, or it is refused.
@@ -78,7 +114,8 @@ func Delete(ctx context.Context, store *db.Store, id uuid.UUID) (ended Ended, er
 		if err != nil {
 			return err
 		}
-		if ended, err = end(ctx, q, id, q.DeleteUnsentMails); err != nil { // the others were not withdrawn: they are sent, or dead
+		// The other mails were not withdrawn: they are sent, or dead.
+		if ended, err = end(ctx, q, id, q.DeleteAccountConfirmations, q.DeleteUnsentMails); err != nil {
 			return err
 		}
 		if _, err := q.DeleteAccountMails(ctx, id); err != nil {
@@ -124,15 +161,15 @@ func hold(ctx context.Context, q *db.Queries, id uuid.UUID) (db.Account, error) 
 	return account, nil
 }
 
-// end ends sessions, links and mails of a user whose row the transaction has. Links go before mails: a link that is being
-// used holds its row until the mail that it causes is there to be withdrawn.
+// end ends sessions, links and mails of a user whose row the transaction has. Whoever uses a link or is sent a mail locks that row
+// before: so what they cause is there to be withdrawn, or they find the user disabled or gone.
 func end(
-	ctx context.Context, q *db.Queries, id uuid.UUID, deleteMails func(context.Context, uuid.UUID) (int64, error),
+	ctx context.Context, q *db.Queries, id uuid.UUID, deleteLinks, deleteMails func(context.Context, uuid.UUID) (int64, error),
 ) (ended Ended, err error) {
 	if ended.Sessions, err = q.DeleteAccountSessions(ctx, id); err != nil {
 		return ended, fmt.Errorf("end the sessions: %w", err)
 	}
-	if ended.Links, err = q.DeleteAccountConfirmations(ctx, id); err != nil {
+	if ended.Links, err = deleteLinks(ctx, id); err != nil {
 		return ended, fmt.Errorf("withdraw the links: %w", err)
 	}
 	if ended.Mails, err = deleteMails(ctx, id); err != nil {

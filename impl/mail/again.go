@@ -45,14 +45,14 @@ func Retry(ctx context.Context, store *db.Store, root secret.Root, id uuid.UUID,
 	case m.SentAt != nil:
 		return uuid.Nil, errSent
 	case m.DeadAt != nil:
-		return requeue(ctx, store, root, id, now)
+		return requeue(ctx, store, root, m, now)
 	}
 	if err := stillWanted(ctx, store.Read(), m, now); err != nil {
 		return uuid.Nil, err
 	}
 	var hurried int64
 	err = store.Write(ctx, func(q *db.Queries) (err error) {
-		hurried, err = q.HurryMail(ctx, db.HurryMailParams{Now: now, ID: id})
+		hurried, err = q.HurryMail(ctx, db.HurryMailParams{DueAt: dueAtOnce(now), Now: now, ID: id})
 		return err
 	})
 	if err != nil {
@@ -65,13 +65,12 @@ func Retry(ctx context.Context, store *db.Store, root secret.Root, id uuid.UUID,
 }
 
 // requeue puts another mail in the place of a dead one.
-func requeue(ctx context.Context, store *db.Store, root secret.Root, id uuid.UUID, now time.Time) (uuid.UUID, error) {
-	fresh, err := uuid.NewV7()
-	if err != nil {
-		return uuid.Nil, fmt.Errorf("make an id: %w", err)
-	}
+func requeue(ctx context.Context, store *db.Store, root secret.Root, dead db.Mail, now time.Time) (fresh uuid.UUID, err error) {
 	err = store.InTx(ctx, func(q *db.Queries) error {
-		m, err := q.TakeDeadMail(ctx, id)
+		if _, err := q.HoldAccount(ctx, dead.AccountID); err != nil && !errors.Is(err, db.ErrNotFound) {
+			return fmt.Errorf("lock the account: %w", err)
+		}
+		m, err := q.TakeDeadMail(ctx, dead.ID)
 		if errors.Is(err, db.ErrNotFound) {
 			return errUnknown // any more: somebody else has just retried it
 		}
@@ -81,14 +80,18 @@ func requeue(ctx context.Context, store *db.Store, root secret.Root, id uuid.UUI
 		if err := stillWanted(ctx, q, m, now); err != nil {
 			return err
 		}
-		var nonce []byte
-		if m.Kind == KindPassword {
-			nonce = password.NewNonce(root)
-		}
-		return q.InsertMail(ctx, db.InsertMailParams{
-			ID: fresh, AccountID: m.AccountID, Kind: m.Kind, ConfirmationID: m.ConfirmationID, Nonce: nonce,
+		again := db.InsertMailParams{
+			AccountID: m.AccountID, Kind: m.Kind, ConfirmationID: m.ConfirmationID,
 			RequestID: m.RequestID, Now: now, HappenedAt: m.HappenedAt, Platform: m.Platform, RemoteAddr: m.RemoteAddr,
-		})
+		}
+		if m.Kind == KindPassword {
+			again.Nonce = password.NewNonce(root)
+			if again.Number, err = q.NextPasswordNumber(ctx, m.AccountID); err != nil {
+				return fmt.Errorf("number the password: %w", err)
+			}
+		}
+		fresh, err = Queue(ctx, q, again)
+		return err
 	})
 	if err != nil {
 		return uuid.Nil, err
@@ -106,6 +109,9 @@ func stillWanted(ctx context.Context, q *db.Queries, m db.Mail, now time.Time) e
 		return active(ctx, q, m.AccountID)
 	case KindSignUpNotice:
 		return notTold(ctx, q, m, now)
+	}
+	if err := active(ctx, q, m.AccountID); err != nil {
+		return err
 	}
 	purpose := map[string]string{KindSignUpLink: "signup", KindPasswordLink: "password"}[m.Kind]
 	c, err := q.GetConfirmation(ctx, db.GetConfirmationParams{AccountID: m.AccountID, Purpose: purpose})
@@ -167,12 +173,13 @@ func newestPassword(ctx context.Context, q *db.Queries, m db.Mail) error {
 	if account.DisabledAt != nil {
 		return errDisabled
 	}
-	newer, err := q.CountNewerPasswordMails(ctx, db.CountNewerPasswordMailsParams{AccountID: m.AccountID, ID: m.ID})
+	newer, err := q.CountNewerPasswordMails(ctx, db.CountNewerPasswordMailsParams{AccountID: m.AccountID, Number: m.Number, ID: m.ID})
 	if err != nil {
 		return fmt.Errorf("count newer passwords: %w", err)
 	}
-	armedLater := account.ArmedMailID != nil && bytes.Compare(account.ArmedMailID[:], m.ID[:]) > 0 // ids are in order of time
-	if newer > 0 || armedLater {
+	// A mail of the version before has no number, and that version goes by the order of ids.
+	armedLater := m.Number == 0 && account.ArmedMailID != nil && bytes.Compare(account.ArmedMailID[:], m.ID[:]) > 0
+	if newer > 0 || account.PasswordMails > m.Number || armedLater {
 		return errReplaced
 	}
 	return nil

@@ -48,7 +48,7 @@ func (f *fixture) queueMany(t *testing.T, n int) []uuid.UUID {
 					return err
 				}
 				if err := q.InsertMail(ctx, db.InsertMailParams{
-					ID: ids[i], AccountID: account, Kind: KindSignUpLink, ConfirmationID: &confirmation, RequestID: "request-0001", Now: now,
+					ID: ids[i], AccountID: account, Kind: KindSignUpLink, ConfirmationID: &confirmation, RequestID: "request-0001", Now: now, DueAt: dueAtOnce(now),
 				}); err != nil {
 					return err
 				}

@@ -33,8 +33,9 @@ type withdrawn string
 func (w withdrawn) Error() string { return string(w) }
 
 const (
-	superseded withdrawn = "superseded" // by a newer link or password
-	expired    withdrawn = "expired"    // the link's time is over, or the link is used up
+	superseded withdrawn = "superseded" // by a newer link or password, or the password is void
+	overtaken  withdrawn = "withdrawn, or taken over by another worker"
+	expired    withdrawn = "expired" // the link's time is over, or the link is used up
 	ownerless  withdrawn = "account is gone"
 	disabled   withdrawn = "account is disabled"
 	told       withdrawn = "the owner was told of another sign-up lately"
@@ -202,11 +203,10 @@ func (d *delivery) addPassword(ctx context.Context, v *Values, account db.Accoun
 	d.secrets = append(d.secrets, v.Password)
 	until := d.mail.DueAt.Add(d.MailedPasswordTTL)
 	if armedBy(account, d.mail.ID) { // by an earlier attempt
-		err := d.Store.Write(ctx, func(q *db.Queries) error { return d.setLife(ctx, q, until) })
-		if err != nil {
-			return fmt.Errorf("prolong the password: %w", err)
-		}
-		return nil
+		return d.arm(ctx, func(q *db.Queries) (int64, int64, error) {
+			armed, err := d.setLife(ctx, q, until)
+			return armed, d.mail.Number, err
+		})
 	}
 
 	// With the salt of the account's other password, so that a log-in computes one hash for both.
@@ -220,33 +220,55 @@ func (d *delivery) addPassword(ctx context.Context, v *Values, account db.Accoun
 	if err != nil {
 		return fmt.Errorf("hash the password: %w", err)
 	}
-	var armed int64
-	err = d.Store.Write(ctx, func(q *db.Queries) (err error) {
+	err = d.arm(ctx, func(q *db.Queries) (armed, number int64, err error) {
+		if number = d.mail.Number; number == 0 { // queued by the version before, and not withdrawn: so it is the newest
+			number, err = q.NextPasswordNumber(ctx, d.mail.AccountID)
+			if errors.Is(err, db.ErrNotFound) {
+				return 0, 0, nil
+			}
+			if err != nil {
+				return 0, 0, fmt.Errorf("number the mail: %w", err)
+			}
+		}
 		armed, err = q.ArmPassword(ctx, db.ArmPasswordParams{
-			ID: d.mail.AccountID, MailID: &d.mail.ID, ArmedHash: &hash, ArmedUntil: &until})
-		return err
+			ID: d.mail.AccountID, MailID: &d.mail.ID, Number: number, ArmedHash: &hash, ArmedUntil: &until})
+		return armed, number, err
+	})
+	if err == nil {
+		d.log.InfoContext(ctx, "password.armed")
+	}
+	return err
+}
+
+// arm changes the account's pending password, unless that is void already, the mail was withdrawn or another worker has its lease: then
+// nothing is changed and the mail must not be sent. The change locks the account, as whoever withdraws a mail does before; so
+// the mail that is found after it is not withdrawn until the change is committed, and what is withdrawn later voids the password too.
+func (d *delivery) arm(ctx context.Context, change func(*db.Queries) (armed, number int64, err error)) error {
+	err := d.Store.InTx(ctx, func(q *db.Queries) error {
+		armed, number, err := change(q)
+		if err != nil {
+			return err
+		}
+		if armed == 0 {
+			return superseded
+		}
+		held, err := q.NumberMail(ctx, db.NumberMailParams{
+			Number: number, ID: d.mail.ID, Attempts: d.mail.Attempts, LeaseUntil: d.mail.DueAt})
+		if err != nil {
+			return fmt.Errorf("check the lease: %w", err)
+		}
+		if held == 0 {
+			return overtaken
+		}
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("arm the password: %w", err)
 	}
-	if armed > 0 {
-		d.log.InfoContext(ctx, "password.armed")
-		return nil
-	}
-	// A mail that is the same or newer has armed its password meanwhile, or the account was disabled.
-	account, err = d.Store.Read().GetAccount(ctx, d.mail.AccountID)
-	switch {
-	case errors.Is(err, db.ErrNotFound):
-		return ownerless
-	case err != nil:
-		return fmt.Errorf("read the account again: %w", err)
-	case !armedBy(account, d.mail.ID):
-		return superseded
-	}
 	return nil
 }
 
-func (d *delivery) setLife(ctx context.Context, q *db.Queries, until time.Time) error {
+func (d *delivery) setLife(ctx context.Context, q *db.Queries, until time.Time) (int64, error) {
 	return q.SetArmedPasswordLife(ctx, db.SetArmedPasswordLifeParams{
 		ArmedUntil: &until, MailID: &d.mail.ID, ID: d.mail.AccountID})
 }
@@ -279,17 +301,24 @@ func (d *delivery) settle(ctx context.Context, outcome error) error {
 
 func (d *delivery) settleSent(ctx context.Context, now time.Time) error {
 	return d.record(ctx, "mail.sent", slog.LevelInfo, nil, func(q *db.Queries) (int64, error) {
+		if err := d.lockAccount(ctx, q); err != nil {
+			return 0, err
+		}
 		n, err := q.MarkMailSent(ctx, db.MarkMailSentParams{
 			Now: &now, ID: d.mail.ID, Attempts: d.mail.Attempts, LeaseUntil: d.mail.DueAt})
 		if err != nil || n == 0 || d.mail.Kind != KindPassword {
 			return n, err
 		}
-		return n, d.setLife(ctx, q, now.Add(d.MailedPasswordTTL))
+		_, err = d.setLife(ctx, q, now.Add(d.MailedPasswordTTL))
+		return n, err
 	})
 }
 
 func (d *delivery) settleDead(ctx context.Context, now time.Time, event string, level slog.Level, outcome error) error {
 	return d.record(ctx, event, level, outcome, func(q *db.Queries) (int64, error) {
+		if err := d.lockAccount(ctx, q); err != nil {
+			return 0, err
+		}
 		n, err := q.MarkMailDead(ctx, db.MarkMailDeadParams{
 			Now: &now, LastError: d.storable(outcome), ID: d.mail.ID, Attempts: d.mail.Attempts, LeaseUntil: d.mail.DueAt})
 		if err != nil || n == 0 || d.mail.Kind != KindPassword {
@@ -298,6 +327,17 @@ func (d *delivery) settleDead(ctx context.Context, now time.Time, event string, 
 		// Nobody will ever know it. If a newer mail's password is armed, that one stays.
 		return n, q.DisarmPassword(ctx, db.DisarmPasswordParams{MailID: &d.mail.ID, ID: d.mail.AccountID})
 	})
+}
+
+// lockAccount locks the account of a mail with a password before the mail itself, in the order in which everybody locks the two.
+func (d *delivery) lockAccount(ctx context.Context, q *db.Queries) error {
+	if d.mail.Kind != KindPassword {
+		return nil
+	}
+	if _, err := q.HoldAccount(ctx, d.mail.AccountID); err != nil && !errors.Is(err, db.ErrNotFound) {
+		return fmt.Errorf("lock the account: %w", err)
+	}
+	return nil
 }
 
 func (d *delivery) settleRetry(ctx context.Context, now, due time.Time, outcome error) error {

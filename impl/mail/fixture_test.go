@@ -209,9 +209,18 @@ func (f *fixture) queuePassword(t *testing.T, account uuid.UUID) uuid.UUID {
 
 func (f *fixture) queue(t *testing.T, m db.InsertMailParams) uuid.UUID {
 	t.Helper()
-	m.ID, m.RequestID, m.Now = uuid.Must(uuid.NewV7()), "request-0001", f.now()
-	f.write(t, func(ctx context.Context, q *db.Queries) error { return q.InsertMail(ctx, m) })
-	return m.ID
+	m.RequestID, m.Now = "request-0001", f.now()
+	var id uuid.UUID
+	f.write(t, func(ctx context.Context, q *db.Queries) (err error) {
+		if m.Kind == KindPassword {
+			if m.Number, err = q.NextPasswordNumber(ctx, m.AccountID); err != nil {
+				return err
+			}
+		}
+		id, err = Queue(ctx, q, m)
+		return err
+	})
+	return id
 }
 
 func (f *fixture) write(t *testing.T, change func(context.Context, *db.Queries) error) {

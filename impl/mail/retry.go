@@ -18,7 +18,8 @@ const (
 
 // nextAttempt says when to try a mail again that has failed at now: after a delay that doubles with each attempt and
 // is spread over half its length, so that mails that failed together do not come back together. The last attempt is
-// when the time is over.
+// when the time is over. Another worker may judge that by its own clock: where that is behind, or is set back, the pause is as much
+// longer, and where it is ahead as much shorter.
 func nextAttempt(m db.Mail, now time.Time) time.Time {
 	longest := retryMax
 	if shift := m.Attempts - 1; shift < 10 { // 2^10 times the least is more than the most
@@ -34,7 +35,7 @@ func notItsFault(m db.Mail, now time.Time, err error) (due time.Time, is bool) {
 		if trouble.Heard {
 			return now, true // behind those that wait already: perhaps it is the mail after all
 		}
-		return m.CreatedAt, true // where it stood: the gate lets the oldest go first
+		return dueAtOnce(m.CreatedAt), true // where it stood: the gate lets the oldest go first
 	}
 	// Our own database or hashing was busy and has said for how long.
 	var busy interface{ RetryAfter() time.Duration }

@@ -49,7 +49,7 @@ func TestNotItsFault(t *testing.T) {
 		err         error
 		from, until time.Time // when it is due again
 	}{
-		"relay":                {fmt.Errorf("send: %w", &RelayError{Err: trouble}), sampleDate, sampleDate},
+		"relay":                {fmt.Errorf("send: %w", &RelayError{Err: trouble}), dueAtOnce(sampleDate), dueAtOnce(sampleDate)},
 		"relay that has heard": {&RelayError{Err: trouble, Heard: true}, now, now},
 		"busy":                 {fmt.Errorf("hash: %w", busyError{}), now.Add(time.Second), now.Add(2 * time.Second)},
 	} {

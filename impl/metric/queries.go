@@ -33,6 +33,12 @@ type figures struct {
 	up                 bool
 	queue              map[string]queued // by state; nil if it is not known
 	accounts, sessions counted
+	skew               measured
+}
+
+type measured struct {
+	known bool
+	value time.Duration
 }
 
 type queued struct {
@@ -57,6 +63,7 @@ func (q *queries) figures() figures {
 	q.asked = now
 	q.last.up = q.ping()
 	q.last.queue = q.queue(now)
+	q.last.skew = q.skew()
 	q.last.accounts = count(now, q.last.accounts, q.store.CountAccounts)
 	q.last.sessions = count(now, q.last.sessions, q.store.CountSessions)
 	return q.last
@@ -66,6 +73,14 @@ func (q *queries) ping() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), queriesTimeout)
 	defer cancel()
 	return q.store.Ping(ctx) == nil
+}
+
+// skew is known to half a second or better: an answer that takes longer than a second is none.
+func (q *queries) skew() measured {
+	ctx, cancel := context.WithTimeout(context.Background(), queriesTimeout)
+	defer cancel()
+	skew, known, err := q.store.ClockSkew(ctx, q.now)
+	return measured{known: known && err == nil, value: skew}
 }
 
 func (q *queries) queue(now time.Time) map[string]queued {

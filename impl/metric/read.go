@@ -15,7 +15,7 @@ type reader struct {
 	keys, keySince, keyNext, keysRead                               *prometheus.Desc
 	up, pool, poolMost, poolWaits, poolWaited                       *prometheus.Desc
 	writerWaiting, writerCommits, writerTransactions                *prometheus.Desc
-	accounts, sessions                                              *prometheus.Desc
+	accounts, sessions, clockSkew                                   *prometheus.Desc
 }
 
 func newReader(s Sources) *reader {
@@ -55,6 +55,9 @@ func newReader(s Sources) *reader {
 		writerCommits:      desc("database_writer_commits_total", "SQLite only: commits, of a group of transactions each."),
 		writerTransactions: desc("database_writer_transactions_total", "SQLite only: transactions in those groups."),
 
+		clockSkew: desc("database_clock_skew_seconds",
+			"PostgreSQL only: by how much this replica's clock is ahead of the database's; less than 0 if it is behind."),
+
 		accounts: desc("accounts", "Accounts, confirmed or not. Above 10000 counted every 10 minutes, on PostgreSQL by its statistics."),
 		sessions: desc("sessions", "Sessions, those included that have expired and are not removed yet. Counted like accounts."),
 	}
@@ -65,7 +68,7 @@ func (r *reader) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		r.build, r.ready, r.hashSlots, r.hashBusy, r.hashPlaces, r.hashWaiting, r.hashed, r.hashTurns, r.relayUp, r.queueMails, r.queueAge,
 		r.keys, r.keySince, r.keyNext, r.keysRead, r.up, r.pool, r.poolMost, r.poolWaits, r.poolWaited,
-		r.writerWaiting, r.writerCommits, r.writerTransactions, r.accounts, r.sessions,
+		r.writerWaiting, r.writerCommits, r.writerTransactions, r.accounts, r.sessions, r.clockSkew,
 	} {
 		out <- d
 	}
@@ -119,6 +122,9 @@ func (r *reader) collectQueries(gauge func(*prometheus.Desc, float64, ...string)
 	for state, s := range f.queue {
 		gauge(r.queueMails, float64(s.mails), state)
 		gauge(r.queueAge, s.age.Seconds(), state)
+	}
+	if f.skew.known {
+		gauge(r.clockSkew, f.skew.value.Seconds())
 	}
 	if f.accounts.known {
 		gauge(r.accounts, float64(f.accounts.rows))

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
 	"os"
@@ -139,6 +140,10 @@ func TestMetricsMove(t *testing.T) {
 			}
 			query := database.Query()
 			query.Set("pool_max_conns", "2")
+			query.Set("search_path", "public,pg_catalog") // for proveSkew: its clock is found before PostgreSQL's own
+			s.Exec(t, "CREATE TABLE test_clock AS SELECT interval '0 s' AS ahead")
+			s.Exec(t, "CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql "+
+				"AS 'SELECT pg_catalog.clock_timestamp() + ahead FROM public.test_clock'")
 			database.RawQuery = query.Encode()
 			s.Env = append(s.Env, "AUTH_DATABASE_URL="+database.String())
 		}
@@ -153,6 +158,7 @@ func TestMetricsMove(t *testing.T) {
 		p.until("from the start", "financelime_auth_password_hash_queue_places", nil, func(_, is float64) bool { return is >= 16 })
 
 		provePerson(p)
+		proveSkew(p, engine)
 		proveKeys(p)
 		proveLoad(p)
 		proveLimits(p)
@@ -204,6 +210,25 @@ func provePerson(p *proofs) {
 		p.grows("a sign-up", "database_writer_commits_total")
 		p.grows("a sign-up", "database_writer_transactions_total")
 	}
+}
+
+// proveSkew sets the clock of PostgreSQL forward and back.
+func proveSkew(p *proofs, engine string) {
+	if engine == harness.SQLite {
+		return // has no clock
+	}
+	const skew = "financelime_auth_database_clock_skew_seconds"
+	about := func(want float64) func(_, is float64) bool {
+		return func(_, is float64) bool { return is != 0 && math.Abs(is-want) < 0.5 }
+	}
+	clock := func(ahead string) { p.s.Exec(p.t, "UPDATE test_clock SET ahead = CAST($1 AS interval)", ahead) }
+	p.until("one machine", skew, nil, about(0))
+	clock("5 s")
+	p.until("the database is ahead", skew, nil, about(-5))
+	clock("-10 min")
+	p.until("the database is behind", skew, nil, about(600))
+	clock("0 s")
+	p.until("the clocks are right", skew, nil, about(0))
 }
 
 // proveKeys rotates the signing keys.
@@ -398,7 +423,8 @@ func TestDashboardAndAlertsUseWhatIsThere(t *testing.T) {
 		name, _, _ := strings.Cut(key, "{")
 		there[name] = true
 	}
-	there["financelime_auth_limit_refusals_total"] = true // it is there once a limit has refused somebody: TestMetricsMove
+	there["financelime_auth_limit_refusals_total"] = true        // it is there once a limit has refused somebody: TestMetricsMove
+	there["financelime_auth_database_clock_skew_seconds"] = true // on PostgreSQL: TestMetricsMove
 	ours := regexp.MustCompile(`\bfinancelime_auth_[a-z_]+|\b(?:go|process)_[a-z_]+`)
 	for _, file := range []string{"grafana/financelime-auth.json", "prometheus/alerts.yml", "prometheus/alerts_test.yml"} {
 		content, err := os.ReadFile(filepath.Join("..", "..", "deploy", file))

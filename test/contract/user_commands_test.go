@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/url"
 	"os"
 	"os/exec"
@@ -90,6 +91,7 @@ type sessionRow struct {
 type deed struct {
 	ID, Email, Did         string
 	Sessions, Links, Mails int
+	Queued                 int // mails, by user enable
 }
 
 // gone fails the test unless nothing of the person's works any more.
@@ -140,7 +142,7 @@ func TestUserDisableCommand(t *testing.T) {
 			t.Errorf("show:\n%s", show)
 		}
 
-		// Enable undoes the flag only.
+		// Enable undoes the flag; there is no sign-up that could go on.
 		if out, _ := o.run("user", "enable", did.ID); out != "enabled "+p.email+" ("+did.ID+")\n" {
 			t.Errorf("enable: %s", out)
 		}
@@ -167,11 +169,11 @@ func TestUserDisableCommand(t *testing.T) {
 		o.run("user", "enable", armed.email)
 		armed.want("log in with the mailed password", armed.tryLogIn(armed.password).StatusCode(), 404)
 
-		// A sign-up that waits can not be confirmed, and its password is not mailed.
+		// The mail of a sign-up that waits is withdrawn, its link is not: TestEnableLeadsBack.
 		pending := newPerson(t, s)
 		pending.want("sign up", pending.signUp(code).StatusCode(), 204)
 		o.decode(&did, "user", "disable", pending.email)
-		if did.Links != 1 || did.Mails != 1 {
+		if did.Links != 0 || did.Mails != 1 {
 			t.Errorf("%+v", did)
 		}
 		if err := errors.Join(os.Remove(mailDir), os.Rename(mailDir+".away", mailDir)); err != nil {
@@ -187,6 +189,117 @@ func TestUserDisableCommand(t *testing.T) {
 			t.Errorf("retry of a mail to a disabled user: %s%s", out, stderr)
 		}
 	})
+}
+
+// Whoever is enabled again goes on where they were; until then everything is refused, and nothing is used up.
+func TestEnableLeadsBack(t *testing.T) {
+	t.Parallel()
+	harness.EachEngine(t, func(t *testing.T, engine string) {
+		for _, hidden := range []bool{false, true} {
+			s := harness.Start(t, binary, contract, engine, fmt.Sprintf("AUTH_HIDE_ACCOUNTS=%t", hidden))
+			w := leadBack{operator{t, s}, t, s.Invite(t, 10), hidden}
+			w.clickAfterEnable()
+			w.mailAfterEnable()
+			w.resetAfterEnable()
+			if n := s.Count(t, "SELECT count(*) FROM invite WHERE uses = 4 AND taken = 4"); n != 1 {
+				t.Error("four people have confirmed, and the invite does not count four")
+			}
+		}
+	})
+}
+
+type leadBack struct {
+	operator
+	t      *testing.T
+	code   string
+	hidden bool
+}
+
+// offAndOn disables somebody, sees that everything is refused, and enables them.
+func (w leadBack) offAndOn(p *person, link *url.URL, password, want string) {
+	w.t.Helper()
+	w.run("user", "disable", p.email)
+	for range 2 {
+		if link != nil {
+			p.want("click while disabled", p.open(link).StatusCode, 404)
+		}
+		if password != "" {
+			p.want("log in while disabled", p.tryLogIn(password).StatusCode(), 404)
+		}
+		if w.hidden {
+			p.want("reset while disabled", p.resetPassword().StatusCode(), 204)
+		} else {
+			p.want("reset while disabled", p.resetPassword().StatusCode(), 404)
+			p.want("sign up while disabled", p.signUp(w.code).StatusCode(), 409)
+		}
+	}
+	if w.hidden {
+		eventually(w.t, "the resets are done", func() bool { return p.s.Count(w.t, "SELECT count(*) FROM reset_request") == 0 })
+	}
+	out, _ := w.run("user", "enable", p.email)
+	if _, after, _ := strings.Cut(out, ")"); after != want+"\n" {
+		w.t.Errorf("enable: %q, want %q at the end", out, want)
+	}
+}
+
+// A link of a sign-up that was mailed works, for somebody who clicks it at once and for somebody who has it mailed again.
+func (w leadBack) clickAfterEnable() {
+	w.t.Helper()
+	for _, again := range []bool{false, true} {
+		p := newPerson(w.t, w.s)
+		p.want("sign up", p.signUp(w.code).StatusCode(), 204)
+		link := p.mail().Link(w.t)
+		w.offAndOn(p, link, "", "")
+		if again {
+			p.want("reset", p.resetPassword().StatusCode(), 204)
+			if resent := p.mail().Link(w.t); resent.Path != link.Path {
+				w.t.Errorf("the reset mailed %s, the sign-up %s", resent.Path, link.Path)
+			}
+		}
+		p.want("click", p.open(link).StatusCode, 200)
+		p.want("click again", p.open(link).StatusCode, 404)
+		p.password = p.mail().Password(w.t)
+		p.logIn()
+	}
+}
+
+// A link of a sign-up that could not be mailed yet is mailed after all.
+func (w leadBack) mailAfterEnable() {
+	w.t.Helper()
+	folder := filepath.Join(w.s.Dir, "data", "mail")
+	if err := errors.Join(os.Rename(folder, folder+".away"), os.WriteFile(folder, nil, 0o600)); err != nil {
+		w.t.Fatal(err)
+	}
+	p := newPerson(w.t, w.s)
+	p.want("sign up", p.signUp(w.code).StatusCode(), 204)
+	mailRows(w.t, w.s, "a mail waiting", func(r []mailRow) bool { return len(r) == 1 && r[0].LastError != "" }, "--state=queued")
+	w.offAndOn(p, nil, "", ": 1 mail queued")
+	w.offAndOn(p, nil, "", ": 1 mail queued") // in place of the first
+	mailRows(w.t, w.s, "one mail waiting", func(r []mailRow) bool { return len(r) == 1 }, "--state=queued")
+	if err := errors.Join(os.Remove(folder), os.Rename(folder+".away", folder)); err != nil {
+		w.t.Fatal(err)
+	}
+	p.want("click", p.open(p.mail().Link(w.t)).StatusCode, 200)
+	p.password = p.mail().Password(w.t)
+	p.logIn()
+}
+
+// Whoever has confirmed and not logged in, or has asked for a reset, asks for a reset.
+func (w leadBack) resetAfterEnable() {
+	w.t.Helper()
+	p := newPerson(w.t, w.s).join(w.code)
+	w.offAndOn(p, nil, p.password, "")
+	p.want("log in with the void password", p.tryLogIn(p.password).StatusCode(), 404)
+	p.want("reset", p.resetPassword().StatusCode(), 204)
+	link := p.mail().Link(w.t)
+	w.offAndOn(p, link, p.password, "")
+	p.want("click on the void link", p.open(link).StatusCode, 404)
+	p.want("reset", p.resetPassword().StatusCode(), 204)
+	p.want("click", p.open(p.mail().Link(w.t)).StatusCode, 200)
+	p.password = p.mail().Password(w.t)
+	p.logIn()
+	w.offAndOn(p, nil, p.password, "")
+	p.logIn()
 }
 
 func TestUserDeleteCommand(t *testing.T) {

@@ -36,7 +36,13 @@ func (c *clock) step(d time.Duration) { c.offset.Add(int64(d)) }
 // clockWorld is a world whose service runs in this process, by the clock: no setting of the binary could change its time.
 func clockWorld(t *testing.T, engine string) (*world, *clock) {
 	t.Helper()
-	c := new(clock)
+	worlds, clocks := clockReplicas(t, engine, 1)
+	return worlds[0], clocks[0]
+}
+
+// clockReplicas are worlds of replicas that share a database and a mail server, each by a clock of its own.
+func clockReplicas(t *testing.T, engine string, replicas int) ([]*world, []*clock) {
+	t.Helper()
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -55,7 +61,30 @@ func clockWorld(t *testing.T, engine string) (*world, *clock) {
 	must(err)
 	t.Cleanup(func() { must(store.Close()) })
 	must(store.Migrate(t.Context()))
+	var worlds []*world
+	var clocks []*clock
+	for range replicas {
+		replica, c := clockReplica(t, s, store, root, mails)
+		w := &world{t: t, s: replica, mails: mails, think: 5 * time.Millisecond, timeout: time.Minute, actors: []*actor{{}}}
+		w.setInvite("")
+		worlds, clocks = append(worlds, w), append(clocks, c)
+	}
+	return worlds, clocks
+}
 
+// clockReplica starts one of them.
+func clockReplica(
+	t *testing.T, first *harness.Service, store *db.Store, root secret.Root, mails *smtprecorder.Recorder,
+) (*harness.Service, *clock) {
+	t.Helper()
+	s := &harness.Service{HTTP: first.HTTP, Env: first.Env, DatabaseURL: first.DatabaseURL}
+	c := new(clock)
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	tokens := token.Config{
 		Issuer: "https://auth.example.test", Audience: "https://auth.example.test", Algorithm: token.ES256,
@@ -106,9 +135,7 @@ func clockWorld(t *testing.T, engine string) (*world, *clock) {
 	s.URL = there.URL
 	s.API, err = client.NewClientWithResponses(s.URL, client.WithHTTPClient(s.HTTP))
 	must(err)
-	w := &world{t: t, s: s, mails: mails, think: 5 * time.Millisecond, timeout: time.Minute, actors: []*actor{{}}}
-	w.setInvite("")
-	return w, c
+	return s, c
 }
 
 // The clock is set forward and back, by an hour. What is within its life either way goes on living; what was used, replaced or
