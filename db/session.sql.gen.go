@@ -87,18 +87,17 @@ func (q *Queries) EndSession(ctx context.Context, id uuid.UUID) (Session, error)
 }
 
 const endSessions = `-- name: EndSessions :execrows
-DELETE FROM session WHERE id > $1 AND id <= $2 AND created_at <= $3
+DELETE FROM session WHERE id > $1 AND id <= $2
 `
 
 type EndSessionsParams struct {
 	After uuid.UUID
 	Last  uuid.UUID
-	Until time.Time
 }
 
 // EndSessions ends those after one id up to another.
 func (q *Queries) EndSessions(ctx context.Context, arg EndSessionsParams) (int64, error) {
-	result, err := q.db.Exec(ctx, endSessions, arg.After, arg.Last, arg.Until)
+	result, err := q.db.Exec(ctx, endSessions, arg.After, arg.Last)
 	if err != nil {
 		return 0, err
 	}
@@ -197,6 +196,18 @@ func (q *Queries) IsSessionAlive(ctx context.Context, arg IsSessionAliveParams) 
 		arg.CreatedAfter,
 		arg.RefreshedAfter,
 	)
+	var id uuid.UUID
+	err := row.Scan(&id)
+	return id, err
+}
+
+const lastSession = `-- name: LastSession :one
+SELECT id FROM session ORDER BY id DESC LIMIT 1
+`
+
+// LastSession is the end of a walk through all sessions that there are now. No row: there is none.
+func (q *Queries) LastSession(ctx context.Context) (uuid.UUID, error) {
+	row := q.db.QueryRow(ctx, lastSession)
 	var id uuid.UUID
 	err := row.Scan(&id)
 	return id, err
@@ -324,18 +335,18 @@ func (q *Queries) ListSessionsBefore(ctx context.Context, arg ListSessionsBefore
 }
 
 const listSessionsFrom = `-- name: ListSessionsFrom :many
-SELECT id FROM session WHERE id > $1 AND created_at <= $2 ORDER BY id LIMIT CAST($3 AS bigint)
+SELECT id FROM session WHERE id > $1 AND id <= $2 ORDER BY id LIMIT CAST($3 AS bigint)
 `
 
 type ListSessionsFromParams struct {
 	After uuid.UUID
-	Until time.Time
+	Last  uuid.UUID
 	Most  int64
 }
 
-// ListSessionsFrom finds the next sessions to end, the oldest first.
+// ListSessionsFrom finds the next sessions to end.
 func (q *Queries) ListSessionsFrom(ctx context.Context, arg ListSessionsFromParams) ([]uuid.UUID, error) {
-	rows, err := q.db.Query(ctx, listSessionsFrom, arg.After, arg.Until, arg.Most)
+	rows, err := q.db.Query(ctx, listSessionsFrom, arg.After, arg.Last, arg.Most)
 	if err != nil {
 		return nil, err
 	}

@@ -40,13 +40,17 @@ ORDER BY id DESC LIMIT CAST(@most AS bigint);
 -- name: EndSession :one
 DELETE FROM session WHERE id = @id RETURNING *;
 
--- ListSessionsFrom finds the next sessions to end, the oldest first.
+-- LastSession is the end of a walk through all sessions that there are now. No row: there is none.
+-- name: LastSession :one
+SELECT id FROM session ORDER BY id DESC LIMIT 1;
+
+-- ListSessionsFrom finds the next sessions to end.
 -- name: ListSessionsFrom :many
-SELECT id FROM session WHERE id > @after AND created_at <= @until ORDER BY id LIMIT CAST(@most AS bigint);
+SELECT id FROM session WHERE id > @after AND id <= @last ORDER BY id LIMIT CAST(@most AS bigint);
 
 -- EndSessions ends those after one id up to another.
 -- name: EndSessions :execrows
-DELETE FROM session WHERE id > @after AND id <= @last AND created_at <= @until;
+DELETE FROM session WHERE id > @after AND id <= @last;
 
 -- EndSessionsBeyond ends those of an account that were refreshed longest ago, and keeps one and so many besides it. The caller has
 -- the account's row, so that nobody begins another one meanwhile.
