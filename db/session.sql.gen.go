@@ -365,25 +365,48 @@ func (q *Queries) ListSessionsFrom(ctx context.Context, arg ListSessionsFromPara
 	return items, nil
 }
 
+const newestRefresh = `-- name: NewestRefresh :one
+SELECT refreshed_at FROM session WHERE account_id = $1 AND refreshed_at <= $2
+ORDER BY refreshed_at DESC LIMIT 1
+`
+
+type NewestRefreshParams struct {
+	AccountID uuid.UUID
+	FarAhead  time.Time
+}
+
+// NewestRefresh is the newest refresh or log-in of an account, without those from a clock that was far ahead.
+func (q *Queries) NewestRefresh(ctx context.Context, arg NewestRefreshParams) (time.Time, error) {
+	row := q.db.QueryRow(ctx, newestRefresh, arg.AccountID, arg.FarAhead)
+	var refreshed_at time.Time
+	err := row.Scan(&refreshed_at)
+	return refreshed_at, err
+}
+
 const rotateSession = `-- name: RotateSession :one
-UPDATE session SET generation = generation + 1, refreshed_at = $1, remote_addr = $2
-WHERE id = $3 AND generation = $4 AND created_at > $5
+UPDATE session SET generation = generation + 1, remote_addr = $1,
+    refreshed_at = CASE WHEN refreshed_at > $2 AND refreshed_at <= $3 THEN refreshed_at ELSE $2 END
+WHERE id = $4 AND generation = $5 AND created_at > $6
 RETURNING id, account_id, generation, client_id, platform, remote_addr, created_at, refreshed_at
 `
 
 type RotateSessionParams struct {
-	Now          time.Time
 	RemoteAddr   string
+	Now          time.Time
+	FarAhead     time.Time
 	ID           uuid.UUID
 	Generation   int64
 	CreatedAfter time.Time
 }
 
 // RotateSession is the whole of a refresh: of several at once with one token, one gets the row.
+// A replica whose clock is behind does not set refreshed_at back: the cap would take the session for one that was refreshed long
+// ago. A time after far_ahead comes from a clock that was wrong, and gives way.
 func (q *Queries) RotateSession(ctx context.Context, arg RotateSessionParams) (Session, error) {
 	row := q.db.QueryRow(ctx, rotateSession,
-		arg.Now,
 		arg.RemoteAddr,
+		arg.Now,
+		arg.FarAhead,
 		arg.ID,
 		arg.Generation,
 		arg.CreatedAfter,

@@ -36,25 +36,74 @@ func (c *clock) step(d time.Duration) { c.offset.Add(int64(d)) }
 // clockWorld is a world whose service runs in this process, by the clock: no setting of the binary could change its time.
 func clockWorld(t *testing.T, engine string) (*world, *clock) {
 	t.Helper()
-	c := new(clock)
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	w, clocks, _ := clocksWorld(t, engine, 100, 0)
+	return w, clocks[0]
+}
+
+// clocksWorld is a world with several services in this process, on one database: one for each clock, which is ahead by an offset. turnTo
+// says which of them the world's people ask.
+func clocksWorld(t *testing.T, engine string, sessionsPerUser int64, offsets ...time.Duration) (w *world, clocks []*clock, turnTo func(int)) {
+	t.Helper()
 	mails := new(smtprecorder.Recorder).Start(t)
 	s := &harness.Service{HTTP: contract.Client(t), Env: []string{"AUTH_SECRET=q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA="}}
 	s.DatabaseURL = "sqlite:" + filepath.Join(t.TempDir(), "auth.db")
 	if engine == harness.Postgres {
 		s.DatabaseURL = postgres.URL(t)
 	}
+	store := openStore(t, s)
+	var urls []string
+	for i, offset := range offsets {
+		if i > 0 && engine == harness.Postgres { // the writer of SQLite is one for all of the process
+			store = openStore(t, s)
+		}
+		c := new(clock)
+		c.step(offset)
+		clocks = append(clocks, c)
+		urls = append(urls, serveByClock(t, s, store, mails, c, sessionsPerUser))
+	}
+	turnTo = func(i int) {
+		var err error
+		s.URL = urls[i]
+		if s.API, err = client.NewClientWithResponses(s.URL, client.WithHTTPClient(s.HTTP)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	turnTo(0)
+	w = &world{t: t, s: s, mails: mails, think: 5 * time.Millisecond, timeout: time.Minute, actors: []*actor{{}}}
+	w.setInvite("")
+	return w, clocks, turnTo
+}
+
+func openStore(t *testing.T, s *harness.Service) *db.Store {
+	t.Helper()
+	store, err := db.Open(t.Context(), s.DatabaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := store.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
+// serveByClock starts a service that goes by a clock, and returns its URL.
+func serveByClock(
+	t *testing.T, s *harness.Service, store *db.Store, mails *smtprecorder.Recorder, c *clock, sessionsPerUser int64,
+) string {
+	t.Helper()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	root, err := secret.Parse(s.Secret(t))
 	must(err)
-	store, err := db.Open(t.Context(), s.DatabaseURL)
-	must(err)
-	t.Cleanup(func() { must(store.Close()) })
-	must(store.Migrate(t.Context()))
 
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	tokens := token.Config{
@@ -98,17 +147,12 @@ func clockWorld(t *testing.T, engine string) (*world, *clock) {
 		MailQueued: worker.Wake, Now: c.now, InviteRequired: true,
 		SignUpLinkTTL: 24 * time.Hour, PasswordLinkTTL: 30 * time.Minute,
 		RefreshTTL: 720 * time.Hour, RefreshGrace: 2 * time.Minute, SessionMaxAge: 180 * 24 * time.Hour,
-		SessionsPerUser: 100, LogInNotice: impl.NoticeNever,
+		SessionsPerUser: sessionsPerUser, LogInNotice: impl.NoticeNever,
 	})
 	must(err)
 	there := httptest.NewServer(handler)
 	t.Cleanup(there.Close)
-	s.URL = there.URL
-	s.API, err = client.NewClientWithResponses(s.URL, client.WithHTTPClient(s.HTTP))
-	must(err)
-	w := &world{t: t, s: s, mails: mails, think: 5 * time.Millisecond, timeout: time.Minute, actors: []*actor{{}}}
-	w.setInvite("")
-	return w, c
+	return there.URL
 }
 
 // The clock is set forward and back, by an hour. What is within its life either way goes on living; what was used, replaced or
