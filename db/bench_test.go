@@ -29,7 +29,7 @@ func BenchmarkRefresh(b *testing.B) {
 					if err := s.Write(b.Context(), func(q *db.Queries) (err error) {
 						session, err = q.RotateSession(b.Context(), db.RotateSessionParams{
 							ID: session.ID, Generation: session.Generation, Now: start.Add(time.Duration(session.Generation) * time.Second),
-							RemoteAddr: "192.0.2.1", CreatedAfter: start.AddDate(-1, 0, 0),
+							RemoteAddr: "192.0.2.1", CreatedAfter: start.AddDate(-1, 0, 0), FarAhead: start.AddDate(1, 0, 0),
 						})
 						return err
 					}); err != nil {

@@ -67,6 +67,32 @@ func TestRefreshGuards(t *testing.T) {
 	})
 }
 
+// A replica whose clock is behind does not set the time of a refresh back, but a time that is far ahead gives way to any.
+func TestARefreshDoesNotSetTimeBack(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *db.Store) {
+		session := insertSession(t, s, insertAccount(t, s).ID)
+		now := session.RefreshedAt
+		for _, step := range []struct{ clock, want time.Duration }{
+			{time.Hour, time.Hour},
+			{time.Hour - 10*time.Minute, time.Hour},
+			{0, time.Hour}, // just not too far ahead
+			{-time.Microsecond, -time.Microsecond},
+			{time.Second, time.Second},
+		} {
+			write(t, s, func(q *db.Queries) (err error) {
+				clock := now.Add(step.clock)
+				session, err = q.RotateSession(t.Context(), db.RotateSessionParams{
+					ID: session.ID, Generation: session.Generation, Now: clock, FarAhead: clock.Add(time.Hour), CreatedAfter: now.AddDate(-1, 0, 0),
+				})
+				return err
+			})
+			if want := now.Add(step.want); !session.RefreshedAt.Equal(want) {
+				t.Errorf("refreshed at %s by a clock at %s: %s", want, now.Add(step.clock), session.RefreshedAt)
+			}
+		}
+	})
+}
+
 func TestRaceOneClickWins(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *db.Store) {
 		for range rounds {

@@ -87,18 +87,17 @@ func (q *Queries) EndSession(ctx context.Context, id uuid.UUID) (Session, error)
 }
 
 const endSessions = `-- name: EndSessions :execrows
-DELETE FROM session WHERE id > $1 AND id <= $2 AND created_at <= $3
+DELETE FROM session WHERE id > $1 AND id <= $2
 `
 
 type EndSessionsParams struct {
 	After uuid.UUID
 	Last  uuid.UUID
-	Until time.Time
 }
 
 // EndSessions ends those after one id up to another.
 func (q *Queries) EndSessions(ctx context.Context, arg EndSessionsParams) (int64, error) {
-	result, err := q.db.Exec(ctx, endSessions, arg.After, arg.Last, arg.Until)
+	result, err := q.db.Exec(ctx, endSessions, arg.After, arg.Last)
 	if err != nil {
 		return 0, err
 	}
@@ -197,6 +196,18 @@ func (q *Queries) IsSessionAlive(ctx context.Context, arg IsSessionAliveParams) 
 		arg.CreatedAfter,
 		arg.RefreshedAfter,
 	)
+	var id uuid.UUID
+	err := row.Scan(&id)
+	return id, err
+}
+
+const lastSession = `-- name: LastSession :one
+SELECT id FROM session ORDER BY id DESC LIMIT 1
+`
+
+// LastSession is the end of a walk through all sessions that there are now. No row: there is none.
+func (q *Queries) LastSession(ctx context.Context) (uuid.UUID, error) {
+	row := q.db.QueryRow(ctx, lastSession)
 	var id uuid.UUID
 	err := row.Scan(&id)
 	return id, err
@@ -324,18 +335,18 @@ func (q *Queries) ListSessionsBefore(ctx context.Context, arg ListSessionsBefore
 }
 
 const listSessionsFrom = `-- name: ListSessionsFrom :many
-SELECT id FROM session WHERE id > $1 AND created_at <= $2 ORDER BY id LIMIT CAST($3 AS bigint)
+SELECT id FROM session WHERE id > $1 AND id <= $2 ORDER BY id LIMIT CAST($3 AS bigint)
 `
 
 type ListSessionsFromParams struct {
 	After uuid.UUID
-	Until time.Time
+	Last  uuid.UUID
 	Most  int64
 }
 
-// ListSessionsFrom finds the next sessions to end, the oldest first.
+// ListSessionsFrom finds the next sessions to end.
 func (q *Queries) ListSessionsFrom(ctx context.Context, arg ListSessionsFromParams) ([]uuid.UUID, error) {
-	rows, err := q.db.Query(ctx, listSessionsFrom, arg.After, arg.Until, arg.Most)
+	rows, err := q.db.Query(ctx, listSessionsFrom, arg.After, arg.Last, arg.Most)
 	if err != nil {
 		return nil, err
 	}
@@ -354,25 +365,48 @@ func (q *Queries) ListSessionsFrom(ctx context.Context, arg ListSessionsFromPara
 	return items, nil
 }
 
+const newestRefresh = `-- name: NewestRefresh :one
+SELECT refreshed_at FROM session WHERE account_id = $1 AND refreshed_at <= $2
+ORDER BY refreshed_at DESC LIMIT 1
+`
+
+type NewestRefreshParams struct {
+	AccountID uuid.UUID
+	FarAhead  time.Time
+}
+
+// NewestRefresh is the newest refresh or log-in of an account, without those from a clock that was far ahead.
+func (q *Queries) NewestRefresh(ctx context.Context, arg NewestRefreshParams) (time.Time, error) {
+	row := q.db.QueryRow(ctx, newestRefresh, arg.AccountID, arg.FarAhead)
+	var refreshed_at time.Time
+	err := row.Scan(&refreshed_at)
+	return refreshed_at, err
+}
+
 const rotateSession = `-- name: RotateSession :one
-UPDATE session SET generation = generation + 1, refreshed_at = $1, remote_addr = $2
-WHERE id = $3 AND generation = $4 AND created_at > $5
+UPDATE session SET generation = generation + 1, remote_addr = $1,
+    refreshed_at = CASE WHEN refreshed_at > $2 AND refreshed_at <= $3 THEN refreshed_at ELSE $2 END
+WHERE id = $4 AND generation = $5 AND created_at > $6
 RETURNING id, account_id, generation, client_id, platform, remote_addr, created_at, refreshed_at
 `
 
 type RotateSessionParams struct {
-	Now          time.Time
 	RemoteAddr   string
+	Now          time.Time
+	FarAhead     time.Time
 	ID           uuid.UUID
 	Generation   int64
 	CreatedAfter time.Time
 }
 
 // RotateSession is the whole of a refresh: of several at once with one token, one gets the row.
+// A replica whose clock is behind does not set refreshed_at back: the cap would take the session for one that was refreshed long
+// ago. A time after far_ahead comes from a clock that was wrong, and gives way.
 func (q *Queries) RotateSession(ctx context.Context, arg RotateSessionParams) (Session, error) {
 	row := q.db.QueryRow(ctx, rotateSession,
-		arg.Now,
 		arg.RemoteAddr,
+		arg.Now,
+		arg.FarAhead,
 		arg.ID,
 		arg.Generation,
 		arg.CreatedAfter,

@@ -38,6 +38,8 @@ func (s *Service) GetListActiveSessions(
 }
 
 // liveSessions are an account's sessions that can still be refreshed, the most recently refreshed first.
+//
+// Clocks: the periods are of days. A clock that is 5 s off, or set back by 10 min, shows a session by as much too long or not long enough.
 func (s *Service) liveSessions(ctx context.Context, accountID uuid.UUID) ([]db.Session, error) {
 	now := s.now()
 	sessions, err := s.Store.Read().ListSessions(ctx, db.ListSessionsParams{

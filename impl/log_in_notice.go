@@ -33,9 +33,9 @@ const (
 // tellOfLogIn owes the owner of an account a mail about a log-in, if he should know of it, in the log-in's transaction. That
 // a password was changed is told whatever the setting (ASVS 6.3.7), and then the log-in is part of that mail.
 func (s *Service) tellOfLogIn(
-	ctx context.Context, q *db.Queries, account db.Account, session db.Session, passwordChanged bool,
+	ctx context.Context, q *db.Queries, account db.Account, session db.Session, now time.Time, passwordChanged bool,
 ) (told bool, err error) {
-	known, err := seeDevice(ctx, q, session)
+	known, err := seeDevice(ctx, q, session, now)
 	if err != nil {
 		return false, err
 	}
@@ -46,9 +46,9 @@ func (s *Service) tellOfLogIn(
 	case account.LastLogInAt == nil || s.LogInNotice == NoticeNever || known && s.LogInNotice != NoticeAlways:
 		return false, nil
 	default:
-		lately, err := q.CountLogInNotices(ctx, db.CountLogInNoticesParams{
-			AccountID: account.ID, Since: session.CreatedAt.Add(-time.Hour),
-		})
+		// Clocks: a replica that is 5 s off counts an hour that is 5 s longer or shorter; after a clock was set back by 10 min, it is 10 min
+		// longer for a while: a few notices fewer.
+		lately, err := q.CountLogInNotices(ctx, db.CountLogInNoticesParams{AccountID: account.ID, Since: now.Add(-time.Hour)})
 		if err != nil {
 			return false, fmt.Errorf("count the latest notices: %w", err)
 		}
@@ -57,22 +57,25 @@ func (s *Service) tellOfLogIn(
 		}
 	}
 	return true, queueMail(ctx, q, db.InsertMailParams{
-		AccountID: account.ID, Kind: kind, Now: session.CreatedAt,
-		HappenedAt: &session.CreatedAt, Platform: &session.Platform, RemoteAddr: &session.RemoteAddr,
+		AccountID: account.ID, Kind: kind, Now: now,
+		HappenedAt: &now, Platform: &session.Platform, RemoteAddr: &session.RemoteAddr,
 	})
 }
 
 // seeDevice tells whether an account has been logged in from a device before, and remembers it. The caller has the account's row.
-func seeDevice(ctx context.Context, q *db.Queries, session db.Session) (known bool, err error) {
+//
+// Clocks: seen_at counts in days, and orders the devices of an account only to forget the oldest of a hundred. A clock that is 5 s off,
+// or set back by 10 min, forgets a device at worst: its next log-in is told once more.
+func seeDevice(ctx context.Context, q *db.Queries, session db.Session, now time.Time) (known bool, err error) {
 	mark := deviceMark(session)
-	seen, err := q.SeeDevice(ctx, db.SeeDeviceParams{Now: session.CreatedAt, AccountID: session.AccountID, Mark: mark})
+	seen, err := q.SeeDevice(ctx, db.SeeDeviceParams{Now: now, AccountID: session.AccountID, Mark: mark})
 	if err != nil {
 		return false, fmt.Errorf("look for the device: %w", err)
 	}
 	if seen > 0 {
 		return true, nil
 	}
-	err = q.InsertDevice(ctx, db.InsertDeviceParams{ID: newID(), AccountID: session.AccountID, Mark: mark, Now: session.CreatedAt})
+	err = q.InsertDevice(ctx, db.InsertDeviceParams{ID: newID(), AccountID: session.AccountID, Mark: mark, Now: now})
 	if err != nil {
 		return false, fmt.Errorf("remember the device: %w", err)
 	}

@@ -58,6 +58,8 @@ type Service struct {
 
 	Version api.VersionResponse
 
+	heartbeat heartbeat
+
 	resetsOnce  sync.Once
 	resetsAsked chan struct{}
 
@@ -84,6 +86,15 @@ func (s *Service) now() time.Time {
 	}
 	return now().UTC().Truncate(time.Microsecond)
 }
+
+// The clocks of replicas differ, and a clock may be set back. Where a time is compared with one that another process wrote, a comment
+// says what that does.
+const (
+	// skewTolerance is how much the clocks of replicas may differ before short periods suffer.
+	skewTolerance = 5 * time.Second
+	// maxSkew is how far ahead a time may be. One further ahead was written by a clock that was wrong, and orders nothing.
+	maxSkew = time.Hour
+)
 
 // newID makes an id in the order of time, for rows whose id is no secret.
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) } // fails only where crypto/rand does, and that ends the process

@@ -2,9 +2,12 @@ package impl
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/api"
 	"github.com/financelime/authorization/db"
@@ -34,6 +37,8 @@ func (s *Service) startSession(
 	var ended, capped int64
 	err := s.Store.InTx(ctx, func(q *db.Queries) (err error) {
 		activated, ended = false, 0
+		// Clocks: a mailed password lives for a day; a clock that is 5 s off, or set back by 10 min, changes its end by as much. Which of two
+		// log-ins is the first, and which sessions are older, is decided by the account's row, not by a time.
 		if verified.armed {
 			if activated, ended, err = useArmedPassword(ctx, q, account, verified.hash, now); err != nil {
 				return err
@@ -49,10 +54,14 @@ func (s *Service) startSession(
 		if err := s.Limits.Succeed(ctx, q, now, attempt); err != nil {
 			return err
 		}
+		if session.RefreshedAt, err = afterOthers(ctx, q, account.ID, now); err != nil {
+			return err
+		}
+		session.CreatedAt = session.RefreshedAt
 		if capped, err = s.insertSession(ctx, q, session); err != nil {
 			return err
 		}
-		notified, err = s.tellOfLogIn(ctx, q, account, session, activated && account.PasswordHash != nil)
+		notified, err = s.tellOfLogIn(ctx, q, account, session, now, activated && account.PasswordHash != nil)
 		return err
 	})
 	if err != nil {
@@ -72,8 +81,28 @@ func (s *Service) startSession(
 	return session, nil
 }
 
+// afterOthers is the time of a new session: now, but later than any refresh of the account's other sessions, so that the cap and the
+// list know the new one as the newest. The caller has the account's row.
+//
+// Clocks: where another replica is 20 s ahead, or the clock was set back by 10 min, the session has a time that far in the future: it
+// may live for as much longer than SessionMaxAge, and is younger than any other. A time beyond maxSkew does not count; the cap takes such a
+// session for the newest until its next refresh.
+func afterOthers(ctx context.Context, q *db.Queries, accountID uuid.UUID, now time.Time) (time.Time, error) {
+	newest, err := q.NewestRefresh(ctx, db.NewestRefreshParams{AccountID: accountID, FarAhead: now.Add(maxSkew)})
+	if errors.Is(err, db.ErrNotFound) {
+		return now, nil
+	}
+	if err != nil {
+		return now, fmt.Errorf("find the newest session: %w", err)
+	}
+	if next := newest.UTC().Add(time.Microsecond); next.After(now) {
+		return next, nil
+	}
+	return now, nil
+}
+
 // insertSession begins a session, and ends and counts those of the account that are too many: the ones that were refreshed
-// longest ago (ASVS 7.1.2).
+// longest ago (ASVS 7.1.2). It never ends the one that begins, whatever the clocks.
 func (s *Service) insertSession(ctx context.Context, q *db.Queries, session db.Session) (ended int64, err error) {
 	err = q.InsertSession(ctx, db.InsertSessionParams{
 		ID: session.ID, AccountID: session.AccountID, ClientID: session.ClientID, Platform: session.Platform,

@@ -21,6 +21,7 @@ func (s *Service) VerifyAccessToken(
 	if err != nil {
 		return nil, err
 	}
+	// Clocks: the periods are of days. A clock that is 5 s off, or set back by 10 min, ends a session by as much too early or too late.
 	now := s.now()
 	_, err = s.Store.Read().IsSessionAlive(ctx, db.IsSessionAliveParams{
 		ID: claims.SessionID, AccountID: claims.AccountID,

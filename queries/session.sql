@@ -3,10 +3,18 @@ INSERT INTO session (id, account_id, generation, client_id, platform, remote_add
 VALUES (@id, @account_id, 1, @client_id, @platform, @remote_addr, @now, @now);
 
 -- RotateSession is the whole of a refresh: of several at once with one token, one gets the row.
+-- A replica whose clock is behind does not set refreshed_at back: the cap would take the session for one that was refreshed long
+-- ago. A time after far_ahead comes from a clock that was wrong, and gives way.
 -- name: RotateSession :one
-UPDATE session SET generation = generation + 1, refreshed_at = @now, remote_addr = @remote_addr
+UPDATE session SET generation = generation + 1, remote_addr = @remote_addr,
+    refreshed_at = CASE WHEN refreshed_at > @now AND refreshed_at <= @far_ahead THEN refreshed_at ELSE @now END
 WHERE id = @id AND generation = @generation AND created_at > @created_after
 RETURNING *;
+
+-- NewestRefresh is the newest refresh or log-in of an account, without those from a clock that was far ahead.
+-- name: NewestRefresh :one
+SELECT refreshed_at FROM session WHERE account_id = @account_id AND refreshed_at <= @far_ahead
+ORDER BY refreshed_at DESC LIMIT 1;
 
 -- name: GetSession :one
 SELECT * FROM session WHERE id = @id;
@@ -40,13 +48,17 @@ ORDER BY id DESC LIMIT CAST(@most AS bigint);
 -- name: EndSession :one
 DELETE FROM session WHERE id = @id RETURNING *;
 
--- ListSessionsFrom finds the next sessions to end, the oldest first.
+-- LastSession is the end of a walk through all sessions that there are now. No row: there is none.
+-- name: LastSession :one
+SELECT id FROM session ORDER BY id DESC LIMIT 1;
+
+-- ListSessionsFrom finds the next sessions to end.
 -- name: ListSessionsFrom :many
-SELECT id FROM session WHERE id > @after AND created_at <= @until ORDER BY id LIMIT CAST(@most AS bigint);
+SELECT id FROM session WHERE id > @after AND id <= @last ORDER BY id LIMIT CAST(@most AS bigint);
 
 -- EndSessions ends those after one id up to another.
 -- name: EndSessions :execrows
-DELETE FROM session WHERE id > @after AND id <= @last AND created_at <= @until;
+DELETE FROM session WHERE id > @after AND id <= @last;
 
 -- EndSessionsBeyond ends those of an account that were refreshed longest ago, and keeps one and so many besides it. The caller has
 -- the account's row, so that nobody begins another one meanwhile.

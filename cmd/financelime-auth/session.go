@@ -124,7 +124,7 @@ func (cmd *sessionRevoke) Run(ctx context.Context, s *Settings, c console) error
 	}
 	defer store.Close() //nolint:errcheck // what was written is committed
 	if cmd.All {
-		ended, err := admin.EndAllSessions(ctx, store, time.Now())
+		ended, err := admin.EndAllSessions(ctx, store)
 		newAudit(s, c).LogAttrs(ctx, slog.LevelInfo, "session.revoked_all", slog.Int64("sessions", ended))
 		if err != nil {
 			return fmt.Errorf("session revoke: after %s: %w", count(ended, "session"), err)

@@ -3,7 +3,6 @@ package admin
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/financelime/authorization/db"
 )
@@ -11,7 +10,7 @@ import (
 // VoidAfterRestore takes away what was used up since a database's backup and would be good once more: all sessions, which it
 // counts, and the links that reset a password. A sign-up's link stays: it leads to nothing but a mail to the address.
 func VoidAfterRestore(ctx context.Context, store *db.Store) (ended int64, err error) {
-	ended, err = EndAllSessions(ctx, store, time.Date(9999, time.December, 31, 0, 0, 0, 0, time.UTC))
+	ended, err = EndAllSessions(ctx, store)
 	if err != nil {
 		return ended, err
 	}

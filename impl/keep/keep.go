@@ -27,10 +27,12 @@ const (
 	// batch is how many rows one look goes through, and one write forgets at most.
 	batch = 500
 
-	// margin is for replicas whose clocks differ: what is over here is over everywhere.
+	// margin is for clocks that differ or were wrong: what is over here is over everywhere. A clock that is 5 s ahead, or one beside
+	// others that were set back by 10 min, forgets nothing that is alive; one that is behind forgets later. The same margin lets
+	// a walk go by ids, which another replica's clock has made: a row whose id is younger than it should be is found an hour later.
 	margin = time.Hour
 
-	// keepDevices is how long a device is known that nobody logs in from.
+	// keepDevices is how long a device is known that nobody logs in from. Clocks: it has no margin, and needs none among days.
 	keepDevices = 180 * 24 * time.Hour
 )
 

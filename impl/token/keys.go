@@ -217,6 +217,10 @@ func (k *Keys) load(ctx context.Context) ([]*signingKey, error) {
 }
 
 // nextKey tells whether a new key is due, and from when on it is to sign.
+//
+// Clocks: a replica that is 5 s ahead makes the next key 5 s early. One that is behind, or set back by 10 min, sees a key that is to come for
+// as much longer and makes none; the others do. A key of a clock that is behind is published for as much less than it should be
+// before it signs on the others: of PublishAhead, 20 min, at least 10 min remain, and a JWKS is cached for 5.
 func (k *Keys) nextKey(keys []*signingKey) (activeAt time.Time, due bool) {
 	now := k.cfg.now()
 	if len(keys) == 0 {
@@ -306,6 +310,9 @@ func (k *Keys) goesAt(successor *signingKey) time.Time {
 }
 
 // kept are the keys that are not retired: a key is when its successor has signed for as long as a token lives.
+//
+// Clocks: a replica that is 5 s ahead deletes a key 5 s early, well within the margin of retireAfter. Where one was set back by 10 min, its
+// last tokens of the old key have expired for everybody else before the key is deleted, because their life counts from its clock.
 func (k *Keys) kept(keys []*signingKey) []*signingKey {
 	now := k.cfg.now()
 	for len(keys) > 1 && k.goesAt(keys[1]).Before(now) {

@@ -32,6 +32,10 @@ func newRing(keys []*signingKey) *ring {
 
 // signing is the key that signs at a time: the newest that is active. On a replica whose clock is behind that of the
 // one that made the very first key, none is active yet: then it is the first.
+//
+// Clocks: a replica that is 5 s ahead signs with a new key 5 s early. Every gateway knows it by then: it was published minutes before.
+// One that is behind, or set back by 10 min, signs with the old key for as much longer, with tokens that expire by its own clock and so
+// no later than those of the others: the old key is kept for longer than that (retireAfter).
 func (r *ring) signing(now time.Time) *signingKey {
 	for i := len(r.keys) - 1; i > 0; i-- {
 		if !r.keys[i].activeAt.After(now) {

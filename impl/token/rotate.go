@@ -68,6 +68,9 @@ func ListKeys(ctx context.Context, store *db.Store, cfg Config) ([]KeyInfo, erro
 
 // Rotate publishes the next key, which signs once every gateway knows it. Where one is published already it makes none:
 // the next one is then that.
+//
+// Clocks: an operator whose clock is 5 s ahead can make another key 5 s early; one whose clock is behind, or was set back by 10 min, is told
+// of the key that signs already as of one that is to come.
 func (k *Keys) Rotate(ctx context.Context) (next KeyInfo, made bool, err error) {
 	keys, err := ListKeys(ctx, k.store, k.cfg)
 	if err != nil {
@@ -122,6 +125,8 @@ func (k *Keys) ReplaceAll(ctx context.Context, published func(KeyInfo, time.Dura
 	case <-time.After(wait):
 	}
 	err = k.store.InTx(ctx, func(q *db.Queries) error {
+		// Clocks: the operator's may be 5 s ahead of a replica's, or the replica's set back by 10 min, so that the key is not active there
+		// yet. It is the only one, so it signs all the same (ring.signing).
 		now := k.cfg.now()
 		if _, err := q.ActivateSigningKey(ctx, db.ActivateSigningKeyParams{Now: now, ID: signs.ID}); err != nil {
 			return fmt.Errorf("let the new key sign: %w", err)

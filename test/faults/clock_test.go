@@ -36,55 +36,89 @@ func (c *clock) step(d time.Duration) { c.offset.Add(int64(d)) }
 // clockWorld is a world whose service runs in this process, by the clock: no setting of the binary could change its time.
 func clockWorld(t *testing.T, engine string) (*world, *clock) {
 	t.Helper()
-	worlds, clocks := clockReplicas(t, engine, 1)
-	return worlds[0], clocks[0]
+	w, clocks, _ := clocksWorld(t, engine, 100, 0)
+	return w, clocks[0]
 }
 
-// clockReplicas are worlds of replicas that share a database and a mail server, each by a clock of its own.
-func clockReplicas(t *testing.T, engine string, replicas int) ([]*world, []*clock) {
+// clocksWorld is a world with several services in this process, on one database: one for each clock, which is ahead by an offset. turnTo
+// says which of them the world's people ask.
+func clocksWorld(t *testing.T, engine string, sessionsPerUser int64, offsets ...time.Duration) (w *world, clocks []*clock, turnTo func(int)) {
 	t.Helper()
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
 	mails := new(smtprecorder.Recorder).Start(t)
 	s := &harness.Service{HTTP: contract.Client(t), Env: []string{"AUTH_SECRET=q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA="}}
 	s.DatabaseURL = "sqlite:" + filepath.Join(t.TempDir(), "auth.db")
 	if engine == harness.Postgres {
 		s.DatabaseURL = postgres.URL(t)
 	}
-	root, err := secret.Parse(s.Secret(t))
-	must(err)
-	store, err := db.Open(t.Context(), s.DatabaseURL)
-	must(err)
-	t.Cleanup(func() { must(store.Close()) })
-	must(store.Migrate(t.Context()))
-	var worlds []*world
-	var clocks []*clock
-	for range replicas {
-		replica, c := clockReplica(t, s, store, root, mails)
-		w := &world{t: t, s: replica, mails: mails, think: 5 * time.Millisecond, timeout: time.Minute, actors: []*actor{{}}}
-		w.setInvite("")
-		worlds, clocks = append(worlds, w), append(clocks, c)
+	store := openStore(t, s)
+	var urls []string
+	for i, offset := range offsets {
+		if i > 0 && engine == harness.Postgres { // the writer of SQLite is one for all of the process
+			store = openStore(t, s)
+		}
+		c := new(clock)
+		c.step(offset)
+		clocks = append(clocks, c)
+		urls = append(urls, serveByClock(t, s, store, mails, c, sessionsPerUser))
+	}
+	turnTo = func(i int) {
+		var err error
+		s.URL = urls[i]
+		if s.API, err = client.NewClientWithResponses(s.URL, client.WithHTTPClient(s.HTTP)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	turnTo(0)
+	w = &world{t: t, s: s, mails: mails, think: 5 * time.Millisecond, timeout: time.Minute, actors: []*actor{{}}}
+	w.setInvite("")
+	return w, clocks, turnTo
+}
+
+// clockReplicas are worlds of replicas that share a database and a mail server, each by a clock of its own.
+func clockReplicas(t *testing.T, engine string, replicas int) (worlds []*world, clocks []*clock) {
+	t.Helper()
+	w, clocks, turnTo := clocksWorld(t, engine, 100, make([]time.Duration, replicas)...)
+	for i := range clocks {
+		turnTo(i)
+		s := &harness.Service{HTTP: w.s.HTTP, Env: w.s.Env, DatabaseURL: w.s.DatabaseURL, URL: w.s.URL, API: w.s.API}
+		replica := &world{t: t, s: s, mails: w.mails, think: w.think, timeout: w.timeout, actors: []*actor{{}}}
+		replica.setInvite("")
+		worlds = append(worlds, replica)
 	}
 	return worlds, clocks
 }
 
-// clockReplica starts one of them.
-func clockReplica(
-	t *testing.T, first *harness.Service, store *db.Store, root secret.Root, mails *smtprecorder.Recorder,
-) (*harness.Service, *clock) {
+func openStore(t *testing.T, s *harness.Service) *db.Store {
 	t.Helper()
-	s := &harness.Service{HTTP: first.HTTP, Env: first.Env, DatabaseURL: first.DatabaseURL}
-	c := new(clock)
+	store, err := db.Open(t.Context(), s.DatabaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := store.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
+// serveByClock starts a service that goes by a clock, and returns its URL.
+func serveByClock(
+	t *testing.T, s *harness.Service, store *db.Store, mails *smtprecorder.Recorder, c *clock, sessionsPerUser int64,
+) string {
+	t.Helper()
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
+	root, err := secret.Parse(s.Secret(t))
+	must(err)
+
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	tokens := token.Config{
 		Issuer: "https://auth.example.test", Audience: "https://auth.example.test", Algorithm: token.ES256,
@@ -127,15 +161,12 @@ func clockReplica(
 		MailQueued: worker.Wake, Now: c.now, InviteRequired: true,
 		SignUpLinkTTL: 24 * time.Hour, PasswordLinkTTL: 30 * time.Minute,
 		RefreshTTL: 720 * time.Hour, RefreshGrace: 2 * time.Minute, SessionMaxAge: 180 * 24 * time.Hour,
-		SessionsPerUser: 100, LogInNotice: impl.NoticeNever,
+		SessionsPerUser: sessionsPerUser, LogInNotice: impl.NoticeNever,
 	})
 	must(err)
 	there := httptest.NewServer(handler)
 	t.Cleanup(there.Close)
-	s.URL = there.URL
-	s.API, err = client.NewClientWithResponses(s.URL, client.WithHTTPClient(s.HTTP))
-	must(err)
-	return s, c
+	return there.URL
 }
 
 // The clock is set forward and back, by an hour. What is within its life either way goes on living; what was used, replaced or

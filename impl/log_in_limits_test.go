@@ -1,0 +1,177 @@
+package impl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/financelime/authorization/api"
+	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/caller"
+	"github.com/financelime/authorization/impl/limit"
+	"github.com/financelime/authorization/impl/link"
+	"github.com/financelime/authorization/impl/password"
+	"github.com/financelime/authorization/impl/secret"
+	"github.com/financelime/authorization/impl/token"
+	"github.com/financelime/authorization/test/postgres"
+)
+
+// skewed are three services on one database whose clocks differ by 5 s, with limits like the default ones and cheap hashes.
+type skewed struct {
+	t        *testing.T
+	services []*Service
+	email    string
+}
+
+const rightPassword = "correct horse battery staple"
+
+func newSkewed(t *testing.T, engine string) *skewed {
+	t.Helper()
+	root, err := secret.Generate()
+	must(t, err)
+	url := "sqlite:" + filepath.Join(t.TempDir(), "auth.db")
+	if engine == "postgres" {
+		url = postgres.URL(t)
+	}
+	store, err := db.Open(t.Context(), url)
+	must(t, err)
+	t.Cleanup(func() { _ = store.Close() })
+	must(t, store.Migrate(t.Context()))
+	hasher := password.NewHasher(password.Options{Queue: 1000, Params: password.Params{Memory: 8 * 1024, Time: 1, Threads: 1}})
+	w := &skewed{t: t, email: "p@example.com"}
+	for _, ahead := range []time.Duration{0, 5 * time.Second, 2 * time.Second} {
+		now := func() time.Time { return time.Now().Add(ahead) }
+		log := slog.New(slog.DiscardHandler)
+		cfg := token.Config{Issuer: "i", Audience: "a", Algorithm: token.ES256, AccessTTL: time.Minute, RefreshTTL: time.Hour, Now: now}
+		keys, err := token.OpenKeys(t.Context(), store, root, cfg, log)
+		must(t, err)
+		access, err := token.NewAccess(keys, cfg)
+		must(t, err)
+		refresh, err := token.NewRefresh(root, cfg)
+		must(t, err)
+		limits := limit.New(root, map[limit.Name]limit.Rate{
+			limit.LogInAccount: {Count: 10, Per: 10 * time.Minute}, limit.LogInSource: {Count: 100, Per: 10 * time.Minute},
+		})
+		limits.Wait = time.Minute
+		w.services = append(w.services, &Service{
+			Store: store, Root: root, Links: link.New(root), Hasher: hasher, Limits: limits, Keys: keys, Access: access, Refresh: refresh,
+			Log: log, Now: now, MailQueued: func() {}, LogInNotice: NoticeNever, SessionsPerUser: 100,
+			RefreshTTL: time.Hour, SessionMaxAge: time.Hour, RefreshGrace: time.Minute,
+		})
+	}
+	id, mail := newID(), newID()
+	hash, err := hasher.Hash(t.Context(), rightPassword, "")
+	must(t, err)
+	until := time.Now().Add(time.Hour)
+	must(t, store.InTx(t.Context(), func(q *db.Queries) error {
+		if _, err := q.InsertAccount(t.Context(), db.InsertAccountParams{ID: id, Email: w.email, Language: "en", CreatedAt: until}); err != nil {
+			return err
+		}
+		_, err := q.ArmPassword(t.Context(), db.ArmPasswordParams{ID: id, MailID: &mail, Number: 1, ArmedHash: &hash, ArmedUntil: &until})
+		return err
+	}))
+	w.want("the first log-in", w.logIn(0, "198.51.100.1", rightPassword), 200)
+	return w
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (w *skewed) want(what string, got, want int) {
+	w.t.Helper()
+	if got != want {
+		w.t.Fatalf("%s: %d, want %d", what, got, want)
+	}
+}
+
+// logIn logs in at one of the services, as openapi.yaml's statuses.
+func (w *skewed) logIn(service int, source, plain string) int {
+	ctx := caller.NewContext(context.WithoutCancel(w.t.Context()), &caller.Caller{RequestID: uuid.NewString(), Addr: netip.MustParseAddr(source)})
+	response, err := w.services[service%len(w.services)].CreateAccessToken(ctx, api.CreateAccessTokenRequestObject{
+		Body: &api.CreateAccessTokenRequest{Email: w.email, Password: plain, ClientID: "test"},
+	})
+	var exceeded *limit.ExceededError
+	switch {
+	case errors.As(err, &exceeded):
+		return 429
+	case err != nil:
+		w.t.Error(err)
+		return 500
+	}
+	switch response.(type) {
+	case api.CreateAccessToken200JSONResponse:
+		return 200
+	case api.CreateAccessToken404JSONResponse:
+		return 404
+	}
+	return 0
+}
+
+// Right log-ins at once, on replicas whose clocks are 5 s apart, are never refused; wrong ones get no more than the limit; and whoever waits as
+// long as one replica told is let in by the one that is behind.
+func TestRaceLogInsBySkewedClocks(t *testing.T) {
+	rounds := 50
+	if os.Getenv("FINANCELIME_FULL") != "" {
+		rounds = 1000
+	}
+	for _, engine := range []string{"sqlite", "postgres"} {
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			w := newSkewed(t, engine)
+			for round := range rounds {
+				refused := new(atomic.Int64)
+				var running sync.WaitGroup
+				for i := range 8 {
+					running.Go(func() {
+						if w.logIn(i+round, "203.0.113.9", rightPassword) != 200 {
+							refused.Add(1)
+						}
+					})
+				}
+				running.Wait()
+				if n := refused.Load(); n > 0 {
+					t.Fatalf("round %d: %d of 8 right log-ins at once were refused", round, n)
+				}
+			}
+			var compared, refused atomic.Int64
+			var running sync.WaitGroup
+			for i := range 60 {
+				running.Go(func() {
+					switch status := w.logIn(i, fmt.Sprintf("203.0.113.%d", 10+i), "wrong"); status {
+					case 404:
+						compared.Add(1)
+					case 429:
+						refused.Add(1)
+					default:
+						t.Errorf("a wrong password: %d", status)
+					}
+				})
+			}
+			running.Wait()
+			if compared.Load() != 10 || refused.Load() != 50 {
+				t.Errorf("60 wrong passwords at once: %d compared, %d refused; want 10 and 50", compared.Load(), refused.Load())
+			}
+			w.want("right away, behind", w.logIn(0, "192.0.2.9", rightPassword), 429)
+			back := time.Minute
+			for _, s := range w.services {
+				now := s.Now
+				s.Now = func() time.Time { return now().Add(back) }
+			}
+			w.want("after the delay, behind", w.logIn(0, "192.0.2.9", rightPassword), 200)
+		})
+	}
+}
