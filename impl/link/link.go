@@ -6,6 +6,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -74,9 +75,14 @@ func (k Keys) Made(key string) bool {
 }
 
 // URL is the link with a key. Its host comes from the settings alone, never from a request (ASVS 6.4,
-// Zitadel CVE-2025-64101); rid, the id of the request that caused it, is escaped.
+// Zitadel CVE-2025-64101); rid, the id of the request that caused it, is escaped. It ends with a letter or digit: mail programs
+// leave punctuation out that a link in a text ends with (RFC 3986, appendix C).
 func URL(publicURL, key, rid string) string {
-	return strings.TrimSuffix(publicURL, "/") + "/u/" + key + "?rid=" + url.QueryEscape(rid)
+	link := strings.TrimSuffix(publicURL, "/") + "/u/" + key + "?rid=" + url.QueryEscape(rid)
+	if last := len(link) - 1; strings.IndexByte("-._~", link[last]) >= 0 { // all punctuation that is not escaped
+		link = link[:last] + fmt.Sprintf("%%%02X", link[last])
+	}
+	return link
 }
 
 // Hash is what the database knows of a key; ok is false for what cannot be a key, so that nothing cut, padded or

@@ -114,6 +114,24 @@ func TestMade(t *testing.T) {
 	}
 }
 
+// The last character of a link is a letter or digit, whatever a request-id ends with; and the request-id is still the one it was.
+func TestURLEndsWithALetterOrDigit(t *testing.T) {
+	t.Parallel()
+	keys, id := newKeys(t), uuid.New()
+	for _, end := range []string{".", "_", ":", "/", "+", "=", "@", "-", "~", "!", ")", "...", ".-", "a", "0", "%", "%2E"} {
+		for _, begin := range []string{"abcdefg", "........"} {
+			got := link.URL("https://auth.example.com", keys.Key(id), begin+end)
+			if last := got[len(got)-1]; !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", rune(last)) {
+				t.Errorf("%s ends with %q", got, last)
+			}
+			parsed, err := url.Parse(got)
+			if err != nil || parsed.Query().Get("rid") != begin+end {
+				t.Errorf("%q came out of %s, %v", parsed.Query().Get("rid"), got, err)
+			}
+		}
+	}
+}
+
 // A link that is mailed after a change of the secret has the key that was promised before it.
 func TestFindAfterAChangeOfTheSecret(t *testing.T) {
 	t.Parallel()

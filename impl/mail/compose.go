@@ -17,7 +17,7 @@ import (
 
 // sender is who mails come from: AUTH_MAIL_FROM.
 type sender struct {
-	header  string // for the From header
+	name    string // for the From header, as it was given; may be empty
 	address string // for the envelope
 	domain  string // of address, for Message-IDs and EHLO
 	service string // the name that people read
@@ -39,7 +39,7 @@ func parseSender(from string) (sender, error) {
 		return sender{}, fmt.Errorf("AUTH_MAIL_FROM: the name %w", err)
 	}
 	_, domain, _ := strings.Cut(parsed.Address, "@")
-	s := sender{header: parsed.String(), address: parsed.Address, domain: domain, service: strings.TrimSpace(parsed.Name)}
+	s := sender{name: parsed.Name, address: parsed.Address, domain: domain, service: strings.TrimSpace(parsed.Name)}
 	if s.service == "" {
 		s.service = domain
 	}
@@ -48,8 +48,8 @@ func parseSender(from string) (sender, error) {
 
 // compose builds the bytes of a mail. They are the same mail at each attempt: Message-ID and date come from the row.
 //
-// The e-mail package only builds MIME. It would name the Message-ID after the machine, and it splits and rewrites
-// addresses; so the id is ours, and what goes into a header has been checked.
+// The e-mail package only builds MIME. It would name the Message-ID after the machine, takes names apart at commas, and folds no
+// line; so the fields that we care for are ours, and what goes into them has been checked.
 func compose(from sender, to string, id uuid.UUID, date time.Time, m Message) ([]byte, error) {
 	if err := bareAddress(to); err != nil {
 		return nil, fmt.Errorf("the recipient's address %w", err)
@@ -57,24 +57,24 @@ func compose(from sender, to string, id uuid.UUID, date time.Time, m Message) ([
 	if err := headerSafe(m.Subject); err != nil {
 		return nil, fmt.Errorf("the subject %w", err)
 	}
+	sent := date.UTC().Format(time.RFC1123Z)
 	e := email.Email{
-		From:    from.header,
-		To:      []string{to},
-		Subject: m.Subject,
-		Text:    []byte(m.Text),
-		HTML:    []byte(m.HTML),
-		Headers: textproto.MIMEHeader{
-			"Message-Id": {messageID(id, from.domain)},
-			"Date":       {date.UTC().Format(time.RFC1123Z)},
-			// Keeps out-of-office replies and list robots quiet: RFC 3834, section 5.
-			"Auto-Submitted": {"auto-generated"},
-		},
+		From: from.address, To: []string{to}, Text: []byte(m.Text), HTML: []byte(m.HTML),
+		Headers: textproto.MIMEHeader{"Message-Id": {messageID(id, from.domain)}, "Date": {sent}},
 	}
 	data, err := e.Bytes()
 	if err != nil {
 		return nil, fmt.Errorf("build the mail: %w", err)
 	}
-	return data, nil
+	return replaceHeader(data,
+		headerField("Date", sent),
+		headerField("From", mailboxWords(from.name, from.address)...),
+		headerField("To", "<"+to+">"),
+		headerField("Message-Id", messageID(id, from.domain)),
+		headerField("Subject", subjectWords(m.Subject)...),
+		// Keeps out-of-office replies and list robots quiet: RFC 3834, section 5.
+		headerField("Auto-Submitted", "auto-generated"),
+	), nil
 }
 
 // messageID makes the Message-ID of an outbox row. A receiver that knows it already drops the copy that an attempt

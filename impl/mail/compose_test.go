@@ -135,9 +135,9 @@ func TestComposeRefusesSubjects(t *testing.T) {
 func TestParseSender(t *testing.T) {
 	t.Parallel()
 	for from, want := range map[string]sender{
-		"Financelime <no-reply@financelime.com>": {`"Financelime" <no-reply@financelime.com>`, "no-reply@financelime.com", "financelime.com", "Financelime"},
-		"no-reply@example.org":                   {"<no-reply@example.org>", "no-reply@example.org", "example.org", "example.org"},
-		`"Doe, Jane" <jane@example.org>`:         {`"Doe, Jane" <jane@example.org>`, "jane@example.org", "example.org", "Doe, Jane"},
+		"Financelime <no-reply@financelime.com>": {"Financelime", "no-reply@financelime.com", "financelime.com", "Financelime"},
+		"no-reply@example.org":                   {"", "no-reply@example.org", "example.org", "example.org"},
+		`"Doe, Jane" <jane@example.org>`:         {"Doe, Jane", "jane@example.org", "example.org", "Doe, Jane"},
 	} {
 		if got := mustSender(t, from); got != want {
 			t.Errorf("%q: got %+v, want %+v", from, got, want)

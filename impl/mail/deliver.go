@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -23,6 +24,7 @@ type delivery struct {
 	mail      leased
 	log       *slog.Logger
 	secrets   []string // what no error may tell: the address, the link, the password
+	recipient string   // whom the mail is for
 	attempted bool     // the transport has answered
 	outcome   string   // how it ended
 }
@@ -68,7 +70,7 @@ func (w *Worker) deliver(sending, settling context.Context, m leased) {
 	if err != nil && sending.Err() != nil {
 		err = errStopped
 	} else if d.attempted {
-		d.judgeRelay(settling, err)
+		err = d.judgeRelay(settling, err)
 	}
 
 	settling, stopSettling := endsWith(watched, settling)
@@ -78,6 +80,7 @@ func (w *Worker) deliver(sending, settling context.Context, m leased) {
 	if err := d.guard(func() error { return d.settle(settling, err) }); err != nil {
 		d.log.ErrorContext(settling, "mail.unsettled", "error", clean(err, d.secrets...))
 	}
+	d.hurry(settling)
 }
 
 // endsWith is ctx until another one ends.
@@ -87,17 +90,50 @@ func endsWith(ctx, other context.Context) (context.Context, context.CancelFunc) 
 	return ctx, func() { stop(); cancel() }
 }
 
-// judgeRelay tells the gate what the attempt says about the relay.
-func (d *delivery) judgeRelay(ctx context.Context, outcome error) {
+// judgeRelay tells the gate what the attempt says about the relay. It returns the outcome: where the relay refuses everybody, that
+// is the relay's trouble and not the mail's.
+func (d *delivery) judgeRelay(ctx context.Context, outcome error) error {
 	now := time.Now()
 	if trouble, is := errors.AsType[*RelayError](outcome); is {
 		if d.gate.failed(now) {
-			d.Log.WarnContext(ctx, "mail.relay_down", "error", clean(trouble, d.secrets...))
+			d.relayDown(ctx, trouble)
 		}
-		return
+		return outcome
 	}
-	if wasDown, after := d.gate.worked(now); wasDown {
+	up := d.gate.worked
+	if refused, is := errors.AsType[*RefusedError](outcome); is {
+		if down, first := d.gate.declined(now, d.recipient, d.mail.ID); down {
+			if first {
+				d.relayDown(ctx, refused)
+			}
+			return &RelayError{Err: refused.Err, Heard: true}
+		}
+		up = d.gate.answered
+	} else if outcome != nil {
+		up = d.gate.answered
+	}
+	if wasDown, after := up(now); wasDown {
 		d.Log.InfoContext(ctx, "mail.relay_up", "after", after.Round(time.Millisecond).String())
+	}
+	return outcome
+}
+
+func (d *delivery) relayDown(ctx context.Context, err error) {
+	d.Log.WarnContext(ctx, "mail.relay_down", "error", clean(err, d.secrets...))
+}
+
+// hurry lets the mails go soon, one after the other, that wait because the relay had refused everybody.
+func (d *delivery) hurry(ctx context.Context) {
+	const within = 10 * time.Second
+	for _, id := range d.gate.release() {
+		due := d.now().Add(rand.N(within)).Truncate(time.Microsecond) //nolint:gosec // spreads load, guards nothing
+		err := d.Store.Write(ctx, func(q *db.Queries) error {
+			_, err := q.HurryMail(ctx, db.HurryMailParams{Now: due, ID: id})
+			return err
+		})
+		if err != nil { // they go when their own time has come
+			return
+		}
 	}
 }
 
@@ -153,6 +189,7 @@ func (d *delivery) attempt(ctx context.Context) error {
 	if err != nil {
 		return permanent(err)
 	}
+	d.recipient = account.Email
 	err = d.Transport.Send(ctx, Envelope{
 		ID: d.mail.ID, Kind: d.mail.Kind, CreatedAt: d.mail.CreatedAt,
 		From: d.sender.address, To: account.Email, Data: data,

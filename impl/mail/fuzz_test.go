@@ -67,8 +67,11 @@ func FuzzSender(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := netmail.ParseAddress(s.header)
-		if err != nil || again.Address != s.address || bareAddress(s.address) != nil || strings.ContainsAny(s.header, "\r\n\x00") ||
+		header := headerField("From", mailboxWords(s.name, s.address)...)
+		checkHeaderLines(t, header)
+		header = strings.TrimPrefix(unfold(header), "From: ")
+		again, err := netmail.ParseAddress(header)
+		if err != nil || again.Address != s.address || again.Name != s.name || bareAddress(s.address) != nil || strings.ContainsAny(header, "\r\n\x00") ||
 			!strings.HasSuffix(s.address, "@"+s.domain) || strings.TrimSpace(s.service) == "" {
 			t.Fatalf("%q became %+v: %v", from, s, err)
 		}
@@ -94,7 +97,7 @@ func FuzzCompose(f *testing.F) {
 		}
 		p := parse(t, data)
 		for _, name := range []string{"From", "To", "Subject", "Message-Id", "Date", "Auto-Submitted", "Mime-Version", "Content-Type"} {
-			if len(p.header[name]) != 1 && (name != "Subject" || subject != "") {
+			if len(p.header[name]) != 1 {
 				t.Fatalf("%s: %q", name, p.header[name])
 			}
 		}
@@ -102,8 +105,10 @@ func FuzzCompose(f *testing.F) {
 		if err != nil || len(list) != 1 || list[0].Address != to || len(p.header) > 8 {
 			t.Fatalf("for %q: %v, %v", to, p.header, err)
 		}
+		head, _, _ := strings.Cut(string(data), "\r\n\r\n")
+		checkHeaderLines(t, head)
 		decoded, err := new(mime.WordDecoder).DecodeHeader(p.header.Get("Subject"))
-		if err != nil || !strings.Contains(subject, "=?") && strings.TrimSpace(decoded) != strings.TrimSpace(subject) {
+		if err != nil || decoded != subject {
 			t.Fatalf("subject %q became %q: %v", subject, decoded, err)
 		}
 		for line := range strings.Lines(string(data)) {
@@ -118,7 +123,7 @@ func FuzzCompose(f *testing.F) {
 	})
 }
 
-var finalReply = regexp.MustCompile(`(?m)^([0-9]{3})(?: |\r?$)`)
+var finalReply = regexp.MustCompile(`(?m)^([0-9]{3})(?:[ \t]|\r*$)`)
 
 // Whatever a relay answers, we say that it took the mail over only if it said so, and it has heard of one mail to one
 // person.
@@ -128,7 +133,8 @@ func FuzzSMTPReplies(f *testing.F) {
 		"220 x\r\n250-x\r\n250 AUTH PLAIN\r\n235 in\r\n250 ok\r\n250 ok\r\n354 go\r\n250 ok\r\n",
 		"220 x\r\n250-x\r\n250 AUTH LOGIN\r\n334 VXNlcm5hbWU6\r\n334 UGFzc3dvcmQ6\r\n235 in\r\n250 ok\r\n250 ok\r\n354 go\r\n250 ok\r\n",
 		"220 x\r\n500 what\r\n250 x\r\n250 ok\r\n251 forwarded\r\n354 go\r\n554 spam\r\n",
-		"220 x\r\n250 x\r\n250 ok\r\n550-no\r\n550 such user\r\n", "554 go away\r\n", "421 later\r\n", "220", "", "\x00\xff\r\n", "250 250\n220-220\n",
+		"220 x\r\n250 x\r\n250 ok\r\n550-no\r\n550 such user\r\n", "554 go away\r\n", "421 later\r\n", "220", "", "\x00\xff\r\n", "220\r\n250\r\n250\r\n251\r\n354\r\n250\r\n",
+		"220 \r\n250-\r\n250-starttls\r\n250\r\n250-\r\n250\r\n252\r\n300\r\n299\r\n", "250 250\n220-220\n",
 	} {
 		f.Add(seed, false)
 		f.Add(seed, true)
@@ -164,9 +170,9 @@ func FuzzSMTPReplies(f *testing.F) {
 		if !strings.Contains(said, "\r\n.\r\n") {
 			t.Fatalf("sent without its end:\n%s", said)
 		}
-		want := []string{"220", "2", "2", "2", "354", "2"}
+		want := []string{"2", "2", "2", "2", "3", "2"}
 		if logIn {
-			want = []string{"220", "2", "235", "2", "2", "354", "2"}
+			want = []string{"2", "2", "2", "2", "2", "3", "2"}
 		}
 		for _, m := range finalReply.FindAllStringSubmatch(replies, -1) {
 			if len(want) > 0 && strings.HasPrefix(m[1], want[0]) {

@@ -3,6 +3,8 @@ package mail
 import (
 	"sync"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // gate decides when one more mail may go to the relay, so that a relay in trouble is not hammered.
@@ -10,6 +12,9 @@ import (
 // The relay is down when every mail that was under way has failed because of it. Then one mail at a time probes it, at
 // growing intervals, until one comes through, and with that full speed returns. A relay that refuses some of the
 // mails under way, because it allows fewer connections than we want, is not down: it gets as many at once as it bore.
+//
+// A relay that refuses mails one by one is down too when it has refused several different recipients in a row and
+// accepted nobody between.
 type gate struct {
 	most  int           // mails under way at once
 	moved chan struct{} // a mail has left
@@ -22,12 +27,24 @@ type gate struct {
 	longest  time.Duration // of the present pause between two probes; 0 while the relay is up
 	pause    time.Duration
 	since    time.Time // when the relay went down
+
+	refused   map[string]bool    // the recipients that were refused since the relay last accepted a mail
+	refusing  time.Time          // since when
+	everybody bool               // whether that means everybody
+	waiting   map[uuid.UUID]bool // their mails that wait for an attempt of their own
+	released  map[uuid.UUID]bool // those of a relay that is up again
 }
 
 const (
 	probeMin = 2 * time.Second // a pause is at least half as long as these say
 	probeMax = 15 * time.Second
 	regrowth = time.Second
+
+	// refusedAll is how many different recipients make everybody: one of them may be greylisted, so many in a row hardly ever. If
+	// nobody was accepted for refusedLong, two are enough.
+	refusedAll  = 3
+	refusedLong = 2 * time.Minute
+	maxWaiting  = 1000
 )
 
 func newGate(most int) *gate {
@@ -99,8 +116,12 @@ func (g *gate) failed(now time.Time) bool {
 	case g.longest > 0 && others > 0: // it set out before the relay went down, so it is no probe
 		return false
 	}
-	first := g.longest == 0
-	if first {
+	return g.lower(now)
+}
+
+// lower makes the pause before the next probe longer, and is true if the relay was up until now. The caller holds the lock.
+func (g *gate) lower(now time.Time) (first bool) {
+	if first = g.longest == 0; first {
 		g.since = now
 	}
 	g.cut, g.longest = now, min(max(2*g.longest, probeMin), probeMax)
@@ -108,14 +129,74 @@ func (g *gate) failed(now time.Time) bool {
 	return first
 }
 
-// worked takes note that the relay has heard a mail and decided about it. If it was down, it says for how long.
+// declined takes note that the relay has refused a mail for a reason that may be the mail's alone or that of every mail. It says
+// whether the relay is down, and whether that is news. If it is not down, the mail waits for its own next attempt.
+func (g *gate) declined(now time.Time, recipient string, mail uuid.UUID) (down, first bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.refused == nil {
+		g.refused, g.waiting, g.refusing = make(map[string]bool), make(map[uuid.UUID]bool), now
+	}
+	if !g.everybody {
+		g.refused[recipient] = true
+		n := len(g.refused)
+		g.everybody = n >= refusedAll || n > 1 && now.Sub(g.refusing) >= refusedLong
+	}
+	switch {
+	case !g.everybody:
+		if len(g.waiting) < maxWaiting {
+			g.waiting[mail] = true
+		}
+		return false, false
+	case g.longest > 0 && g.underWay > 1: // it set out before the relay went down, so it is no probe
+		return true, false
+	}
+	return true, g.lower(now)
+}
+
+// answered takes note that the relay has heard a mail and decided about it, but has not accepted it: it is not unreachable any
+// more. If it was, it says for how long.
+func (g *gate) answered(now time.Time) (wasDown bool, after time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.failures = 0
+	if g.longest == 0 || g.everybody {
+		return false, 0
+	}
+	return g.lift(now), now.Sub(g.since)
+}
+
+// lift ends the pauses. The caller holds the lock.
+func (g *gate) lift(now time.Time) bool {
+	g.limit, g.longest, g.pause = g.most, 0, 0
+	if g.everybody { // it may have been too busy: begin with a few
+		g.limit, g.cut = max(1, g.most/4), now
+	}
+	return true
+}
+
+// worked takes note that the relay has accepted a mail. If it was down, it says for how long.
 func (g *gate) worked(now time.Time) (wasDown bool, after time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.failures = 0
-	if g.longest == 0 {
-		return false, 0
+	if g.longest > 0 {
+		wasDown, after = g.lift(now), now.Sub(g.since)
 	}
-	g.limit, g.longest, g.pause = g.most, 0, 0
-	return true, now.Sub(g.since)
+	if g.everybody {
+		g.released = g.waiting
+	}
+	g.refused, g.waiting, g.everybody = nil, nil, false
+	return wasDown, after
+}
+
+// release gives, once, the mails that wait for their next attempt because a relay that is up again had refused everybody.
+func (g *gate) release() (mails []uuid.UUID) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for id := range g.released {
+		mails = append(mails, id)
+	}
+	g.released = nil
+	return mails
 }

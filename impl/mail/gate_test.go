@@ -3,6 +3,8 @@ package mail
 import (
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // enterAll lets in as many as the gate wants to have, and counts them.
@@ -144,5 +146,76 @@ func TestGateWithAMailThatIsStuck(t *testing.T) {
 	g.leave()
 	if n, _ := enterAll(g, now); n != 8 {
 		t.Errorf("%d mails under way", n)
+	}
+}
+
+// Refusals that may be of one mail or of all: several different recipients in a row are all.
+func TestGateOfARelayThatRefusesEverybody(t *testing.T) {
+	t.Parallel()
+	g, now := newGate(8), sampleDate
+	decline := func(recipient string) (down, first bool) {
+		g.enter()
+		defer g.leave()
+		return g.declined(now, recipient, uuid.New())
+	}
+	for range 100 { // one recipient, however often
+		if down, _ := decline("a"); down || g.down() {
+			t.Fatal("down because of one recipient")
+		}
+	}
+	decline("b")
+	g.worked(now) // somebody was accepted
+	if down, _ := decline("c"); down {
+		t.Fatal("down after an acceptance")
+	}
+	decline("d")
+	g.answered(now) // somebody does not exist: that says nothing
+	if down, first := decline("e"); !down || !first || !g.down() {
+		t.Fatal("not down after three recipients in a row")
+	}
+	if n, wait := enterAll(g, now); n != 0 || wait > probeMin {
+		t.Errorf("%d mails at once, the next one after %s", n, wait)
+	}
+	for range 10 { // the probes fail too, whoever they are for
+		now = now.Add(probeMax)
+		if n, _ := enterAll(g, now); n != 1 {
+			t.Fatalf("%d probes", n)
+		}
+		if down, first := g.declined(now, "a", uuid.New()); !down || first {
+			t.Fatal("up, or down anew")
+		}
+		g.leave()
+	}
+	if was, _ := g.answered(now); was || !g.down() {
+		t.Error("up because a mailbox does not exist")
+	}
+	// The first acceptance ends it; not all come at once.
+	if was, _ := g.worked(now); !was || g.down() {
+		t.Error("still down")
+	}
+	if n, wait := enterAll(g, now); n != 2 || wait > regrowth {
+		t.Errorf("%d mails at once, then after %s", n, wait)
+	}
+	if n, _ := enterAll(g, now.Add(6*regrowth)); n != 6 {
+		t.Errorf("%d mails more", n)
+	}
+	if waiting := g.release(); len(waiting) != 2 || len(g.release()) != 0 { // c and d, who were counted
+		t.Errorf("%d mails wait for their own attempts", len(waiting))
+	}
+}
+
+// A relay that could not be reached and now puts somebody off is up again.
+func TestGateOfARelayThatAnswersAgain(t *testing.T) {
+	t.Parallel()
+	g, now := newGate(8), sampleDate
+	g.enter()
+	if !g.failed(now) {
+		t.Fatal("not down")
+	}
+	if down, _ := g.declined(now, "a", uuid.New()); down {
+		t.Error("down because of one recipient")
+	}
+	if was, _ := g.answered(now); !was || g.down() {
+		t.Error("still down")
 	}
 }

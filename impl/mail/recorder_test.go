@@ -35,8 +35,10 @@ type recorder struct {
 	auth     string      // the mechanisms that it offers
 	password string      // the only good one
 	// answer, if not nil, may give another reply or a fault for a verb, or for "greeting" and "message".
-	answer func(verb string) string
-	refuse func(line string) string // the same for a whole line, of those that have no verb of their own here
+	answer  func(verb string) string
+	refuse  func(line string) string  // the same for a whole line, of those that have no verb of their own here
+	style   func(reply string) string // if not nil, spells a reply in its own way; the reply has no line end at its end
+	segment int                       // if not 0, what it says comes in TCP segments of so many bytes
 
 	port string
 
@@ -167,13 +169,16 @@ func (r *recorder) authenticate(conn net.Conn, reader *bufio.Reader, line string
 		return string(b)
 	}
 	var user, pass string
-	if initial, ok := strings.CutPrefix(line, "AUTH PLAIN "); ok {
+	if initial, ok := strings.CutPrefix(line, "AUTH PLAIN"); ok {
+		if initial = strings.TrimSpace(initial); initial == "" {
+			initial = r.ask(conn, reader, "")
+		}
 		if parts := strings.Split(decode(initial), "\x00"); len(parts) == 3 {
 			user, pass = parts[1], parts[2]
 		}
 	} else {
-		user = decode(ask(conn, reader, "Username:"))
-		pass = decode(ask(conn, reader, "Password:"))
+		user = decode(r.ask(conn, reader, "Username:"))
+		pass = decode(r.ask(conn, reader, "Password:"))
 	}
 	if user == "user" && pass == r.password {
 		return "235 welcome"
@@ -181,8 +186,8 @@ func (r *recorder) authenticate(conn net.Conn, reader *bufio.Reader, line string
 	return "535 5.7.8 no"
 }
 
-func ask(conn net.Conn, reader *bufio.Reader, prompt string) string {
-	_, _ = io.WriteString(conn, "334 "+base64.StdEncoding.EncodeToString([]byte(prompt))+"\r\n")
+func (r *recorder) ask(conn net.Conn, reader *bufio.Reader, prompt string) string {
+	_ = r.say(conn, "334 "+base64.StdEncoding.EncodeToString([]byte(prompt)))
 	line, _ := reader.ReadString('\n')
 	return strings.TrimSuffix(line, "\r\n")
 }
@@ -208,8 +213,22 @@ func (r *recorder) reply(conn net.Conn, verb, usual string) bool {
 			usual = other
 		}
 	}
-	_, err := io.WriteString(conn, usual+"\r\n")
-	return err == nil
+	return r.say(conn, usual) == nil
+}
+
+func (r *recorder) say(conn net.Conn, reply string) error {
+	if r.style != nil {
+		reply = r.style(reply)
+	}
+	out := []byte(reply + "\r\n")
+	for n := len(out); r.segment > 0 && n > 0; n = len(out) {
+		if _, err := conn.Write(out[:min(n, r.segment)]); err != nil {
+			return err
+		}
+		out = out[min(n, r.segment):]
+	}
+	_, err := conn.Write(out)
+	return err
 }
 
 func (r *recorder) record(line string) {

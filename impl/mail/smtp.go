@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -8,7 +9,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"net/smtp"
 	"net/textproto"
 	"net/url"
 	"os"
@@ -133,9 +133,7 @@ func isLoopback(host string) bool {
 	return strings.EqualFold(host, "localhost") || err == nil && addr.Unmap().IsLoopback()
 }
 
-// Send hands a mail to the relay. A 5xx reply to the recipient or to the message itself is permanent. What goes wrong
-// before the relay has heard of the recipient, a refused sender or password included, is the relay's trouble or our
-// setting's.
+// Send hands a mail to the relay. What its error means is decided in smtp_refusal.go.
 func (r *relay) Send(ctx context.Context, env Envelope) error {
 	// The last check before the wire: nothing that a row says can become a second command or parameter.
 	if err := errors.Join(bareAddress(env.From), bareAddress(env.To)); err != nil {
@@ -174,12 +172,13 @@ func (r *relay) dial(ctx context.Context) (net.Conn, error) {
 
 // conversation is one SMTP session (RFC 5321).
 type conversation struct {
-	relay  *relay
-	raw    net.Conn // without TLS
-	conn   net.Conn
-	client *smtp.Client
-	mails  int         // that it was for
-	end    *time.Timer // while it is idle
+	relay   *relay
+	raw     net.Conn // without TLS
+	conn    net.Conn
+	replies *bufio.Reader
+	offered map[string]string // the extensions of EHLO: their parameters by keyword in upper case
+	mails   int               // that it was for
+	end     *time.Timer       // while it is idle
 }
 
 // send hands over one mail. After that, the conversation is idle; or over, if anything went wrong.
@@ -213,13 +212,13 @@ func (c *conversation) deliver(env Envelope) error {
 	if err := c.begin(env.From); err != nil {
 		return &RelayError{Err: err} // it has not heard of the mail yet
 	}
-	if err := c.step("RCPT TO", func() error { return c.command(2, "RCPT TO:<%s>", env.To) }); err != nil {
-		return permanentIfRefused(relayIfLeaving(err))
+	if err := c.step(stepRecipient, func() error { return c.command(2, "RCPT TO:<%s>", env.To) }); err != nil {
+		return classify(stepRecipient, err)
 	}
-	if err := c.step("DATA", func() error { return c.command(354, "DATA") }); err != nil {
-		return relayIfLeaving(err)
+	if err := c.step(stepData, func() error { return c.command(3, "DATA") }); err != nil {
+		return classify(stepData, err)
 	}
-	return permanentIfRefused(c.step("message", func() error { return c.message(env.Data) }))
+	return classify(stepMessage, c.step(stepMessage, func() error { return c.message(env.Data) }))
 }
 
 // begin has the part of the conversation that is the same for each mail.
@@ -247,76 +246,118 @@ func (c *conversation) open() error {
 }
 
 func (c *conversation) greet() error {
+	c.replies = bufio.NewReader(c.conn)
 	if c.relay.implicitTLS {
-		under := tls.Client(c.conn, c.relay.tls)
-		if err := c.step("TLS", under.Handshake); err != nil {
+		if err := c.startTLS(); err != nil {
 			return err
 		}
-		c.conn = under
 	}
-	if err := c.step("greeting", func() (err error) {
-		c.client, err = smtp.NewClient(c.conn, c.relay.host)
-		return err
-	}); err != nil {
+	if err := c.step("greeting", func() error { return c.hear(2) }); err != nil {
 		return err
 	}
-	if err := c.step("EHLO", func() error { return c.client.Hello(c.relay.helo) }); err != nil {
+	if err := c.step("EHLO", c.hello); err != nil {
 		return err
 	}
 	if c.relay.plain || c.relay.implicitTLS {
 		return nil
 	}
-	if offered, _ := c.client.Extension("STARTTLS"); !offered {
+	if _, offered := c.offered["STARTTLS"]; !offered {
 		return errors.New("STARTTLS: the mail relay does not offer it, and without TLS nothing is sent")
 	}
-	return c.step("STARTTLS", func() error { return c.client.StartTLS(c.relay.tls) })
+	if err := c.step("STARTTLS", func() error { return c.command(2, "STARTTLS") }); err != nil {
+		return err
+	}
+	if err := c.startTLS(); err != nil {
+		return err
+	}
+	return c.step("EHLO", c.hello)
+}
+
+// hello says EHLO, or HELO to a relay that refuses it, and notes what the relay offers.
+func (c *conversation) hello() error {
+	c.offered = make(map[string]string)
+	answer, err := c.ask("EHLO %s", c.relay.helo)
+	if err != nil {
+		return err
+	}
+	if answer.class() == 5 {
+		return c.command(2, "HELO %s", c.relay.helo)
+	}
+	if err := answer.expect(2); err != nil {
+		return err
+	}
+	for _, line := range answer.lines[1:] { // the first one is the relay's name
+		line = strings.ToUpper(strings.TrimSpace(line))
+		end := strings.IndexAny(line, " \t=") // "AUTH=LOGIN" is an old spelling that some relays still use
+		if end < 0 {
+			end = len(line)
+		}
+		keyword, parameters := line[:end], strings.TrimLeft(line[end:], " \t=")
+		c.offered[keyword] = strings.TrimSpace(c.offered[keyword] + " " + parameters)
+	}
+	return nil
+}
+
+func (c *conversation) startTLS() error {
+	under := tls.Client(c.conn, c.relay.tls)
+	if err := c.step("TLS", under.Handshake); err != nil {
+		return err
+	}
+	// A new reader: nothing that was said before is to be believed (RFC 3207, section 4.2).
+	c.conn, c.replies = under, bufio.NewReader(under)
+	return nil
 }
 
 // message sends the content; the relay's reply to the final dot is the moment at which it takes the mail over.
 func (c *conversation) message(data []byte) error {
-	w := c.client.Text.DotWriter()
+	out := bufio.NewWriter(c.conn)
+	w := textproto.NewWriter(out).DotWriter()
 	if _, err := w.Write(data); err != nil {
-		return err
+		return c.lastWord(err)
 	}
 	if err := w.Close(); err != nil {
-		return err
+		return c.lastWord(err)
 	}
-	_, _, err := c.client.Text.ReadResponse(2)
-	return err
+	return c.hear(2)
 }
 
-// command sends one line and expects a reply with that code, or of that class.
-func (c *conversation) command(expect int, format string, args ...any) error {
-	text := c.client.Text
-	id, err := text.Cmd(format, args...)
+// command sends one line and expects a reply of that class.
+func (c *conversation) command(class int, format string, args ...any) error {
+	answer, err := c.ask(format, args...)
 	if err != nil {
 		return err
 	}
-	text.StartResponse(id)
-	defer text.EndResponse(id) // or the client's own commands would wait for their turn for ever
-	_, _, err = text.ReadResponse(expect)
+	return answer.expect(class)
+}
+
+// ask sends one line and reads the reply.
+func (c *conversation) ask(format string, args ...any) (reply, error) {
+	if _, err := fmt.Fprintf(c.conn, format+"\r\n", args...); err != nil {
+		return reply{}, c.lastWord(err)
+	}
+	return readReply(c.replies)
+}
+
+// hear reads a reply and expects it to be of that class.
+func (c *conversation) hear(class int) error {
+	answer, err := readReply(c.replies)
+	if err != nil {
+		return err
+	}
+	return answer.expect(class)
+}
+
+// lastWord is why we could no longer write: a relay that hung up may have said so before, as with 421.
+func (c *conversation) lastWord(err error) error {
+	if answer, unread := readReply(c.replies); unread == nil && answer.class() >= 4 {
+		return errors.Join(&replyError{answer}, err)
+	}
 	return err
 }
 
 // quit says good-bye and ends the conversation. The relay has the mails already, so errors change nothing.
 func (c *conversation) quit() {
 	_ = c.conn.SetDeadline(time.Now().Add(min(c.relay.timeout, time.Second)))
-	_ = c.client.Quit()
+	_, _ = c.ask("QUIT")
 	_ = c.conn.Close()
-}
-
-func permanentIfRefused(err error) error {
-	if reply, is := errors.AsType[*textproto.Error](err); is && reply.Code >= 500 && reply.Code <= 599 {
-		return permanent(err)
-	}
-	return err
-}
-
-// relayIfLeaving recognises a relay that ends the conversation: 421, RFC 5321, section 3.8. While it waits for a command,
-// that means that the relay is shutting down or has had enough of us.
-func relayIfLeaving(err error) error {
-	if reply, is := errors.AsType[*textproto.Error](err); is && reply.Code == 421 {
-		return &RelayError{Err: err, Heard: true}
-	}
-	return err
 }

@@ -1,53 +1,51 @@
 package mail
 
 import (
+	"encoding/base64"
 	"errors"
-	"net/smtp"
 	"slices"
 	"strings"
 )
 
 // authenticate logs in with the mechanism that the relay offers. It is reached only under TLS or on this machine, so
-// the password can be sent as it is; that is why net/smtp's own PlainAuth with its own idea of that is not used.
+// the password can be sent as it is.
 func (c *conversation) authenticate() error {
-	_, parameters := c.client.Extension("AUTH")
-	offered := strings.Fields(strings.ToUpper(parameters))
+	const maxLine = 512 // RFC 4954, section 4; longer answers go on lines of their own
+	user, pass := c.relay.user, c.relay.pass
+	offered := strings.Fields(c.offered["AUTH"])
 	switch {
-	case slices.Contains(offered, "PLAIN"):
-		return c.client.Auth(plainAuth{c.relay.user, c.relay.pass})
+	case slices.Contains(offered, "PLAIN"): // RFC 4616
+		secret := base64.StdEncoding.EncodeToString([]byte("\x00" + user + "\x00" + pass))
+		if line := "AUTH PLAIN " + secret; len(line)+len("\r\n") <= maxLine {
+			return c.logIn(line)
+		}
+		return c.logIn("AUTH PLAIN", secret)
 	case slices.Contains(offered, "LOGIN"):
-		return c.client.Auth(&loginAuth{answers: []string{c.relay.user, c.relay.pass}})
+		// Never standardised: the relay asks for the user name, then for the password, in words that differ from relay to relay.
+		return c.logIn("AUTH LOGIN", base64.StdEncoding.EncodeToString([]byte(user)), base64.StdEncoding.EncodeToString([]byte(pass)))
 	}
 	return errors.New("the mail relay offers neither PLAIN nor LOGIN")
 }
 
-// plainAuth is SASL PLAIN: RFC 4616.
-type plainAuth struct{ user, pass string }
-
-func (a plainAuth) Start(*smtp.ServerInfo) (string, []byte, error) {
-	return "PLAIN", []byte("\x00" + a.user + "\x00" + a.pass), nil
-}
-
-func (plainAuth) Next(_ []byte, more bool) ([]byte, error) { return nil, noMore(more) }
-
-// loginAuth is AUTH LOGIN, never standardised: the relay asks for the user name, then for the password, in words that
-// differ from relay to relay.
-type loginAuth struct{ answers []string }
-
-func (*loginAuth) Start(*smtp.ServerInfo) (string, []byte, error) { return "LOGIN", nil, nil }
-
-func (a *loginAuth) Next(_ []byte, more bool) ([]byte, error) {
-	if !more || len(a.answers) == 0 {
-		return nil, noMore(more)
+// logIn sends a line and then an answer to each question of the relay.
+func (c *conversation) logIn(line string, answers ...string) error {
+	got, err := c.ask("%s", line)
+	for err == nil && got.class() == 3 {
+		if len(answers) == 0 {
+			_, _ = c.ask("*") // gives up: RFC 4954, section 4
+			return errors.New("the mail relay asks for more than it should")
+		}
+		got, err = c.ask("%s", answers[0])
+		answers = answers[1:]
 	}
-	answer := []byte(a.answers[0])
-	a.answers = a.answers[1:]
-	return answer, nil
-}
-
-func noMore(more bool) error {
-	if more {
-		return errors.New("the mail relay asks for more than it should")
+	if err != nil {
+		return err
+	}
+	if err := got.expect(2); err != nil {
+		return err
+	}
+	if len(answers) > 0 {
+		return errors.New("the mail relay accepts the log-in before it has ended")
 	}
 	return nil
 }

@@ -152,7 +152,7 @@ func TestSMTPRefusesInsecurity(t *testing.T) {
 func TestSMTPRefusals(t *testing.T) {
 	t.Parallel()
 	for verb, permanence := range map[string]bool{ // of a 5xx; a 4xx never is
-		"greeting": false, "EHLO": false, "AUTH": false, "MAIL": false, "RCPT": true, "DATA": false, "message": true,
+		"greeting": false, "EHLO": false, "AUTH": false, "MAIL": false, "RCPT": true, "DATA": true, "message": true,
 	} {
 		for _, code := range []string{"421", "450", "500", "535", "550", "554"} {
 			t.Run(verb+" "+code, func(t *testing.T) {
@@ -170,7 +170,7 @@ func TestSMTPRefusals(t *testing.T) {
 				if want := permanence && code[0] == '5'; isPermanent(err) != want {
 					t.Errorf("permanent: %t, want %t: %v", isPermanent(err), want, err)
 				}
-				before, leaving := !heard(verb), code == "421" && verb != "message"
+				before, leaving := !heard(verb), code == "421"
 				trouble, is := errors.AsType[*RelayError](err)
 				if want := before || leaving; is != want || is && trouble.Heard == before {
 					t.Errorf("the relay's trouble: %t, want %t: %+v", is, want, trouble)

@@ -21,7 +21,7 @@ type Envelope struct {
 
 // Transport takes mails over. A nil error means that the mail is no longer ours to lose. A PermanentError means that
 // no later attempt at this mail can succeed, a RelayError that an attempt at any mail would have failed; after any other
-// error, the mail is tried again.
+// error, the mail is tried again. A RefusedError within it says that this may be so for every mail.
 type Transport interface {
 	Send(ctx context.Context, env Envelope) error
 }
@@ -52,6 +52,15 @@ func (e *RelayError) Error() string { return e.Err.Error() }
 
 // Unwrap gives the trouble.
 func (e *RelayError) Unwrap() error { return e.Err }
+
+// RefusedError says that the relay has heard of the mail and did not take it, for a reason that may be this mail's alone or that
+// of every mail. It becomes a RelayError when several different recipients are refused in a row.
+type RefusedError struct{ Err error }
+
+func (e *RefusedError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the refusal.
+func (e *RefusedError) Unwrap() error { return e.Err }
 
 // OpenTransport makes the transport that AUTH_MAIL_URL names: "file:DIR", "smtp://[user:pass@]host[:587]" or
 // "smtps://[user:pass@]host[:465]". From is AUTH_MAIL_FROM, timeout AUTH_MAIL_TIMEOUT. It connects to nothing yet.
