@@ -33,6 +33,9 @@ func fill(t *testing.T, s *db.Store) {
 			q.InsertMail(t.Context(), db.InsertMailParams{ID: newID(t), AccountID: a.ID, Kind: "password", Nonce: []byte{}, Now: start}),
 			q.InsertMail(t.Context(), db.InsertMailParams{ID: newID(t), AccountID: a.ID, Kind: "password", RequestID: "r", Now: start}),
 			q.InsertDevice(t.Context(), db.InsertDeviceParams{ID: newID(t), AccountID: a.ID, Mark: []byte{0, 255}, Now: start}),
+			q.InsertLogInAttempt(t.Context(), db.InsertLogInAttemptParams{
+				ID: newID(t), SourceKey: []byte{}, AccountKey: []byte{0, 255}, DelayKey: []byte("key"), ExpiresAt: -5,
+			}),
 			q.InsertResetRequest(t.Context(), db.InsertResetRequestParams{ID: newID(t), Email: "a@example.org", Now: start}),
 		)
 	}))
@@ -49,7 +52,6 @@ func fill(t *testing.T, s *db.Store) {
 	for _, insert := range []string{
 		"INSERT INTO limit_use (key, used_until) VALUES ($1, 9223372036854775807)",
 		"INSERT INTO log_in_failure (key, account_id, failures, tries, delay, tried_at) VALUES ($1, NULL, 1, 2, 3, -4)",
-		"INSERT INTO log_in_attempt (id, source_key, account_key, delay_key, expires_at) VALUES ('018f4e2a-0000-7000-8000-000000000001', $1, $1, $1, 5)",
 	} {
 		write(t, s, func(q *db.Queries) error {
 			_, err := db.ExecRaw(t.Context(), q, insert, []byte("key"))
