@@ -84,7 +84,7 @@ func hashingSlots(cores int, inContainer, soft int64) int {
 // no limit. It reads versions 2 and 1 under root where they are mounted everywhere: systemd and container engines set the limits.
 func containerMemory(root string) int64 {
 	least := int64(math.MaxInt64)
-	groups, err := os.ReadFile(filepath.Join(root, "proc/self/cgroup")) //nolint:gosec // a file of the kernel's
+	groups, err := os.ReadFile(filepath.Join(root, "proc", "self", "cgroup")) //nolint:gosec // a file of the kernel's
 	if err != nil {
 		return least
 	}

@@ -19,7 +19,7 @@ import (
 type Settings struct {
 	HTTPAddr      string        `group:"Addresses" name:"http-addr" env:"AUTH_HTTP_ADDR" default:":8080" help:"Where the API listens."`
 	AdminAddr     string        `group:"Addresses" name:"admin-addr" env:"AUTH_ADMIN_ADDR" default:"127.0.0.1:8081" help:"Where health, metrics and the local mailbox listen. Never make it public."`
-	PublicURL     string        `group:"Addresses" name:"public-url" text:"unicode" env:"AUTH_PUBLIC_URL" default:"http://localhost:8080" help:"Base of the links in mails, and the default issuer of tokens."`
+	PublicURL     string        `group:"Addresses" name:"public-url" text:"unicode" env:"AUTH_PUBLIC_URL" default:"http://localhost:8080" help:"Base of the links in mails, and the default issuer of tokens: another one ends all sessions, unless --token-issuer keeps the issuer."`
 	Proxies       []string      `group:"Addresses" name:"trusted-proxies" env:"AUTH_TRUSTED_PROXIES" help:"Networks (10.0.0.0/8) or addresses of the gateways whose X-Forwarded-For is believed. None by default."`
 	CORSOrigins   []string      `group:"Addresses" name:"cors-origins" text:"unicode" env:"AUTH_CORS_ORIGINS" help:"Origins (https://app.example.com) whose pages may call the service from a browser. None by default."`
 	ShutdownDelay time.Duration `group:"Addresses" name:"shutdown-delay" env:"AUTH_SHUTDOWN_DELAY" default:"1s" help:"After SIGTERM: how long to go on accepting requests while not ready. Then requests in flight get 25s."`
@@ -59,7 +59,7 @@ type Settings struct {
 	RefreshTTL    time.Duration `group:"Tokens" name:"refresh-token-ttl" env:"AUTH_REFRESH_TOKEN_TTL" default:"720h" help:"Life of a session that is not refreshed."`
 	SessionMaxAge time.Duration `group:"Tokens" name:"session-max-age" env:"AUTH_SESSION_MAX_AGE" default:"4320h" help:"Life of a session at the most."`
 	RefreshGrace  time.Duration `group:"Tokens" name:"refresh-grace" env:"AUTH_REFRESH_GRACE" default:"2m" help:"How long a used refresh token gives its successor again, for clients that lost the answer; 0 to 5m."`
-	Issuer        string        `group:"Tokens" name:"token-issuer" env:"AUTH_TOKEN_ISSUER" help:"iss of the tokens; the public URL by default, so that another public URL ends all sessions unless this stays."`
+	Issuer        string        `group:"Tokens" name:"token-issuer" env:"AUTH_TOKEN_ISSUER" help:"iss of the tokens; the public URL by default."`
 	Audience      string        `group:"Tokens" name:"token-audience" env:"AUTH_TOKEN_AUDIENCE" help:"aud of the access tokens; the issuer by default."`
 	SigningAlg    string        `group:"Tokens" name:"signing-alg" env:"AUTH_SIGNING_ALG" default:"ES256" enum:"ES256,RS256,EdDSA" help:"Algorithm of the access tokens: ES256, RS256 or EdDSA."`
 

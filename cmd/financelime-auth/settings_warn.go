@@ -34,23 +34,30 @@ func variables(node *kong.Node) []string {
 	return names
 }
 
-// unknownVariables are those of the environment that begin like a setting, in any letter case, with the nearest one that there is.
+// unknownVariables are those of the environment that look like a setting and are none, with the nearest one that there is.
 func unknownVariables(known, environ []string) []unknownVariable {
-	const prefix = "AUTH_"
 	var unknown []unknownVariable
 	for _, variable := range environ {
 		name, _, _ := strings.Cut(variable, "=")
-		if !strings.HasPrefix(strings.ToUpper(name), prefix) || slices.Contains(known, name) {
+		likely := likelyName(name)
+		if !strings.HasPrefix(likely, "AUTH_") || slices.Contains(known, name) {
 			continue
 		}
-		nearest := slices.MinFunc(known, func(a, b string) int { return distance(strings.ToUpper(name), a) - distance(strings.ToUpper(name), b) })
-		if name != strings.ToUpper(name) && !strings.EqualFold(nearest, name) {
+		nearest := slices.MinFunc(known, func(a, b string) int { return distance(likely, a) - distance(likely, b) })
+		if !strings.Contains(name, "AUTH_") && nearest != likely {
 			continue // another program's, which writes its variables in small letters
 		}
 		unknown = append(unknown, unknownVariable{name, nearest})
 	}
 	slices.SortFunc(unknown, func(a, b unknownVariable) int { return strings.Compare(a.name, b.name) })
 	return unknown
+}
+
+// likelyName is what a name in an environment file was meant to be: without a byte order mark, blanks and "export", which some readers
+// of such files take for a part of it, in capitals and with underscores.
+func likelyName(name string) string {
+	name = strings.TrimPrefix(strings.Trim(name, "\ufeff \t\r\"'"), "export ")
+	return strings.NewReplacer("-", "_", ".", "_").Replace(strings.ToUpper(strings.TrimSpace(name)))
 }
 
 // distance is the number of letters that must be added or removed to make b of a. One that is replaced counts twice: names are

@@ -105,12 +105,19 @@ func TestUnknownVariables(t *testing.T) {
 		"AUTH_LIMIT_LOGIN_ACC":  "AUTH_LIMIT_LOGIN_ACCOUNT",
 		"AUTH_REFRESH_TTL":      "AUTH_REFRESH_TOKEN_TTL",
 		"Auth_Secret":           "AUTH_SECRET",
+		"\ufeffAUTH_SECRET":     "AUTH_SECRET", // the first line of a file that has a byte order mark
+		" AUTH_SECRET":          "AUTH_SECRET",
+		"AUTH_SECRET ":          "AUTH_SECRET",
+		"export AUTH_SECRET":    "AUTH_SECRET",
+		"AUTH-SECRET":           "AUTH_SECRET",
+		"auth.public.url":       "AUTH_PUBLIC_URL",
 		"auth_public_url":       "AUTH_PUBLIC_URL",
 		"AUTH_HTTP_ADDR":        "", // known
 		"AUTH_SIGNING_KEY_LIFE": "", // hidden, and known
 		"PATH":                  "",
 		"OAUTH_SECRET":          "",
 		"auth_token":            "", // another program's
+		"auth-proxy":            "",
 	} {
 		got, out := warned(t, []string{name + "=hunter2", "HOME=/"})
 		if nearest == "" {

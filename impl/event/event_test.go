@@ -158,7 +158,7 @@ func namesAttribute(n ast.Node) bool {
 // isEvent tells the names of events from those of files and of build settings.
 func isEvent(name string) bool {
 	switch subject, what, _ := strings.Cut(name, "."); {
-	case !names.MatchString(name), subject == "vcs":
+	case !names.MatchString(name), subject == "vcs", subject == "memory": // memory.max is a file of a control group
 		return false
 	case what == "css", what == "js", what == "html", what == "json", what == "yaml", what == "txt", what == "db", what == "go":
 		return false

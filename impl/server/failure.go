@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"reflect"
+	"slices"
 	"strconv"
 	"time"
 
@@ -147,8 +149,8 @@ func (f *failer) logFailure(c echo.Context, status int, err error) {
 	event.Record(ctx, f.log, name, slog.Any("error", err))
 }
 
-// onlyCancelled reports whether an error says no more than that a context was cancelled, or that something was away then: of
-// several errors, each. A panic is always more.
+// onlyCancelled reports whether an error says no more than that a context was cancelled, or that something was away then. Of joined
+// errors each must say so: one may be a defect, and the other the roll-back that failed after it. A panic is always more.
 func onlyCancelled(err error) bool {
 	if errors.Is(err, errPanic) {
 		return false
@@ -157,18 +159,20 @@ func onlyCancelled(err error) bool {
 		return true
 	}
 	if several, ok := err.(interface{ Unwrap() []error }); ok {
-		for _, part := range several.Unwrap() {
-			if !onlyCancelled(part) {
-				return false
-			}
+		parts := several.Unwrap()
+		if reflect.TypeOf(err) == joined {
+			return !slices.ContainsFunc(parts, func(part error) bool { return !onlyCancelled(part) })
 		}
-		return true
+		return slices.ContainsFunc(parts, onlyCancelled) // one sentence: fmt.Errorf("%w: %w", ErrNotCompared, ctx.Err())
 	}
 	if inner := errors.Unwrap(err); inner != nil {
 		return onlyCancelled(inner)
 	}
 	return errors.Is(err, context.Canceled)
 }
+
+// joined is the type of what errors.Join returns.
+var joined = reflect.TypeOf(errors.Join(context.Canceled)) //nolint:gochecknoglobals // nobody writes to it
 
 // jsonFailure is a failure's body: the one code of a bad request, or the status in words.
 func jsonFailure(status int) api.CommonFailure {

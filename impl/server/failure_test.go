@@ -53,7 +53,8 @@ func TestFailuresAfterTheCallerHasLeft(t *testing.T) {
 		"the database is away":                  {func(context.Context) error { return awayError{errors.New("closed")} }, false, ""},
 		"a defect":                              {func(context.Context) error { return defect }, true, "a defect"},
 		"a defect, and a roll-back that failed": {func(ctx context.Context) error { return errors.Join(defect, ctx.Err()) }, true, "a defect"},
-		"both in one sentence":                  {func(ctx context.Context) error { return fmt.Errorf("%w: %w", defect, ctx.Err()) }, true, "a defect"},
+		"a sentence that ends with it":          {func(ctx context.Context) error { return fmt.Errorf("%w: %w", errors.New("not compared"), ctx.Err()) }, false, ""},
+		"a wrapped defect, and a roll-back":     {func(ctx context.Context) error { return fmt.Errorf("log in: %w", errors.Join(defect, cancelled(ctx))) }, true, "a defect"},
 		"a panic":                               {func(context.Context) error { panic("a bug") }, true, "a bug"},
 		"a panic with the cancelled context":    {func(ctx context.Context) error { panic(ctx.Err()) }, true, "failure_test.go"}, // the stack
 	} {

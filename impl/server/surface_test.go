@@ -167,6 +167,23 @@ func TestCORS(t *testing.T) {
 	}
 }
 
+// WebViews and desktop shells have origins of their own schemes (RFC 6454 section 6.2).
+func TestCORSOfShells(t *testing.T) {
+	t.Parallel()
+	listed := []string{"capacitor://localhost", "ionic://localhost", "tauri://localhost", "app://.", "http://tauri.localhost"}
+	h, _ := surface(t, Config{CORSOrigins: listed})
+	for _, origin := range append([]string{"capacitor://evil", "capacitor://localhost:1", "app://", "null", "CAPACITOR://localhost"}, listed...) {
+		w := serve(h, http.MethodOptions, "/v1/oauth/refresh", http.Header{"Origin": {origin}, "Access-Control-Request-Method": {"PUT"}}, "")
+		want, allowed := http.StatusMethodNotAllowed, ""
+		if slices.Contains(listed, origin) {
+			want, allowed = http.StatusNoContent, origin
+		}
+		if got := w.Header().Get("Access-Control-Allow-Origin"); w.Code != want || got != allowed {
+			t.Errorf("%s: %d, Access-Control-Allow-Origin %q", origin, w.Code, got)
+		}
+	}
+}
+
 // What is longer than any request of the contract is refused, exactly from the bound on.
 func TestFirstLineAndHeadersAreBounded(t *testing.T) {
 	t.Parallel()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,6 +45,9 @@ func TestHangUps(t *testing.T) {
 		w.check()
 		if !ready(t, w.s) {
 			t.Error("not ready")
+		}
+		if i := strings.Index(w.s.Log(), "request.failed"); i >= 0 {
+			t.Errorf("hanging up is logged as a defect: %.1000s", w.s.Log()[i:])
 		}
 		t.Logf("%d requests were answered, %d hung up; open files %v", answered, hungUp, files)
 	})
