@@ -93,17 +93,17 @@ func containerMemory(root string) int64 {
 		if len(fields) != 3 {
 			continue
 		}
-		mount, files := "sys/fs/cgroup", []string{"memory.max", "memory.high"}
+		mount, files := "sys/fs/cgroup", []string{"max", "high"}
 		if fields[1] != "" {
 			if !slices.Contains(strings.Split(fields[1], ","), "memory") {
 				continue
 			}
-			mount, files = "sys/fs/cgroup/memory", []string{"memory.limit_in_bytes"}
+			mount, files = "sys/fs/cgroup/memory", []string{"limit_in_bytes"}
 		}
 		// In a container the path may be the host's, which is not there: then only the last step, the mount itself, is found.
 		for group := path.Clean("/" + fields[2]); ; group = path.Dir(group) {
 			for _, file := range files {
-				least = min(least, readLimit(filepath.Join(root, mount, group, file)))
+				least = min(least, readLimit(filepath.Join(root, mount, group, "memory."+file)))
 			}
 			if group == "/" {
 				break
