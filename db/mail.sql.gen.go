@@ -317,10 +317,11 @@ func (q *Queries) ListDeadMails(ctx context.Context, arg ListDeadMailsParams) ([
 }
 
 const listDoneMails = `-- name: ListDoneMails :many
-SELECT id FROM mail WHERE id < $1 AND (sent_at < $2 OR dead_at < $3) ORDER BY id LIMIT CAST($4 AS bigint)
+SELECT id FROM mail WHERE id > $1 AND id < $2 AND (sent_at < $3 OR dead_at < $4) ORDER BY id LIMIT CAST($5 AS bigint)
 `
 
 type ListDoneMailsParams struct {
+	After        uuid.UUID
 	QueuedBefore uuid.UUID
 	SentBefore   *time.Time
 	DeadBefore   *time.Time
@@ -328,9 +329,11 @@ type ListDoneMailsParams struct {
 }
 
 // ListDoneMails finds mails that were sent, or died, long enough ago to be forgotten. Ids are in order of time:
-// none before queued_before is younger, and what is younger is not looked at.
+// none before queued_before is younger, and what is younger is not looked at. A caller that passes the last id of one batch as
+// @after of the next one does not look at the same rows again.
 func (q *Queries) ListDoneMails(ctx context.Context, arg ListDoneMailsParams) ([]uuid.UUID, error) {
 	rows, err := q.db.Query(ctx, listDoneMails,
+		arg.After,
 		arg.QueuedBefore,
 		arg.SentBefore,
 		arg.DeadBefore,
@@ -366,6 +369,40 @@ type ListDueMailsParams struct {
 // ListDueMails finds the mails that have waited longest. It takes none of them, and so waits for nobody.
 func (q *Queries) ListDueMails(ctx context.Context, arg ListDueMailsParams) ([]uuid.UUID, error) {
 	rows, err := q.db.Query(ctx, listDueMails, arg.Now, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []uuid.UUID{}
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listDueMailsAfterOutage = `-- name: ListDueMailsAfterOutage :many
+SELECT id FROM mail
+WHERE due_at <= $1 AND sent_at IS NULL AND dead_at IS NULL
+    AND (attempts = 0 OR last_error IS NOT NULL OR due_at <= $2)
+ORDER BY due_at LIMIT CAST($3 AS bigint)
+`
+
+type ListDueMailsAfterOutageParams struct {
+	Now    time.Time
+	Outage time.Time
+	Most   int64
+}
+
+// ListDueMailsAfterOutage leaves those out whose lease ran out since @outage.
+func (q *Queries) ListDueMailsAfterOutage(ctx context.Context, arg ListDueMailsAfterOutageParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, listDueMailsAfterOutage, arg.Now, arg.Outage, arg.Most)
 	if err != nil {
 		return nil, err
 	}
@@ -610,6 +647,32 @@ func (q *Queries) MeasureMailQueue(ctx context.Context, arg MeasureMailQueuePara
 		return nil, err
 	}
 	return items, nil
+}
+
+const renewMail = `-- name: RenewMail :execrows
+UPDATE mail SET due_at = $1
+WHERE id = $2 AND attempts = $3 AND due_at = $4 AND sent_at IS NULL AND dead_at IS NULL
+`
+
+type RenewMailParams struct {
+	RenewedUntil time.Time
+	ID           uuid.UUID
+	Attempts     int64
+	LeaseUntil   time.Time
+}
+
+// RenewMail prolongs a lease. No row: it was taken over, or the mail withdrawn.
+func (q *Queries) RenewMail(ctx context.Context, arg RenewMailParams) (int64, error) {
+	result, err := q.db.Exec(ctx, renewMail,
+		arg.RenewedUntil,
+		arg.ID,
+		arg.Attempts,
+		arg.LeaseUntil,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const retryMail = `-- name: RetryMail :execrows
