@@ -130,7 +130,7 @@ $(BROWSER_DONE): test/browser/package.json test/browser/package-lock.json
 
 CLIENTS_DONE := test/clients/node_modules/.package-lock.json
 
-test-clients: $(CLIENTS_DONE) ## generated clients compile, say what openapi.yaml says, and work; a mock server too
+test-clients: $(CLIENTS_DONE) ## generated clients compile, say what openapi.yaml says, and work; a mock server, and the mails in mailparser, too
 	$(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
 		-- -race -count=1 -shuffle=on -timeout=15m -tags=clients ./test/clients/...
 

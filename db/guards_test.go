@@ -349,14 +349,18 @@ func TestMailLeaseIsAFence(t *testing.T) {
 				"returned": func(q *db.Queries) (int64, error) {
 					return q.ReturnMail(t.Context(), db.ReturnMailParams{ID: m.ID, Attempts: m.Attempts, LeaseUntil: m.DueAt, DueAt: start})
 				},
-				"numbers": func(q *db.Queries) (int64, error) {
-					return q.NumberMail(t.Context(), db.NumberMailParams{ID: m.ID, Attempts: m.Attempts, LeaseUntil: m.DueAt, Number: 1})
-				},
 			} {
 				if n := settle(fn); n != 0 {
 					t.Errorf("a worker without the lease %s the mail", name)
 				}
 			}
+		}
+
+		number := func(m db.Mail) int64 {
+			t.Helper()
+			return settle(func(q *db.Queries) (int64, error) {
+				return q.NumberMail(t.Context(), db.NumberMailParams{ID: m.ID, Attempts: m.Attempts, Number: 1})
+			})
 		}
 
 		expectDue(start, older)
@@ -378,6 +382,9 @@ func TestMailLeaseIsAFence(t *testing.T) {
 			t.Fatalf("the lease that ran out was not taken over: %+v", retaken)
 		}
 		everySettlement(first)
+		if number(first) != 0 || number(retaken) != 1 {
+			t.Error("the lease does not decide who numbers the mail")
+		}
 		if n := settle(func(q *db.Queries) (int64, error) {
 			return q.MarkMailDead(t.Context(), db.MarkMailDeadParams{
 				ID: second.ID, Attempts: 1, LeaseUntil: second.DueAt, Now: new(start), LastError: new("550 no"),
@@ -393,6 +400,9 @@ func TestMailLeaseIsAFence(t *testing.T) {
 			})
 		}); n != 1 {
 			t.Errorf("%d mails returned", n)
+		}
+		if number(first) != 0 || number(retaken) != 0 {
+			t.Error("a mail that nobody has is numbered")
 		}
 		again, err := lease(t, s, older, start.Add(90*time.Minute))
 		must(t, err)

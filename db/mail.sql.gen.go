@@ -231,10 +231,10 @@ type LeaseMailParams struct {
 
 // LeaseMail hands a mail that is due to one worker. No row: another was faster. A lease that runs out makes the row due again.
 // A row that is not due and has no error is leased: the error of an attempt goes when the next one begins.
-// The end of a lease is a time of the holder's clock, and others hold it against theirs. Where their clock is ahead by more than
-// the lease is long (or the holder's behind), they take the mail over at once: the holder can then neither arm a password nor
-// settle the mail, and in the worst case the same mail, with the same secret, is sent twice. Where their clock is behind, or is set
-// back, the mail of a holder that died waits for that much longer.
+// The end of a lease is a time of the holder's clock, and others hold it against theirs. The holder takes it for over five seconds before, by
+// its monotonic clock, so replicas that are 5 s apart do not send a mail twice. Where another's clock is ahead by more, it takes the mail
+// over: the holder can then neither arm a password nor record the result, and in the worst case the same mail, with the same secret, is
+// sent twice. Where the others' clocks are behind, or are set back, the mail of a holder that died waits for that much longer.
 func (q *Queries) LeaseMail(ctx context.Context, arg LeaseMailParams) (Mail, error) {
 	row := q.db.QueryRow(ctx, leaseMail, arg.LeaseUntil, arg.ID, arg.Now)
 	var i Mail
@@ -352,10 +352,11 @@ func (q *Queries) ListDeadMails(ctx context.Context, arg ListDeadMailsParams) ([
 }
 
 const listDoneMails = `-- name: ListDoneMails :many
-SELECT id FROM mail WHERE id < $1 AND (sent_at < $2 OR dead_at < $3) ORDER BY id LIMIT CAST($4 AS bigint)
+SELECT id FROM mail WHERE id > $1 AND id < $2 AND (sent_at < $3 OR dead_at < $4) ORDER BY id LIMIT CAST($5 AS bigint)
 `
 
 type ListDoneMailsParams struct {
+	After        uuid.UUID
 	QueuedBefore uuid.UUID
 	SentBefore   *time.Time
 	DeadBefore   *time.Time
@@ -363,9 +364,11 @@ type ListDoneMailsParams struct {
 }
 
 // ListDoneMails finds mails that were sent, or died, long enough ago to be forgotten. Ids are in order of time:
-// none before queued_before is younger, and what is younger is not looked at.
+// none before queued_before is younger, and what is younger is not looked at. A caller that passes the last id of one batch as
+// @after of the next one does not look at the same rows again.
 func (q *Queries) ListDoneMails(ctx context.Context, arg ListDoneMailsParams) ([]uuid.UUID, error) {
 	rows, err := q.db.Query(ctx, listDoneMails,
+		arg.After,
 		arg.QueuedBefore,
 		arg.SentBefore,
 		arg.DeadBefore,
@@ -402,6 +405,40 @@ type ListDueMailsParams struct {
 // of those who queued the mails: replicas that are seconds or minutes apart disturb the order by as much, and nothing hangs on it.
 func (q *Queries) ListDueMails(ctx context.Context, arg ListDueMailsParams) ([]uuid.UUID, error) {
 	rows, err := q.db.Query(ctx, listDueMails, arg.Now, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []uuid.UUID{}
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listDueMailsAfterOutage = `-- name: ListDueMailsAfterOutage :many
+SELECT id FROM mail
+WHERE due_at <= $1 AND sent_at IS NULL AND dead_at IS NULL
+    AND (attempts = 0 OR last_error IS NOT NULL OR due_at <= $2)
+ORDER BY due_at LIMIT CAST($3 AS bigint)
+`
+
+type ListDueMailsAfterOutageParams struct {
+	Now    time.Time
+	Outage time.Time
+	Most   int64
+}
+
+// ListDueMailsAfterOutage leaves those out whose lease ran out since @outage.
+func (q *Queries) ListDueMailsAfterOutage(ctx context.Context, arg ListDueMailsAfterOutageParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, listDueMailsAfterOutage, arg.Now, arg.Outage, arg.Most)
 	if err != nil {
 		return nil, err
 	}
@@ -653,20 +690,41 @@ func (q *Queries) MeasureMailQueue(ctx context.Context, arg MeasureMailQueuePara
 
 const numberMail = `-- name: NumberMail :execrows
 UPDATE mail SET number = $1
-WHERE id = $2 AND attempts = $3 AND due_at = $4 AND sent_at IS NULL AND dead_at IS NULL
+WHERE id = $2 AND attempts = $3 AND last_error IS NULL AND sent_at IS NULL AND dead_at IS NULL
 `
 
 type NumberMailParams struct {
-	Number     int64
-	ID         uuid.UUID
-	Attempts   int64
-	LeaseUntil time.Time
+	Number   int64
+	ID       uuid.UUID
+	Attempts int64
 }
 
-// NumberMail gives a mail with a password its number, if it has none yet. No row: the lease was taken over, or the mail withdrawn.
+// NumberMail gives a mail with a password its number, if it has none yet. No row: the lease was taken over, or the mail withdrawn. The end
+// of the lease does not decide, because the holder renews it meanwhile; who takes it over counts an attempt more or leaves an error.
 func (q *Queries) NumberMail(ctx context.Context, arg NumberMailParams) (int64, error) {
-	result, err := q.db.Exec(ctx, numberMail,
-		arg.Number,
+	result, err := q.db.Exec(ctx, numberMail, arg.Number, arg.ID, arg.Attempts)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const renewMail = `-- name: RenewMail :execrows
+UPDATE mail SET due_at = $1
+WHERE id = $2 AND attempts = $3 AND due_at = $4 AND sent_at IS NULL AND dead_at IS NULL
+`
+
+type RenewMailParams struct {
+	RenewedUntil time.Time
+	ID           uuid.UUID
+	Attempts     int64
+	LeaseUntil   time.Time
+}
+
+// RenewMail prolongs a lease. No row: it was taken over, or the mail withdrawn.
+func (q *Queries) RenewMail(ctx context.Context, arg RenewMailParams) (int64, error) {
+	result, err := q.db.Exec(ctx, renewMail,
+		arg.RenewedUntil,
 		arg.ID,
 		arg.Attempts,
 		arg.LeaseUntil,

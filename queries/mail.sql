@@ -16,20 +16,33 @@ DELETE FROM mail WHERE account_id = @account_id AND kind = 'password' AND sent_a
 -- name: ListDueMails :many
 SELECT id FROM mail WHERE due_at <= @now AND sent_at IS NULL AND dead_at IS NULL ORDER BY due_at LIMIT CAST(@most AS bigint);
 
+-- ListDueMailsAfterOutage leaves those out whose lease ran out since @outage.
+-- name: ListDueMailsAfterOutage :many
+SELECT id FROM mail
+WHERE due_at <= @now AND sent_at IS NULL AND dead_at IS NULL
+    AND (attempts = 0 OR last_error IS NOT NULL OR due_at <= @outage)
+ORDER BY due_at LIMIT CAST(@most AS bigint);
+
 -- LeaseMail hands a mail that is due to one worker. No row: another was faster. A lease that runs out makes the row due again.
 -- A row that is not due and has no error is leased: the error of an attempt goes when the next one begins.
--- The end of a lease is a time of the holder's clock, and others hold it against theirs. Where their clock is ahead by more than
--- the lease is long (or the holder's behind), they take the mail over at once: the holder can then neither arm a password nor
--- settle the mail, and in the worst case the same mail, with the same secret, is sent twice. Where their clock is behind, or is set
--- back, the mail of a holder that died waits for that much longer.
+-- The end of a lease is a time of the holder's clock, and others hold it against theirs. The holder takes it for over five seconds before, by
+-- its monotonic clock, so replicas that are 5 s apart do not send a mail twice. Where another's clock is ahead by more, it takes the mail
+-- over: the holder can then neither arm a password nor record the result, and in the worst case the same mail, with the same secret, is
+-- sent twice. Where the others' clocks are behind, or are set back, the mail of a holder that died waits for that much longer.
 -- name: LeaseMail :one
 UPDATE mail SET due_at = @lease_until, attempts = attempts + 1, last_error = NULL
 WHERE id = @id AND due_at <= @now AND sent_at IS NULL AND dead_at IS NULL
 RETURNING *;
 
--- NumberMail gives a mail with a password its number, if it has none yet. No row: the lease was taken over, or the mail withdrawn.
+-- NumberMail gives a mail with a password its number, if it has none yet. No row: the lease was taken over, or the mail withdrawn. The end
+-- of the lease does not decide, because the holder renews it meanwhile; who takes it over counts an attempt more or leaves an error.
 -- name: NumberMail :execrows
 UPDATE mail SET number = @number
+WHERE id = @id AND attempts = @attempts AND last_error IS NULL AND sent_at IS NULL AND dead_at IS NULL;
+
+-- RenewMail prolongs a lease. No row: it was taken over, or the mail withdrawn.
+-- name: RenewMail :execrows
+UPDATE mail SET due_at = @renewed_until
 WHERE id = @id AND attempts = @attempts AND due_at = @lease_until AND sent_at IS NULL AND dead_at IS NULL;
 
 -- Whoever has a lease settles it with one of the next four. No row: it was taken over, or the mail withdrawn.
@@ -52,9 +65,10 @@ UPDATE mail SET due_at = @due_at, attempts = attempts - 1, last_error = @last_er
 WHERE id = @id AND attempts = @attempts AND due_at = @lease_until AND sent_at IS NULL AND dead_at IS NULL;
 
 -- ListDoneMails finds mails that were sent, or died, long enough ago to be forgotten. Ids are in order of time:
--- none before queued_before is younger, and what is younger is not looked at.
+-- none before queued_before is younger, and what is younger is not looked at. A caller that passes the last id of one batch as
+-- @after of the next one does not look at the same rows again.
 -- name: ListDoneMails :many
-SELECT id FROM mail WHERE id < @queued_before AND (sent_at < @sent_before OR dead_at < @dead_before) ORDER BY id LIMIT CAST(@most AS bigint);
+SELECT id FROM mail WHERE id > @after AND id < @queued_before AND (sent_at < @sent_before OR dead_at < @dead_before) ORDER BY id LIMIT CAST(@most AS bigint);
 
 -- DeleteDoneMails forgets those from first to last.
 -- name: DeleteDoneMails :execrows

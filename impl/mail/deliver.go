@@ -24,6 +24,7 @@ type delivery struct {
 	mail      leased
 	log       *slog.Logger
 	secrets   []string // what no error may tell: the address, the link, the password
+	hold      *hold    // of its lease
 	recipient string   // whom the mail is for
 	attempted bool     // the transport has answered
 	outcome   string   // how it ended
@@ -64,19 +65,25 @@ func (w *Worker) deliver(sending, settling context.Context, m leased) {
 	}
 	attempt, cancel := endsWith(watched, sending)
 	defer cancel()
-	attempt, cancelAttempt := context.WithTimeout(attempt, sendLimit*w.Timeout)
+	attempt, cancelAttempt := context.WithDeadline(attempt, m.cutOff)
 	defer cancelAttempt()
-	err := d.guard(func() error { return d.attempt(attempt) })
-	if err != nil && sending.Err() != nil {
-		err = errStopped
-	} else if d.attempted {
-		err = d.judgeRelay(settling, err)
-	}
-
 	settling, stopSettling := endsWith(watched, settling)
 	defer stopSettling()
 	settling, cancelSettling := context.WithDeadline(settling, m.until)
 	defer cancelSettling()
+
+	attempt, d.hold = w.hold(attempt, m)
+	err := d.guard(func() error { return d.attempt(attempt) })
+	dueAt, lost := d.hold.end(settling)
+	d.mail.DueAt = dueAt
+	switch {
+	case err != nil && lost:
+		err = errLeaseLost
+	case err != nil && sending.Err() != nil:
+		err = errStopped
+	case d.attempted:
+		err = d.judgeRelay(settling, err)
+	}
 	if err := d.guard(func() error { return d.settle(settling, err) }); err != nil {
 		d.log.ErrorContext(settling, "mail.unsettled", "error", clean(err, d.secrets...))
 	}
@@ -192,7 +199,7 @@ func (d *delivery) attempt(ctx context.Context) error {
 	d.recipient = account.Email
 	err = d.Transport.Send(ctx, Envelope{
 		ID: d.mail.ID, Kind: d.mail.Kind, CreatedAt: d.mail.CreatedAt,
-		From: d.sender.address, To: account.Email, Data: data,
+		From: d.sender.address, To: account.Email, Data: data, Commit: d.hold.commit,
 	})
 	d.attempted = true
 	return err
@@ -226,7 +233,7 @@ func (d *delivery) addLink(ctx context.Context, v *Values, purpose string) error
 
 // addPassword derives the mail's password and arms it, before anybody can know it. Each attempt derives the same one.
 //
-// An attempt that succeeds does so before the end of its lease; so the password lives until then, and its life long. Once it is
+// An attempt that succeeds does so before it is cut off; so the password lives until then, and its life long. Once it is
 // known when the mail was accepted, that is made exact; and should nobody get to do so, the password ends all the same.
 func (d *delivery) addPassword(ctx context.Context, v *Values, account db.Account) error {
 	if len(d.mail.Nonce) == 0 {
@@ -238,7 +245,7 @@ func (d *delivery) addPassword(ctx context.Context, v *Values, account db.Accoun
 	}
 	v.Life = d.MailedPasswordTTL
 	d.secrets = append(d.secrets, v.Password)
-	until := d.mail.DueAt.Add(d.MailedPasswordTTL)
+	until := d.mail.latest.Add(d.MailedPasswordTTL)
 	if armedBy(account, d.mail.ID) { // by an earlier attempt
 		return d.arm(ctx, func(q *db.Queries) (int64, int64, error) {
 			armed, err := d.setLife(ctx, q, until)
@@ -289,8 +296,7 @@ func (d *delivery) arm(ctx context.Context, change func(*db.Queries) (armed, num
 		if armed == 0 {
 			return superseded
 		}
-		held, err := q.NumberMail(ctx, db.NumberMailParams{
-			Number: number, ID: d.mail.ID, Attempts: d.mail.Attempts, LeaseUntil: d.mail.DueAt})
+		held, err := q.NumberMail(ctx, db.NumberMailParams{Number: number, ID: d.mail.ID, Attempts: d.mail.Attempts})
 		if err != nil {
 			return fmt.Errorf("check the lease: %w", err)
 		}
@@ -393,8 +399,8 @@ func (d *delivery) settleReturn(ctx context.Context, due time.Time, outcome erro
 	})
 }
 
-// record changes the row, and logs the event. While the database is away it tries on, until the lease
-// is over: what is sent and not recorded is sent twice.
+// record changes the row, and logs the event. While the database is away it tries on, also when the lease is over, as long as
+// nobody has taken it over: what is sent and not recorded is sent twice.
 func (d *delivery) record(
 	ctx context.Context, event string, level slog.Level, outcome error, change func(*db.Queries) (int64, error),
 ) error {

@@ -23,6 +23,10 @@ type dispatcher struct {
 	deliver  func(leased)
 	underWay sync.WaitGroup
 
+	failing bool      // the database does
+	outage  time.Time // since when, the last time
+	back    time.Time // until when, by the real clock
+
 	due []uuid.UUID // what the last look found, in order; other workers have seen it too
 
 	mu       sync.Mutex
@@ -31,15 +35,19 @@ type dispatcher struct {
 	failure  error              // of the latest lease
 }
 
-// leased is a mail that this worker has until the end of a lease, which is its DueAt.
+// leased is a mail that this worker has until the end of a lease, which is its DueAt and is renewed.
 type leased struct {
 	db.Mail
-	until time.Time // the same by the real clock, which time-outs go by
+	latest time.Time // when the attempt ends at the latest
+
+	// By the real clock, which time-outs go by:
+	ours   time.Time // the lease is ours until then
+	cutOff time.Time // the same as latest
+	until  time.Time // how it went is recorded until then
 }
 
 // run hands out mails until ctx ends.
 func (d *dispatcher) run(ctx context.Context) {
-	failing := false
 	for ctx.Err() == nil {
 		open, wait := d.gate.open(time.Now())
 		if !open {
@@ -48,16 +56,26 @@ func (d *dispatcher) run(ctx context.Context) {
 		}
 		id, err := d.next(ctx)
 		if err == nil {
+			d.answers()
 			d.gate.enter()
 			d.underWay.Go(func() { d.handle(ctx, id) })
 			continue
 		}
-		empty := errors.Is(err, db.ErrNotFound)
-		if !empty && !failing { // once for an outage
+		switch {
+		case errors.Is(err, db.ErrNotFound):
+			d.answers()
+		case !d.failing: // once for an outage
+			d.failing, d.outage = true, d.now()
 			d.Log.WarnContext(ctx, "mail.unavailable", "error", clean(err))
 		}
-		failing = !empty
 		d.pause(ctx, lookEvery, d.wake)
+	}
+}
+
+// answers takes note that the database does.
+func (d *dispatcher) answers() {
+	if d.failing {
+		d.failing, d.back = false, time.Now()
 	}
 }
 
@@ -103,7 +121,7 @@ func (d *dispatcher) next(ctx context.Context) (uuid.UUID, error) {
 func (d *dispatcher) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, leaseLimit)
 	defer cancel()
-	found, err := d.Store.Read().ListDueMails(ctx, db.ListDueMailsParams{Now: d.now(), Most: int64(lookAhead + d.Concurrency)})
+	found, err := d.find(ctx, int64(lookAhead+d.Concurrency))
 	if err != nil {
 		return fmt.Errorf("look for mails: %w", err)
 	}
@@ -114,6 +132,15 @@ func (d *dispatcher) look(ctx context.Context) error {
 		return db.ErrNotFound
 	}
 	return nil
+}
+
+// find lists due mails. While the database was away, nobody could renew a lease: after that, the holders who are alive get some
+// seconds to do so, or to record what they have sent.
+func (d *dispatcher) find(ctx context.Context, most int64) ([]uuid.UUID, error) {
+	if d.failing || time.Since(d.back) < maxClockSkew {
+		return d.Store.Read().ListDueMailsAfterOutage(ctx, db.ListDueMailsAfterOutageParams{Now: d.now(), Outage: d.outage, Most: most})
+	}
+	return d.Store.Read().ListDueMails(ctx, db.ListDueMailsParams{Now: d.now(), Most: most})
 }
 
 // handle leases a mail and delivers it.
@@ -138,11 +165,14 @@ func (d *dispatcher) handle(ctx context.Context, id uuid.UUID) {
 func (w *Worker) lease(ctx context.Context, id uuid.UUID) (leased, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseLimit)
 	defer cancel()
-	length := leaseTimeouts * w.Timeout
-	m := leased{until: time.Now().Add(length)}
-	now := w.now()
+	now, began := w.now(), time.Now()
+	length := leaseLimit + sendLimit*w.Timeout
+	m := leased{
+		latest: now.Add(length),
+		ours:   began.Add(leaseLength - maxClockSkew), cutOff: began.Add(length), until: began.Add(length + recordLimit),
+	}
 	err := w.Store.Write(ctx, func(q *db.Queries) (err error) {
-		m.Mail, err = q.LeaseMail(ctx, db.LeaseMailParams{ID: id, LeaseUntil: now.Add(length), Now: now})
+		m.Mail, err = q.LeaseMail(ctx, db.LeaseMailParams{ID: id, LeaseUntil: now.Add(leaseLength), Now: now})
 		return err
 	})
 	if err != nil {

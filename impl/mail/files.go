@@ -64,6 +64,9 @@ func (f *Files) write(env Envelope) (err error) {
 	if err = errors.Join(err, temp.Close()); err != nil {
 		return fmt.Errorf("write the mail file: %w", err)
 	}
+	if err := env.commit(); err != nil {
+		return err
+	}
 	if err := os.Rename(temp.Name(), filepath.Join(f.Dir, fileName(env)+fileExtension)); err != nil {
 		return fmt.Errorf("put the mail file in place: %w", err)
 	}

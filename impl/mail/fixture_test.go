@@ -24,7 +24,7 @@ import (
 )
 
 const (
-	testTimeout   = 30 * time.Second // so a lease is 150 s
+	testTimeout   = 30 * time.Second
 	testPublicURL = "https://auth.example.org"
 )
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/financelime/authorization/db"
 )
 
@@ -20,9 +22,10 @@ const cleanBatch = 500
 // Clean forgets the mails whose time is over, in batches, and counts them.
 func Clean(ctx context.Context, store *db.Store, now time.Time) (forgotten int64, err error) {
 	sentBefore, deadBefore := now.Add(-keepSent), now.Add(-keepDead)
+	var after uuid.UUID // each batch begins where the last one ended
 	for {
 		done, err := store.Read().ListDoneMails(ctx, db.ListDoneMailsParams{
-			QueuedBefore: db.FirstIDAt(sentBefore), SentBefore: &sentBefore, DeadBefore: &deadBefore, Most: cleanBatch,
+			After: after, QueuedBefore: db.FirstIDAt(sentBefore), SentBefore: &sentBefore, DeadBefore: &deadBefore, Most: cleanBatch,
 		})
 		if err != nil {
 			return forgotten, fmt.Errorf("look for old mails: %w", err)
@@ -41,6 +44,7 @@ func Clean(ctx context.Context, store *db.Store, now time.Time) (forgotten int64
 			return forgotten, fmt.Errorf("forget old mails: %w", err)
 		}
 		forgotten += deleted
+		after = done[len(done)-1]
 		if len(done) < cleanBatch {
 			return forgotten, nil
 		}

@@ -116,3 +116,31 @@ func TestCleanMailsTogether(t *testing.T) {
 		}
 	})
 }
+
+// What the purge has looked at it does not look at again: a row that was not to be forgotten then, and is now, waits for the next purge.
+func TestCleanMailsHasACursor(t *testing.T) {
+	onBothEngines(t, func(t *testing.T, f *fixture) {
+		f.queueDone(t, 1, false) // dead, and kept for longer than those that were sent
+		f.clock.advance(time.Second)
+		f.queueDone(t, cleanBatch+1, true)
+		f.clock.advance(keepSent + time.Second)
+		become := "UPDATE mail SET sent_at = dead_at, dead_at = NULL WHERE dead_at IS NOT NULL"
+		trigger := []string{"CREATE TRIGGER later AFTER DELETE ON mail BEGIN " + become + "; END"}
+		if f.Store.Engine() == "postgres" {
+			trigger = []string{
+				"CREATE FUNCTION later() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN " + become + "; RETURN NULL; END'",
+				"CREATE TRIGGER later AFTER DELETE ON mail FOR EACH STATEMENT EXECUTE FUNCTION later()",
+			}
+		}
+		for _, statement := range trigger {
+			if _, err := f.raw.ExecContext(t.Context(), statement); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for purge, want := range []int64{cleanBatch + 1, 1, 0} {
+			if n, err := Clean(t.Context(), f.Store, f.now()); n != want || err != nil {
+				t.Errorf("purge %d forgot %d mails, want %d; %v", purge, n, want, err)
+			}
+		}
+	})
+}

@@ -120,11 +120,11 @@ func TestWithdrawnMailIsNotSent(t *testing.T) {
 		},
 		"leased by another worker": func(t *testing.T, f *fixture, _, mail uuid.UUID) {
 			t.Helper()
-			f.clock.advance(leaseTimeouts * testTimeout)
+			f.clock.advance(leaseLength + maxClockSkew)
 			if _, err := f.lease(t.Context(), mail); err != nil {
 				t.Fatal(err)
 			}
-			f.clock.advance(-leaseTimeouts * testTimeout)
+			f.clock.advance(-leaseLength - maxClockSkew)
 		},
 		"settled by another worker": func(t *testing.T, f *fixture, _, mail uuid.UUID) {
 			t.Helper()

@@ -37,6 +37,9 @@ func notItsFault(m db.Mail, now time.Time, err error) (due time.Time, is bool) {
 		}
 		return dueAtOnce(m.CreatedAt), true // where it stood: the gate lets the oldest go first
 	}
+	if errors.Is(err, errLeaseLost) {
+		return now, true
+	}
 	// Our own database or hashing was busy and has said for how long.
 	var busy interface{ RetryAfter() time.Duration }
 	if errors.As(err, &busy) {

@@ -218,7 +218,7 @@ func (c *conversation) deliver(env Envelope) error {
 	if err := c.step(stepData, func() error { return c.command(3, "DATA") }); err != nil {
 		return classify(stepData, err)
 	}
-	return classify(stepMessage, c.step(stepMessage, func() error { return c.message(env.Data) }))
+	return classify(stepMessage, c.step(stepMessage, func() error { return c.message(env) }))
 }
 
 // begin has the part of the conversation that is the same for each mail.
@@ -309,11 +309,14 @@ func (c *conversation) startTLS() error {
 }
 
 // message sends the content; the relay's reply to the final dot is the moment at which it takes the mail over.
-func (c *conversation) message(data []byte) error {
+func (c *conversation) message(env Envelope) error {
 	out := bufio.NewWriter(c.conn)
 	w := textproto.NewWriter(out).DotWriter()
-	if _, err := w.Write(data); err != nil {
+	if _, err := w.Write(env.Data); err != nil {
 		return c.lastWord(err)
+	}
+	if err := env.commit(); err != nil {
+		return err
 	}
 	if err := w.Close(); err != nil {
 		return c.lastWord(err)

@@ -52,10 +52,10 @@ func (r reply) end(step string) ending {
 		return endRelay
 	case r.class() < 4: // not what this step expects; the conversation is out of step
 		return endLater
-	case ok && r.class() == 4:
-		return temporary(subject, detail, r.code)
-	case r.class() == 4 && isLogInCode(r.code):
+	case isLogInCode(r.code) && (!ok || subject > 2): // not of an address or a mailbox; some relays say 5.5.1
 		return endRelay
+	case ok && r.class() == 4:
+		return temporary(subject, detail)
 	case r.class() == 4:
 		return endLater
 	case ok && subject == 7:
@@ -67,8 +67,8 @@ func (r reply) end(step string) ending {
 }
 
 // temporary is the end of a 4xx. Greylisting says 4.2.0, 4.7.0 or 4.7.1.
-func temporary(subject, detail, code int) ending {
-	if subject == 3 || subject == 7 && (isLogInCode(code) || isAboutUs(detail)) {
+func temporary(subject, detail int) ending {
+	if subject == 3 || isOurAddress(subject, detail) || subject == 7 && isAboutUs(detail) {
 		return endRelay
 	}
 	return endLater
@@ -77,7 +77,7 @@ func temporary(subject, detail, code int) ending {
 // lasting is the end of a 5xx that is not about policy.
 func lasting(subject, detail int) ending {
 	switch {
-	case subject == 1 && (detail == 7 || detail == 8): // the sender's address
+	case isOurAddress(subject, detail):
 		return endRelay
 	case subject == 1, subject == 2, subject == 6: // the address, the mailbox, the content
 		return endDead
@@ -92,7 +92,7 @@ func lasting(subject, detail int) ending {
 // policy is the end of a 5xx whose subject is security and policy.
 func (r reply) policy(step string, detail int) ending {
 	switch {
-	case isLogInCode(r.code), isAboutUs(detail), detail <= 1 && r.blamesUs():
+	case isAboutUs(detail), detail <= 1 && r.blamesUs():
 		return endRelay
 	case detail == 2, detail == 7, detail == 17, detail == 18: // mailing lists, integrity, the mailbox or domain has a new owner
 		return endDead
@@ -106,7 +106,7 @@ func (r reply) policy(step string, detail int) ending {
 func (r reply) withoutEnhanced(step string) ending {
 	mailbox := []int{550, 551, 552, 553, 556} // RFC 5321, RFC 7504
 	switch {
-	case isLogInCode(r.code), r.code == 521, r.blamesUs():
+	case r.code == 521, r.blamesUs():
 		return endRelay
 	case step == stepData, r.code < 510, r.code == 555: // the conversation, not the mail
 		return endLater
@@ -120,6 +120,9 @@ func (r reply) withoutEnhanced(step string) ending {
 func isLogInCode(code int) bool {
 	return slices.Contains([]int{432, 454, 530, 534, 535, 538}, code)
 }
+
+// isOurAddress recognizes what is about the sender's address.
+func isOurAddress(subject, detail int) bool { return subject == 1 && (detail == 7 || detail == 8) }
 
 // isAboutUs recognizes the details of X.7.x that are about the sender: encryption and log-in (3 to 6, 8 to 16), SPF, DKIM, DMARC,
 // the name of our host, floods (20 to 30), and what vendors put above.

@@ -44,6 +44,7 @@ func TestRefusals(t *testing.T) {
 		// us: a log-in, the sender, where we come from
 		{"530 5.7.0 Authentication required", []string{rcpt, data, dot}, endRelay},
 		{"530", []string{rcpt, data, dot}, endRelay},
+		{"530 5.5.1 Authentication Required", []string{rcpt, data, dot}, endRelay},
 		{"535 5.7.8 bad credentials", []string{rcpt, data, dot}, endRelay},
 		{"534 5.7.9 too weak", []string{rcpt}, endRelay},
 		{"538 5.7.11 encryption required", []string{rcpt, data}, endRelay},
@@ -61,6 +62,7 @@ func TestRefusals(t *testing.T) {
 		{"553 Authentication required.", []string{rcpt}, endRelay},
 		{"454 4.7.0 log-in is not possible now", []string{rcpt, data, dot}, endRelay},
 		{"450 4.7.25 no reverse name", []string{rcpt}, endRelay},
+		{"450 4.1.8 sender's domain not found", []string{rcpt, dot}, endRelay},
 		{"432 4.7.12", []string{rcpt}, endRelay},
 		// the system
 		{"421 4.3.2 going down", []string{rcpt, data, dot}, endRelay},

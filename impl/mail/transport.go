@@ -17,6 +17,17 @@ type Envelope struct {
 	CreatedAt time.Time
 	From, To  string // bare addresses
 	Data      []byte // the message, with CRLF as its line end
+
+	// Commit is called right before the mail can become somebody else's, who then may have it whatever Send says. If it fails, the
+	// mail must not be sent.
+	Commit func() error
+}
+
+func (e Envelope) commit() error {
+	if e.Commit == nil {
+		return nil
+	}
+	return e.Commit()
 }
 
 // Transport takes mails over. A nil error means that the mail is no longer ours to lose. A PermanentError means that

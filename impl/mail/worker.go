@@ -56,10 +56,11 @@ type Worker struct {
 }
 
 const (
-	// A lease outlasts every attempt: an attempt is cut off after sendLimit timeouts, and the rest is for recording
-	// how it went. When a process dies, its mails wait for the end of their leases.
-	leaseTimeouts = 5
-	sendLimit     = 4
+	// An attempt is cut off after sendLimit timeouts.
+	sendLimit = 4
+
+	// recordLimit is for how long a worker tries to record how an attempt went.
+	recordLimit = time.Minute
 
 	// An idle worker looks into the outbox this often: for retries that are due, leases that ran out and mails queued by
 	// other processes.

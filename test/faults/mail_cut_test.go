@@ -166,6 +166,12 @@ func TestMailRefused(t *testing.T) {
 			{smtprecorder.RCPT, "451 4.7.1 greylisted", false},
 			{smtprecorder.DATA, "451 4.3.0 later", false},
 			{smtprecorder.Dot, "452 4.3.1 full", false},
+			{smtprecorder.RCPT, "530 5.7.0 Authentication required", false},
+			{smtprecorder.RCPT, "554 5.7.1 Relay access denied", false},
+			{smtprecorder.Dot, "550 5.7.26 unauthenticated", false},
+			{smtprecorder.Dot, "250", false},
+			{smtprecorder.RCPT, "252", false},
+			{smtprecorder.Greeting, "220", false},
 		} {
 			t.Run(fmt.Sprintf("%s %s", c.step, c.reply), func(t *testing.T) {
 				t.Parallel()

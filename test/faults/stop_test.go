@@ -182,7 +182,7 @@ func TestStopAnswersOnIdleConnections(t *testing.T) {
 func TestStopWithMailInFlight(t *testing.T) {
 	beside(t)
 	harness.EachEngine(t, func(t *testing.T, engine string) {
-		w := newWorld(t, engine, 0, noInvites, "AUTH_MAIL_TIMEOUT=60s") // a lease lasts for minutes
+		w := newWorld(t, engine, 0, noInvites, "AUTH_MAIL_TIMEOUT=60s")
 		var inFlight sync.WaitGroup
 		inFlight.Add(2)
 		stopped := make(chan struct{})
@@ -217,10 +217,11 @@ func TestStopWithMailInFlight(t *testing.T) {
 		}
 		w.mails.SetPlan(nil)
 		w.s.Run(t)
-		again := eventually(t, "the mail that was given back is sent", 30*time.Second, func() bool {
-			_, sent, _ := w.mailState(silent)
-			return sent
-		})
+		again := eventually(t, "the mail that was given back is sent", 10*time.Second, // before its lease would have ended
+			func() bool {
+				_, sent, _ := w.mailState(silent)
+				return sent
+			})
 		w.checkWire(slow, 1)
 		w.checkWire(silent, 1)
 		t.Logf("ended after %s; the next process sent the mail after %s", took.Round(time.Millisecond), again.Round(time.Millisecond))
