@@ -42,6 +42,10 @@ func fill(t *testing.T, s *db.Store) {
 		})
 		return err
 	})
+	write(t, s, func(q *db.Queries) error {
+		_, err := q.Beat(t.Context(), db.BeatParams{Now: start})
+		return err
+	})
 	for _, insert := range []string{
 		"INSERT INTO limit_use (key, used_until) VALUES ($1, 9223372036854775807)",
 		"INSERT INTO log_in_failure (key, account_id, failures, tries, delay, tried_at) VALUES ($1, NULL, 1, 2, 3, -4)",

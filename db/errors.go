@@ -20,8 +20,7 @@ var (
 	ErrUnavailable = errors.New("database unavailable")
 
 	errClosed = &UnavailableError{Cause: errors.New("the store is closed")}
-	// errLate is no evidence that the database is down: it was not asked.
-	errLate = &UnavailableError{Cause: errors.New("the deadline passed before the database was asked")}
+	errLate   = &UnavailableError{Cause: errors.New("the deadline passed before the database was asked")}
 )
 
 // UnavailableError is every [ErrUnavailable].

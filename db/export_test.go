@@ -14,7 +14,7 @@ func OpenSQLite(ctx context.Context, path string, busyTimeout time.Duration) (*S
 	if err != nil {
 		return nil, err
 	}
-	return newStore(e, time.Now), nil
+	return newStore(e), nil
 }
 
 // ExecRaw runs a statement that is not one of the generated queries.

@@ -24,7 +24,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 		return err
 	}
 	for before < newest {
-		err := s.available.observe(s.engine.translate(s.engine.migrate(ctx)))
+		err := s.engine.translate(s.engine.migrate(ctx))
 		if err == nil {
 			return nil
 		}
@@ -41,7 +41,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 
 func (s *Store) version(ctx context.Context) (int64, error) {
 	version, err := s.engine.version(ctx)
-	if s.available.observe(err) != nil {
+	if err != nil {
 		return 0, fmt.Errorf("migrate database: %w", err)
 	}
 	return version, nil

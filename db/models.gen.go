@@ -43,6 +43,16 @@ type Device struct {
 	SeenAt    time.Time
 }
 
+type Heartbeat struct {
+	ID             int64
+	BeatAt         time.Time
+	RotationAt     time.Time
+	OutageBeganAt  *time.Time
+	OutageEndedAt  *time.Time
+	EarlierBeganAt *time.Time
+	EarlierEndedAt *time.Time
+}
+
 type Invite struct {
 	ID        uuid.UUID
 	CodeHash  []byte

@@ -9,15 +9,13 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 )
 
 // Store is an open database. All methods are safe for concurrent use.
 type Store struct {
-	engine    engine
-	available *availability
-	read      *Queries
-	watch     Watch // nil if nobody watches
+	engine engine
+	read   *Queries
+	watch  Watch // nil if nobody watches
 }
 
 // engine is what differs between SQLite and PostgreSQL.
@@ -57,7 +55,7 @@ func Open(ctx context.Context, url string) (*Store, error) {
 		if err != nil {
 			return nil, fmt.Errorf("open database %s: %w", path, err)
 		}
-		return newStore(e, time.Now), nil
+		return newStore(e), nil
 	case ok && (scheme == "postgres" || scheme == "postgresql"):
 		config, err := postgresConfig(url)
 		if err != nil {
@@ -67,18 +65,14 @@ func Open(ctx context.Context, url string) (*Store, error) {
 		if err != nil {
 			return nil, fmt.Errorf("open database: %w", err)
 		}
-		return newStore(e, time.Now), nil
+		return newStore(e), nil
 	default:
 		return nil, errors.New("database URL: it must begin with sqlite: or postgres://")
 	}
 }
 
-func newStore(e engine, now func() time.Time) *Store {
-	s := &Store{engine: e, available: newAvailability(now)}
-	s.read = New(&face{db: e.reader(), errors: func(err error) error {
-		return s.available.observe(e.translate(err))
-	}})
-	return s
+func newStore(e engine) *Store {
+	return &Store{engine: e, read: New(&face{db: e.reader(), errors: e.translate})}
 }
 
 // Engine names the database engine: "sqlite" or "postgres".
@@ -107,15 +101,9 @@ func (s *Store) run(ctx context.Context, single bool, fn func(*Queries) error) e
 		return err
 	}
 	if s.watch != nil {
-		return s.available.observe(s.watchedRun(ctx, single, fn))
+		return s.watchedRun(ctx, single, fn)
 	}
-	return s.available.observe(s.engine.run(ctx, single, fn))
-}
-
-// AvailableSince tells since when this process has been able to reach the database without interruption:
-// since its first answer, or its first answer after an [ErrUnavailable].
-func (s *Store) AvailableSince() time.Time {
-	return time.UnixMicro(s.available.since.Load()).UTC()
+	return s.engine.run(ctx, single, fn)
 }
 
 // Ping tells whether the database can serve: it answers, can be written to and is migrated.
@@ -124,7 +112,7 @@ func (s *Store) Ping(ctx context.Context) error {
 		return err
 	}
 	version, err := s.engine.version(ctx)
-	if s.available.observe(err) != nil {
+	if err != nil {
 		return err
 	}
 	newest, err := newestMigration()

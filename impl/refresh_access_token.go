@@ -53,6 +53,7 @@ func (s *Service) RefreshAccessToken(
 // too late. refreshed_at is not set back, so a session does not become older by a refresh. Which of two refreshes of an account's
 // sessions was the later one is known as exactly as the clocks agree.
 func (s *Service) rotate(ctx context.Context, presented token.RefreshClaims, now time.Time) (session db.Session, err error) {
+	s.heartbeat.noteRotation(now)
 	err = s.Store.Write(ctx, func(q *db.Queries) error {
 		session, err = q.RotateSession(ctx, db.RotateSessionParams{
 			ID:           presented.SessionID,
@@ -89,7 +90,7 @@ func (s *Service) repeat(ctx context.Context, presented token.RefreshClaims, now
 	case behind <= 0: // a token that this database never gave: it was restored from a backup
 		event.Record(ctx, s.Log, event.SessionRefused, append(about, event.Reason("never_given"))...)
 		return session, db.ErrNotFound
-	case behind == 1 && s.inGrace(session, now):
+	case behind == 1 && inGrace(session.RefreshedAt, now, s.RefreshGrace, s.heartbeat.known(now)):
 		return session, nil
 	// Clocks: one that is 5 s ahead of the replica that refreshed still allows 10 s, one that is behind allows more. Up to 10 min after a
 	// clock was set back by 10 min, the age is negative: an old token is refused, and ends no session.
@@ -107,13 +108,4 @@ func (s *Service) repeat(ctx context.Context, presented token.RefreshClaims, now
 		return session, fmt.Errorf("end the session: %w", err)
 	}
 	return session, db.ErrNotFound
-}
-
-// inGrace counts from the refresh, or from when this replica could answer again: an outage logs nobody out.
-func (s *Service) inGrace(session db.Session, now time.Time) bool {
-	since := session.RefreshedAt
-	if available := s.Store.AvailableSince(); available.After(since) {
-		since = available
-	}
-	return s.RefreshGrace > 0 && now.Sub(since) <= s.RefreshGrace
 }

@@ -58,6 +58,8 @@ type Service struct {
 
 	Version api.VersionResponse
 
+	heartbeat heartbeat
+
 	resetsOnce  sync.Once
 	resetsAsked chan struct{}
 

@@ -209,6 +209,7 @@ func httpServer(addr string, handler http.Handler, log *slog.Logger) *http.Serve
 // run listens, serves until ctx ends, and stops in this order: not ready, still accepting for the delay (a gateway needs time to
 // notice), requests in flight, the mail in flight, and only then the database (the caller closes it).
 func (p *process) run(ctx context.Context, delay time.Duration, listening func(api, admin net.Addr)) error {
+	p.service.StartHeartbeat(ctx)
 	public, err := listen(ctx, p.public.Addr)
 	if err != nil {
 		return fmt.Errorf("AUTH_HTTP_ADDR: %w", err)
@@ -230,6 +231,7 @@ func (p *process) run(ctx context.Context, delay time.Duration, listening func(a
 		}
 	})
 	running.Go(func() { p.service.RunResets(background) })
+	running.Go(func() { p.service.RunHeartbeat(background) })
 	running.Go(func() { p.house.Run(background) })
 	running.Go(func() { keepMemory(background, p.slots) })
 	running.Go(func() { serveOn(p.public, server.Listener(public, p.https, p.log), failed) })
