@@ -60,7 +60,7 @@ func (p *person) newestWorks(t *testing.T, passwords int) {
 // signUpAndClick leads a person to the first mailed password.
 func (w *world) signUpAndClick(t *testing.T) *person {
 	t.Helper()
-	w.setInvite(w.lastingInvite(1))
+	w.setInvite(w.lastingInvite(2)) // so that a use is left
 	p := newPerson(w)
 	p.signUp(t.Context())
 	p.click(t, "Confirm")

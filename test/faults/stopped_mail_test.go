@@ -121,7 +121,7 @@ func (h holder) waiting(query string) (n int) {
 	return n
 }
 
-// waits waits until the service waits for a lock in one of its queries.
+// waits returns when the service waits for a lock in one of its queries.
 func (h holder) waits(query string) {
 	h.t.Helper()
 	eventually(h.t, query+" waits", time.Minute, func() bool { return h.waiting(query) > 0 })
