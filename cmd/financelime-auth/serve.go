@@ -94,6 +94,7 @@ func assemble(
 	metrics *metric.Metrics, watching watches,
 ) (*process, error) {
 	tokens := s.tokens()
+	tokens.OtherIssuer = warnOfOtherIssuer(ctx, s.Issuer, log)
 	keys, err := token.OpenKeys(ctx, store, root, tokens, log)
 	if err != nil {
 		return nil, err
@@ -133,7 +134,7 @@ func assemble(
 		HideAccounts: s.HideAccounts, LogInNotice: impl.LogInNotice(s.LogInNotice), SessionsPerUser: s.SessionsPerUser,
 	}
 	handler, err := server.New(server.Config{
-		Authenticate: authenticate(access, s.Issuer, log), TrustedProxies: s.trustedProxies,
+		Authenticate: authenticate(access), TrustedProxies: s.trustedProxies,
 		CORSOrigins: s.CORSOrigins, HTTPS: s.https(), Log: log,
 		Watch: watching.request, Limited: metrics.Limited,
 	}, service)
@@ -157,22 +158,27 @@ func assemble(
 }
 
 // authenticate takes an access token for whom it speaks for.
-func authenticate(access *token.Access, issuer string, log *slog.Logger) func(context.Context, string) (context.Context, error) {
-	var once sync.Once
+func authenticate(access *token.Access) func(context.Context, string) (context.Context, error) {
 	return func(ctx context.Context, raw string) (context.Context, error) {
 		claims, err := access.Verify(ctx, raw)
-		if other, is := errors.AsType[*token.OtherIssuerError](err); is {
-			once.Do(func() {
-				log.WarnContext(ctx, "token.other_issuer", slog.String("token_issuer", other.Issuer), slog.String("issuer", issuer),
-					slog.String("hint", "AUTH_PUBLIC_URL or AUTH_TOKEN_ISSUER was changed, so all earlier sessions have ended; AUTH_TOKEN_ISSUER with the earlier issuer brings them back"))
-			})
-		}
 		if err != nil {
 			return nil, err
 		}
 		who := caller.FromContext(ctx)
 		who.AccountID, who.SessionID = claims.AccountID.String(), claims.SessionID.String()
 		return token.NewContext(ctx, claims), nil
+	}
+}
+
+// warnOfOtherIssuer logs once that tokens of another issuer come, and what brings their sessions back. The start cannot know it:
+// nothing keeps the issuer but the tokens.
+func warnOfOtherIssuer(ctx context.Context, issuer string, log *slog.Logger) func(other string) {
+	var once sync.Once
+	return func(other string) {
+		once.Do(func() {
+			log.WarnContext(ctx, "token.other_issuer", slog.String("token_issuer", other), slog.String("issuer", issuer),
+				slog.String("hint", "AUTH_PUBLIC_URL or AUTH_TOKEN_ISSUER was changed, which ended all sessions: AUTH_TOKEN_ISSUER with the issuer before brings them back"))
+		})
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"os"
 	"path/filepath"
@@ -341,10 +342,13 @@ func TestDaysOnTheCommandLine(t *testing.T) {
 		!strings.Contains(stderr.String(), `"a month" is not a duration such as 90s, 30m, 720h or 30d`) {
 		t.Errorf("status %d: %s", status, stderr.String())
 	}
-	dir := t.TempDir()
-	for _, life := range []string{"30d", "1d12h"} {
-		if out := runs(t, "invite", "create", "--database-url=sqlite:"+filepath.Join(dir, "a.db"), "--expires="+life, "--json"); !strings.Contains(out, `"expires"`) {
-			t.Error(out)
+	database := []string{"--database-url=sqlite:" + filepath.Join(t.TempDir(), "a.db"), "--secret=q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA="}
+	runs(t, append(database, "migrate")...)
+	for life, want := range map[string]time.Duration{"30d": 720 * time.Hour, "1d12h": 36 * time.Hour} {
+		var made struct{ Expires time.Time }
+		out := runs(t, append(database, "invite", "create", "--expires="+life, "--json")...)
+		if err := json.Unmarshal([]byte(out), &made); err != nil || time.Until(made.Expires).Round(time.Hour) != want {
+			t.Errorf("%s: %s, %v", life, out, err)
 		}
 	}
 }

@@ -116,7 +116,7 @@ func (a *Access) Verify(ctx context.Context, raw string) (Claims, error) {
 	var claims accessClaims
 	public := func(*jwt.Token) (any, error) { return by.public, nil }
 	if _, err := a.parsers[by.algorithm].ParseWithClaims(raw, &claims, public); err != nil {
-		if other := otherIssuer(err, claims.Issuer); other != nil {
+		if other := a.cfg.otherIssuer(err, claims.Issuer); other != nil {
 			return Claims{}, other
 		}
 		return Claims{}, reason(err)

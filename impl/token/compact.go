@@ -95,11 +95,14 @@ func RefusedFor(err error, otherwise string) string {
 }
 
 // otherIssuer is the error of a token with a good signature that was refused for its issuer; nil if it was refused for something else.
-func otherIssuer(err error, issuer string) error {
-	if errors.Is(err, jwt.ErrTokenInvalidIssuer) && !errors.Is(err, jwt.ErrTokenSignatureInvalid) && issuer != "" {
-		return &OtherIssuerError{Issuer: issuer}
+func (c Config) otherIssuer(err error, issuer string) error {
+	if !errors.Is(err, jwt.ErrTokenInvalidIssuer) || errors.Is(err, jwt.ErrTokenSignatureInvalid) || issuer == "" {
+		return nil
 	}
-	return nil
+	if c.OtherIssuer != nil {
+		c.OtherIssuer(issuer)
+	}
+	return &OtherIssuerError{Issuer: issuer}
 }
 
 // reason turns golang-jwt's errors, which can quote the token, into words of ours.

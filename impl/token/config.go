@@ -10,6 +10,9 @@ import (
 
 // Config is what the tokens say and how long they live.
 type Config struct {
+	// OtherIssuer, if not nil, is told of each token of ours that names another issuer.
+	OtherIssuer func(issuer string)
+
 	Issuer     string
 	Audience   string
 	Algorithm  string // of new signing keys: ES256, RS256 or EdDSA

@@ -102,7 +102,7 @@ func (r *Refresh) Parse(raw string) (RefreshClaims, error) {
 		return keys, nil
 	}
 	if _, err := r.parser.ParseWithClaims(raw, &claims, key); err != nil {
-		if other := otherIssuer(err, claims.Issuer); other != nil {
+		if other := r.cfg.otherIssuer(err, claims.Issuer); other != nil {
 			return RefreshClaims{}, other
 		}
 		return RefreshClaims{}, reason(err)

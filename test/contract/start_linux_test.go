@@ -155,6 +155,7 @@ func TestOtherIssuer(t *testing.T) {
 		s.Stop(t)
 		s.Env = append(s.Env, "AUTH_PUBLIC_URL=https://other.example.test")
 		s.Run(t)
+		p.want("its refresh token, first", p.tryRefresh(p.session.RefreshToken).StatusCode(), 400)
 		p.want("an access token of the issuer before", list(), 401)
 		p.want("and another", list(), 401)
 		p.want("its refresh token", p.tryRefresh(p.session.RefreshToken).StatusCode(), 400)
@@ -169,9 +170,9 @@ func TestOtherIssuer(t *testing.T) {
 		}
 		for want, times := range map[string]int{
 			`"msg":"token.other_issuer","token_issuer":"https://auth.example.test","issuer":"https://other.example.test"`: 1,
-			`"reason":"other_issuer"`:   3,
+			`"reason":"other_issuer"`:   4,
 			`"reason":"invalid"`:        1,
-			`"msg":"session.refused"`:   1,
+			`"msg":"session.refused"`:   2,
 			`"msg":"service.listening"`: 2,
 		} {
 			if n := strings.Count(log, want); n != times {
