@@ -34,6 +34,7 @@ func fill(t *testing.T, s *db.Store) {
 			q.InsertMail(t.Context(), db.InsertMailParams{ID: newID(t), AccountID: a.ID, Kind: "password", RequestID: "r", Now: start}),
 			q.InsertDevice(t.Context(), db.InsertDeviceParams{ID: newID(t), AccountID: a.ID, Mark: []byte{0, 255}, Now: start}),
 			q.InsertResetRequest(t.Context(), db.InsertResetRequestParams{ID: newID(t), Email: "a@example.org", Now: start}),
+			q.InsertAuditEvent(t.Context(), db.InsertAuditEventParams{ID: newID(t), Now: start, Operator: "Ж", Action: "user.disabled", AccountID: &a.ID}),
 		)
 	}))
 	write(t, s, func(q *db.Queries) error {
@@ -59,7 +60,7 @@ func tablesOf(t *testing.T, url string) []string {
 	pool, err := sql.Open("sqlite", strings.TrimPrefix(url, "sqlite:"))
 	must(t, err)
 	defer pool.Close()
-	rows, err := pool.QueryContext(t.Context(), "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('goose_db_version', 'sqlite_sequence')")
+	rows, err := pool.QueryContext(t.Context(), "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('financelime_auth_version', 'sqlite_sequence')")
 	must(t, err)
 	defer rows.Close()
 	var names []string
@@ -197,7 +198,7 @@ func TestBackupAndRestoreRefuse(t *testing.T) {
 	failing := errors.New("not so")
 	newer := filepath.Join(dir, "newer")
 	write(t, s, func(q *db.Queries) error {
-		_, err := db.ExecRaw(t.Context(), q, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, true)")
+		_, err := db.ExecRaw(t.Context(), q, "INSERT INTO financelime_auth_version (version_id, is_applied) VALUES (99999, true)")
 		return err
 	})
 	must(t, s.Backup(t.Context(), newer))

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/jackc/puddle/v2"
 )
 
@@ -29,8 +30,11 @@ const (
 	// network must not hold its row locks until the server's TCP keep-alive notices.
 	postgresBegin = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = '15s'"
 
-	postgresVersion = "SELECT to_regclass('goose_db_version') IS NOT NULL, current_setting('transaction_read_only') = 'on'"
-	latestVersion   = "SELECT coalesce(max(version_id), 0) FROM goose_db_version"
+	postgresVersion = "SELECT to_regclass(quote_ident(current_schema()) || '." + versionTable + "') IS NOT NULL, " +
+		"current_setting('transaction_read_only') = 'on'"
+	// postgresTables is what has the name of a table where ours would be made.
+	postgresTables = `SELECT CAST(c.relname AS text) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+		WHERE n.nspname = current_schema() AND c.relkind NOT IN ('i', 'I', 't')`
 )
 
 // errPostgresURL says nothing of the URL: where a URL is malformed, any part of it may be the password.
@@ -173,6 +177,13 @@ func (p *postgres) version(ctx context.Context) (version int64, err error) {
 	}
 	if migrated {
 		err = p.pool.QueryRow(ctx, latestVersion).Scan(&version)
+		return version, p.translate(err)
+	}
+	db := stdlib.OpenDBFromPool(p.pool)
+	defer db.Close() //nolint:errcheck // the pool lives on
+	version, err = adopted(ctx, db, postgresTables)
+	if _, foreign := errors.AsType[foreignTablesError](err); foreign {
+		return 0, nil // whoever migrates is told
 	}
 	return version, p.translate(err)
 }

@@ -21,15 +21,12 @@ type backup struct {
 
 // Run copies the database into a file.
 func (cmd *backup) Run(ctx context.Context, s *Settings, c console) error {
-	switch path := s.sqlitePath(); {
-	case path == "":
+	if s.sqlitePath() == "" {
 		return fmt.Errorf("backup: %w", errNotSQLite)
-	case !exists(path):
-		return fmt.Errorf("backup: there is no %s", path)
 	}
-	store, err := db.Open(ctx, s.DatabaseURL) // and leave its version as it is
+	store, err := existing(ctx, s, db.OpenExisting) // of any version, which it leaves as it is
 	if err != nil {
-		return fmt.Errorf("AUTH_DATABASE_URL: %w", err)
+		return err
 	}
 	if err := errors.Join(store.Backup(ctx, cmd.File), store.Close()); err != nil {
 		return err

@@ -16,8 +16,31 @@ import (
 	"github.com/financelime/authorization/impl/token"
 )
 
-// openStore opens the database that the settings name and brings it to this version's schema.
+// openStore opens the database that the settings name, for commands that work beside the service. They neither make a database
+// nor change its schema.
 func openStore(ctx context.Context, s *Settings) (*db.Store, error) {
+	return existing(ctx, s, db.OpenMigrated)
+}
+
+func existing(ctx context.Context, s *Settings, open func(context.Context, string) (*db.Store, error)) (*db.Store, error) {
+	store, err := open(ctx, s.DatabaseURL)
+	switch {
+	case errors.Is(err, db.ErrNoDatabase):
+		where := "in it"
+		if path := s.sqlitePath(); path != "" {
+			where = "at " + path
+		}
+		return nil, fmt.Errorf("AUTH_DATABASE_URL: there is no database of this service %s: "+
+			"`financelime-auth serve` and `financelime-auth migrate` make one", where)
+	case err != nil:
+		return nil, fmt.Errorf("AUTH_DATABASE_URL: %w", err)
+	}
+	return store, nil
+}
+
+// makeStore opens the database that the settings name, makes it if there is none, and brings it to this version's schema. Only serve and
+// migrate do so; where the secret is a file beside the database, they make that first.
+func makeStore(ctx context.Context, s *Settings) (*db.Store, error) {
 	if path := s.sqlitePath(); path != "" {
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return nil, fmt.Errorf("AUTH_DATABASE_URL: %w", err)
@@ -36,15 +59,15 @@ func openStore(ctx context.Context, s *Settings) (*db.Store, error) {
 // openWithSecret opens the database and reads the secret, for commands that make or find what only the service with the same
 // secret can use: it must be the one that the database knows.
 func openWithSecret(ctx context.Context, s *Settings) (secret.Root, *db.Store, error) {
-	root, err := s.root()
-	if err != nil {
-		return root, nil, err
-	}
 	store, err := openStore(ctx, s)
 	if err != nil {
-		return root, nil, err
+		return secret.Root{}, nil, err
 	}
-	if err := token.CheckSecret(ctx, store, root); err != nil {
+	root, err := s.root()
+	if err == nil {
+		err = token.CheckSecret(ctx, store, root)
+	}
+	if err != nil {
 		return root, nil, errors.Join(err, store.Close())
 	}
 	return root, store, nil

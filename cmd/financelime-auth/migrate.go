@@ -19,7 +19,12 @@ type migrate struct {
 // Run brings the database to this version's schema, or moves it.
 func (cmd *migrate) Run(ctx context.Context, s *Settings, c console) error {
 	if cmd.From == "" && cmd.To == "" {
-		store, err := openStore(ctx, s)
+		if s.sqlitePath() != "" {
+			if _, err := s.root(); err != nil { // the secret is made before the database
+				return err
+			}
+		}
+		store, err := makeStore(ctx, s)
 		if err != nil {
 			return err
 		}
@@ -52,12 +57,19 @@ func (cmd *migrate) move(ctx context.Context, s *Settings) (copied []db.Copied, 
 	if !exists(source.sqlitePath()) {
 		return nil, fmt.Errorf("--from: there is no %s", source.sqlitePath())
 	}
-	root, from, err := openWithSecret(ctx, &source)
+	root, err := source.root()
+	if err != nil {
+		return nil, fmt.Errorf("--from: %w", err)
+	}
+	from, err := makeStore(ctx, &source) // it is there: this brings it to the target's schema
 	if err != nil {
 		return nil, fmt.Errorf("--from: %w", err)
 	}
 	defer func() { err = errors.Join(err, from.Close()) }()
-	to, err := openStore(ctx, &target)
+	if err := token.CheckSecret(ctx, from, root); err != nil {
+		return nil, fmt.Errorf("--from: %w", err)
+	}
+	to, err := makeStore(ctx, &target)
 	if err != nil {
 		return nil, fmt.Errorf("--to: %w", err)
 	}

@@ -51,7 +51,7 @@ func (serve) Run(ctx context.Context, s *Settings, c console) error {
 	if err != nil {
 		return err
 	}
-	store, err := openStore(ctx, s)
+	store, err := makeStore(ctx, s)
 	if err != nil {
 		return err
 	}

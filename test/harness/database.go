@@ -65,7 +65,7 @@ func (s *Service) Count(t testing.TB, query string, args ...any) int {
 
 // Tables are all tables of the schema.
 func Tables() []string {
-	return []string{"invite", "account", "confirmation", "session", "mail", "signing_key", "limit_use", "log_in_failure", "device", "reset_request"}
+	return []string{"invite", "account", "confirmation", "session", "mail", "signing_key", "limit_use", "log_in_failure", "device", "reset_request", "audit_event"}
 }
 
 // Snapshot is the whole content of the service's database, one row a line, for telling whether anything changed.
