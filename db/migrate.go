@@ -17,6 +17,11 @@ func (s *Store) Migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if before >= newest {
+		if err := s.available.observe(s.engine.translate(s.engine.guard(ctx))); err != nil {
+			return fmt.Errorf("migrate database: %w", err)
+		}
+	}
 	for before < newest {
 		err := s.available.observe(s.engine.translate(s.engine.migrate(ctx)))
 		if err == nil {

@@ -30,8 +30,8 @@ const (
 	// network must not hold its row locks until the server's TCP keep-alive notices.
 	postgresBegin = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = '15s'"
 
-	postgresVersion = "SELECT to_regclass(quote_ident(current_schema()) || '." + versionTable + "') IS NOT NULL, " +
-		"current_setting('transaction_read_only') = 'on'"
+	// postgresOurs asks for the version table where it would be made, not in all of the search_path.
+	postgresOurs = "SELECT to_regclass(quote_ident(current_schema()) || '." + versionTable + "') IS NOT NULL"
 	// postgresTables is what has the name of a table where ours would be made.
 	postgresTables = `SELECT CAST(c.relname AS text) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 		WHERE n.nspname = current_schema() AND c.relkind NOT IN ('i', 'I', 't')`
@@ -168,14 +168,11 @@ func (p *postgres) rollback(ctx context.Context, tx pgx.Tx) {
 func (p *postgres) version(ctx context.Context) (version int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
-	var migrated, readOnly bool
-	if err := p.pool.QueryRow(ctx, postgresVersion).Scan(&migrated, &readOnly); err != nil {
+	var ours bool
+	if err := p.pool.QueryRow(ctx, postgresOurs).Scan(&ours); err != nil {
 		return 0, p.translate(err)
 	}
-	if readOnly {
-		return 0, &UnavailableError{Cause: errors.New("the server is read-only")}
-	}
-	if migrated {
+	if ours {
 		err = p.pool.QueryRow(ctx, latestVersion).Scan(&version)
 		return version, p.translate(err)
 	}
@@ -186,6 +183,20 @@ func (p *postgres) version(ctx context.Context) (version int64, err error) {
 		return 0, nil // whoever migrates is told
 	}
 	return version, p.translate(err)
+}
+
+// probe asks whether the server takes writes. It writes nothing itself: a primary whose disk is full ends, or refuses connections.
+func (p *postgres) probe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	var readOnly bool
+	if err := p.pool.QueryRow(ctx, "SELECT current_setting('transaction_read_only') = 'on'").Scan(&readOnly); err != nil {
+		return p.translate(err)
+	}
+	if readOnly {
+		return &UnavailableError{Cause: errors.New("the server is read-only")}
+	}
+	return nil
 }
 
 func (p *postgres) translate(err error) error {

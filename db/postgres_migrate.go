@@ -62,6 +62,9 @@ func (p *postgres) migrate(ctx context.Context) error {
 	}
 }
 
+// guard does nothing: PostgreSQL has checksums of its pages (initdb --data-checksums).
+func (p *postgres) guard(context.Context) error { return nil }
+
 func isLockTimeout(err error) bool {
 	var server *pgconn.PgError
 	return errors.As(err, &server) && server.Code == "55P03"

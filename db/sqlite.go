@@ -48,7 +48,11 @@ type sqliteEngine struct {
 	writer  *writer
 	readers *sql.DB
 	read    *sqliteFace
-	dsn     string // of the writer
+	path    string
+	file    os.FileInfo // what was opened
+	dsn     string      // of the writer
+
+	probed probe
 }
 
 func openSQLite(ctx context.Context, path string, busyTimeout time.Duration) (*sqliteEngine, error) {
@@ -76,7 +80,11 @@ func openSQLite(ctx context.Context, path string, busyTimeout time.Duration) (*s
 	if err != nil {
 		return nil, errors.Join(err, writers.Close())
 	}
-	e := &sqliteEngine{readers: readers, read: &sqliteFace{db: readers}, dsn: dsn}
+	file, err := os.Stat(path)
+	if err != nil {
+		return nil, errors.Join(err, writers.Close(), readers.Close())
+	}
+	e := &sqliteEngine{readers: readers, read: &sqliteFace{db: readers}, path: path, file: file, dsn: dsn}
 	e.writer = startWriter(writers, e.translate) //nolint:contextcheck // it lives longer than this call
 	return e, nil
 }
@@ -183,7 +191,11 @@ func (e *sqliteEngine) name() string { return "sqlite" }
 func (e *sqliteEngine) reader() DBTX { return e.read }
 
 func (e *sqliteEngine) run(ctx context.Context, single bool, fn func(*Queries) error) error {
-	return e.writer.run(ctx, single, fn)
+	err := e.writer.run(ctx, single, fn)
+	if err == nil && e.probed.failed.Load() {
+		e.probed.failed.Store(false) // somebody could write
+	}
+	return err
 }
 
 // sqliteTables is what has the name of a table.
@@ -243,7 +255,20 @@ func (e *sqliteEngine) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(migrateUp(ctx, goose.DialectSQLite3, pool, sqliteTables), pool.Close())
+	err = unguardTables(ctx, pool)
+	if err == nil {
+		err = migrateUp(ctx, goose.DialectSQLite3, pool, sqliteTables)
+	}
+	// Also after a failure: the tables are still there.
+	return errors.Join(err, guardTables(ctx, pool), pool.Close())
+}
+
+func (e *sqliteEngine) guard(ctx context.Context) error {
+	pool, err := openPool(e.dsn, 1)
+	if err != nil {
+		return err
+	}
+	return errors.Join(guardTables(ctx, pool), pool.Close())
 }
 
 func (e *sqliteEngine) close() error {

@@ -237,14 +237,18 @@ func migrateUp(ctx context.Context, dialect goose.Dialect, db *sql.DB, tablesQue
 	if err := claim(ctx, dialect, db, tablesQuery); err != nil {
 		return err
 	}
-	provider, err := goose.NewProvider(dialect, db, schema.FS,
-		goose.WithTableName(versionTable),
-		goose.WithDisableGlobalRegistry(true),
-		goose.WithLogger(goose.NopLogger()),
-	)
+	provider, err := newProvider(dialect, db)
 	if err != nil {
 		return err
 	}
 	_, err = provider.Up(ctx)
 	return err
+}
+
+func newProvider(dialect goose.Dialect, db *sql.DB) (*goose.Provider, error) {
+	return goose.NewProvider(dialect, db, schema.FS,
+		goose.WithTableName(versionTable),
+		goose.WithDisableGlobalRegistry(true),
+		goose.WithLogger(goose.NopLogger()),
+	)
 }

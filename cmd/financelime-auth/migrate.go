@@ -24,13 +24,20 @@ func (cmd *migrate) Run(ctx context.Context, s *Settings, c console) error {
 				return err
 			}
 		}
-		store, err := makeStore(ctx, s)
+		store, err := makeStore(ctx, s, newLogger(s, c.err))
+		if errors.Is(err, db.ErrInUse) { // the service has migrated it, to its own version
+			current, openErr := openStore(ctx, s)
+			if openErr != nil {
+				return err
+			}
+			return current.Close()
+		}
 		if err != nil {
 			return err
 		}
 		return store.Close()
 	}
-	copied, err := cmd.move(ctx, s)
+	copied, err := cmd.move(ctx, s, newLogger(s, c.err))
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
@@ -44,7 +51,7 @@ func (cmd *migrate) Run(ctx context.Context, s *Settings, c console) error {
 	return err
 }
 
-func (cmd *migrate) move(ctx context.Context, s *Settings) (copied []db.Copied, err error) {
+func (cmd *migrate) move(ctx context.Context, s *Settings, log *slog.Logger) (copied []db.Copied, err error) {
 	target := *s
 	if cmd.To != "" {
 		target.DatabaseURL = cmd.To
@@ -61,22 +68,22 @@ func (cmd *migrate) move(ctx context.Context, s *Settings) (copied []db.Copied, 
 	if err != nil {
 		return nil, fmt.Errorf("--from: %w", err)
 	}
-	from, err := makeStore(ctx, &source) // it is there: this brings it to the target's schema
+	from, err := makeStore(ctx, &source, log) // it is there: this brings it to the target's schema
 	if err != nil {
 		return nil, fmt.Errorf("--from: %w", err)
 	}
 	defer func() { err = errors.Join(err, from.Close()) }()
-	if err := token.CheckSecret(ctx, from, root); err != nil {
+	if err := token.CheckSecret(ctx, from.Store, root); err != nil {
 		return nil, fmt.Errorf("--from: %w", err)
 	}
-	to, err := makeStore(ctx, &target)
+	to, err := makeStore(ctx, &target, log)
 	if err != nil {
 		return nil, fmt.Errorf("--to: %w", err)
 	}
 	defer func() { err = errors.Join(err, to.Close()) }()
-	copied, err = db.Copy(ctx, from, to)
+	copied, err = db.Copy(ctx, from.Store, to.Store)
 	if err != nil {
 		return nil, err
 	}
-	return copied, token.CheckSecret(ctx, to, root)
+	return copied, token.CheckSecret(ctx, to.Store, root)
 }
