@@ -43,6 +43,9 @@ func (p *postgres) migrate(ctx context.Context) error {
 	if err := lockMigrations(ctx, conn); err != nil {
 		return err
 	}
+	if err := p.checkFormats(ctx); err != nil {
+		return err
+	}
 	db := sql.OpenDB(lockTimeout{stdlib.GetPoolConnector(p.pool)})
 	db.SetMaxIdleConns(0) // they belong to the pool
 	defer db.Close()      //nolint:errcheck // as above
@@ -62,8 +65,24 @@ func (p *postgres) migrate(ctx context.Context) error {
 	}
 }
 
-// guard does nothing: PostgreSQL has checksums of its pages (initdb --data-checksums).
-func (p *postgres) guard(context.Context) error { return nil }
+// guard leaves damage to PostgreSQL, which has checksums of its pages (initdb --data-checksums).
+func (p *postgres) guard(ctx context.Context) error { return p.checkFormats(ctx) }
+
+// checkFormats refuses a server that sends values in a form that cannot be read, where they come as text.
+func (p *postgres) checkFormats(ctx context.Context) error {
+	mode := p.pool.Config().ConnConfig.DefaultQueryExecMode
+	if mode != pgx.QueryExecModeExec && mode != pgx.QueryExecModeSimpleProtocol {
+		return nil
+	}
+	var form string
+	if err := p.pool.QueryRow(ctx, "SELECT current_setting('bytea_output')").Scan(&form); err != nil {
+		return err
+	}
+	if form != "hex" {
+		return fmt.Errorf("default_query_exec_mode=%s needs bytea_output = hex, and the server, the database or the role has %q", mode, form)
+	}
+	return nil
+}
 
 func isLockTimeout(err error) bool {
 	var server *pgconn.PgError

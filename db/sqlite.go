@@ -204,6 +204,9 @@ const sqliteTables = "SELECT name FROM sqlite_schema WHERE type IN ('table', 'vi
 func (e *sqliteEngine) version(ctx context.Context) (version int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
+	if e.read.isClosed() {
+		return 0, errClosed
+	}
 	version, err = sqliteVersion(ctx, e.readers)
 	return version, e.translate(err)
 }

@@ -199,12 +199,12 @@ func guardTables(ctx context.Context, db *sql.DB) error {
 	if err != nil {
 		return err
 	}
-	have, err := texts(ctx, tx, "SELECT name || ' ' || sql FROM sqlite_schema WHERE type = 'index' AND name LIKE '"+guardPrefix+"%'")
+	have, err := texts(ctx, tx, "SELECT sql FROM sqlite_schema WHERE type = 'index' AND name LIKE '"+guardPrefix+"%'")
 	if err != nil {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(want)) {
-		if slices.Contains(have, name+" "+want[name]) {
+		if slices.Contains(have, want[name]) {
 			continue
 		}
 		if _, err := tx.ExecContext(ctx, "DROP INDEX IF EXISTS "+name); err != nil {
