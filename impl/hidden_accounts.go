@@ -142,9 +142,13 @@ func (s *Service) doResets(ctx context.Context) (found int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("look for resets: %w", err)
 	}
+	do := s.doReset
+	if s.resetOne != nil {
+		do = s.resetOne
+	}
 	var failures []error
 	for _, id := range waiting {
-		err := s.doReset(ctx, id)
+		err := do(ctx, id)
 		if errors.Is(err, db.ErrUnavailable) || err != nil && ctx.Err() != nil {
 			return len(waiting), err // not its fault
 		}

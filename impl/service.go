@@ -59,6 +59,7 @@ type Service struct {
 	Version api.VersionResponse
 
 	resetsOnce  sync.Once
+	resetOne    func(context.Context, uuid.UUID) error // tests have another than doReset
 	resetsAsked chan struct{}
 
 	documentsOnce sync.Once
