@@ -90,7 +90,7 @@ type table struct {
 // sourceTables lists the tables, each after those that it refers to.
 func sourceTables(ctx context.Context, tx *sql.Tx) ([]table, error) {
 	names, err := texts(ctx, tx, `SELECT name FROM sqlite_schema
-		WHERE type = 'table' AND name <> 'goose_db_version' AND name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY name`)
+		WHERE type = 'table' AND name NOT IN ($1, $2) AND name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY name`, versionTable, legacyTable)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +123,7 @@ func sourceTables(ctx context.Context, tx *sql.Tx) ([]table, error) {
 	return ordered, nil
 }
 
-func texts(ctx context.Context, tx *sql.Tx, query string, args ...any) (all []string, err error) {
+func texts(ctx context.Context, tx querier, query string, args ...any) (all []string, err error) {
 	rows, err := tx.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err

@@ -37,6 +37,7 @@ func fill(t *testing.T, s *db.Store) {
 				ID: newID(t), SourceKey: []byte{}, AccountKey: []byte{0, 255}, DelayKey: []byte("key"), ExpiresAt: -5,
 			}),
 			q.InsertResetRequest(t.Context(), db.InsertResetRequestParams{ID: newID(t), Email: "a@example.org", Now: start}),
+			q.InsertAuditEvent(t.Context(), db.InsertAuditEventParams{ID: newID(t), Now: start, Operator: "Ж", Action: "user.disabled", AccountID: &a.ID}),
 		)
 	}))
 	write(t, s, func(q *db.Queries) error {
@@ -66,7 +67,7 @@ func tablesOf(t *testing.T, url string) []string {
 	pool, err := sql.Open("sqlite", strings.TrimPrefix(url, "sqlite:"))
 	must(t, err)
 	defer pool.Close()
-	rows, err := pool.QueryContext(t.Context(), "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('goose_db_version', 'sqlite_sequence')")
+	rows, err := pool.QueryContext(t.Context(), "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('financelime_auth_version', 'sqlite_sequence')")
 	must(t, err)
 	defer rows.Close()
 	var names []string
@@ -175,7 +176,7 @@ func TestBackupUnderLoad(t *testing.T) {
 		must(t, s.Backup(t.Context(), path))
 		private(t, path)
 		restored := filepath.Join(t.TempDir(), "auth.db")
-		must(t, db.Restore(t.Context(), path, restored, func(r *db.Store) error {
+		must(t, db.Restore(t.Context(), db.RestoreOptions{Backup: path, NoChecksum: true}, restored, func(r *db.Store) error {
 			first, err := r.Read().GetSession(t.Context(), one.ID)
 			must(t, err)
 			second, err := r.Read().GetSession(t.Context(), two.ID)
@@ -204,7 +205,7 @@ func TestBackupAndRestoreRefuse(t *testing.T) {
 	failing := errors.New("not so")
 	newer := filepath.Join(dir, "newer")
 	write(t, s, func(q *db.Queries) error {
-		_, err := db.ExecRaw(t.Context(), q, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, true)")
+		_, err := db.ExecRaw(t.Context(), q, "INSERT INTO financelime_auth_version (version_id, is_applied) VALUES (99999, true)")
 		return err
 	})
 	must(t, s.Backup(t.Context(), newer))
@@ -213,15 +214,29 @@ func TestBackupAndRestoreRefuse(t *testing.T) {
 	writeFile(t, garbage, strings.Repeat("no database ", 100))
 	writeFile(t, filepath.Join(dir, "other.db-wal"), "the log of a database that was here")
 	for says, do := range map[string]func() error{
-		"exists already":        func() error { return s.Backup(t.Context(), path) },
-		"pg_dump":               func() error { return open(t, postgres.URL(t)).Backup(t.Context(), free) },
-		"is in the way":         func() error { return db.Restore(t.Context(), path, path, never) },
-		"other.db-wal":          func() error { return db.Restore(t.Context(), path, filepath.Join(dir, "other.db"), never) },
-		"no such file":          func() error { return db.Restore(t.Context(), path+"x", free, never) },
-		"newer version":         func() error { return db.Restore(t.Context(), newer, free, never) },
-		"no database of this":   func() error { return db.Restore(t.Context(), empty, free, never) },
-		"file is not a databas": func() error { return db.Restore(t.Context(), garbage, free, never) },
-		"not so":                func() error { return db.Restore(t.Context(), path, free, func(*db.Store) error { return failing }) },
+		"exists already": func() error { return s.Backup(t.Context(), path) },
+		"pg_dump":        func() error { return open(t, postgres.URL(t)).Backup(t.Context(), free) },
+		"is in the way": func() error {
+			return db.Restore(t.Context(), db.RestoreOptions{Backup: path, NoChecksum: true}, path, never)
+		},
+		"other.db-wal": func() error {
+			return db.Restore(t.Context(), db.RestoreOptions{Backup: path, NoChecksum: true}, filepath.Join(dir, "other.db"), never)
+		},
+		"no such file": func() error {
+			return db.Restore(t.Context(), db.RestoreOptions{Backup: path + "x", NoChecksum: true}, free, never)
+		},
+		"newer version": func() error {
+			return db.Restore(t.Context(), db.RestoreOptions{Backup: newer, NoChecksum: true}, free, never)
+		},
+		"no database of this": func() error {
+			return db.Restore(t.Context(), db.RestoreOptions{Backup: empty, NoChecksum: true}, free, never)
+		},
+		"file is not a databas": func() error {
+			return db.Restore(t.Context(), db.RestoreOptions{Backup: garbage, NoChecksum: true}, free, never)
+		},
+		"not so": func() error {
+			return db.Restore(t.Context(), db.RestoreOptions{Backup: path, NoChecksum: true}, free, func(*db.Store) error { return failing })
+		},
 	} {
 		if err := do(); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%q: %v", says, err)
@@ -229,7 +244,7 @@ func TestBackupAndRestoreRefuse(t *testing.T) {
 	}
 	left, err := filepath.Glob(filepath.Join(dir, "*"))
 	must(t, err)
-	if len(left) != 5 {
+	if len(left) != 7 { // two of them are checksums
 		t.Errorf("left behind: %v", left)
 	}
 }

@@ -42,3 +42,6 @@ func Dropped(s *Store, fn func(*Queries) error) {
 
 // MigrationLock is the number of the advisory lock of migrations.
 const MigrationLock = int64(migrationLock)
+
+// ConnectionsOpened is how many connections to PostgreSQL were opened.
+func ConnectionsOpened(s *Store) int64 { return s.engine.(*postgres).pool.Stat().NewConnsCount() }

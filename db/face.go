@@ -28,7 +28,7 @@ func (f *face) Exec(ctx context.Context, query string, args ...any) (pgconn.Comm
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
 	tag, err := f.db.Exec(ctx, query, args...)
-	return tag, f.errors(err)
+	return tag, f.errors(cancelled(ctx, err))
 }
 
 func (f *face) Query(ctx context.Context, query string, args ...any) (pgx.Rows, error) {
@@ -38,10 +38,10 @@ func (f *face) Query(ctx context.Context, query string, args ...any) (pgx.Rows, 
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	rows, err := f.db.Query(ctx, query, args...)
 	if err != nil {
-		cancel()
-		return nil, f.errors(err)
+		defer cancel()
+		return nil, f.errors(cancelled(ctx, err))
 	}
-	return &faceRows{Rows: rows, errors: f.errors, cancel: cancel}, nil
+	return &faceRows{Rows: rows, errors: f.cancelledErrors(ctx), cancel: cancel}, nil
 }
 
 func (f *face) QueryRow(ctx context.Context, query string, args ...any) pgx.Row {
@@ -49,7 +49,12 @@ func (f *face) QueryRow(ctx context.Context, query string, args ...any) pgx.Row 
 		return failedRow{f.errors(err)}
 	}
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
-	return &faceRow{row: f.db.QueryRow(ctx, query, args...), errors: f.errors, cancel: cancel}
+	return &faceRow{row: f.db.QueryRow(ctx, query, args...), errors: f.cancelledErrors(ctx), cancel: cancel}
+}
+
+// cancelledErrors is errors for the rows of a statement that ends with ctx.
+func (f *face) cancelledErrors(ctx context.Context) func(error) error {
+	return func(err error) error { return f.errors(cancelled(ctx, err)) }
 }
 
 type faceRows struct {

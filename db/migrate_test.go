@@ -26,7 +26,7 @@ func TestMigrate(t *testing.T) {
 
 		// As an older replica does beside a newer one.
 		write(t, s, func(q *db.Queries) error {
-			_, err := db.ExecRaw(t.Context(), q, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, true)")
+			_, err := db.ExecRaw(t.Context(), q, "INSERT INTO financelime_auth_version (version_id, is_applied) VALUES (99999, true)")
 			return err
 		})
 		must(t, s.Migrate(t.Context()))

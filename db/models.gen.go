@@ -29,6 +29,16 @@ type Account struct {
 	ArmedNumber   int64
 }
 
+type AuditEvent struct {
+	ID        uuid.UUID
+	CreatedAt time.Time
+	Operator  string
+	Action    string
+	AccountID *uuid.UUID
+	Subject   *string
+	Details   string
+}
+
 type Confirmation struct {
 	ID        uuid.UUID
 	AccountID uuid.UUID
@@ -114,6 +124,8 @@ type ResetRequest struct {
 	RequestID  string
 	RemoteAddr string
 	CreatedAt  time.Time
+	Attempts   int64
+	DueAt      *time.Time
 }
 
 type Session struct {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"strings"
@@ -12,8 +14,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/jackc/puddle/v2"
 )
 
@@ -22,6 +26,10 @@ const (
 	postgresMaxConns       = 16
 	postgresConnectTimeout = 5 * time.Second
 
+	// cancelDelay is how long a statement may go on whose caller has left, before it is cancelled, and cancelTimeout before its
+	// connection is closed.
+	cancelDelay, cancelTimeout = 100 * time.Millisecond, 500 * time.Millisecond
+
 	// postgresTries bounds how often a transaction runs that PostgreSQL chose as the victim of a deadlock.
 	postgresTries = 3
 
@@ -29,8 +37,11 @@ const (
 	// network must not hold its row locks until the server's TCP keep-alive notices.
 	postgresBegin = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = '15s'"
 
-	postgresVersion = "SELECT to_regclass('goose_db_version') IS NOT NULL, current_setting('transaction_read_only') = 'on'"
-	latestVersion   = "SELECT coalesce(max(version_id), 0) FROM goose_db_version"
+	// postgresOurs asks for the version table where it would be made, not in all of the search_path.
+	postgresOurs = "SELECT to_regclass(quote_ident(current_schema()) || '." + versionTable + "') IS NOT NULL"
+	// postgresTables is what has the name of a table where ours would be made.
+	postgresTables = `SELECT CAST(c.relname AS text) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+		WHERE n.nspname = current_schema() AND c.relkind NOT IN ('i', 'I', 't')`
 )
 
 // errPostgresURL says nothing of the URL: where a URL is malformed, any part of it may be the password.
@@ -41,7 +52,7 @@ var errPostgresURL = errors.New("not a valid PostgreSQL URL: " +
 func postgresConfig(url string) (*pgxpool.Config, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
-		return nil, errPostgresURL
+		return nil, postgresURLError(err)
 	}
 	conn := config.ConnConfig
 	// An unescaped '/' in the password makes it part of the path, and errors would show the host that is left of it.
@@ -65,6 +76,18 @@ func postgresConfig(url string) (*pgxpool.Config, error) {
 	if conn.RuntimeParams["application_name"] == "" {
 		conn.RuntimeParams["application_name"] = "financelime-auth"
 	}
+	// Where values go as text (default_query_exec_mode=exec, simple_protocol), the server reads and writes times as it is told to, and a
+	// server, a database or a role can have been told something else. PgBouncer passes these on to each connection; IntervalStyle,
+	// which it does not know, is not needed.
+	for parameter, value := range map[string]string{"DateStyle": "ISO, MDY", "TimeZone": "UTC"} {
+		maps.DeleteFunc(conn.RuntimeParams, func(name, _ string) bool { return strings.EqualFold(name, parameter) })
+		conn.RuntimeParams[parameter] = value
+	}
+	// A caller who leaves does not cost a connection, as it does by pgx's default: most statements end by themselves in a moment, and
+	// others are cancelled.
+	conn.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
+		return &pgconn.CancelRequestContextWatcherHandler{Conn: c, CancelRequestDelay: cancelDelay, DeadlineDelay: cancelTimeout}
+	}
 	config.AfterConnect = func(_ context.Context, c *pgx.Conn) error {
 		// pgx would give times in the zone of the machine.
 		c.TypeMap().RegisterType(&pgtype.Type{
@@ -73,6 +96,19 @@ func postgresConfig(url string) (*pgxpool.Config, error) {
 		return nil
 	}
 	return config, nil
+}
+
+// postgresURLError says what is wrong with a URL, where that can be said without the URL: a file that it names cannot be read.
+func postgresURLError(err error) error {
+	if file, is := errors.AsType[*fs.PathError](err); is {
+		return fmt.Errorf("a file that it names cannot be used: %w", file)
+	}
+	for _, about := range []string{"unable to add CA to cert pool", "failed to decode sslkey", "failed to parse", "unable to load cert", "unable to decrypt"} {
+		if strings.Contains(err.Error(), about) {
+			return errors.New("a certificate or key that it names (sslrootcert, sslcert, sslkey) is not valid")
+		}
+	}
+	return errPostgresURL
 }
 
 type postgres struct {
@@ -130,7 +166,7 @@ func (p *postgres) transaction(ctx context.Context, fn func(*Queries) error) (re
 	defer cancel()
 	tx, err := p.pool.BeginTx(begin, pgx.TxOptions{BeginQuery: postgresBegin})
 	if err != nil {
-		return false, p.translate(fmt.Errorf("begin transaction: %w", err))
+		return false, p.translate(fmt.Errorf("begin transaction: %w", cancelled(begin, err)))
 	}
 	committed := false
 	defer func() { // also when fn panics
@@ -164,26 +200,62 @@ func (p *postgres) rollback(ctx context.Context, tx pgx.Tx) {
 func (p *postgres) version(ctx context.Context) (version int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
-	var migrated, readOnly bool
-	if err := p.pool.QueryRow(ctx, postgresVersion).Scan(&migrated, &readOnly); err != nil {
+	var ours bool
+	if err := p.pool.QueryRow(ctx, postgresOurs).Scan(&ours); err != nil {
 		return 0, p.translate(err)
 	}
-	if readOnly {
-		return 0, &UnavailableError{Cause: errors.New("the server is read-only")}
-	}
-	if migrated {
+	if ours {
 		err = p.pool.QueryRow(ctx, latestVersion).Scan(&version)
+		return version, p.translate(err)
+	}
+	db := stdlib.OpenDBFromPool(p.pool)
+	defer db.Close() //nolint:errcheck // the pool lives on
+	version, err = adopted(ctx, db, postgresTables)
+	if _, foreign := errors.AsType[foreignTablesError](err); foreign {
+		return 0, nil // whoever migrates is told
 	}
 	return version, p.translate(err)
 }
 
+// probe asks whether the server takes writes. It writes nothing itself: a primary whose disk is full ends, or refuses connections.
+func (p *postgres) probe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	var readOnly bool
+	if err := p.pool.QueryRow(ctx, "SELECT current_setting('transaction_read_only') = 'on'").Scan(&readOnly); err != nil {
+		return p.translate(err)
+	}
+	if readOnly {
+		return &UnavailableError{Cause: errors.New("the server is read-only")}
+	}
+	return nil
+}
+
 func (p *postgres) translate(err error) error {
+	if isPooled(err) {
+		return fmt.Errorf("%w (behind PgBouncer in transaction mode AUTH_DATABASE_URL needs default_query_exec_mode=exec: docs/database.md)", err)
+	}
 	if isReadOnly(err) {
 		// The server became a standby and kept its connections, or something between kept them: no idle one of them
 		// is of any use any more.
 		p.pool.Reset()
 	}
 	return translate(err, judgePostgres)
+}
+
+// isPooled reports whether statements of one session have reached several connections of the server.
+func isPooled(err error) bool {
+	var server *pgconn.PgError
+	return errors.As(err, &server) && (server.Code == "42P05" || server.Code == "26000") // duplicate, or unknown, prepared statement
+}
+
+// cancelled is the error of a context that ended, where the server only says that the statement was cancelled.
+func cancelled(ctx context.Context, err error) error {
+	var server *pgconn.PgError
+	if ctx.Err() != nil && errors.As(err, &server) && server.Code == "57014" {
+		return ctx.Err()
+	}
+	return err
 }
 
 func isReadOnly(err error) bool {

@@ -12,6 +12,23 @@ import (
 	"github.com/google/uuid"
 )
 
+const deferResetRequest = `-- name: DeferResetRequest :exec
+UPDATE reset_request SET attempts = attempts + 1, due_at = CAST($1 AS timestamptz)
+WHERE id = $2 AND (due_at IS NULL OR due_at <= $3)
+`
+
+type DeferResetRequestParams struct {
+	DueAt time.Time
+	ID    uuid.UUID
+	Now   *time.Time
+}
+
+// DeferResetRequest counts an attempt that failed, and says when the next one is due. Several replicas that fail at once count once.
+func (q *Queries) DeferResetRequest(ctx context.Context, arg DeferResetRequestParams) error {
+	_, err := q.db.Exec(ctx, deferResetRequest, arg.DueAt, arg.ID, arg.Now)
+	return err
+}
+
 const deleteResetRequests = `-- name: DeleteResetRequests :exec
 DELETE FROM reset_request WHERE email = $1
 `
@@ -19,6 +36,17 @@ DELETE FROM reset_request WHERE email = $1
 func (q *Queries) DeleteResetRequests(ctx context.Context, email string) error {
 	_, err := q.db.Exec(ctx, deleteResetRequests, email)
 	return err
+}
+
+const getResetAttempts = `-- name: GetResetAttempts :one
+SELECT attempts FROM reset_request WHERE id = $1
+`
+
+func (q *Queries) GetResetAttempts(ctx context.Context, id uuid.UUID) (int64, error) {
+	row := q.db.QueryRow(ctx, getResetAttempts, id)
+	var attempts int64
+	err := row.Scan(&attempts)
+	return attempts, err
 }
 
 const insertResetRequest = `-- name: InsertResetRequest :exec
@@ -46,13 +74,49 @@ func (q *Queries) InsertResetRequest(ctx context.Context, arg InsertResetRequest
 }
 
 const listResetRequests = `-- name: ListResetRequests :many
-SELECT id FROM reset_request ORDER BY id LIMIT CAST($1 AS bigint)
+SELECT id FROM reset_request WHERE due_at IS NULL OR due_at <= $1 ORDER BY id LIMIT CAST($2 AS bigint)
 `
 
-// ListResetRequests finds those that wait, the oldest first, as the replicas' clocks have it. Of two for one address, which are
+type ListResetRequestsParams struct {
+	Now  *time.Time
+	Most int64
+}
+
+// ListResetRequests finds those that are due, the oldest first, as the replicas' clocks have it. Of two for one address, which are
 // seconds apart, the one that is done last has the link that works, and so has the mail that is queued last.
-func (q *Queries) ListResetRequests(ctx context.Context, most int64) ([]uuid.UUID, error) {
-	rows, err := q.db.Query(ctx, listResetRequests, most)
+func (q *Queries) ListResetRequests(ctx context.Context, arg ListResetRequestsParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, listResetRequests, arg.Now, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []uuid.UUID{}
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listStaleResetRequests = `-- name: ListStaleResetRequests :many
+SELECT id FROM reset_request WHERE created_at < $1 OR attempts >= $2 ORDER BY id LIMIT CAST($3 AS bigint)
+`
+
+type ListStaleResetRequestsParams struct {
+	CreatedBefore time.Time
+	MostAttempts  int64
+	Most          int64
+}
+
+// ListStaleResetRequests finds those that are too old or have failed too often.
+func (q *Queries) ListStaleResetRequests(ctx context.Context, arg ListStaleResetRequestsParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, listStaleResetRequests, arg.CreatedBefore, arg.MostAttempts, arg.Most)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +136,7 @@ func (q *Queries) ListResetRequests(ctx context.Context, most int64) ([]uuid.UUI
 }
 
 const takeResetRequest = `-- name: TakeResetRequest :one
-DELETE FROM reset_request WHERE id = $1 RETURNING id, email, request_id, remote_addr, created_at
+DELETE FROM reset_request WHERE id = $1 RETURNING id, email, request_id, remote_addr, created_at, attempts, due_at
 `
 
 // TakeResetRequest hands a request to one of those who saw it. No row: another was faster.
@@ -85,6 +149,8 @@ func (q *Queries) TakeResetRequest(ctx context.Context, id uuid.UUID) (ResetRequ
 		&i.RequestID,
 		&i.RemoteAddr,
 		&i.CreatedAt,
+		&i.Attempts,
+		&i.DueAt,
 	)
 	return i, err
 }

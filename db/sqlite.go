@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -47,7 +48,11 @@ type sqliteEngine struct {
 	writer  *writer
 	readers *sql.DB
 	read    *sqliteFace
-	dsn     string // of the writer
+	path    string
+	file    os.FileInfo // what was opened
+	dsn     string      // of the writer
+
+	probed probe
 }
 
 func openSQLite(ctx context.Context, path string, busyTimeout time.Duration) (*sqliteEngine, error) {
@@ -75,7 +80,11 @@ func openSQLite(ctx context.Context, path string, busyTimeout time.Duration) (*s
 	if err != nil {
 		return nil, errors.Join(err, writers.Close())
 	}
-	e := &sqliteEngine{readers: readers, read: &sqliteFace{db: readers}, dsn: dsn}
+	file, err := os.Stat(path)
+	if err != nil {
+		return nil, errors.Join(err, writers.Close(), readers.Close())
+	}
+	e := &sqliteEngine{readers: readers, read: &sqliteFace{db: readers}, path: path, file: file, dsn: dsn}
 	e.writer = startWriter(writers, e.translate) //nolint:contextcheck // it lives longer than this call
 	return e, nil
 }
@@ -182,22 +191,64 @@ func (e *sqliteEngine) name() string { return "sqlite" }
 func (e *sqliteEngine) reader() DBTX { return e.read }
 
 func (e *sqliteEngine) run(ctx context.Context, single bool, fn func(*Queries) error) error {
-	return e.writer.run(ctx, single, fn)
+	err := e.writer.run(ctx, single, fn)
+	if err == nil && e.probed.failed.Load() {
+		e.probed.failed.Store(false) // somebody could write
+	}
+	return err
 }
 
-// version asks by the writer's connection: a database is ready when its write lock can be had. A full disk does not show
-// here: what only reads goes on.
+// sqliteTables is what has the name of a table.
+const sqliteTables = "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')"
+
 func (e *sqliteEngine) version(ctx context.Context) (version int64, err error) {
-	err = e.run(ctx, false, func(q *Queries) error {
-		version = 0
-		var migrated bool
-		row := q.db.QueryRow(ctx, "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'goose_db_version'")
-		if err := row.Scan(&migrated); err != nil || !migrated {
-			return err
-		}
-		return q.db.QueryRow(ctx, latestVersion).Scan(&version)
-	})
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	if e.read.isClosed() {
+		return 0, errClosed
+	}
+	version, err = sqliteVersion(ctx, e.readers)
+	return version, e.translate(err)
+}
+
+func sqliteVersion(ctx context.Context, db *sql.DB) (version int64, err error) {
+	present, err := texts(ctx, db, sqliteTables)
+	if err != nil {
+		return 0, err
+	}
+	if slices.Contains(present, versionTable) {
+		err = db.QueryRowContext(ctx, latestVersion).Scan(&version)
+		return version, err
+	}
+	version, err = adopted(ctx, db, sqliteTables)
+	if _, foreign := errors.AsType[foreignTablesError](err); foreign {
+		return 0, nil // whoever migrates is told
+	}
 	return version, err
+}
+
+// inspectSQLite fails unless a file is a database of this service. It changes neither the file nor what is beside it.
+func inspectSQLite(ctx context.Context, path string) (err error) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist), err == nil && info.Mode().IsRegular() && info.Size() == 0:
+		return ErrNoDatabase
+	case err != nil:
+		return err
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return err
+	}
+	pool, err := openPool(sqliteDSN(path, sqliteBusyTimeout, url.Values{"_query_only": {"on"}}), 1)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, pool.Close()) }()
+	version, err := sqliteVersion(ctx, pool)
+	if err == nil && version == 0 {
+		err = ErrNoDatabase
+	}
+	return err
 }
 
 // migrate uses a connection of its own: goose wants a [sql.DB], and the writer's belongs to the writer.
@@ -207,7 +258,20 @@ func (e *sqliteEngine) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(migrateUp(ctx, goose.DialectSQLite3, pool), pool.Close())
+	err = unguardTables(ctx, pool)
+	if err == nil {
+		err = migrateUp(ctx, goose.DialectSQLite3, pool, sqliteTables)
+	}
+	// Also after a failure: the tables are still there.
+	return errors.Join(err, guardTables(ctx, pool), pool.Close())
+}
+
+func (e *sqliteEngine) guard(ctx context.Context) error {
+	pool, err := openPool(e.dsn, 1)
+	if err != nil {
+		return err
+	}
+	return errors.Join(guardTables(ctx, pool), pool.Close())
 }
 
 func (e *sqliteEngine) close() error {

@@ -2,31 +2,104 @@ package db
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 )
 
 // Backup writes a copy of an SQLite database into a new file, which only its owner can read, while the service works on:
-// it reads one moment's state and makes no writer wait. The file appears whole, checked and on the disk, or not at all.
+// it reads one moment's state and makes no writer wait. The file appears whole, checked and on the disk, or not at all. Beside it is
+// its SHA-256, in a file of the same name with [ChecksumSuffix]. A damaged database is not backed up: see [DamagedError].
 func (s *Store) Backup(ctx context.Context, path string) error {
 	e, isSQLite := s.engine.(*sqliteEngine)
 	if !isSQLite {
 		return errors.New("only SQLite is copied so: pg_dump makes a backup of PostgreSQL")
 	}
-	if err := copySQLite(ctx, e.dsn, path, nil); err != nil {
+	err := copySQLite(ctx, e.dsn, path, func(copied string) error { return writeChecksum(copied, path) })
+	if err != nil {
 		return fmt.Errorf("back up: %w", e.translate(err))
 	}
 	return nil
 }
 
-// Restore makes a database out of a file that [Store.Backup] wrote. prepare works on it, migrated, before it appears under
+// ChecksumSuffix is what the name of a backup's checksum has more than that of the backup.
+const ChecksumSuffix = ".sha256"
+
+// writeChecksum writes the checksum of a file beside the name that it is going to have, as sha256sum does.
+func writeChecksum(file, name string) error {
+	sum, err := checksumOf(file)
+	if err != nil {
+		return err
+	}
+	name, err = filepath.Abs(name)
+	if err != nil {
+		return err
+	}
+	out, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+ChecksumSuffix+".new-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "%s  %s\n", sum, filepath.Base(name))
+	err = errors.Join(err, out.Sync(), out.Close())
+	if err == nil {
+		err = os.Rename(out.Name(), name+ChecksumSuffix) // one that is there is of a backup that is gone
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(out.Name()))
+	}
+	return nil
+}
+
+// verifyChecksum fails unless a backup is what was written.
+func verifyChecksum(backup string) error {
+	content, err := os.ReadFile(backup + ChecksumSuffix)
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("its checksum %s is missing: put it beside the backup, or restore with --no-checksum", backup+ChecksumSuffix)
+	}
+	if err != nil {
+		return err
+	}
+	sum, err := checksumOf(backup)
+	if err != nil {
+		return err
+	}
+	if fields := strings.Fields(string(content)); len(fields) == 0 || fields[0] != sum {
+		return fmt.Errorf("the backup is damaged, or %s is not its checksum: use another backup", filepath.Base(backup)+ChecksumSuffix)
+	}
+	return nil
+}
+
+// checksumOf is the SHA-256 of a file, in hexadecimal.
+func checksumOf(path string) (string, error) {
+	file, err := os.Open(path) //nolint:gosec // the operator's path
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	hash := sha256.New()
+	if _, err := io.Copy(hash, file); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(hash.Sum(nil)), nil
+}
+
+// RestoreOptions are how a backup is restored.
+type RestoreOptions struct {
+	Backup     string // the file that [Store.Backup] wrote
+	NoChecksum bool   // there is none: only what can be seen in the file itself is checked
+}
+
+// Restore makes a database out of a backup, unless that is damaged. prepare works on it, migrated, before it appears under
 // its path, where nothing may be yet.
-func Restore(ctx context.Context, backup, path string, prepare func(*Store) error) error {
-	backup, err := filepath.Abs(backup)
+func Restore(ctx context.Context, o RestoreOptions, path string, prepare func(*Store) error) error {
+	backup, err := filepath.Abs(o.Backup)
 	if err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
@@ -37,6 +110,11 @@ func Restore(ctx context.Context, backup, path string, prepare func(*Store) erro
 	for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
 		if _, err := os.Stat(path + suffix); !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("restore: %s is in the way: stop the service and move it away", path+suffix)
+		}
+	}
+	if !o.NoChecksum {
+		if err := verifyChecksum(backup); err != nil {
+			return fmt.Errorf("restore %s: %w", backup, err)
 		}
 	}
 	source := sqliteDSN(backup, sqliteBusyTimeout, url.Values{"mode": {"ro"}})
@@ -97,16 +175,18 @@ func copySQLite(ctx context.Context, dsn, path string, prepare func(copied strin
 	if err := file.Close(); err != nil {
 		return err
 	}
+	// First: a copy of a damaged database is whole, and lacks what could not be read.
+	if err := checkSource(ctx, dsn); err != nil {
+		return err
+	}
 	if err := vacuumInto(ctx, dsn, copied); err != nil {
 		return err
 	}
-	if prepare != nil {
-		if err := prepare(copied); err != nil {
-			return err
-		}
-	}
-	if err := checkIntegrity(ctx, copied); err != nil {
+	if err := prepare(copied); err != nil {
 		return err
+	}
+	if err := checkSource(ctx, sqliteDSN(copied, sqliteBusyTimeout, url.Values{"mode": {"ro"}})); err != nil {
+		return fmt.Errorf("the copy: %w", err)
 	}
 	return publish(copied, path)
 }
@@ -120,16 +200,12 @@ func vacuumInto(ctx context.Context, dsn, path string) error {
 	return errors.Join(err, pool.Close())
 }
 
-func checkIntegrity(ctx context.Context, path string) error {
-	pool, err := openPool(sqliteDSN(path, sqliteBusyTimeout, url.Values{"mode": {"ro"}}), 1)
+func checkSource(ctx context.Context, dsn string) error {
+	pool, err := openPool(dsn, 1)
 	if err != nil {
 		return err
 	}
-	var verdict string
-	err = pool.QueryRowContext(ctx, "PRAGMA integrity_check(1)").Scan(&verdict)
-	if err == nil && verdict != "ok" {
-		err = fmt.Errorf("the copy is damaged: %s", verdict)
-	}
+	_, err = checkDatabase(ctx, pool, 0)
 	return errors.Join(err, pool.Close())
 }
 

@@ -121,6 +121,12 @@ func (f *sqliteFace) close() error {
 	return errors.Join(failed...)
 }
 
+func (f *sqliteFace) isClosed() bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.closed
+}
+
 func (f *sqliteFace) context(ctx context.Context) context.Context {
 	if f.detached {
 		return context.WithoutCancel(ctx)

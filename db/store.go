@@ -28,9 +28,12 @@ type engine interface {
 	// translate turns the driver's errors into this package's.
 	translate(err error) error
 	// version is the number of the newest applied migration; 0 when there is none.
-	// It fails when the database cannot be written to at the moment.
 	version(ctx context.Context) (int64, error)
+	// probe fails when the database cannot be written to at the moment.
+	probe(ctx context.Context) error
 	migrate(ctx context.Context) error
+	// guard completes what finds damage in a migrated database.
+	guard(ctx context.Context) error
 	// stats tells how busy the connections are.
 	stats() Stats
 	// estimate is a query for about how many rows a table has.
@@ -114,6 +117,9 @@ func (s *Store) Ping(ctx context.Context) error {
 		return err
 	}
 	version, err := s.engine.version(ctx)
+	if err == nil {
+		err = s.engine.probe(ctx)
+	}
 	if err != nil {
 		return err
 	}

@@ -90,6 +90,13 @@ const (
 
 	// resetsAtOnce is how many one look finds.
 	resetsAtOnce = 100
+
+	// resetAttempts is how often a reset is tried. After a failure it waits, twice as long each time, while others have their turn.
+	resetAttempts   = 8
+	resetFirstPause = time.Second
+
+	// resetMaxAge is how old a reset may be. Who asked longer ago has given up, or asked again.
+	resetMaxAge = 30 * time.Minute
 )
 
 // RunResets does the password resets that were asked for while accounts are hidden, until ctx ends. Any number of replicas
@@ -133,21 +140,75 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// doResets does the resets that wait, the oldest first, and counts those that it found. One that fails is left for later.
+// doResets does the resets that are due, the oldest first, and counts those that it found. One that fails is left for later, and
+// given up when it has failed too often or has become too old.
 func (s *Service) doResets(ctx context.Context) (found int, err error) {
-	waiting, err := s.Store.Read().ListResetRequests(ctx, resetsAtOnce)
+	now := s.now()
+	if err := s.giveUpResets(ctx, now); err != nil {
+		return 0, err
+	}
+	waiting, err := s.Store.Read().ListResetRequests(ctx, db.ListResetRequestsParams{Now: &now, Most: resetsAtOnce})
 	if err != nil {
 		return 0, fmt.Errorf("look for resets: %w", err)
 	}
+	do := s.doReset
+	if s.resetOne != nil {
+		do = s.resetOne
+	}
 	var failures []error
 	for _, id := range waiting {
-		err := s.doReset(ctx, id)
-		if errors.Is(err, db.ErrUnavailable) {
-			return len(waiting), err
+		err := do(ctx, id)
+		if errors.Is(err, db.ErrUnavailable) || err != nil && ctx.Err() != nil {
+			return len(waiting), err // not its fault
+		}
+		if err != nil {
+			err = errors.Join(err, s.postponeReset(ctx, id))
 		}
 		failures = append(failures, err)
 	}
 	return len(waiting), errors.Join(failures...)
+}
+
+// postponeReset counts a failure, and lets the others go first.
+func (s *Service) postponeReset(ctx context.Context, id uuid.UUID) error {
+	return s.Store.InTx(ctx, func(q *db.Queries) error {
+		attempts, err := q.GetResetAttempts(ctx, id)
+		if errors.Is(err, db.ErrNotFound) { // another replica has done it
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("postpone reset %s: %w", id, err)
+		}
+		now := s.now()
+		pause := resetFirstPause << min(attempts, resetAttempts)
+		return q.DeferResetRequest(ctx, db.DeferResetRequestParams{ID: id, Now: &now, DueAt: now.Add(pause)})
+	})
+}
+
+// giveUpResets deletes what is not worth another attempt.
+func (s *Service) giveUpResets(ctx context.Context, now time.Time) error {
+	stale := db.ListStaleResetRequestsParams{CreatedBefore: now.Add(-resetMaxAge), MostAttempts: resetAttempts, Most: resetsAtOnce}
+	for {
+		old, err := s.Store.Read().ListStaleResetRequests(ctx, stale) // hardly ever any: a look costs no write
+		if err != nil || len(old) == 0 {
+			return err
+		}
+		for _, id := range old {
+			var given db.ResetRequest
+			err := s.Store.Write(ctx, func(q *db.Queries) (err error) {
+				given, err = q.TakeResetRequest(ctx, id)
+				return err
+			})
+			switch {
+			case errors.Is(err, db.ErrNotFound): // another replica was faster
+			case err != nil:
+				return fmt.Errorf("give up reset %s: %w", id, err)
+			default:
+				s.Log.WarnContext(ctx, "password.reset_given_up", slog.String("request_id", given.RequestID),
+					slog.Int64("attempts", given.Attempts), slog.Duration("age", now.Sub(given.CreatedAt).Round(time.Second)))
+			}
+		}
+	}
 }
 
 // doReset does one reset, unless another replica was faster, as if its request had waited for it. A panic may not end the process.

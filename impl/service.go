@@ -61,6 +61,7 @@ type Service struct {
 	heartbeat heartbeat
 
 	resetsOnce  sync.Once
+	resetOne    func(context.Context, uuid.UUID) error // tests have another than doReset
 	resetsAsked chan struct{}
 
 	documentsOnce sync.Once

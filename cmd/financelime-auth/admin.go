@@ -99,7 +99,7 @@ func (c *readiness) ask(ctx context.Context) error {
 	err := c.store.Ping(ctx)
 	switch {
 	case errors.Is(err, db.ErrUnavailable), errors.Is(err, context.Canceled):
-		return errors.New("the database does not answer, or can not be written to")
+		return fmt.Errorf("the database does not answer, or can not be written to: %w", err)
 	case err != nil:
 		return err // it is not migrated
 	}

@@ -21,25 +21,23 @@ type backup struct {
 
 // Run copies the database into a file.
 func (cmd *backup) Run(ctx context.Context, s *Settings, c console) error {
-	switch path := s.sqlitePath(); {
-	case path == "":
+	if s.sqlitePath() == "" {
 		return fmt.Errorf("backup: %w", errNotSQLite)
-	case !exists(path):
-		return fmt.Errorf("backup: there is no %s", path)
 	}
-	store, err := db.Open(ctx, s.DatabaseURL) // and leave its version as it is
+	store, err := existing(ctx, s, db.OpenExisting) // of any version, which it leaves as it is
 	if err != nil {
-		return fmt.Errorf("AUTH_DATABASE_URL: %w", err)
+		return err
 	}
 	if err := errors.Join(store.Backup(ctx, cmd.File), store.Close()); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(c.out, "%s is written. It is of no use without AUTH_SECRET: keep a copy of that too, elsewhere.\n", cmd.File)
+	_, err = fmt.Fprintf(c.out, "%[1]s is written, and its checksum in %[1]s.sha256: keep the two together. It is of no use without AUTH_SECRET: keep a copy of that too, elsewhere.\n", cmd.File)
 	return err
 }
 
 type restore struct {
-	File         string `arg:"" help:"That backup has written."`
+	File         string `arg:"" help:"That backup has written, with its checksum in FILE.sha256 beside it."`
+	NoChecksum   bool   `help:"The backup has no checksum: restore what looks whole."`
 	KeepSessions bool   `help:"The backup is the last state, and nobody has used the service since: let sessions and links live on."`
 }
 
@@ -61,8 +59,13 @@ func (cmd *restore) Run(ctx context.Context, s *Settings, c console) error {
 	if err != nil {
 		return err
 	}
+	lock, err := db.LockSQLite(path)
+	if err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	defer lock.Close() //nolint:errcheck // the end of the process gives it back too
 	var ended int64
-	err = db.Restore(ctx, cmd.File, path, func(store *db.Store) error {
+	err = db.Restore(ctx, db.RestoreOptions{Backup: cmd.File, NoChecksum: cmd.NoChecksum}, path, func(store *db.Store) error {
 		if err := token.CheckSecret(ctx, store, root); err != nil {
 			return err
 		}

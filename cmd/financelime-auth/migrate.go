@@ -19,13 +19,25 @@ type migrate struct {
 // Run brings the database to this version's schema, or moves it.
 func (cmd *migrate) Run(ctx context.Context, s *Settings, c console) error {
 	if cmd.From == "" && cmd.To == "" {
-		store, err := openStore(ctx, s)
+		if s.sqlitePath() != "" {
+			if _, err := s.root(); err != nil { // the secret is made before the database
+				return err
+			}
+		}
+		store, err := makeStore(ctx, s, newLogger(s, c.err))
+		if errors.Is(err, db.ErrInUse) { // the service has migrated it, to its own version
+			current, openErr := openStore(ctx, s)
+			if openErr != nil {
+				return err
+			}
+			return current.Close()
+		}
 		if err != nil {
 			return err
 		}
 		return store.Close()
 	}
-	copied, err := cmd.move(ctx, s)
+	copied, err := cmd.move(ctx, s, newLogger(s, c.err))
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
@@ -39,7 +51,7 @@ func (cmd *migrate) Run(ctx context.Context, s *Settings, c console) error {
 	return err
 }
 
-func (cmd *migrate) move(ctx context.Context, s *Settings) (copied []db.Copied, err error) {
+func (cmd *migrate) move(ctx context.Context, s *Settings, log *slog.Logger) (copied []db.Copied, err error) {
 	target := *s
 	if cmd.To != "" {
 		target.DatabaseURL = cmd.To
@@ -52,19 +64,26 @@ func (cmd *migrate) move(ctx context.Context, s *Settings) (copied []db.Copied, 
 	if !exists(source.sqlitePath()) {
 		return nil, fmt.Errorf("--from: there is no %s", source.sqlitePath())
 	}
-	root, from, err := openWithSecret(ctx, &source)
+	root, err := source.root()
+	if err != nil {
+		return nil, fmt.Errorf("--from: %w", err)
+	}
+	from, err := makeStore(ctx, &source, log) // it is there: this brings it to the target's schema
 	if err != nil {
 		return nil, fmt.Errorf("--from: %w", err)
 	}
 	defer func() { err = errors.Join(err, from.Close()) }()
-	to, err := openStore(ctx, &target)
+	if err := token.CheckSecret(ctx, from.Store, root); err != nil {
+		return nil, fmt.Errorf("--from: %w", err)
+	}
+	to, err := makeStore(ctx, &target, log)
 	if err != nil {
 		return nil, fmt.Errorf("--to: %w", err)
 	}
 	defer func() { err = errors.Join(err, to.Close()) }()
-	copied, err = db.Copy(ctx, from, to)
+	copied, err = db.Copy(ctx, from.Store, to.Store)
 	if err != nil {
 		return nil, err
 	}
-	return copied, token.CheckSecret(ctx, to, root)
+	return copied, token.CheckSecret(ctx, to.Store, root)
 }

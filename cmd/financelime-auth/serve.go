@@ -49,12 +49,13 @@ func (serve) Run(ctx context.Context, s *Settings, c console) error {
 	if err != nil {
 		return err
 	}
-	store, err := openStore(ctx, s)
+	database, err := makeStore(ctx, s, log)
 	if err != nil {
 		return err
 	}
+	store := database.Store
 	defer func() {
-		if err := store.Close(); err != nil {
+		if err := database.Close(); err != nil {
 			log.ErrorContext(ctx, "database.close_failed", slog.Any("error", err))
 		}
 	}()

@@ -120,23 +120,31 @@ func (k *Keys) lookup(ctx context.Context, id string) (*signingKey, error) {
 	case k.turn <- struct{}{}:
 		defer func() { <-k.turn }()
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, notTold(ctx.Err())
 	}
 	if found := k.ring.Load().byID[id]; found != nil { // whoever was before us found it
 		return found, nil
 	}
 	now := k.cfg.now()
 	if since := now.Sub(k.reloadedAt); since < 0 || since >= reloadEvery { // below zero: the clock was set back
-		k.reloadedAt = now
 		// The answer is for others too, so it does not end with the request that happened to ask.
 		shared, cancel := context.WithTimeout(context.WithoutCancel(ctx), reloadTimeout)
 		defer cancel()
 		k.reloadErr = k.reload(shared)
+		k.reloadedAt = k.cfg.now() // whoever waited for it, however long, has this answer
 	}
 	if k.reloadErr != nil {
-		return nil, fmt.Errorf("look for an unknown signing key: %w", k.reloadErr)
+		return nil, notTold(fmt.Errorf("look for an unknown signing key: %w", k.reloadErr))
 	}
 	return k.ring.Load().byID[id], nil
+}
+
+// notTold is an error that is no verdict on a key: it is not known whether there is one.
+func notTold(err error) error {
+	if errors.Is(err, db.ErrUnavailable) {
+		return err
+	}
+	return &db.UnavailableError{Cause: err}
 }
 
 // refresh reads the keys, makes the next one when it is time, and deletes those that nobody needs any more.

@@ -3,6 +3,7 @@ package faults
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -60,6 +61,7 @@ func TestDiskFull(t *testing.T) {
 		}
 		return status == lost
 	})
+	eventually(t, "it is not ready on a full disk", 10*time.Second, func() bool { return !ready(t, w.s) && !databaseUp(t, w.s) })
 	for range 20 {
 		for _, p := range w.people() {
 			if status := p.refresh(t.Context(), p.live()[0]); status != lost {
@@ -85,10 +87,73 @@ func TestDiskFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	took := eventually(t, "a refresh finds space", 30*time.Second, func() bool { return p.refresh(t.Context(), s) == http.StatusOK })
+	eventually(t, "it is ready again", 10*time.Second, func() bool { return ready(t, w.s) && databaseUp(t, w.s) })
 	w.verify()
 	w.settle(time.Minute)
 	w.check()
 	t.Logf("writing again %s after there was space again", took.Round(time.Millisecond))
+}
+
+// databaseUp reports what the metric of this name says.
+func databaseUp(t testing.TB, s *harness.Service) bool {
+	t.Helper()
+	return strings.Contains(metrics(t, s), "\nfinancelime_auth_database_up 1\n")
+}
+
+func metrics(t testing.TB, s *harness.Service) string {
+	t.Helper()
+	answer, err := http.Get(s.Admin + "/metrics") //nolint:noctx // a test
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
+
+// The files of the database became read-only for a service that is not root: it does not claim to be ready.
+func TestReadOnlyFiles(t *testing.T) {
+	beside(t)
+	w := newWorld(t, harness.SQLite, 1)
+	w.s.Run(t)
+	w.populate(1)
+	w.s.Stop(t)
+	data := filepath.Join(w.s.Dir, "data")
+	mode := func(mode os.FileMode) {
+		t.Helper()
+		files, err := filepath.Glob(filepath.Join(data, "auth.db*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			if err := os.Chmod(file, mode); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	mode(0o400)
+	plain := w.s.Binary
+	if os.Getuid() == 0 { // who may write whatever the mode says, unless that is given up
+		w.s.Binary = filepath.Join(t.TempDir(), "unprivileged")
+		script := "#!/bin/sh\nexec setpriv --bounding-set=-all --inh-caps=-all '" + plain + "' \"$@\"\n"
+		if err := os.WriteFile(w.s.Binary, []byte(script), 0o700); err != nil { //nolint:gosec // it is run
+			t.Fatal(err)
+		}
+	}
+	w.s.Run(t) // says that it listens
+	if ready(t, w.s) || databaseUp(t, w.s) {
+		t.Error("ready, and cannot write")
+	}
+	w.s.Kill(t)
+	mode(0o600)
+	w.s.Binary = plain
+	w.s.Run(t)
+	if !ready(t, w.s) {
+		t.Error("not ready")
+	}
 }
 
 // fill appends to a file until the disk is full, and returns the error that said so.

@@ -67,7 +67,7 @@ func (s *Service) Count(t testing.TB, query string, args ...any) int {
 func Tables() []string {
 	return []string{
 		"invite", "account", "confirmation", "session", "mail", "signing_key", "limit_use", "log_in_failure", "log_in_attempt", "device",
-		"reset_request", "heartbeat",
+		"reset_request", "heartbeat", "audit_event",
 	}
 }
 

@@ -21,14 +21,13 @@ func TestUpgradeBesideThePreviousVersion(t *testing.T) {
 	mails := "AUTH_MAIL_URL=file:" + filepath.Join(dir, "mail")
 	old := harness.Start(t, previous, contract, harness.Postgres, "AUTH_INVITE_CODE_REQUIRED=false", mails)
 	newTraveller(t, old).walk()
-	before := old.Count(t, "SELECT count(*) FROM goose_db_version")
 
 	next := harness.New(t, binary, contract, harness.Postgres)
 	next.Env, next.DatabaseURL = old.Env, old.DatabaseURL
 	if _, err := next.Command(t.Context(), "migrate"); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d migrations were new", next.Count(t, "SELECT count(*) FROM goose_db_version")-before)
+	t.Logf("the schema is at version %d", next.Count(t, "SELECT max(version_id) FROM financelime_auth_version"))
 	newTraveller(t, old).walk()
 	next.Run(t)
 	for range 2 { // each step on the one and on the other

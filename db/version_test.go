@@ -1,0 +1,196 @@
+package db_test
+
+import (
+	"database/sql"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/test/postgres"
+)
+
+// raw opens the database of a URL without this package.
+func raw(t *testing.T, url string) *sql.DB {
+	t.Helper()
+	driver := "pgx"
+	if path, isSQLite := strings.CutPrefix(url, "sqlite:"); isSQLite {
+		driver, url = "sqlite", "file:"+path+"?_pragma=busy_timeout(10000)"
+	}
+	pool, err := sql.Open(driver, url)
+	must(t, err)
+	t.Cleanup(func() { _ = pool.Close() })
+	return pool
+}
+
+func exec(t *testing.T, pool *sql.DB, statements ...string) {
+	t.Helper()
+	for _, s := range statements {
+		if _, err := pool.ExecContext(t.Context(), s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+}
+
+func text(t *testing.T, pool *sql.DB, query string) string {
+	t.Helper()
+	var s string
+	must(t, pool.QueryRowContext(t.Context(), query).Scan(&s))
+	return s
+}
+
+const gooseTable = "CREATE TABLE goose_db_version (id integer PRIMARY KEY, version_id bigint NOT NULL, is_applied boolean NOT NULL)"
+
+// Another program that uses goose in the same schema keeps its history, whatever is in it, and we ours.
+func TestAnotherProgramsGooseIsLeftAlone(t *testing.T) {
+	for name, rows := range map[string]string{
+		"like ours":  "(1, 0, true), (2, 1, true), (3, 2, true), (4, 3, true)",
+		"more":       "(1, 0, true), (2, 1, true), (3, 20230101120000, true)",
+		"only begun": "(1, 0, true)",
+	} {
+		t.Run(name, func(t *testing.T) {
+			onBothURLs(t, func(t *testing.T, url string) {
+				pool := raw(t, url)
+				exec(t, pool, gooseTable, "INSERT INTO goose_db_version (id, version_id, is_applied) VALUES "+rows, "CREATE TABLE orders (id bigint)")
+				const history = "SELECT CAST(count(*) AS text) || ' ' || CAST(max(version_id) AS text) FROM goose_db_version"
+				before := text(t, pool, history)
+				if _, err := db.OpenMigrated(t.Context(), url); !errors.Is(err, db.ErrNoDatabase) {
+					t.Errorf("opened: %v", err)
+				}
+				s := migrated(t, url)
+				must(t, s.Ping(t.Context()))
+				account(t, s, insertAccount(t, s).ID)
+				if now := text(t, pool, history); now != before {
+					t.Errorf("its history is %s, was %s", now, before)
+				}
+				again, err := db.OpenMigrated(t.Context(), url)
+				must(t, err)
+				must(t, again.Close())
+			})
+		})
+	}
+}
+
+// Tables of another program are not taken for ours, with and without a history of goose beside them.
+func TestTablesOfAnotherProgramAreRefused(t *testing.T) {
+	for name, statements := range map[string][]string{
+		"a table of the first migration": {"CREATE TABLE account (name text)"},
+		"a table of a later one":         {"CREATE TABLE device (name text)"},
+		"a view":                         {"CREATE VIEW mail AS SELECT 1 AS one"},
+		"with a history":                 {"CREATE TABLE account (name text)", gooseTable, "INSERT INTO goose_db_version (id, version_id, is_applied) VALUES (1, 0, true), (2, 1, true)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onBothURLs(t, func(t *testing.T, url string) {
+				pool := raw(t, url)
+				exec(t, pool, statements...)
+				s := open(t, url)
+				err := s.Migrate(t.Context())
+				if err == nil || errors.Is(err, db.ErrUnavailable) || !strings.Contains(err.Error(), "another program") {
+					t.Errorf("migrate: %v", err)
+				}
+				if err := s.Ping(t.Context()); err == nil {
+					t.Error("ready")
+				}
+				if _, err := db.OpenMigrated(t.Context(), url); !errors.Is(err, db.ErrNoDatabase) {
+					t.Errorf("opened: %v", err)
+				}
+				tables := "SELECT CAST(count(*) AS text) FROM pg_tables WHERE schemaname = 'public'"
+				if strings.HasPrefix(url, "sqlite:") {
+					tables = "SELECT CAST(count(*) AS text) FROM sqlite_schema WHERE type = 'table'"
+				}
+				made := strings.Count(strings.Join(statements, " "), "CREATE TABLE")
+				if got := text(t, pool, tables); got != string(rune('0'+made)) {
+					t.Errorf("%s tables, there were %d", got, made)
+				}
+			})
+		})
+	}
+}
+
+// A database of a version that used goose's own table goes on: with its content, from its version, and that table stays for replicas
+// of that version.
+func TestTheVersionBeforeIsAdopted(t *testing.T) {
+	onBothURLs(t, func(t *testing.T, url string) {
+		pool := raw(t, url)
+		for _, name := range []string{"00001_first.sql", "00002_limit.sql", "00003_accounts.sql"} {
+			content, err := os.ReadFile("../schema/" + name)
+			must(t, err)
+			up, _, _ := strings.Cut(string(content), "-- +goose Down")
+			exec(t, pool, up)
+		}
+		exec(t, pool, gooseTable, "INSERT INTO goose_db_version (id, version_id, is_applied) VALUES (1, 0, true), (2, 1, true), (3, 2, true), (4, 3, true)")
+		exec(t, pool, "INSERT INTO limit_use (key, used_until) VALUES ('k', 7)")
+		if _, err := db.OpenMigrated(t.Context(), url); err == nil || !strings.Contains(err.Error(), "at version 3") {
+			t.Errorf("opened: %v", err)
+		}
+		s := open(t, url)
+		atOnce(3, func(int) {
+			if err := s.Migrate(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+		must(t, s.Ping(t.Context()))
+		account(t, s, insertAccount(t, s).ID)
+		if n := countRows(t, s, "limit_use"); n != 1 {
+			t.Errorf("%d rows of before", n)
+		}
+		if n := countRows(t, s, "goose_db_version"); n != 4 {
+			t.Errorf("%d rows in goose's table", n)
+		}
+	})
+}
+
+// Another schema of the search_path is somebody else's.
+func TestOnlyTheFirstSchemaIsOurs(t *testing.T) {
+	t.Parallel()
+	url := postgres.URL(t)
+	pool := raw(t, url)
+	exec(t, pool, "CREATE TABLE account (name text)", gooseTable, "CREATE SCHEMA auth")
+	s := migrated(t, url+"&search_path=auth,public")
+	account(t, s, insertAccount(t, s).ID)
+	other := migrated(t, url+"&search_path=auth")
+	must(t, other.Ping(t.Context()))
+}
+
+// A migration waits for a table behind a long query, but those who come after it do not wait for long.
+func TestAMigrationDoesNotStopTheTraffic(t *testing.T) {
+	t.Parallel()
+	url := postgres.URL(t)
+	s := migrated(t, url)
+	insertAccount(t, s)
+	pool := raw(t, url)
+	exec(t, pool, "DROP TABLE audit_event", "ALTER TABLE reset_request DROP COLUMN due_at", "ALTER TABLE reset_request DROP COLUMN attempts",
+		"DELETE FROM financelime_auth_version WHERE version_id >= 8")
+	long, err := pool.BeginTx(t.Context(), nil)
+	must(t, err)
+	defer long.Rollback()                                                                   //nolint:errcheck // at the latest
+	_, err = long.ExecContext(t.Context(), "LOCK TABLE reset_request IN ACCESS SHARE MODE") // as a SELECT does
+	must(t, err)
+	migrating := make(chan error, 1)
+	go func() { migrating <- s.Migrate(t.Context()) }()
+	var slowest time.Duration
+	for end := time.Now().Add(6 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		began := time.Now()
+		countRows(t, s, "reset_request")
+		slowest = max(slowest, time.Since(began))
+	}
+	select {
+	case err := <-migrating:
+		t.Fatalf("it did not wait: %v", err)
+	default:
+	}
+	if slowest > 4*time.Second {
+		t.Errorf("others waited for %s", slowest)
+	}
+	must(t, long.Rollback())
+	select {
+	case err := <-migrating:
+		must(t, err)
+	case <-time.After(30 * time.Second):
+		t.Fatal("it does not try again")
+	}
+	must(t, s.Ping(t.Context()))
+	t.Logf("others waited for %s at most", slowest)
+}
