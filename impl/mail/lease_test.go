@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"sync/atomic"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -264,7 +265,7 @@ func TestLeasesAfterAnOutage(t *testing.T) {
 			t.Errorf("just after it: %v, %v", due, err)
 		}
 		d.back = time.Now().Add(-maxClockSkew)
-		if due, err := d.find(t.Context(), 10); err != nil || len(due) != 2 || due[0] != held {
+		if due, err := d.find(t.Context(), 10); err != nil || len(due) != 2 || !slices.Contains(due, held) {
 			t.Errorf("later: %v, %v", due, err)
 		}
 		d.back, d.outage = time.Now(), f.now() // the lease ran out before the outage: its holder is dead
