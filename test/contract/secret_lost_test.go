@@ -19,7 +19,7 @@ func TestTheSecretIsLost(t *testing.T) {
 			t.Errorf("with the right secret: %v", err)
 		}
 		s.Stop(t)
-		s.Env = append(s.Env, "AUTH_SECRET=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")
+		s.Env = append(s.Env, "AUTH_SECRET=3q2+7xI0VniQq83vEjRWeJCrze8SNFZ4kKvN7xI0VnY=")
 		if out := serveFails(t, s); !strings.Contains(out, "AUTH_SECRET is not the one") {
 			t.Errorf("another secret: %s", out)
 		}
