@@ -59,7 +59,7 @@ func content(t *testing.T, path string) (string, error) {
 			}
 			lines = append(lines, fmt.Sprintf("%s %q", name, values))
 		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil { //nolint:sqlclosecheck // before the next query
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 			return "", err
 		}
 	}
