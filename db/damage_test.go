@@ -1,12 +1,14 @@
 package db_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
@@ -33,7 +35,7 @@ func content(t *testing.T, path string) (string, error) {
 		must(t, rows.Scan(&name))
 		tables = append(tables, name)
 	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil { //nolint:sqlclosecheck // before the next query
 		return "", err
 	}
 	for _, name := range tables {
@@ -53,7 +55,7 @@ func content(t *testing.T, path string) (string, error) {
 				targets[i] = &values[i]
 			}
 			if err := rows.Scan(targets...); err != nil {
-				return "", errors.Join(err, rows.Close())
+				return "", errors.Join(err, rows.Close()) //nolint:sqlclosecheck // in a loop
 			}
 			lines = append(lines, fmt.Sprintf("%s %q", name, values))
 		}
@@ -127,13 +129,13 @@ func inTime(t *testing.T, began time.Time, n int) bool {
 
 func seeded(t *testing.T) *rand.Rand {
 	t.Helper()
-	seed := uint64(time.Now().UnixNano()) //nolint:gosec // any number will do
+	seed := uint64(time.Now().UnixNano())
 	if given := os.Getenv("DAMAGE_SEED"); given != "" {
 		_, err := fmt.Sscan(given, &seed)
 		must(t, err)
 	}
 	t.Logf("DAMAGE_SEED=%d", seed)
-	return rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a test that can be repeated
+	return rand.New(rand.NewPCG(seed, 0))
 }
 
 // A damaged file is neither served nor backed up, unless the damage is where nothing is: then everything is still there.
@@ -209,13 +211,13 @@ func TestDamageOfABackupIsNoticed(t *testing.T) {
 	if _, err := restore(whole, false); err != nil {
 		t.Fatalf("the backup itself: %v", err)
 	}
-	if _, err := restore(append(whole[:len(whole):len(whole)], 0), false); err == nil {
+	if _, err := restore(append(slices.Clip(whole), 0), false); err == nil {
 		t.Error("a backup with one more byte")
 	}
 	began := time.Now()
 	for n := 0; n < damagesTried && inTime(t, began, n); n++ {
 		damaged, what := damages(random, whole, n)
-		if string(damaged) == string(whole) {
+		if bytes.Equal(damaged, whole) {
 			continue
 		}
 		if _, err := restore(damaged, false); err == nil {

@@ -49,12 +49,12 @@ func lockName(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	real, err := filepath.EvalSymlinks(path)
+	target, err := filepath.EvalSymlinks(path)
 	if errors.Is(err, os.ErrNotExist) { // there is no database yet
 		dir, err := filepath.EvalSymlinks(filepath.Dir(path))
 		return filepath.Join(dir, "."+filepath.Base(path)+".lock"), err
 	}
-	return filepath.Join(filepath.Dir(real), "."+filepath.Base(real)+".lock"), err
+	return filepath.Join(filepath.Dir(target), "."+filepath.Base(target)+".lock"), err
 }
 
 // Close gives the lock back.

@@ -98,11 +98,11 @@ func (c lockTimeout) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	pgx, is := conn.(*stdlib.Conn)
+	own, is := conn.(*stdlib.Conn)
 	if !is {
 		return nil, errors.Join(fmt.Errorf("a connection of the type %T", conn), conn.Close())
 	}
-	return lockTimeoutConn{pgx}, nil
+	return lockTimeoutConn{own}, nil
 }
 
 type lockTimeoutConn struct{ *stdlib.Conn }

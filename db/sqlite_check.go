@@ -32,8 +32,7 @@ func (e *DamagedError) Error() string {
 
 // damage turns what SQLite says of a damaged file into a [DamagedError].
 func damage(err error) error {
-	var failure *sqlite.Error
-	if errors.As(err, &failure) {
+	if failure, is := errors.AsType[*sqlite.Error](err); is {
 		switch failure.Code() & 0xff {
 		case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_ERROR:
 			return &DamagedError{What: failure.Error()}

@@ -31,7 +31,7 @@ func checkLog(database string) (incomplete bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	defer file.Close()
+	defer file.Close() //nolint:errcheck // only read
 	in := bufio.NewReaderSize(file, 1<<20)
 	header := make([]byte, logHeaderSize)
 	switch _, err := io.ReadFull(in, header); {

@@ -16,7 +16,12 @@ type Store struct {
 	engine engine
 	read   *Queries
 	watch  Watch // nil if nobody watches
+	also   func(context.Context, *Queries) error
 }
+
+// Also lets another function write in each transaction from now on, after its own statements: both are there, or neither. It is for
+// commands, which do one thing; it is to be called before the Store is shared.
+func (s *Store) Also(do func(context.Context, *Queries) error) { s.also = do }
 
 // engine is what differs between SQLite and PostgreSQL.
 type engine interface {
@@ -104,6 +109,15 @@ func (s *Store) InTx(ctx context.Context, fn func(*Queries) error) error {
 func (s *Store) run(ctx context.Context, single bool, fn func(*Queries) error) error {
 	if err := inTime(ctx); err != nil {
 		return err
+	}
+	if s.also != nil {
+		own := fn
+		single, fn = false, func(q *Queries) error {
+			if err := own(q); err != nil {
+				return err
+			}
+			return s.also(ctx, q)
+		}
 	}
 	if s.watch != nil {
 		return s.watchedRun(ctx, single, fn)

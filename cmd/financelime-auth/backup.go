@@ -69,11 +69,13 @@ func (cmd *restore) Run(ctx context.Context, s *Settings, c console) error {
 		if err := token.CheckSecret(ctx, store, root); err != nil {
 			return err
 		}
-		if cmd.KeepSessions {
-			return nil
+		if !cmd.KeepSessions {
+			if ended, err = admin.VoidAfterRestore(ctx, store); err != nil {
+				return err
+			}
 		}
-		ended, err = admin.VoidAfterRestore(ctx, store)
-		return err
+		s.record(store, recorded{action: "database.restored", details: map[string]any{"sessionsEnded": ended}})
+		return store.InTx(ctx, func(*db.Queries) error { return nil })
 	})
 	if err != nil {
 		return err

@@ -36,6 +36,7 @@ func (cmd *inviteCreate) Run(ctx context.Context, s *Settings, c console) error 
 		return err
 	}
 	defer store.Close() //nolint:errcheck // what was written is committed
+	s.record(store, recorded{action: "invite.created", details: map[string]any{"uses": cmd.Uses, "life": cmd.Expires.String()}})
 	code, err := invite.Create(ctx, store, root, invite.Options{Code: cmd.Code, Uses: cmd.Uses, Lifetime: cmd.Expires}, time.Now())
 	if err != nil {
 		return fmt.Errorf("invite create: %w", err)
@@ -137,12 +138,16 @@ func (cmd *inviteRevoke) Run(ctx context.Context, s *Settings, c console) error 
 		id = found.ID
 	}
 	now := time.Now().UTC().Truncate(time.Microsecond)
+	s.record(store, recorded{action: "invite.revoked", subject: id.String()})
 	var revoked int64
 	err = store.Write(ctx, func(q *db.Queries) error {
 		revoked, err = q.RevokeInvite(ctx, db.RevokeInviteParams{Now: &now, ID: id})
+		if err == nil && revoked == 0 {
+			return db.ErrNotFound
+		}
 		return err
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, db.ErrNotFound) {
 		return fmt.Errorf("invite revoke: %w", err)
 	}
 	if revoked == 0 {

@@ -5,15 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/admin"
 	"github.com/financelime/authorization/impl/token"
 )
 
 type keyCommands struct {
-	List   keyList   `cmd:"" help:"List the keys that sign access tokens, the newest last."`
-	Rotate keyRotate `cmd:"" help:"Publish a new key, which signs when every gateway knows it; or with --now replace all keys."`
+	List    keyList    `cmd:"" help:"List the keys that sign access tokens, the newest last."`
+	Abandon keyAbandon `cmd:"" help:"AUTH_SECRET is lost and a new one is set: delete the signing keys and end all sessions. Stop the service first: docs/keys.md."`
+	Rotate  keyRotate  `cmd:"" help:"Publish a new key, which signs when every gateway knows it; or with --now replace all keys."`
 }
 
 // keyRow is a signing key as people see it.
@@ -81,6 +84,11 @@ func (cmd *keyRotate) Run(ctx context.Context, s *Settings, c console) error {
 	defer store.Close() //nolint:errcheck // what was written is committed
 	audit := newAudit(s, c)
 	if cmd.Now {
+		s.record(store, recorded{action: "keys.replaced"})
+	} else {
+		s.record(store, recorded{action: "keys.rotated"})
+	}
+	if cmd.Now {
 		return cmd.replaceAll(ctx, keys, c, audit)
 	}
 	next, made, err := keys.Rotate(ctx)
@@ -114,6 +122,47 @@ func (cmd *keyRotate) replaceAll(ctx context.Context, keys *token.Keys, c consol
 		return printJSON(c, newKeyRow(signs))
 	}
 	_, err = fmt.Fprintf(c.out, "%s signs now, %d old keys are gone\n", signs.ID, removed)
+	return err
+}
+
+type keyAbandon struct {
+	JSON bool `name:"json" help:"Print JSON."`
+}
+
+// Run deletes the signing keys, which nobody can open any more, and ends the sessions, whose refresh tokens nobody can check.
+func (cmd *keyAbandon) Run(ctx context.Context, s *Settings, c console) error {
+	root, err := s.root()
+	if err != nil {
+		return err
+	}
+	store, err := openStore(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer store.Close() //nolint:errcheck // what was written is committed
+	if err := token.CheckSecret(ctx, store, root); err == nil {
+		return errors.New("keys abandon: the secret opens the signing keys, it is not lost")
+	} else if !errors.Is(err, token.ErrForeignSecret) {
+		return fmt.Errorf("keys abandon: %w", err)
+	}
+	s.record(store, recorded{action: "keys.abandoned"})
+	ended, err := admin.EndAllSessions(ctx, store)
+	if err != nil {
+		return fmt.Errorf("keys abandon: %w", err)
+	}
+	var removed int64
+	err = store.Write(ctx, func(q *db.Queries) error {
+		removed, err = q.DeleteOlderSigningKeys(ctx, math.MaxInt64)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("keys abandon: %w", err)
+	}
+	newAudit(s, c).LogAttrs(ctx, slog.LevelInfo, "keys.abandoned", slog.Int64("removed", removed), slog.Int64("sessions", ended))
+	if cmd.JSON {
+		return printJSON(c, map[string]int64{"keys": removed, "sessions": ended})
+	}
+	_, err = fmt.Fprintf(c.out, "%s deleted, %s ended. The service makes a new key at its start. Make new invites.\n", count(removed, "key"), count(ended, "session"))
 	return err
 }
 

@@ -157,7 +157,7 @@ func (cmd *mailRetry) Run(ctx context.Context, s *Settings, c console) error {
 		_, err := fmt.Fprintln(c.out, "no mail is dead")
 		return err
 	}
-	refused, err := retryMails(ctx, store, root, ids, c)
+	refused, err := retryMails(ctx, s, store, root, ids, c)
 	if err != nil {
 		return fmt.Errorf("mail retry: %w", err)
 	}
@@ -168,8 +168,9 @@ func (cmd *mailRetry) Run(ctx context.Context, s *Settings, c console) error {
 }
 
 // retryMails says of each mail what became of it, and counts the refused ones.
-func retryMails(ctx context.Context, store *db.Store, root secret.Root, ids []uuid.UUID, c console) (refused int, err error) {
+func retryMails(ctx context.Context, s *Settings, store *db.Store, root secret.Root, ids []uuid.UUID, c console) (refused int, err error) {
 	for _, id := range ids {
+		s.record(store, recorded{action: "mail.retried", subject: id.String()})
 		queued, err := mail.Retry(ctx, store, root, id, time.Now())
 		if why, is := errors.AsType[mail.NotRetriedError](err); is {
 			refused++

@@ -35,6 +35,7 @@ type commands struct {
 	Session     sessions    `cmd:"" help:"List and end sessions, while the service runs."`
 	Mail        mails       `cmd:"" help:"List mails and send them again, while the service runs."`
 	Keys        keyCommands `cmd:"" help:"List the signing keys and replace them, while the service runs."`
+	Audit       audits      `cmd:"" help:"List what operators have changed by commands."`
 	Completion  completion  `cmd:"" help:"Print what makes a shell complete the commands: bash, zsh or fish."`
 	OpenAPI     openAPI     `cmd:"" name:"openapi" help:"Print the API document."`
 	Healthcheck healthcheck `cmd:"" help:"Ask the running service whether it is ready; exit status 1 if not."`

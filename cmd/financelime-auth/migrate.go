@@ -85,5 +85,9 @@ func (cmd *migrate) move(ctx context.Context, s *Settings, log *slog.Logger) (co
 	if err != nil {
 		return nil, err
 	}
-	return copied, token.CheckSecret(ctx, to.Store, root)
+	if err := token.CheckSecret(ctx, to.Store, root); err != nil {
+		return nil, err
+	}
+	s.record(to.Store, recorded{action: "database.moved"})
+	return copied, to.InTx(ctx, func(*db.Queries) error { return nil })
 }

@@ -144,12 +144,13 @@ func assemble(
 	}
 	house := &keep.House{Store: store, Log: log, RefreshTTL: s.RefreshTTL, SessionMaxAge: s.SessionMaxAge}
 	ready := new(atomic.Bool)
+	check := &readiness{store: store, keys: keys, serving: ready}
 	version := buildVersion()
 	metrics.Observe(metric.Sources{
-		Store: store, Keys: keys, Mail: worker, Hasher: hasher, Ready: ready.Load, Now: time.Now,
+		Store: store, Keys: keys, Mail: worker, Hasher: hasher, Now: time.Now,
+		Ready:   func() bool { return check.ask(context.WithoutCancel(ctx)) == nil }, // what /readyz says
 		Version: version.Number, Revision: version.Build,
 	})
-	check := &readiness{store: store, keys: keys, serving: ready}
 	return &process{
 		public: httpServer(s.HTTPAddr, closeWhenStopping(handler, ready), log),
 		admin:  httpServer(s.AdminAddr, adminHandler(check, metrics.Handler(log), transport, s.AdminAddr), log),

@@ -110,6 +110,7 @@ func (cmd *sessionRevoke) Run(ctx context.Context, s *Settings, c console) error
 	}
 	if cmd.User != "" {
 		return onUser(ctx, s, cmd.User, "session revoke", func(store *db.Store, account db.Account) error {
+			s.record(store, recorded{action: "session.revoked_user", account: &account.ID})
 			ended, err := admin.EndUserSessions(ctx, store, account.ID)
 			if err != nil {
 				return err
@@ -124,6 +125,7 @@ func (cmd *sessionRevoke) Run(ctx context.Context, s *Settings, c console) error
 	}
 	defer store.Close() //nolint:errcheck // what was written is committed
 	if cmd.All {
+		s.record(store, recorded{action: "session.revoked_all"})
 		ended, err := admin.EndAllSessions(ctx, store)
 		newAudit(s, c).LogAttrs(ctx, slog.LevelInfo, "session.revoked_all", slog.Int64("sessions", ended))
 		if err != nil {
@@ -139,6 +141,7 @@ func (cmd *sessionRevoke) revoke(ctx context.Context, s *Settings, c console, st
 	var ended int64
 	var failures []error
 	for _, id := range ids {
+		s.record(store, recorded{action: "session.revoked", subject: id.String()})
 		session, err := admin.EndSession(ctx, store, id)
 		if err != nil {
 			failures = append(failures, fmt.Errorf("session revoke: %s: %w", id, err))

@@ -53,13 +53,16 @@ func Create(ctx context.Context, store *db.Store, root secret.Root, o Options, n
 		stored, err = q.InsertInvite(ctx, db.InsertInviteParams{
 			ID: id, CodeHash: Hashes(root, o.Code)[0], MaxUses: o.Uses, CreatedAt: now, ExpiresAt: now.Add(o.Lifetime),
 		})
+		if err == nil && stored == 0 {
+			return ErrTaken // and nothing is recorded
+		}
 		return err
 	})
+	if errors.Is(err, ErrTaken) {
+		return "", ErrTaken
+	}
 	if err != nil {
 		return "", fmt.Errorf("store the invite: %w", err)
-	}
-	if stored == 0 {
-		return "", ErrTaken
 	}
 	return o.Code, nil
 }

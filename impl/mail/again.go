@@ -53,13 +53,16 @@ func Retry(ctx context.Context, store *db.Store, root secret.Root, id uuid.UUID,
 	var hurried int64
 	err = store.Write(ctx, func(q *db.Queries) (err error) {
 		hurried, err = q.HurryMail(ctx, db.HurryMailParams{DueAt: dueAtOnce(now), Now: now, ID: id})
+		if err == nil && hurried == 0 {
+			return errDue // and nothing is recorded
+		}
 		return err
 	})
+	if errors.Is(err, errDue) {
+		return uuid.Nil, errDue
+	}
 	if err != nil {
 		return uuid.Nil, fmt.Errorf("make the mail due: %w", err)
-	}
-	if hurried == 0 {
-		return uuid.Nil, errDue
 	}
 	return id, nil
 }

@@ -61,7 +61,10 @@ func (q *queries) figures() figures {
 		return q.last
 	}
 	q.asked = now
-	q.last.up = q.ping()
+	if q.last.up = q.ping(); !q.last.up { // nothing else would be told in time
+		q.last = figures{}
+		return q.last
+	}
 	q.last.queue = q.queue(now)
 	q.last.skew = q.skew()
 	q.last.accounts = count(now, q.last.accounts, q.store.CountAccounts)

@@ -27,7 +27,7 @@ func newReader(s Sources) *reader {
 		queries: &queries{store: s.Store, now: s.Now},
 
 		build: desc("build_info", "Always 1; the labels tell what is running.", "version", "revision", "engine"),
-		ready: desc("ready", "1 while the service wants requests, 0 while it stops."),
+		ready: desc("ready", "1 while the service wants requests, as /readyz says; 0 while it stops or lacks its database."),
 
 		hashSlots:   desc("password_hash_slots", "Password hashes that are computed at a time at the most."),
 		hashBusy:    desc("password_hash_slots_busy", "Password hashes that are being computed."),

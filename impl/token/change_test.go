@@ -43,7 +43,7 @@ func testChangeOfTheSecret(t *testing.T, store *db.Store) {
 	if err := CheckSecret(t.Context(), store, after); err != nil {
 		t.Errorf("the new secret alone: %v", err)
 	}
-	if err := CheckSecret(t.Context(), store, before); !errors.Is(err, errForeignSecret) {
+	if err := CheckSecret(t.Context(), store, before); !errors.Is(err, ErrForeignSecret) {
 		t.Errorf("the old secret alone: %v", err)
 	}
 	steps = append(steps, openKeys(t, store, after, cfg))
@@ -82,7 +82,7 @@ func TestReplicaWithTheOldSecretLivesOn(t *testing.T) {
 		t.Error("it lost the key")
 	}
 	c.Advance(time.Minute)
-	if _, err := OpenKeys(t.Context(), store, before, cfg, quiet()); !errors.Is(err, errForeignSecret) || !strings.Contains(err.Error(), "AUTH_SECRET_PREVIOUS") {
+	if _, err := OpenKeys(t.Context(), store, before, cfg, quiet()); !errors.Is(err, ErrForeignSecret) || !strings.Contains(err.Error(), "AUTH_SECRET_PREVIOUS") {
 		t.Errorf("a new start with the old secret: %v", err)
 	}
 }

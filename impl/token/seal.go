@@ -13,8 +13,8 @@ import (
 	"github.com/financelime/authorization/impl/secret"
 )
 
-// errForeignSecret is for operators: the one thing that makes a sealed key unreadable in practice.
-var errForeignSecret = errors.New("AUTH_SECRET is not the one that sealed the signing keys in the database, nor is AUTH_SECRET_PREVIOUS")
+// ErrForeignSecret is for operators: the one thing that makes a sealed key unreadable in practice.
+var ErrForeignSecret = errors.New("AUTH_SECRET is not the one that sealed the signing keys in the database, nor is AUTH_SECRET_PREVIOUS")
 
 // sealer keeps signing keys unreadable in the database and in its backups (ASVS 13.3.1): PKCS #8 in AES-256-GCM.
 type sealer struct {
@@ -67,7 +67,7 @@ func (s sealer) open(row db.SigningKey) (*signingKey, error) {
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open signing key %s: %w", row.ID, errForeignSecret)
+		return nil, fmt.Errorf("open signing key %s: %w", row.ID, ErrForeignSecret)
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(plain)
 	if err != nil {

@@ -120,12 +120,12 @@ func TestOpenRefuses(t *testing.T) {
 		change(func(r *db.SigningKey) { r.ID = other.id }),
 		change(func(r *db.SigningKey) { r.Algorithm = EdDSA }),
 	} {
-		if _, err := s.open(row); !errors.Is(err, errForeignSecret) {
+		if _, err := s.open(row); !errors.Is(err, ErrForeignSecret) {
 			t.Errorf("a row that passes for another: %v", err)
 		}
 	}
 	_, err := newTestSealer(t).open(good)
-	if !errors.Is(err, errForeignSecret) || !strings.Contains(err.Error(), "AUTH_SECRET is not the one that sealed the signing keys") {
+	if !errors.Is(err, ErrForeignSecret) || !strings.Contains(err.Error(), "AUTH_SECRET is not the one that sealed the signing keys") {
 		t.Errorf("with another secret: %v", err)
 	}
 }

@@ -14,6 +14,9 @@ import (
 func TestCompletionInBash(t *testing.T) {
 	t.Parallel()
 	s := harness.New(t, binary, contract, harness.SQLite)
+	if _, err := s.Command(t.Context(), "migrate"); err != nil {
+		t.Fatal(err)
+	}
 	keys := strings.Join([]string{
 		`PATH=` + filepath.Dir(binary) + `:$PATH; source <(financelime-auth completion bash)`,
 		"financelime-auth us\tdisab\tnobody@example.com",

@@ -70,6 +70,9 @@ func TestPostgresOutage(t *testing.T) {
 			if told > length(requestLimit, 2*time.Second) {
 				t.Errorf("readyz said %s after the loss that the service is not ready", told)
 			}
+			if text := metrics(t, w.s); !strings.Contains(text, "\nfinancelime_auth_ready 0\n") || !strings.Contains(text, "\nfinancelime_auth_database_up 0\n") {
+				t.Error("the metrics say something else than readyz")
+			}
 			time.Sleep(outage - time.Since(began)) // the length of the outage
 
 			back := time.Now()
