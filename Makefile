@@ -16,7 +16,7 @@ export REDOCLY_TELEMETRY := off
 export REDOCLY_SUPPRESS_UPDATE_NOTICE := true
 
 .DEFAULT_GOAL := help
-.PHONY: help build release run generate check-generate test test-clients test-gateways test-replicas test-browser faults timing bench \
+.PHONY: help build release run generate check-generate test test-clients test-gateways test-replicas test-browser faults model timing bench \
 	contract-gate contract-fuzz fuzz lint lint-files lint-go lint-modules lint-scripts lint-spec lint-deploy vulnerabilities clean
 
 help: ## this list
@@ -52,6 +52,9 @@ faults: ## the fault tests at full length: hours
 		-- -count=1 -timeout=30m -run='TestBacklogDrains|TestThreeProcesses' ./impl/mail/
 	FINANCELIME_FULL=1 test/with-postgres $(CHECKER) gotestsum --format=standard-verbose \
 		-- -count=1 -timeout=60m -run='TestCopyOfMany|TestReplicasKnow' ./db/ ./test/contract/
+
+model: ## 10,000 random interleavings of log-ins against the model of the limits, on both engines: half an hour
+	MODEL_COUNT=10000 test/with-postgres go test -v -count=1 -timeout=3h -run='^TestModel$$' ./impl/limit/
 
 timing: ## whether the time of an answer tells of an account: 5,000 pairs of each case, on both engines; hours
 	FINANCELIME_FULL=1 test/with-postgres go test -v -count=1 -timeout=6h -run=TestAnswersTakeTheSameTime ./test/timing/

@@ -103,7 +103,7 @@ func postgresURLError(err error) error {
 	if file, is := errors.AsType[*fs.PathError](err); is {
 		return fmt.Errorf("a file that it names cannot be used: %w", file)
 	}
-	for _, about := range []string{"unable to add CA to cert pool", "failed to decode sslkey", "failed to parse", "unable to load cert", "unable to decrypt"} {
+	for _, about := range []string{"unable to add CA to cert pool", "failed to decode sslkey", "unable to load cert", "unable to decrypt"} {
 		if strings.Contains(err.Error(), about) {
 			return errors.New("a certificate or key that it names (sslrootcert, sslcert, sslkey) is not valid")
 		}
