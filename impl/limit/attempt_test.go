@@ -33,11 +33,11 @@ func (l *Limits) fail(t *testing.T, store *db.Store, since time.Duration, who Lo
 	return nil
 }
 
-func wantWait(t *testing.T, what string, err error, name Name, wait time.Duration) {
+func wantDelay(t *testing.T, what string, err error, wait time.Duration) {
 	t.Helper()
 	exceeded, limited := errors.AsType[*ExceededError](err)
-	if !limited || exceeded.Limit != name || exceeded.Wait != wait {
-		t.Errorf("%s: %v, %+v; want %s and a wait of %s", what, err, exceeded, name, wait)
+	if !limited || exceeded.Limit != LogInAccount || exceeded.Wait != wait {
+		t.Errorf("%s: %v, %+v; want a delay of %s", what, err, exceeded, wait)
 	}
 }
 
@@ -79,9 +79,9 @@ func TestUndoCountsNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		wantWait(t, "after four failures", l.fail(t, store, since, who), LogInAccount, 40*time.Second)
+		wantDelay(t, "after four failures", l.fail(t, store, since, who), 40*time.Second)
 		undo(since + 40*time.Second)
-		wantWait(t, "after what was none", l.fail(t, store, since, who), LogInAccount, 40*time.Second)
+		wantDelay(t, "after what was none", l.fail(t, store, since, who), 40*time.Second)
 	})
 }
 
@@ -98,7 +98,7 @@ func TestDelayForgivesClocks(t *testing.T) {
 				if err := l.fail(t, store, 0, who); err != nil {
 					t.Fatal(err)
 				}
-				wantWait(t, "too early", l.fail(t, store, c.refused, who), LogInAccount, c.per-c.refused)
+				wantDelay(t, "too early", l.fail(t, store, c.refused, who), c.per-c.refused)
 				if err := l.fail(t, store, c.allowed, who); err != nil {
 					t.Errorf("by a clock that is behind: %v", err)
 				}
@@ -117,7 +117,7 @@ func TestClockSetBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		const back = -10 * time.Minute
-		wantWait(t, "the one who failed", l.fail(t, store, back, who), LogInAccount, 10*time.Second)
+		wantDelay(t, "the one who failed", l.fail(t, store, back, who), 10*time.Second)
 		for range 3 {
 			if err := l.fail(t, store, back, other); err != nil {
 				t.Fatalf("one who has not: %v", err)
@@ -249,11 +249,11 @@ func TestAtHome(t *testing.T) {
 				t.Fatalf("at home: %v", err)
 			}
 		}
-		wantWait(t, "at home, after two mistakes", l.fail(t, store, 0, home), LogInAccount, 30*time.Second)
+		wantDelay(t, "at home, after two mistakes", l.fail(t, store, 0, home), 30*time.Second)
 		if row, err := store.Read().GetLogInFailure(t.Context(), id[:]); err != nil || row.Failures != 4 || row.Tries != 2 || row.Delay != 30_000_000 {
 			t.Errorf("of the account: %+v, %v", row, err)
 		}
-		wantWait(t, "strangers, whatever happened at home", l.fail(t, store, 0, attacker), LogInAccount, 30*time.Second)
+		wantDelay(t, "strangers, whatever happened at home", l.fail(t, store, 0, attacker), 30*time.Second)
 	})
 }
 

@@ -47,9 +47,9 @@ func (f failures) at(now time.Time) (current failures, clock int64) {
 // wait is how long the next log-in has to wait; 0 where it need not. The last seconds of a delay are for clocks that are behind: whoever has
 // waited as long as one replica told is let in by another.
 func (f failures) wait(now time.Time) time.Duration {
-	f, clock := f.at(now)
-	left := f.failedAt + f.delay - clock
-	if left <= min(maxSkew, f.delay/6*5) {
+	current, clock := f.at(now)
+	left := current.failedAt + current.delay - clock
+	if left <= min(maxSkew, current.delay/6*5) {
 		return 0
 	}
 	return time.Duration(left) * time.Microsecond
@@ -57,23 +57,23 @@ func (f failures) wait(now time.Time) time.Duration {
 
 // places is how many log-ins may be under way at once without delay: what is left of the free ones, and then one at a time.
 func (f failures) places(free int64, now time.Time) int64 {
-	f, _ = f.at(now)
-	return max(free-f.recent, 1)
+	current, _ := f.at(now)
+	return max(free-current.recent, 1)
 }
 
 // failed are the failures with one more. From the last of the free ones on, each doubles the delay, beginning with the shortest one.
 func (f failures) failed(free, shortest int64, now time.Time) failures {
-	f, clock := f.at(now)
-	f.inRow++
-	f.recent++
-	f.failedAt = clock
+	next, clock := f.at(now)
+	next.inRow++
+	next.recent++
+	next.failedAt = clock
 	switch {
-	case f.recent < free:
-		f.delay = 0
-	case f.delay == 0:
-		f.delay = min(shortest, longestDelay)
+	case next.recent < free:
+		next.delay = 0
+	case next.delay == 0:
+		next.delay = min(shortest, longestDelay)
 	default:
-		f.delay = min(2*f.delay, longestDelay)
+		next.delay = min(2*next.delay, longestDelay)
 	}
-	return f
+	return next
 }

@@ -36,7 +36,8 @@ func (m *keyedMutex) lock(ctx context.Context, key string) (unlock func(), err e
 	leave := func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		if lock.users--; lock.users == 0 {
+		lock.users--
+		if lock.users == 0 {
 			delete(m.held, key)
 		}
 	}

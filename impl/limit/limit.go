@@ -14,9 +14,9 @@
 //
 //	matched       [Limits.Succeed], in the log-in's transaction: the place is free, and the account's failures are forgotten
 //	refused       [Limits.Fail]: the place is free, and a failure is counted
-//	hung up       the same two, if a password was compared before; otherwise as unavailable
 //	unavailable   [Limits.Undo]: the place is free, and nothing is counted
 //	too busy      [Limits.Undo]
+//	hung up       as it ended, if a password was compared before; [Limits.Undo] otherwise
 //	killed        nothing: the place lapses after half a minute
 //
 // A log-in for which there would be room, were it not for others under way, waits until they have ended. So many at once get no more guesses

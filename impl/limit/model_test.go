@@ -54,7 +54,8 @@ func TestModel(t *testing.T) {
 			}
 			m.finish()
 			total.add(m.counts)
-			if ran++; t.Failed() {
+			ran++
+			if t.Failed() {
 				t.Fatalf("interleaving %d: MODEL_SEED=%d", ran, m.seed)
 			}
 		}
@@ -124,7 +125,7 @@ func (a *modelAttempt) row() *modelSource {
 
 func newModel(t *testing.T, l *Limits, store *db.Store, seed uint64) *model {
 	t.Helper()
-	m := &model{t: t, store: store, seed: seed, rand: rand.New(rand.NewPCG(seed, 0))} //nolint:gosec // repeatable
+	m := &model{t: t, store: store, seed: seed, rand: rand.New(rand.NewPCG(seed, 0))}
 	for range 3 {
 		m.limits = append(m.limits, New(l.root, modelRates))
 		m.clocks = append(m.clocks, time.Duration(m.rand.Int64N(int64(modelSkew)+1))-modelSkew/2)

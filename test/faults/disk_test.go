@@ -102,7 +102,7 @@ func databaseUp(t testing.TB, s *harness.Service) bool {
 
 func metrics(t testing.TB, s *harness.Service) string {
 	t.Helper()
-	answer, err := http.Get(s.Admin + "/metrics") //nolint:noctx // a test
+	answer, err := http.Get(s.Admin + "/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func TestReadOnlyFiles(t *testing.T) {
 	if os.Getuid() == 0 { // who may write whatever the mode says, unless that is given up
 		w.s.Binary = filepath.Join(t.TempDir(), "unprivileged")
 		script := "#!/bin/sh\nexec setpriv --bounding-set=-all --inh-caps=-all '" + plain + "' \"$@\"\n"
-		if err := os.WriteFile(w.s.Binary, []byte(script), 0o700); err != nil { //nolint:gosec // it is run
+		if err := os.WriteFile(w.s.Binary, []byte(script), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}

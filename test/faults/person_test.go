@@ -297,7 +297,7 @@ func (p *person) requestReset(ctx context.Context) {
 }
 
 func (p *person) openResetLink(ctx context.Context) {
-	link := p.newestLink("Reset")
+	link := p.newestLink("reset")
 	if link == "" {
 		return
 	}
