@@ -81,6 +81,7 @@ func (k textKind) check(text string) error {
 	}
 	for _, r := range text {
 		switch {
+		case k == "any" && (r == '\u200c' || r == '\u200d'): // joiners, which Persian, Hindi and emoji are spelt with
 		case !unicode.IsPrint(r): // control and format characters, the byte order mark, all blanks but the space
 			return fmt.Errorf("has a character that cannot be seen in it: %U", r)
 		case r == ' ' && !k.blanks():

@@ -304,6 +304,8 @@ func TestSettingValues(t *testing.T) {
 		{"refresh-token-ttl", "-1d", refused},
 		{"refresh-token-ttl", "999999d", refused},
 		{"mail-from", "nobody", refused},
+		{"mail-from", "\u0645\u06cc\u200c\u062e <a@b.example>", "\u0645\u06cc\u200c\u062e <a@b.example>"},
+		{"mail-from", "zero\u200bwidth <a@b.example>", refused},
 		{"mail-from", `"Acme, Inc." <no-reply@acme.example>`, `"Acme, Inc." <no-reply@acme.example>`},
 	} {
 		i := slices.IndexFunc(everySetting(t), func(s setting) bool { return s.flag == c.flag })
