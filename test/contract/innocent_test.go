@@ -130,7 +130,7 @@ func TestRaceOfAClassroom(t *testing.T) {
 }
 
 // Guesses at once are no more than one after another, beside the good ones.
-func TestRaceGuessesAmongGoodOnes(t *testing.T) {
+func TestGuessesAtOnceAmongGoodOnes(t *testing.T) {
 	t.Parallel()
 	harness.EachWay(t, func(t *testing.T, engine string) {
 		s := harness.Start(t, binary, contract, engine, defaultLimits("AUTH_LIMIT_SIGNUP_SOURCE=1000/1h", "AUTH_LIMIT_LINK_SOURCE=7/1h")...)
