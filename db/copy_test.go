@@ -42,7 +42,7 @@ func fill(t *testing.T, s *db.Store) {
 	}))
 	write(t, s, func(q *db.Queries) error {
 		_, err := q.InsertSigningKey(t.Context(), db.InsertSigningKeyParams{
-			ID: "kid", Number: -7, Algorithm: "ES256", Sealed: []byte("sealed"), CreatedAt: start, ActiveAt: start,
+			ID: "kid", Number: -7, Algorithm: "ES256", Sealed: []byte("sealed"), SealedBefore: []byte{0, 255}, CreatedAt: start, ActiveAt: start,
 		})
 		return err
 	})

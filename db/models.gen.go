@@ -140,10 +140,11 @@ type Session struct {
 }
 
 type SigningKey struct {
-	ID        string
-	Number    int64
-	Algorithm string
-	Sealed    []byte
-	CreatedAt time.Time
-	ActiveAt  time.Time
+	ID           string
+	Number       int64
+	Algorithm    string
+	Sealed       []byte
+	CreatedAt    time.Time
+	ActiveAt     time.Time
+	SealedBefore []byte
 }

@@ -51,18 +51,19 @@ func (q *Queries) DeleteSigningKey(ctx context.Context, id string) error {
 }
 
 const insertSigningKey = `-- name: InsertSigningKey :execrows
-INSERT INTO signing_key (id, number, algorithm, sealed, created_at, active_at)
-VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO signing_key (id, number, algorithm, sealed, created_at, active_at, sealed_before)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (number) DO NOTHING
 `
 
 type InsertSigningKeyParams struct {
-	ID        string
-	Number    int64
-	Algorithm string
-	Sealed    []byte
-	CreatedAt time.Time
-	ActiveAt  time.Time
+	ID           string
+	Number       int64
+	Algorithm    string
+	Sealed       []byte
+	CreatedAt    time.Time
+	ActiveAt     time.Time
+	SealedBefore []byte
 }
 
 // InsertSigningKey adds the next key. No row: another replica made the key of this number.
@@ -74,6 +75,7 @@ func (q *Queries) InsertSigningKey(ctx context.Context, arg InsertSigningKeyPara
 		arg.Sealed,
 		arg.CreatedAt,
 		arg.ActiveAt,
+		arg.SealedBefore,
 	)
 	if err != nil {
 		return 0, err
@@ -82,7 +84,7 @@ func (q *Queries) InsertSigningKey(ctx context.Context, arg InsertSigningKeyPara
 }
 
 const listSigningKeys = `-- name: ListSigningKeys :many
-SELECT id, number, algorithm, sealed, created_at, active_at FROM signing_key ORDER BY number
+SELECT id, number, algorithm, sealed, created_at, active_at, sealed_before FROM signing_key ORDER BY number
 `
 
 func (q *Queries) ListSigningKeys(ctx context.Context) ([]SigningKey, error) {
@@ -101,6 +103,7 @@ func (q *Queries) ListSigningKeys(ctx context.Context) ([]SigningKey, error) {
 			&i.Sealed,
 			&i.CreatedAt,
 			&i.ActiveAt,
+			&i.SealedBefore,
 		); err != nil {
 			return nil, err
 		}
@@ -113,18 +116,24 @@ func (q *Queries) ListSigningKeys(ctx context.Context) ([]SigningKey, error) {
 }
 
 const resealSigningKey = `-- name: ResealSigningKey :execrows
-UPDATE signing_key SET sealed = $1 WHERE id = $2 AND sealed = $3
+UPDATE signing_key SET sealed = $1, sealed_before = $2 WHERE id = $3 AND sealed = $4
 `
 
 type ResealSigningKeyParams struct {
-	Sealed []byte
-	ID     string
-	Was    []byte
+	Sealed       []byte
+	SealedBefore []byte
+	ID           string
+	Was          []byte
 }
 
 // ResealSigningKey replaces the seal of a key. No row: it has another one meanwhile.
 func (q *Queries) ResealSigningKey(ctx context.Context, arg ResealSigningKeyParams) (int64, error) {
-	result, err := q.db.Exec(ctx, resealSigningKey, arg.Sealed, arg.ID, arg.Was)
+	result, err := q.db.Exec(ctx, resealSigningKey,
+		arg.Sealed,
+		arg.SealedBefore,
+		arg.ID,
+		arg.Was,
+	)
 	if err != nil {
 		return 0, err
 	}

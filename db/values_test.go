@@ -116,7 +116,7 @@ func TestSigningKeyRoundTrip(t *testing.T) {
 			sealed[i] = byte(i)
 		}
 		arg := db.InsertSigningKeyParams{
-			ID: "kid", Number: 7, Algorithm: "ES256", Sealed: sealed, CreatedAt: start, ActiveAt: start.Add(time.Hour),
+			ID: "kid", Number: 7, Algorithm: "ES256", Sealed: sealed, CreatedAt: start, ActiveAt: start.Add(time.Hour), SealedBefore: sealed[:16],
 		}
 		empty, err := s.Read().ListSigningKeys(t.Context())
 		must(t, err)

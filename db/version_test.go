@@ -162,7 +162,7 @@ func TestAMigrationDoesNotStopTheTraffic(t *testing.T) {
 	insertAccount(t, s)
 	pool := raw(t, url)
 	exec(t, pool, "DROP TABLE audit_event", "ALTER TABLE reset_request DROP COLUMN due_at", "ALTER TABLE reset_request DROP COLUMN attempts",
-		"DELETE FROM financelime_auth_version WHERE version_id >= 8")
+		"ALTER TABLE signing_key DROP COLUMN sealed_before", "DELETE FROM financelime_auth_version WHERE version_id >= 8")
 	long, err := pool.BeginTx(t.Context(), nil)
 	must(t, err)
 	defer long.Rollback()                                                                   //nolint:errcheck // at the latest

@@ -2,7 +2,9 @@ package token
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/secret"
 )
 
 // The three steps of docs/keys.md: every replica knows both secrets, then every one writes with the new one, then the old
@@ -91,5 +94,214 @@ func TestCheckSecretBeforeTheFirstStart(t *testing.T) {
 	t.Parallel()
 	if err := CheckSecret(t.Context(), newStore(t), newRoot(t)); err != nil {
 		t.Error(err)
+	}
+}
+
+// changing is a service while its secret is changed. It counts how often keys are sealed anew.
+type changing struct {
+	store         *db.Store
+	cfg           Config
+	before, after secret.Root
+	resealed      reseals
+}
+
+func newChanging(t testing.TB, store *db.Store, c *clock) *changing {
+	t.Helper()
+	return &changing{store: store, cfg: newConfig(c), before: newRoot(t), after: newRoot(t), resealed: reseals{}}
+}
+
+// start starts a replica at a step of the change: 0 is before it.
+func (c *changing) start(t testing.TB, step int) *Keys {
+	t.Helper()
+	root := []secret.Root{c.before, c.before.Accepting(c.after), c.after.Accepting(c.before), c.after}[step]
+	k, err := OpenKeys(t.Context(), c.store, root, c.cfg, slog.New(c.resealed))
+	if err != nil {
+		t.Fatalf("start at step %d: %v", step, err)
+	}
+	return k
+}
+
+// sealedUnder checks that every key opens with one secret alone.
+func (c *changing) sealedUnder(t testing.TB, root secret.Root, when string) {
+	t.Helper()
+	if err := CheckSecret(t.Context(), c.store, root); err != nil {
+		t.Errorf("%s: %v", when, err)
+	}
+}
+
+// reseals counts the events keys.resealed by kid.
+type reseals map[string]int
+
+func (r reseals) Enabled(context.Context, slog.Level) bool { return true }
+func (r reseals) WithAttrs([]slog.Attr) slog.Handler       { return r }
+func (r reseals) WithGroup(string) slog.Handler            { return r }
+func (r reseals) Handle(_ context.Context, record slog.Record) error {
+	record.Attrs(func(a slog.Attr) bool {
+		if record.Message == "keys.resealed" && a.Key == "kid" {
+			r[a.Value.String()]++
+		}
+		return true
+	})
+	return nil
+}
+
+// Step 1 and step 2 side by side: each key is sealed anew once, whichever step made it, also across restarts.
+func TestSealsAreMadeOnce(t *testing.T) { onBoth(t, testSealsAreMadeOnce) }
+
+func testSealsAreMadeOnce(t *testing.T, store *db.Store) {
+	clk := newClock()
+	c := newChanging(t, store, clk)
+	first := c.start(t, 0).signing().id
+	one, two := c.start(t, 1), c.start(t, 2)
+	changes, seals := map[string]int{}, map[string][]byte{}
+	look := func(keys ...*Keys) {
+		t.Helper()
+		for _, k := range keys {
+			refreshKeys(t, k)
+			for _, row := range rows(t, store) {
+				if seals[row.ID] != nil && !bytes.Equal(seals[row.ID], row.Sealed) {
+					changes[row.ID]++
+				}
+				seals[row.ID] = row.Sealed
+			}
+		}
+	}
+	for round := range 20 {
+		switch round {
+		case 5: // step 2 makes a key
+			clk.Advance(KeyLife)
+			look(two)
+		case 8: // what is left of the first one is deleted
+			clk.Advance(time.Hour)
+		case 10:
+			one, two = c.start(t, 1), c.start(t, 2)
+		case 12: // step 1 makes a key
+			clk.Advance(KeyLife)
+		case 15:
+			two, one = c.start(t, 2), c.start(t, 1)
+		}
+		look(one, two)
+	}
+	made := rows(t, store)
+	if len(made) != 2 || made[0].ID == first {
+		t.Fatalf("%d keys", len(made))
+	}
+	ofTwo, ofOne := made[0].ID, made[1].ID
+	if c.resealed[first] != 1 || c.resealed[ofTwo] != 0 || c.resealed[ofOne] != 1 {
+		t.Errorf("sealed anew: the first key %d times, that of step 2 %d, that of step 1 %d",
+			c.resealed[first], c.resealed[ofTwo], c.resealed[ofOne])
+	}
+	if changes[first] != 0 || changes[ofTwo] != 0 || changes[ofOne] != 1 { // the first one's was before the first look
+		t.Errorf("seals that changed: %v", changes)
+	}
+	c.sealedUnder(t, c.after, "in the end")
+	refreshKeys(t, c.start(t, 3), two)
+}
+
+// Where the new secret comes on all replicas at once, or beside one that has only the old one, the end is the same.
+func TestChangeWithoutTheFirstStep(t *testing.T) { onBoth(t, testChangeWithoutTheFirstStep) }
+
+func testChangeWithoutTheFirstStep(t *testing.T, store *db.Store) {
+	c := newChanging(t, store, newClock())
+	old := c.start(t, 0)
+	a, b := c.start(t, 2), c.start(t, 2)
+	for range 5 {
+		refreshKeys(t, old, a, b)
+	}
+	if n := c.resealed[old.signing().id]; n != 1 {
+		t.Errorf("sealed anew %d times", n)
+	}
+	c.sealedUnder(t, c.after, "in the end")
+	refreshKeys(t, c.start(t, 3))
+}
+
+// A change that is taken back loses no key. A new key ends the use of the new secret, and the change can be made again.
+func TestChangeTakenBack(t *testing.T) { onBoth(t, testChangeTakenBack) }
+
+func testChangeTakenBack(t *testing.T, store *db.Store) {
+	clk := newClock()
+	c := newChanging(t, store, clk)
+	first := c.start(t, 0).signing().id
+	one, two := c.start(t, 1), c.start(t, 2)
+	refreshKeys(t, one, two)
+	one, back := c.start(t, 1), c.start(t, 1)
+	refreshKeys(t, one, back, one, back)
+	if c.resealed[first] != 1 || one.signing().id != first || back.signing().id != first {
+		t.Errorf("taken back: sealed anew %d times", c.resealed[first])
+	}
+	c.sealedUnder(t, c.after, "taken back")
+
+	second, made, err := back.Rotate(t.Context())
+	if err != nil || !made {
+		t.Fatal(made, err)
+	}
+	refreshKeys(t, one, back)
+	clk.Advance(PublishAhead + time.Hour)
+	refreshKeys(t, one, back)
+	c.sealedUnder(t, c.before, "after a rotation")
+	refreshKeys(t, c.start(t, 0))
+
+	for range 3 {
+		refreshKeys(t, c.start(t, 2), c.start(t, 1))
+	}
+	if c.resealed[first] != 1 || c.resealed[second.ID] != 1 {
+		t.Errorf("sealed anew: %d and %d times", c.resealed[first], c.resealed[second.ID])
+	}
+	c.sealedUnder(t, c.after, "the second time")
+}
+
+// A key that step 2 makes before it could seal the others anew is not sealed under the old secret by step 1.
+func TestNewKeyBeforeTheOthersAreSealedAnew(t *testing.T) { onBoth(t, testNewKeyBeforeTheOthers) }
+
+func testNewKeyBeforeTheOthers(t *testing.T, store *db.Store) {
+	c := newChanging(t, store, newClock())
+	one := c.start(t, 0)
+	seals, err := newSealer(c.after.Accepting(c.before))
+	if err != nil {
+		t.Fatal(err)
+	}
+	two := &Keys{store: store, sealer: seals, cfg: one.cfg, log: slog.New(c.resealed), turn: make(chan struct{}, 1)}
+	keys, err := two.load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := two.add(t.Context(), keys, keys[0].number+1, c.cfg.Now()); err != nil {
+		t.Fatal(err)
+	}
+	refreshKeys(t, c.start(t, 1), two, c.start(t, 1), two)
+	list := rows(t, store)
+	if c.resealed[list[0].ID] != 1 || c.resealed[list[1].ID] != 0 {
+		t.Errorf("sealed anew: %v", c.resealed)
+	}
+	c.sealedUnder(t, c.after, "in the end")
+}
+
+// The version before replaces a seal and leaves what it was sealed under before as it is.
+func TestChangeBesideTheVersionBefore(t *testing.T) { onBoth(t, testChangeBesideTheVersionBefore) }
+
+func testChangeBesideTheVersionBefore(t *testing.T, store *db.Store) {
+	c := newChanging(t, store, newClock())
+	key := c.start(t, 0).signing()
+	two := c.start(t, 2)
+	old, err := newSealer(c.before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		was := rows(t, store)[0]
+		sealed, err := old.seal(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := store.Write(t.Context(), func(q *db.Queries) error {
+			_, err := q.ResealSigningKey(t.Context(), db.ResealSigningKeyParams{
+				Sealed: sealed, SealedBefore: was.SealedBefore, ID: was.ID, Was: was.Sealed,
+			})
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		refreshKeys(t, c.start(t, 1), two)
+		c.sealedUnder(t, c.after, "beside the version before")
 	}
 }

@@ -41,8 +41,9 @@ type signingKey struct {
 	public    crypto.PublicKey
 	jwk       json.RawMessage // the public half
 
-	sealed []byte // as it was read
-	reseal bool   // it is sealed under another secret than new keys are
+	sealed       []byte // as it was read
+	sealedUnder  int    // the index of the secret that opens it (sealer.secrets)
+	sealedBefore []byte // the fingerprint of the secret that it was sealed under before; nil where it is not known
 
 	number   int64
 	activeAt time.Time

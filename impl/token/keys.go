@@ -251,12 +251,12 @@ func (k *Keys) addAfter(ctx context.Context, keys []*signingKey, activeAt time.T
 	if len(keys) > 0 {
 		number = keys[len(keys)-1].number + 1
 	}
-	_, err := k.add(ctx, number, activeAt)
+	_, err := k.add(ctx, keys, number, activeAt)
 	return err
 }
 
-// add makes the key of a number, unless there is one.
-func (k *Keys) add(ctx context.Context, number int64, activeAt time.Time) (made bool, err error) {
+// add makes the key of a number, unless there is one. keys are those that there are.
+func (k *Keys) add(ctx context.Context, keys []*signingKey, number int64, activeAt time.Time) (made bool, err error) {
 	private, err := generate(k.cfg.Algorithm)
 	if err != nil {
 		return false, fmt.Errorf("make signing key: %w", err)
@@ -272,8 +272,8 @@ func (k *Keys) add(ctx context.Context, number int64, activeAt time.Time) (made 
 	var rows int64
 	err = k.store.Write(ctx, func(q *db.Queries) (err error) {
 		rows, err = q.InsertSigningKey(ctx, db.InsertSigningKeyParams{
-			ID: key.id, Number: number, Algorithm: key.algorithm, Sealed: sealed,
-			CreatedAt: k.cfg.now(), ActiveAt: activeAt,
+			ID: key.id, Number: number, Algorithm: key.algorithm, Sealed: sealed, CreatedAt: k.cfg.now(), ActiveAt: activeAt,
+			SealedBefore: k.sealer.predecessor(keys),
 		})
 		return err
 	})
@@ -286,26 +286,27 @@ func (k *Keys) add(ctx context.Context, number int64, activeAt time.Time) (made 
 	return rows > 0, nil
 }
 
-// reseal seals keys anew that were sealed under another secret, so that the service can do without that one.
+// reseal seals keys anew that are sealed under a secret that ours replaces, so that the service can do without that one.
 func (k *Keys) reseal(ctx context.Context, keys []*signingKey) error {
 	for _, old := range keys {
-		if !old.reseal {
+		if !k.sealer.outdated(old, keys) {
 			continue
 		}
 		sealed, err := k.sealer.seal(old)
 		if err != nil {
 			return err
 		}
+		before := k.sealer.secrets[old.sealedUnder].fingerprint
 		var rows int64
 		err = k.store.Write(ctx, func(q *db.Queries) (err error) {
-			rows, err = q.ResealSigningKey(ctx, db.ResealSigningKeyParams{Sealed: sealed, ID: old.id, Was: old.sealed})
+			rows, err = q.ResealSigningKey(ctx, db.ResealSigningKeyParams{Sealed: sealed, SealedBefore: before, ID: old.id, Was: old.sealed})
 			return err
 		})
 		if err != nil {
 			return fmt.Errorf("seal signing key anew: %w", err)
 		}
 		if rows > 0 { // or another replica did, and we shall read it
-			old.sealed, old.reseal = sealed, false
+			old.sealed, old.sealedUnder, old.sealedBefore = sealed, 0, before
 			k.log.InfoContext(ctx, "keys.resealed", "kid", old.id)
 		}
 	}

@@ -85,7 +85,7 @@ func (k *Keys) Rotate(ctx context.Context) (next KeyInfo, made bool, err error) 
 
 // follow makes the key after another one. Of several that do so at once one succeeds, and all get its key.
 func (k *Keys) follow(ctx context.Context, newest KeyInfo) (next KeyInfo, made bool, err error) {
-	made, err = k.add(ctx, newest.Number+1, k.cfg.now().Add(k.cfg.publishAhead()))
+	made, err = k.add(ctx, k.ring.Load().keys, newest.Number+1, k.cfg.now().Add(k.cfg.publishAhead()))
 	if err != nil {
 		return next, false, err
 	}

@@ -1,6 +1,7 @@
 package token
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/aes"
 	"crypto/cipher"
@@ -8,6 +9,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/secret"
@@ -18,12 +20,17 @@ var ErrForeignSecret = errors.New("AUTH_SECRET is not the one that sealed the si
 
 // sealer keeps signing keys unreadable in the database and in its backups (ASVS 13.3.1): PKCS #8 in AES-256-GCM.
 type sealer struct {
-	aead   cipher.AEAD   // seals
-	others []cipher.AEAD // open too: of the other secrets that are accepted
+	secrets []sealSecret // the first one seals; the others only open
+}
+
+// sealSecret is what a sealer derives from a secret.
+type sealSecret struct {
+	aead        cipher.AEAD
+	fingerprint []byte // names the secret in the database, and tells nothing about it
 }
 
 func newSealer(root secret.Root) (sealer, error) {
-	var aeads []cipher.AEAD
+	var s sealer
 	for _, r := range root.All() {
 		block, err := aes.NewCipher(r.Key("signing-key"))
 		if err != nil {
@@ -33,9 +40,9 @@ func newSealer(root secret.Root) (sealer, error) {
 		if err != nil {
 			return sealer{}, fmt.Errorf("make cipher of the signing keys: %w", err)
 		}
-		aeads = append(aeads, aead)
+		s.secrets = append(s.secrets, sealSecret{aead: aead, fingerprint: r.Hash("signing-key-fingerprint", nil)})
 	}
-	return sealer{aead: aeads[0], others: aeads[1:]}, nil
+	return s, nil
 }
 
 // binding ties a sealed key to its row, so that no row can pass for another or for another algorithm.
@@ -46,27 +53,28 @@ func (s sealer) seal(k *signingKey) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode signing key: %w", err)
 	}
-	nonce := make([]byte, s.aead.NonceSize())
+	aead := s.secrets[0].aead
+	nonce := make([]byte, aead.NonceSize())
 	if _, err := rand.Read(nonce); err != nil {
 		return nil, fmt.Errorf("seal signing key: %w", err)
 	}
-	return s.aead.Seal(nonce, nonce, plain, binding(k.id, k.algorithm)), nil
+	return aead.Seal(nonce, nonce, plain, binding(k.id, k.algorithm)), nil
 }
 
 // open opens a key that was sealed under any of the accepted secrets.
 func (s sealer) open(row db.SigningKey) (*signingKey, error) {
-	if len(row.Sealed) < s.aead.NonceSize() {
+	size := s.secrets[0].aead.NonceSize()
+	if len(row.Sealed) < size {
 		return nil, fmt.Errorf("signing key %s is damaged", row.ID)
 	}
-	nonce, sealed := row.Sealed[:s.aead.NonceSize()], row.Sealed[s.aead.NonceSize():]
-	plain, err := s.aead.Open(nil, nonce, sealed, binding(row.ID, row.Algorithm))
-	old := err != nil
-	for _, other := range s.others {
-		if err != nil {
-			plain, err = other.Open(nil, nonce, sealed, binding(row.ID, row.Algorithm))
-		}
-	}
-	if err != nil {
+	nonce, sealed := row.Sealed[:size], row.Sealed[size:]
+	var plain []byte
+	under := slices.IndexFunc(s.secrets, func(by sealSecret) bool {
+		var err error
+		plain, err = by.aead.Open(nil, nonce, sealed, binding(row.ID, row.Algorithm))
+		return err == nil
+	})
+	if under < 0 {
 		return nil, fmt.Errorf("open signing key %s: %w", row.ID, ErrForeignSecret)
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(plain)
@@ -84,6 +92,33 @@ func (s sealer) open(row db.SigningKey) (*signingKey, error) {
 	if k.id != row.ID || k.algorithm != row.Algorithm {
 		return nil, fmt.Errorf("signing key %s is another one, %s for %s", row.ID, k.id, k.algorithm)
 	}
-	k.sealed, k.reseal = row.Sealed, old
+	k.sealed, k.sealedUnder, k.sealedBefore = row.Sealed, under, row.SealedBefore
 	return k, nil
+}
+
+// outdated reports whether a key is to be sealed anew under our first secret. While AUTH_SECRET is changed, replicas of
+// two steps run side by side, and each has the other's first secret as its second. So a key stays as it is where any
+// key shows that its secret replaced ours: this replica is then at the earlier step, or the change was taken back.
+func (s sealer) outdated(k *signingKey, keys []*signingKey) bool {
+	return k.sealedUnder != 0 && !s.replaced(k.sealedUnder, 0, keys)
+}
+
+// replaced reports whether any of the keys shows that one of our secrets was used after another one.
+func (s sealer) replaced(later, earlier int, keys []*signingKey) bool {
+	return slices.ContainsFunc(keys, func(k *signingKey) bool {
+		return k.sealedUnder == later && bytes.Equal(k.sealedBefore, s.secrets[earlier].fingerprint)
+	})
+}
+
+// predecessor returns the fingerprint of the secret that our first one replaces, as far as the keys show it, or nil. A
+// new key is stored with it: it may soon be the only one that shows it.
+func (s sealer) predecessor(keys []*signingKey) []byte {
+	for i := 1; i < len(s.secrets); i++ {
+		if s.replaced(0, i, keys) || slices.ContainsFunc(keys, func(k *signingKey) bool {
+			return k.sealedUnder == i && s.outdated(k, keys)
+		}) {
+			return s.secrets[i].fingerprint
+		}
+	}
+	return nil
 }
