@@ -25,6 +25,7 @@ type accountRow struct {
 	pending    bool
 	hasInvite  bool
 	signUpLink uuid.NullUUID // the confirmation that waits
+	loggedIn   bool          // with a password that was mailed
 }
 
 type sessionRow struct {
@@ -43,12 +44,12 @@ type mailRow struct {
 func readLedger(ctx context.Context, db *sql.DB) (*ledger, error) {
 	l := &ledger{accounts: make(map[string]accountRow), sessions: make(map[string]sessionRow), mails: make(map[uuid.UUID][]mailRow)}
 	err := each(ctx, db, `
-		SELECT account.email, account.id, pending_until IS NOT NULL, invite_id IS NOT NULL, confirmation.id
+		SELECT account.email, account.id, pending_until IS NOT NULL, invite_id IS NOT NULL, confirmation.id, password_hash IS NOT NULL
 		FROM account LEFT JOIN confirmation ON account_id = account.id AND purpose = 'signup'`,
 		func(scan func(...any) error) error {
 			var email string
 			var a accountRow
-			err := scan(&email, &a.id, &a.pending, &a.hasInvite, &a.signUpLink)
+			err := scan(&email, &a.id, &a.pending, &a.hasInvite, &a.signUpLink, &a.loggedIn)
 			l.accounts[email] = a
 			return err
 		})
@@ -153,7 +154,8 @@ func (l *ledger) claimMails(p *person, a accountRow, claim func(holds bool, form
 	}
 	claim(!a.pending || a.signUpLink.Valid, "the sign-up waits for a confirmation that does not exist")
 	claim(!a.pending || links > 0, "the confirmation link is neither queued nor sent")
-	claim(a.pending || passwords > 0, "the password is neither queued nor sent")
+	// A password whose sender was killed before it could record that it was sent, and that was used meanwhile, is not sent again.
+	claim(a.pending || passwords > 0 || a.loggedIn, "the password is neither queued nor sent")
 	claim(p.resets <= resets && resets <= p.resets+p.resetsMaybe,
 		"%d reset links were queued, %d acknowledged, %d more asked for", resets, p.resets, p.resetsMaybe)
 }
