@@ -92,7 +92,7 @@ func (q *Queries) ListForgottenLogInFailures(ctx context.Context, arg ListForgot
 
 const lockLogInFailure = `-- name: LockLogInFailure :one
 INSERT INTO log_in_failure (key, account_id, failures, tries, delay, tried_at) VALUES ($1, $2, 0, 0, 0, 0)
-ON CONFLICT (key) DO UPDATE SET failures = log_in_failure.failures
+ON CONFLICT (key) DO UPDATE SET account_id = excluded.account_id
 RETURNING key, account_id, failures, tries, delay, tried_at
 `
 
@@ -101,8 +101,8 @@ type LockLogInFailureParams struct {
 	AccountID *uuid.UUID
 }
 
-// LockLogInFailure finds or makes the row that counts failed log-ins, and locks it until the transaction ends. (An UPDATE that changes
-// nothing: SQLite has no FOR UPDATE.)
+// LockLogInFailure finds or makes the row that counts failed log-ins, and locks it until the transaction ends. Under an address, the row
+// may be older than the account.
 func (q *Queries) LockLogInFailure(ctx context.Context, arg LockLogInFailureParams) (LogInFailure, error) {
 	row := q.db.QueryRow(ctx, lockLogInFailure, arg.Key, arg.AccountID)
 	var i LogInFailure

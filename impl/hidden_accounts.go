@@ -14,6 +14,7 @@ import (
 
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/caller"
+	"github.com/financelime/authorization/impl/event"
 	"github.com/financelime/authorization/impl/limit"
 	"github.com/financelime/authorization/impl/mail"
 )
@@ -49,16 +50,21 @@ func insertHidden(ctx context.Context, q *db.Queries, account db.InsertAccountPa
 	return "", errors.New("the address was free and taken by turns")
 }
 
-// deferReset notes that somebody asked to reset the password of an address, and takes its uses of limits. Whose the address is, if
-// anybody's, is not looked at.
+// deferReset notes that somebody asked to reset the password of an address. Whose the address is, if anybody's, is not looked at, and so the
+// mails to it are limited only when the reset is done: a stranger cannot spend what its owner needs, and nobody is told.
 func (s *Service) deferReset(ctx context.Context, email string) error {
 	who := caller.FromContext(ctx)
-	uses := []limit.Use{s.Limits.From(limit.ResetSource, who.Addr), s.resetMails(db.Account{}, email)}
-	if err := s.Limits.Check(ctx, s.Store, s.now(), uses...); err != nil {
+	resets := s.Limits.From(limit.ResetSource, who.Addr)
+	if err := s.Limits.Check(ctx, s.Store, s.now(), resets); err != nil {
 		return fmt.Errorf("note the reset: %w", err)
 	}
-	err := s.Store.InTx(ctx, func(q *db.Queries) error {
-		if err := s.Limits.Take(ctx, q, s.now(), uses...); err != nil {
+	done, err := s.Limits.InTurn(ctx, resets)
+	if err != nil {
+		return fmt.Errorf("note the reset: %w", err)
+	}
+	defer done()
+	err = s.Store.InTx(ctx, func(q *db.Queries) error {
+		if err := s.Limits.Take(ctx, q, s.now(), resets); err != nil {
 			return err
 		}
 		return q.InsertResetRequest(ctx, db.InsertResetRequestParams{
@@ -219,7 +225,7 @@ func (s *Service) doReset(ctx context.Context, id uuid.UUID) (err error) {
 		}
 	}()
 	var account db.Account
-	refused := false
+	var refused, limited bool
 	who := &caller.Caller{} // whose request it was
 	ctx = caller.NewContext(ctx, who)
 	err = s.Store.InTx(ctx, func(q *db.Queries) error {
@@ -229,7 +235,21 @@ func (s *Service) doReset(ctx context.Context, id uuid.UUID) (err error) {
 		}
 		who.RequestID = asked.RequestID
 		who.Addr, _ = netip.ParseAddr(asked.RemoteAddr) // as it was written: an address, or none
-		account, err = s.resetPassword(ctx, q, asked.Email)
+		refused, limited = false, false
+		account, err = q.HoldAccountByEmail(ctx, asked.Email)
+		if err == nil {
+			var mails limit.Locked
+			mails, err = s.Limits.Lock(ctx, q, s.now(), s.resetMails(account, asked.Email))
+			if _, limited = errors.AsType[*limit.ExceededError](err); limited {
+				return nil // and done with
+			}
+			if err == nil {
+				err = mails.Take(ctx, q)
+			}
+		}
+		if err == nil {
+			account, err = s.resetPassword(ctx, q, asked.Email)
+		}
 		if refused = errors.Is(err, db.ErrNotFound); refused {
 			return nil // and done with
 		}
@@ -239,6 +259,8 @@ func (s *Service) doReset(ctx context.Context, id uuid.UUID) (err error) {
 	case errors.Is(err, db.ErrNotFound): // another replica was faster
 	case err != nil:
 		return fmt.Errorf("reset %s: %w", id, err)
+	case limited:
+		event.Record(ctx, s.Log, event.PasswordResetRefused, event.Reason("limit"), event.Account(account.ID))
 	case refused:
 		s.logResetRefused(ctx, account)
 	default:

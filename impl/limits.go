@@ -16,7 +16,7 @@ func (s *Service) signUpMails(email string) limit.Use {
 }
 
 // resetMails limits the links that are mailed to the user of an address who asks for them. An address that is nobody's is limited as if mails
-// were sent: a refusal tells nothing. While accounts are hidden, pass none: then the limit may not depend on whose the address is.
+// were sent: a refusal tells nothing.
 func (s *Service) resetMails(account db.Account, email string) limit.Use {
 	if account.ID == uuid.Nil {
 		return s.Limits.By(limit.MailAddress, "address "+email)

@@ -175,3 +175,58 @@ func TestRaceLogInsBySkewedClocks(t *testing.T) {
 		})
 	}
 }
+
+// Sign-ups from one source that wait for each other hold one connection to the database, and others go on.
+func TestOneSourceHoldsOneConnection(t *testing.T) {
+	t.Parallel()
+	root, err := secret.Generate()
+	must(t, err)
+	url := postgres.URL(t)
+	open := func(options string) *db.Store {
+		store, err := db.Open(t.Context(), url+options)
+		must(t, err)
+		t.Cleanup(func() { _ = store.Close() })
+		return store
+	}
+	store, other := open("&pool_max_conns=2"), open("")
+	must(t, store.Migrate(t.Context()))
+	addr := netip.MustParseAddr("203.0.113.9")
+	s := &Service{
+		Store: store, Root: root, Links: link.New(root), Log: slog.New(slog.DiscardHandler), MailQueued: func() {}, SignUpLinkTTL: time.Hour,
+		Limits: limit.New(root, map[limit.Name]limit.Rate{limit.SignUpSource: {Count: 100, Per: time.Hour}}),
+	}
+	locked, release, held := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go func() {
+		held <- other.InTx(t.Context(), func(q *db.Queries) error {
+			_, err := s.Limits.Lock(t.Context(), q, time.Now(), s.Limits.From(limit.SignUpSource, addr))
+			close(locked)
+			<-release
+			return err
+		})
+	}()
+	<-locked
+	var running sync.WaitGroup
+	for i := range 10 {
+		running.Go(func() {
+			ctx := caller.NewContext(t.Context(), &caller.Caller{RequestID: uuid.NewString(), Addr: addr})
+			response, err := s.Signup(ctx, api.SignupRequestObject{Body: &api.SignUpRequest{
+				Email: fmt.Sprintf("p%d@example.com", i), Language: "en",
+			}})
+			if _, accepted := response.(api.Signup204Response); err != nil || !accepted {
+				t.Errorf("%+v, %v", response, err)
+			}
+		})
+	}
+	until(t, func() bool { return store.Stats().Pool.Used == 1 })
+	for range 20 {
+		if _, err := store.Read().GetAccountByEmail(t.Context(), "other@example.com"); !errors.Is(err, db.ErrNotFound) {
+			t.Errorf("another look into the database: %v", err)
+		}
+	}
+	if waits := store.Stats().Pool.Waits; waits > 1 {
+		t.Errorf("%d statements had to wait for a connection", waits)
+	}
+	close(release)
+	must(t, <-held)
+	running.Wait()
+}

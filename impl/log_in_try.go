@@ -18,8 +18,12 @@ import (
 	"github.com/financelime/authorization/impl/limit"
 )
 
-// settleTimeout bounds how long it may take to record how a log-in ended, also when its caller has left.
-const settleTimeout = 5 * time.Second
+// settleTimeout bounds how long it may take to record how a log-in ended, also when its caller has left. A wrong password gets no less time
+// than a right one.
+const settleTimeout = 15 * time.Second
+
+// errPanicked says that a log-in panicked.
+var errPanicked = errors.New("the log-in panicked")
 
 // tryLogIn reserves a place in the limits before the password is looked at, so that many at once get no more guesses than one after
 // another, and settles it however the log-in ends.
@@ -31,6 +35,12 @@ func (s *Service) tryLogIn(ctx context.Context, email string, body *api.CreateAc
 	if err != nil {
 		return db.Session{}, err
 	}
+	defer func() {
+		if p := recover(); p != nil {
+			_ = s.settle(ctx, account, attempt, errPanicked)
+			panic(p)
+		}
+	}()
 	session, err := s.logIn(ctx, account, attempt, body)
 	if errors.Is(err, errAccountChanged) {
 		// Somebody logged in with an armed password, or the hash was renewed, between our look and our commit: look again.
@@ -54,12 +64,15 @@ func (s *Service) beginLogIn(ctx context.Context, email string) (account db.Acco
 			return account, attempt, err
 		}
 		attempt, err = s.Limits.Begin(ctx, s.Store, s.now, limit.LogIn{
-			Source: caller.FromContext(ctx).Addr, Address: email, AccountID: account.ID,
+			Source: caller.FromContext(ctx).Addr, Address: email, AccountID: account.ID, Hidden: s.HideAccounts,
 			Knows: func(ctx context.Context, source string) (bool, error) { return s.isAtHome(ctx, account.ID, source) },
 		})
 		if !errors.Is(err, db.ErrConflict) { // the account was deleted since we looked: now there is none
 			break
 		}
+	}
+	if errors.Is(err, db.ErrUnavailable) { // the place may have been committed all the same
+		err = s.settle(ctx, account, attempt, err)
 	}
 	if err != nil {
 		return account, attempt, fmt.Errorf("begin a log-in: %w", err)

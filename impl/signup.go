@@ -92,8 +92,16 @@ func (s *Service) signUp(ctx context.Context, account db.InsertAccountParams, co
 	if err := s.Limits.Check(ctx, s.Store, s.now(), signUps, guesses); err != nil {
 		return err
 	}
+	done, err := s.Limits.InTurn(ctx, signUps)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err := s.Limits.Check(ctx, s.Store, s.now(), signUps, guesses); err != nil { // those before may have used it up
+		return err
+	}
 	var refused error
-	err := s.Store.InTx(ctx, func(q *db.Queries) error {
+	err = s.Store.InTx(ctx, func(q *db.Queries) error {
 		now := s.now()
 		if err := s.Limits.Take(ctx, q, now, signUps); err != nil {
 			return err

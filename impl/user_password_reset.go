@@ -39,6 +39,11 @@ func (s *Service) UserPasswordReset(
 	if err := s.Limits.Check(ctx, s.Store, s.now(), resets, s.resetMails(account, email)); err != nil {
 		return nil, fmt.Errorf("reset the password: %w", err)
 	}
+	done, err := s.Limits.InTurn(ctx, resets)
+	if err != nil {
+		return nil, fmt.Errorf("reset the password: %w", err)
+	}
+	defer done()
 	var refused error
 	err = s.Store.InTx(ctx, func(q *db.Queries) error {
 		if err := s.Limits.Take(ctx, q, s.now(), resets); err != nil {

@@ -1,8 +1,8 @@
--- LockLogInFailure finds or makes the row that counts failed log-ins, and locks it until the transaction ends. (An UPDATE that changes
--- nothing: SQLite has no FOR UPDATE.)
+-- LockLogInFailure finds or makes the row that counts failed log-ins, and locks it until the transaction ends. Under an address, the row
+-- may be older than the account.
 -- name: LockLogInFailure :one
 INSERT INTO log_in_failure (key, account_id, failures, tries, delay, tried_at) VALUES (@key, @account_id, 0, 0, 0, 0)
-ON CONFLICT (key) DO UPDATE SET failures = log_in_failure.failures
+ON CONFLICT (key) DO UPDATE SET account_id = excluded.account_id
 RETURNING *;
 
 -- SetLogInFailure is for whoever has locked the row.

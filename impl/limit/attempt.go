@@ -43,6 +43,8 @@ type LogIn struct {
 	Source    netip.Addr
 	Address   string    // in its one spelling
 	AccountID uuid.UUID // of the account with the address; Nil if there is none
+	// Hidden says that nothing may tell whether there is an account: its failures are counted under the address.
+	Hidden bool
 	// Knows reports whether the account is at home at the source. It is asked only when others' failures delay the account.
 	Knows func(ctx context.Context, source string) (bool, error)
 }
@@ -85,8 +87,11 @@ func (l *Limits) attempt(login LogIn) Attempt {
 	a.id = uuid.Must(uuid.NewV7()) // fails only where crypto/rand does, and that ends the process
 	if a.account.key != nil {
 		a.accountKey = a.account.key
-		if login.AccountID != uuid.Nil { // an account's id stays when AUTH_SECRET is changed, and so does the count
-			a.accountKey, a.owner = login.AccountID[:], &login.AccountID
+		if login.AccountID != uuid.Nil {
+			a.owner = &login.AccountID
+			if !login.Hidden { // an account's id stays when AUTH_SECRET is changed, and so does the count
+				a.accountKey = login.AccountID[:]
+			}
 		}
 		a.delayKey = a.accountKey
 	}
@@ -111,8 +116,13 @@ func (l *Limits) begin(ctx context.Context, store *db.Store, now func() time.Tim
 	}
 	defer unlock()
 	for {
-		begun, err := l.tryBegin(ctx, store, now(), login, a)
-		if err != nil || begun {
+		begun, err := l.tryBegin(waiting, store, now(), login, a)
+		switch {
+		case begun:
+			return nil
+		case err != nil && waiting.Err() != nil:
+			return waitError(waiting, err)
+		case err != nil:
 			return err
 		}
 		pause := time.NewTimer(lookAgain/2 + rand.N(lookAgain)) //nolint:gosec // spreads load, guards nothing
@@ -131,7 +141,7 @@ func (l *Limits) tryBegin(ctx context.Context, store *db.Store, now time.Time, l
 		if err := l.look(ctx, store, now, login, a); err != nil {
 			return false, err
 		}
-		begun, err = l.reserve(ctx, store, now, a)
+		begun, err = l.reserveInTurn(ctx, store, now, a)
 		if exceeded, limited := errors.AsType[*ExceededError](err); !limited || exceeded.Limit != LogInAccount || a.atHome() {
 			break
 		}
@@ -191,6 +201,15 @@ func (a *Attempt) delayed(f failures, now time.Time) error {
 		return nil
 	}
 	return &ExceededError{Limit: LogInAccount, Rate: a.account.rate, Wait: wait}
+}
+
+func (l *Limits) reserveInTurn(ctx context.Context, store *db.Store, now time.Time, a *Attempt) (begun bool, err error) {
+	done, err := l.InTurn(ctx, a.source)
+	if err != nil {
+		return false, err
+	}
+	defer done()
+	return l.reserve(ctx, store, now, a)
 }
 
 // reserve takes a place in one transaction, which locks the rows in the order source, account, delay, as [Limits.Fail] does.

@@ -3,7 +3,7 @@
 //
 // # The model
 //
-// Only guesses count, and nobody who guesses nothing is refused. There are two forms.
+// Only guesses count, and nobody is refused for what others have only begun. There are two forms.
 //
 // What one transaction decides (a sign-up, a reset, an unknown link) locks the row of its limit, looks whether anything is left, decides,
 // and counts, all in that transaction: [Limits.Take], [Limits.Lock]. Those that share the limit do so one after another. Whatever fails,
@@ -25,9 +25,9 @@
 // # Clocks
 //
 // A row remembers the latest time at which anybody wrote it, and a clock that is behind that goes by it. A clock that is behind by seconds, or
-// was set back by minutes, refills nothing twice and takes nothing away; it only prolongs, by as much, what is refused at that moment. What was
-// written by a clock more than an hour ahead says nothing. A delay is enforced up to five seconds less than it was told, so that whoever waits
-// as long as they were told is let in by a replica whose clock is behind, too.
+// was set back by minutes, refills nothing twice; it only refuses again, and for as much longer, what was refused lately. What was
+// written by a clock more than an hour ahead says nothing. A delay is enforced up to five seconds less than it was told, and the wait for a
+// limit is told five seconds longer, so that whoever waits as long as they were told is let in by a replica whose clock is behind, too.
 package limit
 
 import (
@@ -63,6 +63,7 @@ type Limits struct {
 	root  secret.Root
 	rates map[Name]Rate
 	turns keyedMutex // one log-in at a time asks to begin, of those with the same account
+	rows  keyedMutex // one transaction at a time locks a source's row
 }
 
 // New makes limits. One without a rate refuses nothing.
@@ -149,6 +150,20 @@ func (l *Limits) Check(ctx context.Context, store *db.Store, now time.Time, uses
 	return nil
 }
 
+// InTurn waits until no other request of this process has a transaction under way for which it waits here, with the same limit of the same
+// source. So those who wait for the source's row hold one connection to the database, and not all of them. The caller calls done after its
+// transaction.
+func (l *Limits) InTurn(ctx context.Context, u Use) (done func(), err error) {
+	if u.key == nil {
+		return func() {}, nil
+	}
+	done, err = l.rows.lock(ctx, string(u.key))
+	if err != nil {
+		return nil, fmt.Errorf("wait for others of the same source: %w", err)
+	}
+	return done, nil
+}
+
 // Take takes uses, in their order, in the transaction of q. It fails with an [ExceededError] at the first of which there is none left;
 // the transaction is then to be rolled back, so that none is taken.
 func (l *Limits) Take(ctx context.Context, q *db.Queries, now time.Time, uses ...Use) error {
@@ -201,5 +216,6 @@ func (u Use) exceeded(b bucket) error {
 	if b.left(u.rate) > 0 {
 		return nil
 	}
-	return &ExceededError{Limit: u.limit, Rate: u.rate, Wait: b.wait(u.rate)}
+	// Told a little longer, for a replica whose clock is behind.
+	return &ExceededError{Limit: u.limit, Rate: u.rate, Wait: b.wait(u.rate) + time.Duration(min(maxSkew, u.rate.refill()))*time.Microsecond}
 }

@@ -275,15 +275,45 @@ func TestStrangersResetsCostNoSignUp(t *testing.T) {
 		for _, hidden := range []string{"false", "true"} {
 			s := harness.Start(t, binary, contract, engine, defaultLimits("AUTH_HIDE_ACCOUNTS="+hidden)...)
 			p := newPerson(t, s)
-			want := map[string][]int{"false": {404, 404, 404, 404, 404, 404, 429, 429}, "true": {204, 204, 204, 204, 204, 204, 429, 429}}[hidden]
+			want := map[string][]int{"false": {404, 404, 404, 404, 404, 404, 429, 429}, "true": {204, 204, 204, 204, 204, 204, 204, 204}}[hidden]
 			wantStatuses(t, "resets of an address that is nobody's", statuses(8, func(int) answered { return resetFrom(t, s, p.email) }), want...)
 			p.want("its owner's sign-up", signUpFrom(t, s, home, p.email, s.Invite(t, 1)).status, 204)
 			p.mail()
-			if hidden == "true" {
-				continue // a reset may not tell that the address is somebody's now
-			}
 			p.want("its owner asks for the link again", resetFrom(t, s, p.email).status, 204)
 			p.want("opens it", p.open(p.mail().Link(t)).StatusCode, 200)
+			p.mail()
+			before := p.mails
+			statuses(9, func(int) answered { return resetFrom(t, s, p.email) })
+			if hidden == "true" { // nobody is told that the limit is reached
+				eventually(t, "the resets beyond the limit are dropped", func() bool {
+					return s.Count(t, "SELECT count(*) FROM reset_request") == 0
+				})
+			}
+			if n := s.Count(t, "SELECT count(*) FROM mail WHERE kind = 'password_link'"); n != 5 { // six, less the link once more
+				t.Errorf("%d resets are mailed after %d mails, want 5", n, before)
+			}
+		}
+	})
+}
+
+// While accounts are hidden, a sign-up does not change how a wrong password is answered: not for an address that is taken, nor for one that
+// is free.
+func TestHiddenSignUpKeepsTheDelay(t *testing.T) {
+	t.Parallel()
+	harness.EachEngine(t, func(t *testing.T, engine string) {
+		s := harness.Start(t, binary, contract, engine, limited("AUTH_HIDE_ACCOUNTS=true")...)
+		code := s.Invite(t, 3)
+		owner, nobody := newPerson(t, s).join(code), newPerson(t, s)
+		for _, email := range []string{owner.email, nobody.email} {
+			got := statuses(5, func(int) answered { return logInFrom(t, s, stranger, email, "wrong") })
+			wantStatuses(t, "wrong passwords before the sign-up", got, 404, 404, 404, 429, 429)
+			wantStatus(t, "sign up", signUpFrom(t, s, stranger, email, code).status, 204)
+			wantStatus(t, "a wrong password after it", logInFrom(t, s, stranger, email, "wrong").status, 429)
+		}
+		s.Exec(t, "UPDATE log_in_failure SET delay = 0")
+		owner.logIn()
+		if n := s.Count(t, "SELECT count(*) FROM log_in_failure"); n != 1 {
+			t.Errorf("%d rows of failures after the owner's log-in, want that of the other address", n)
 		}
 	})
 }
