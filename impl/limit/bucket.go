@@ -31,9 +31,9 @@ func (b bucket) at(now time.Time) bucket {
 	return bucket{usedUntil: max(b.usedUntil, clock), seenAt: clock}
 }
 
-// left is how many uses there are at once.
+// left is how many uses there are at once. The last seconds of a wait are for clocks that are behind; they are less than a use.
 func (b bucket) left(rate Rate) int64 {
-	room := b.seenAt + rate.room() - b.usedUntil
+	room := b.seenAt + rate.room() + forgiven(rate.refill()) - b.usedUntil
 	if room < 0 {
 		return 0
 	}
@@ -44,6 +44,9 @@ func (b bucket) left(rate Rate) int64 {
 func (b bucket) wait(rate Rate) time.Duration {
 	return time.Duration(b.usedUntil-rate.room()-b.seenAt) * time.Microsecond
 }
+
+// forgiven is how much of a wait is not enforced, so that whoever has waited as long as one replica told is let in by another.
+func forgiven(wait int64) int64 { return min(maxSkew, wait/6*5) }
 
 // take is the bucket with one use more, whether or not any was left.
 func (b bucket) take(rate Rate) bucket {

@@ -44,12 +44,11 @@ func (f failures) at(now time.Time) (current failures, clock int64) {
 	return f, clock
 }
 
-// wait is how long the next log-in has to wait; 0 where it need not. The last seconds of a delay are for clocks that are behind: whoever has
-// waited as long as one replica told is let in by another.
+// wait is how long the next log-in has to wait; 0 where it need not. The last seconds of a delay are for clocks that are behind.
 func (f failures) wait(now time.Time) time.Duration {
 	current, clock := f.at(now)
 	left := current.failedAt + current.delay - clock
-	if left <= min(maxSkew, current.delay/6*5) {
+	if left <= forgiven(current.delay) {
 		return 0
 	}
 	return time.Duration(left) * time.Microsecond

@@ -26,8 +26,8 @@
 //
 // A row remembers the latest time at which anybody wrote it, and a clock that is behind that goes by it. A clock that is behind by seconds, or
 // was set back by minutes, refills nothing twice; it only refuses again, and for as much longer, what was refused lately. What was
-// written by a clock more than an hour ahead says nothing. A delay is enforced up to five seconds less than it was told, and the wait for a
-// limit is told five seconds longer, so that whoever waits as long as they were told is let in by a replica whose clock is behind, too.
+// written by a clock more than an hour ahead says nothing. Every wait is enforced up to five seconds less than it is told, so that
+// whoever waits as long as they were told is let in by a replica whose clock is behind, too.
 package limit
 
 import (
@@ -216,6 +216,5 @@ func (u Use) exceeded(b bucket) error {
 	if b.left(u.rate) > 0 {
 		return nil
 	}
-	// Told a little longer, for a replica whose clock is behind.
-	return &ExceededError{Limit: u.limit, Rate: u.rate, Wait: b.wait(u.rate) + time.Duration(min(maxSkew, u.rate.refill()))*time.Microsecond}
+	return &ExceededError{Limit: u.limit, Rate: u.rate, Wait: b.wait(u.rate)}
 }
