@@ -108,6 +108,8 @@ func (w *skewed) logIn(service int, source, plain string) int {
 	switch {
 	case errors.As(err, &exceeded):
 		return 429
+	case errors.Is(err, limit.BusyError{}):
+		return 503
 	case err != nil:
 		w.t.Error(err)
 		return 500
@@ -154,7 +156,7 @@ func TestRaceLogInsBySkewedClocks(t *testing.T) {
 					switch status := w.logIn(i, fmt.Sprintf("203.0.113.%d", 10+i), "wrong"); status {
 					case 404:
 						compared.Add(1)
-					case 429:
+					case 429, 503:
 						refused.Add(1)
 					default:
 						t.Errorf("a wrong password: %d", status)

@@ -23,6 +23,8 @@ const (
 	lapseAfter = 30 * time.Second
 	// maxLapse is for rows that were written by the clock of another replica.
 	maxLapse = time.Minute
+	// maxWaiting is how many log-ins of one account wait for others in one process. A flood beyond that is refused at once.
+	maxWaiting = 16
 	// lookAgain is how often a log-in looks whether those have ended that it waits for.
 	lookAgain = 20 * time.Millisecond
 )
@@ -151,6 +153,9 @@ func (l *Limits) tryBegin(ctx context.Context, store *db.Store, now time.Time, l
 
 // waitError is a BusyError if the wait was too long, and otherwise says that the caller left.
 func waitError(waiting context.Context, err error) error {
+	if errors.Is(err, BusyError{}) {
+		return err
+	}
 	if cause := context.Cause(waiting); errors.Is(cause, BusyError{}) {
 		return cause
 	}

@@ -9,6 +9,8 @@ import (
 
 // keyedMutex is a mutex for each key, held by one after another in the order in which they came. The zero value is ready to use.
 type keyedMutex struct {
+	most int // who may hold a key's mutex or wait for it; 0: any number
+
 	mu   sync.Mutex // guards held, and the users of each
 	held map[string]*keyLock
 }
@@ -19,7 +21,8 @@ type keyLock struct {
 	users int // who hold it or wait for it; without any it is forgotten
 }
 
-// lock returns when the key's mutex is the caller's, or with the context's error when that ends first.
+// lock returns when the key's mutex is the caller's, with the context's error when that ends first, or with a BusyError at once where too
+// many wait already.
 func (m *keyedMutex) lock(ctx context.Context, key string) (unlock func(), err error) {
 	m.mu.Lock()
 	if m.held == nil {
@@ -29,6 +32,10 @@ func (m *keyedMutex) lock(ctx context.Context, key string) (unlock func(), err e
 	if lock == nil {
 		lock = &keyLock{Weighted: semaphore.NewWeighted(1)}
 		m.held[key] = lock
+	}
+	if m.most > 0 && lock.users >= m.most {
+		m.mu.Unlock()
+		return nil, BusyError{}
 	}
 	lock.users++
 	m.mu.Unlock()

@@ -68,7 +68,7 @@ type Limits struct {
 
 // New makes limits. One without a rate refuses nothing.
 func New(root secret.Root, rates map[Name]Rate) *Limits {
-	return &Limits{root: root, rates: rates}
+	return &Limits{root: root, rates: rates, turns: keyedMutex{most: maxWaiting}}
 }
 
 // ExceededError refuses what a limit does not allow yet.
