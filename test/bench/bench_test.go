@@ -169,6 +169,7 @@ func inParallel(b *testing.B, unit string, do func(c *http.Client, caller, turn 
 	c := &http.Client{Transport: transport, Timeout: time.Minute}
 	var next atomic.Int64
 	b.SetParallelism(16)
+	b.ResetTimer() // starting the service and logging in is not measured
 	b.RunParallel(func(pb *testing.PB) {
 		caller := int(next.Add(1) - 1)
 		for turn := 0; pb.Next(); turn++ {
