@@ -344,7 +344,10 @@ func (m *model) end(i int) {
 		m.checkRows("a failure", before, a)
 	case n < 72:
 		err := m.store.InTx(m.t.Context(), func(q *db.Queries) error { return l.Succeed(m.t.Context(), q, now, a.Attempt) })
-		if errors.Is(err, ErrLapsed) && m.mayHaveLapsed(a) {
+		if errors.Is(err, ErrLapsed) && m.mayHaveLapsed(a) { // and is settled as what it is then: unavailable
+			if err := l.Undo(m.t.Context(), m.store, now, a.Attempt); err != nil {
+				m.t.Fatal(err)
+			}
 			return
 		}
 		if err != nil {
