@@ -59,8 +59,16 @@ func atTerminal(t *testing.T, env []string, dir, until string) string {
 			return strings.Contains(shown.String(), until)
 		}
 	})
-	cancel() // the terminal goes, and with it the service
+	cancel() // the terminal goes, and with it the service, in a moment: then its database is free
 	<-ended
+	eventually(t, "the service has ended", func() bool {
+		lock, err := os.Open(filepath.Join(dir, "data", ".auth.db.lock"))
+		if err != nil {
+			return true // it has not opened any
+		}
+		defer lock.Close()
+		return syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil
+	})
 	return shown.String()
 }
 
