@@ -117,6 +117,7 @@ func (l *Limits) begin(ctx context.Context, store *db.Store, now func() time.Tim
 		return waitError(waiting, err)
 	}
 	defer unlock()
+	defer l.turns.setStuck(string(key), false)
 	for {
 		begun, err := l.tryBegin(waiting, store, now(), login, a)
 		switch {
@@ -127,6 +128,7 @@ func (l *Limits) begin(ctx context.Context, store *db.Store, now func() time.Tim
 		case err != nil:
 			return err
 		}
+		l.turns.setStuck(string(key), true)
 		pause := time.NewTimer(lookAgain/2 + rand.N(lookAgain)) //nolint:gosec // spreads load, guards nothing
 		select {
 		case <-pause.C:

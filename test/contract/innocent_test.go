@@ -34,6 +34,7 @@ func (p *person) logInPatiently(source, password string) int {
 		if status != http.StatusServiceUnavailable || try == 10 {
 			return status
 		}
+		time.Sleep(time.Second) // as Retry-After says
 	}
 }
 
