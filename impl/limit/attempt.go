@@ -24,7 +24,7 @@ const (
 	// maxLapse is for rows that were written by the clock of another replica.
 	maxLapse = time.Minute
 	// maxWaiting is how many log-ins of one account wait for others in one process. A flood beyond that is refused at once.
-	maxWaiting = 16
+	maxWaiting = 8
 	// lookAgain is how often a log-in looks whether those have ended that it waits for.
 	lookAgain = 20 * time.Millisecond
 )
