@@ -210,6 +210,7 @@ func (a *Attempt) delayed(f failures, now time.Time) error {
 	return &ExceededError{Limit: LogInAccount, Rate: a.account.rate, Wait: wait}
 }
 
+// reserveInTurn is reserve, one at a time of those with the same source: who waits for the source's row holds no connection.
 func (l *Limits) reserveInTurn(ctx context.Context, store *db.Store, now time.Time, a *Attempt) (begun bool, err error) {
 	done, err := l.InTurn(ctx, a.source)
 	if err != nil {

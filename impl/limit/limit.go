@@ -19,7 +19,7 @@
 //	hung up       as it ended, if a password was compared before; [Limits.Undo] otherwise
 //	killed        nothing: the place lapses after half a minute
 //
-// A log-in for which there would be room, were it not for others under way, waits until they have ended. So many at once get no more guesses
+// A log-in for which there would be room, were it not for others under way, waits until they have ended, with at most eight for one account. So many at once get no more guesses
 // than one after another, and none is refused for what others have only begun.
 //
 // # Clocks
