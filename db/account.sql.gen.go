@@ -12,37 +12,23 @@ import (
 	"github.com/google/uuid"
 )
 
-const armPassword = `-- name: ArmPassword :execrows
-UPDATE account SET armed_hash = $1, armed_mail_id = $2, armed_number = $3, armed_until = $4
-WHERE id = $5 AND armed_number < $3 AND disabled_at IS NULL
+const clearPendingPassword = `-- name: ClearPendingPassword :exec
+UPDATE account SET pending_password_hash = NULL, pending_password_expires_at = NULL
+WHERE pending_password_mail_id = $1 AND id = $2
 `
 
-type ArmPasswordParams struct {
-	ArmedHash  *string
-	MailID     *uuid.UUID
-	Number     int64
-	ArmedUntil *time.Time
-	ID         uuid.UUID
+type ClearPendingPasswordParams struct {
+	MailID *uuid.UUID
+	ID     uuid.UUID
 }
 
-// ArmPassword stores the password of a mail that is about to be sent. No row: a mail that is the same or newer did, the account
-// was disabled since the mail was queued, or there is none.
-func (q *Queries) ArmPassword(ctx context.Context, arg ArmPasswordParams) (int64, error) {
-	result, err := q.db.Exec(ctx, armPassword,
-		arg.ArmedHash,
-		arg.MailID,
-		arg.Number,
-		arg.ArmedUntil,
-		arg.ID,
-	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+func (q *Queries) ClearPendingPassword(ctx context.Context, arg ClearPendingPasswordParams) error {
+	_, err := q.db.Exec(ctx, clearPendingPassword, arg.MailID, arg.ID)
+	return err
 }
 
 const confirmAccount = `-- name: ConfirmAccount :one
-UPDATE account SET pending_until = NULL WHERE id = $1 AND pending_until IS NOT NULL RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_log_in_at, password_hash, armed_hash, armed_mail_id, armed_until, taken_by, told_mail_id, password_mails, armed_number
+UPDATE account SET pending_until = NULL WHERE id = $1 AND pending_until IS NOT NULL RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number
 `
 
 func (q *Queries) ConfirmAccount(ctx context.Context, id uuid.UUID) (Account, error) {
@@ -56,15 +42,15 @@ func (q *Queries) ConfirmAccount(ctx context.Context, id uuid.UUID) (Account, er
 		&i.CreatedAt,
 		&i.PendingUntil,
 		&i.DisabledAt,
-		&i.LastLogInAt,
+		&i.LastLoginAt,
 		&i.PasswordHash,
-		&i.ArmedHash,
-		&i.ArmedMailID,
-		&i.ArmedUntil,
-		&i.TakenBy,
-		&i.ToldMailID,
-		&i.PasswordMails,
-		&i.ArmedNumber,
+		&i.PendingPasswordHash,
+		&i.PendingPasswordMailID,
+		&i.PendingPasswordExpiresAt,
+		&i.DecoyOf,
+		&i.NotifiedMailID,
+		&i.LastPasswordNumber,
+		&i.PendingPasswordNumber,
 	)
 	return i, err
 }
@@ -82,41 +68,41 @@ func (q *Queries) DeleteAccount(ctx context.Context, id uuid.UUID) (int64, error
 }
 
 const deleteDecoys = `-- name: DeleteDecoys :exec
-DELETE FROM account WHERE taken_by = $1
+DELETE FROM account WHERE decoy_of = $1
 `
 
-// DeleteDecoys deletes the sign-ups that others tried with an account's address.
+// DeleteDecoys deletes the sign-ups of others with the account's address.
 func (q *Queries) DeleteDecoys(ctx context.Context, id *uuid.UUID) error {
 	_, err := q.db.Exec(ctx, deleteDecoys, id)
 	return err
 }
 
-const deleteExpiredSignUp = `-- name: DeleteExpiredSignUp :exec
+const deleteExpiredSignUpByEmail = `-- name: DeleteExpiredSignUpByEmail :exec
 DELETE FROM account WHERE email = $1 AND pending_until <= $2
 `
 
-type DeleteExpiredSignUpParams struct {
+type DeleteExpiredSignUpByEmailParams struct {
 	Email string
 	Now   *time.Time
 }
 
-func (q *Queries) DeleteExpiredSignUp(ctx context.Context, arg DeleteExpiredSignUpParams) error {
-	_, err := q.db.Exec(ctx, deleteExpiredSignUp, arg.Email, arg.Now)
+func (q *Queries) DeleteExpiredSignUpByEmail(ctx context.Context, arg DeleteExpiredSignUpByEmailParams) error {
+	_, err := q.db.Exec(ctx, deleteExpiredSignUpByEmail, arg.Email, arg.Now)
 	return err
 }
 
-const deleteLapsedSignUps = `-- name: DeleteLapsedSignUps :execrows
+const deleteExpiredSignUps = `-- name: DeleteExpiredSignUps :execrows
 DELETE FROM account WHERE id >= $1 AND id <= $2 AND pending_until <= $3
 `
 
-type DeleteLapsedSignUpsParams struct {
+type DeleteExpiredSignUpsParams struct {
 	First  uuid.UUID
 	Last   uuid.UUID
 	Before *time.Time
 }
 
-func (q *Queries) DeleteLapsedSignUps(ctx context.Context, arg DeleteLapsedSignUpsParams) (int64, error) {
-	result, err := q.db.Exec(ctx, deleteLapsedSignUps, arg.First, arg.Last, arg.Before)
+func (q *Queries) DeleteExpiredSignUps(ctx context.Context, arg DeleteExpiredSignUpsParams) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteExpiredSignUps, arg.First, arg.Last, arg.Before)
 	if err != nil {
 		return 0, err
 	}
@@ -124,7 +110,11 @@ func (q *Queries) DeleteLapsedSignUps(ctx context.Context, arg DeleteLapsedSignU
 }
 
 const disableAccount = `-- name: DisableAccount :execrows
-UPDATE account SET disabled_at = $1, armed_hash = NULL, armed_until = NULL, armed_number = password_mails
+UPDATE account SET
+    disabled_at = $1,
+    pending_password_hash = NULL,
+    pending_password_expires_at = NULL,
+    pending_password_number = last_password_number
 WHERE id = $2 AND disabled_at IS NULL
 `
 
@@ -133,29 +123,15 @@ type DisableAccountParams struct {
 	ID  uuid.UUID
 }
 
-// DisableAccount takes the account's row, as a log-in does: whoever logs in beside it is either ended by it or refused.
-// Passwords that were mailed and not used yet are void, and those that were queued can never be armed, even if the account is enabled
-// again while a worker has the mail. No row: it is disabled already, or there is none.
+// DisableAccount locks the account, as a login does: a login at the same time either ends here or is refused.
+// Mailed passwords that were not used become void. Enqueued ones can never become pending, even if the account is enabled again while a
+// worker holds the mail. No row: the account is disabled already or does not exist.
 func (q *Queries) DisableAccount(ctx context.Context, arg DisableAccountParams) (int64, error) {
 	result, err := q.db.Exec(ctx, disableAccount, arg.Now, arg.ID)
 	if err != nil {
 		return 0, err
 	}
 	return result.RowsAffected(), nil
-}
-
-const disarmPassword = `-- name: DisarmPassword :exec
-UPDATE account SET armed_hash = NULL, armed_until = NULL WHERE armed_mail_id = $1 AND id = $2
-`
-
-type DisarmPasswordParams struct {
-	MailID *uuid.UUID
-	ID     uuid.UUID
-}
-
-func (q *Queries) DisarmPassword(ctx context.Context, arg DisarmPasswordParams) error {
-	_, err := q.db.Exec(ctx, disarmPassword, arg.MailID, arg.ID)
-	return err
 }
 
 const enableAccount = `-- name: EnableAccount :execrows
@@ -171,7 +147,7 @@ func (q *Queries) EnableAccount(ctx context.Context, id uuid.UUID) (int64, error
 }
 
 const getAccount = `-- name: GetAccount :one
-SELECT id, email, language, invite_id, created_at, pending_until, disabled_at, last_log_in_at, password_hash, armed_hash, armed_mail_id, armed_until, taken_by, told_mail_id, password_mails, armed_number FROM account WHERE id = $1
+SELECT id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number FROM account WHERE id = $1
 `
 
 func (q *Queries) GetAccount(ctx context.Context, id uuid.UUID) (Account, error) {
@@ -185,21 +161,21 @@ func (q *Queries) GetAccount(ctx context.Context, id uuid.UUID) (Account, error)
 		&i.CreatedAt,
 		&i.PendingUntil,
 		&i.DisabledAt,
-		&i.LastLogInAt,
+		&i.LastLoginAt,
 		&i.PasswordHash,
-		&i.ArmedHash,
-		&i.ArmedMailID,
-		&i.ArmedUntil,
-		&i.TakenBy,
-		&i.ToldMailID,
-		&i.PasswordMails,
-		&i.ArmedNumber,
+		&i.PendingPasswordHash,
+		&i.PendingPasswordMailID,
+		&i.PendingPasswordExpiresAt,
+		&i.DecoyOf,
+		&i.NotifiedMailID,
+		&i.LastPasswordNumber,
+		&i.PendingPasswordNumber,
 	)
 	return i, err
 }
 
 const getAccountByEmail = `-- name: GetAccountByEmail :one
-SELECT id, email, language, invite_id, created_at, pending_until, disabled_at, last_log_in_at, password_hash, armed_hash, armed_mail_id, armed_until, taken_by, told_mail_id, password_mails, armed_number FROM account WHERE email = $1
+SELECT id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number FROM account WHERE email = $1
 `
 
 func (q *Queries) GetAccountByEmail(ctx context.Context, email string) (Account, error) {
@@ -213,79 +189,21 @@ func (q *Queries) GetAccountByEmail(ctx context.Context, email string) (Account,
 		&i.CreatedAt,
 		&i.PendingUntil,
 		&i.DisabledAt,
-		&i.LastLogInAt,
+		&i.LastLoginAt,
 		&i.PasswordHash,
-		&i.ArmedHash,
-		&i.ArmedMailID,
-		&i.ArmedUntil,
-		&i.TakenBy,
-		&i.ToldMailID,
-		&i.PasswordMails,
-		&i.ArmedNumber,
-	)
-	return i, err
-}
-
-const holdAccount = `-- name: HoldAccount :one
-UPDATE account SET language = language WHERE id = $1 RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_log_in_at, password_hash, armed_hash, armed_mail_id, armed_until, taken_by, told_mail_id, password_mails, armed_number
-`
-
-// HoldAccount finds an account and holds its row to the end of the transaction, so that nobody logs in, is sent a link or is
-// deleted beside it. (An UPDATE that changes nothing: SQLite has no FOR UPDATE.)
-func (q *Queries) HoldAccount(ctx context.Context, id uuid.UUID) (Account, error) {
-	row := q.db.QueryRow(ctx, holdAccount, id)
-	var i Account
-	err := row.Scan(
-		&i.ID,
-		&i.Email,
-		&i.Language,
-		&i.InviteID,
-		&i.CreatedAt,
-		&i.PendingUntil,
-		&i.DisabledAt,
-		&i.LastLogInAt,
-		&i.PasswordHash,
-		&i.ArmedHash,
-		&i.ArmedMailID,
-		&i.ArmedUntil,
-		&i.TakenBy,
-		&i.ToldMailID,
-		&i.PasswordMails,
-		&i.ArmedNumber,
-	)
-	return i, err
-}
-
-const holdAccountByEmail = `-- name: HoldAccountByEmail :one
-UPDATE account SET language = language WHERE email = $1 RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_log_in_at, password_hash, armed_hash, armed_mail_id, armed_until, taken_by, told_mail_id, password_mails, armed_number
-`
-
-func (q *Queries) HoldAccountByEmail(ctx context.Context, email string) (Account, error) {
-	row := q.db.QueryRow(ctx, holdAccountByEmail, email)
-	var i Account
-	err := row.Scan(
-		&i.ID,
-		&i.Email,
-		&i.Language,
-		&i.InviteID,
-		&i.CreatedAt,
-		&i.PendingUntil,
-		&i.DisabledAt,
-		&i.LastLogInAt,
-		&i.PasswordHash,
-		&i.ArmedHash,
-		&i.ArmedMailID,
-		&i.ArmedUntil,
-		&i.TakenBy,
-		&i.ToldMailID,
-		&i.PasswordMails,
-		&i.ArmedNumber,
+		&i.PendingPasswordHash,
+		&i.PendingPasswordMailID,
+		&i.PendingPasswordExpiresAt,
+		&i.DecoyOf,
+		&i.NotifiedMailID,
+		&i.LastPasswordNumber,
+		&i.PendingPasswordNumber,
 	)
 	return i, err
 }
 
 const insertAccount = `-- name: InsertAccount :execrows
-INSERT INTO account (id, email, language, invite_id, created_at, pending_until, taken_by)
+INSERT INTO account (id, email, language, invite_id, created_at, pending_until, decoy_of)
 VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (email) DO NOTHING
 `
@@ -297,10 +215,10 @@ type InsertAccountParams struct {
 	InviteID     *uuid.UUID
 	CreatedAt    time.Time
 	PendingUntil *time.Time
-	TakenBy      *uuid.UUID
+	DecoyOf      *uuid.UUID
 }
 
-// InsertAccount makes an unconfirmed account. No row: the address is taken.
+// InsertAccount creates an unconfirmed account. No row: the address is taken.
 func (q *Queries) InsertAccount(ctx context.Context, arg InsertAccountParams) (int64, error) {
 	result, err := q.db.Exec(ctx, insertAccount,
 		arg.ID,
@@ -309,7 +227,7 @@ func (q *Queries) InsertAccount(ctx context.Context, arg InsertAccountParams) (i
 		arg.InviteID,
 		arg.CreatedAt,
 		arg.PendingUntil,
-		arg.TakenBy,
+		arg.DecoyOf,
 	)
 	if err != nil {
 		return 0, err
@@ -318,17 +236,17 @@ func (q *Queries) InsertAccount(ctx context.Context, arg InsertAccountParams) (i
 }
 
 const listAccounts = `-- name: ListAccounts :many
-SELECT id, email, language, invite_id, created_at, pending_until, disabled_at, last_log_in_at, password_hash, armed_hash, armed_mail_id, armed_until, taken_by, told_mail_id, password_mails, armed_number FROM account WHERE id < $1 AND taken_by IS NULL ORDER BY id DESC LIMIT CAST($2 AS bigint)
+SELECT id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number FROM account WHERE id < $1 AND decoy_of IS NULL ORDER BY id DESC LIMIT CAST($2 AS bigint)
 `
 
 type ListAccountsParams struct {
-	Before uuid.UUID
-	Most   int64
+	Before  uuid.UUID
+	MaxRows int64
 }
 
-// ListAccounts lists the newest first: ids are in order of time. Sign-ups with a taken address are nobody.
+// ListAccounts lists the newest accounts first (IDs are in order of time), without decoys.
 func (q *Queries) ListAccounts(ctx context.Context, arg ListAccountsParams) ([]Account, error) {
-	rows, err := q.db.Query(ctx, listAccounts, arg.Before, arg.Most)
+	rows, err := q.db.Query(ctx, listAccounts, arg.Before, arg.MaxRows)
 	if err != nil {
 		return nil, err
 	}
@@ -344,15 +262,15 @@ func (q *Queries) ListAccounts(ctx context.Context, arg ListAccountsParams) ([]A
 			&i.CreatedAt,
 			&i.PendingUntil,
 			&i.DisabledAt,
-			&i.LastLogInAt,
+			&i.LastLoginAt,
 			&i.PasswordHash,
-			&i.ArmedHash,
-			&i.ArmedMailID,
-			&i.ArmedUntil,
-			&i.TakenBy,
-			&i.ToldMailID,
-			&i.PasswordMails,
-			&i.ArmedNumber,
+			&i.PendingPasswordHash,
+			&i.PendingPasswordMailID,
+			&i.PendingPasswordExpiresAt,
+			&i.DecoyOf,
+			&i.NotifiedMailID,
+			&i.LastPasswordNumber,
+			&i.PendingPasswordNumber,
 		); err != nil {
 			return nil, err
 		}
@@ -364,19 +282,19 @@ func (q *Queries) ListAccounts(ctx context.Context, arg ListAccountsParams) ([]A
 	return items, nil
 }
 
-const listLapsedSignUps = `-- name: ListLapsedSignUps :many
+const listExpiredSignUps = `-- name: ListExpiredSignUps :many
 SELECT id FROM account WHERE id > $1 AND pending_until <= $2 ORDER BY id LIMIT CAST($3 AS bigint)
 `
 
-type ListLapsedSignUpsParams struct {
-	After  uuid.UUID
-	Before *time.Time
-	Most   int64
+type ListExpiredSignUpsParams struct {
+	After   uuid.UUID
+	Before  *time.Time
+	MaxRows int64
 }
 
-// ListLapsedSignUps and DeleteLapsedSignUps go through the sign-ups that nobody confirmed in time.
-func (q *Queries) ListLapsedSignUps(ctx context.Context, arg ListLapsedSignUpsParams) ([]uuid.UUID, error) {
-	rows, err := q.db.Query(ctx, listLapsedSignUps, arg.After, arg.Before, arg.Most)
+// ListExpiredSignUps and DeleteExpiredSignUps walk through the sign-ups that were not confirmed in time.
+func (q *Queries) ListExpiredSignUps(ctx context.Context, arg ListExpiredSignUpsParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, listExpiredSignUps, arg.After, arg.Before, arg.MaxRows)
 	if err != nil {
 		return nil, err
 	}
@@ -395,42 +313,81 @@ func (q *Queries) ListLapsedSignUps(ctx context.Context, arg ListLapsedSignUpsPa
 	return items, nil
 }
 
-const logInWithArmedPassword = `-- name: LogInWithArmedPassword :execrows
-UPDATE account SET password_hash = armed_hash, armed_hash = NULL, armed_until = NULL, last_log_in_at = $1
-WHERE id = $2 AND armed_hash = $3 AND armed_until > $1
-    AND pending_until IS NULL AND disabled_at IS NULL
+const lockAccount = `-- name: LockAccount :one
+UPDATE account SET language = language WHERE id = $1 RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number
 `
 
-type LogInWithArmedPasswordParams struct {
-	Now          *time.Time
-	ID           uuid.UUID
-	VerifiedHash *string
+// LockAccount locks an account until the transaction ends: no login, no link and no deletion of it runs meanwhile.
+// (The UPDATE changes nothing. SQLite has no SELECT FOR UPDATE.)
+func (q *Queries) LockAccount(ctx context.Context, id uuid.UUID) (Account, error) {
+	row := q.db.QueryRow(ctx, lockAccount, id)
+	var i Account
+	err := row.Scan(
+		&i.ID,
+		&i.Email,
+		&i.Language,
+		&i.InviteID,
+		&i.CreatedAt,
+		&i.PendingUntil,
+		&i.DisabledAt,
+		&i.LastLoginAt,
+		&i.PasswordHash,
+		&i.PendingPasswordHash,
+		&i.PendingPasswordMailID,
+		&i.PendingPasswordExpiresAt,
+		&i.DecoyOf,
+		&i.NotifiedMailID,
+		&i.LastPasswordNumber,
+		&i.PendingPasswordNumber,
+	)
+	return i, err
 }
 
-// LogInWithArmedPassword makes the armed password the password. No row: it is no longer armed, or the account is not active.
-func (q *Queries) LogInWithArmedPassword(ctx context.Context, arg LogInWithArmedPasswordParams) (int64, error) {
-	result, err := q.db.Exec(ctx, logInWithArmedPassword, arg.Now, arg.ID, arg.VerifiedHash)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
-const logInWithPassword = `-- name: LogInWithPassword :execrows
-UPDATE account SET last_log_in_at = $1
-WHERE id = $2 AND password_hash = $3 AND pending_until IS NULL AND disabled_at IS NULL
+const lockAccountByEmail = `-- name: LockAccountByEmail :one
+UPDATE account SET language = language WHERE email = $1 RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number
 `
 
-type LogInWithPasswordParams struct {
-	Now          *time.Time
-	ID           uuid.UUID
-	VerifiedHash *string
+func (q *Queries) LockAccountByEmail(ctx context.Context, email string) (Account, error) {
+	row := q.db.QueryRow(ctx, lockAccountByEmail, email)
+	var i Account
+	err := row.Scan(
+		&i.ID,
+		&i.Email,
+		&i.Language,
+		&i.InviteID,
+		&i.CreatedAt,
+		&i.PendingUntil,
+		&i.DisabledAt,
+		&i.LastLoginAt,
+		&i.PasswordHash,
+		&i.PendingPasswordHash,
+		&i.PendingPasswordMailID,
+		&i.PendingPasswordExpiresAt,
+		&i.DecoyOf,
+		&i.NotifiedMailID,
+		&i.LastPasswordNumber,
+		&i.PendingPasswordNumber,
+	)
+	return i, err
 }
 
-// LogInWithPassword takes the account's row, so that nobody can log in beside a change of the password or of the account.
-// No row: the password is no longer the one that was verified, or the account is not active.
-func (q *Queries) LogInWithPassword(ctx context.Context, arg LogInWithPasswordParams) (int64, error) {
-	result, err := q.db.Exec(ctx, logInWithPassword, arg.Now, arg.ID, arg.VerifiedHash)
+const markOwnerNotified = `-- name: MarkOwnerNotified :execrows
+UPDATE account SET notified_mail_id = $1
+WHERE id = $2 AND disabled_at IS NULL
+    AND (notified_mail_id IS NULL OR notified_mail_id = $1 OR notified_mail_id < $3)
+`
+
+type MarkOwnerNotifiedParams struct {
+	MailID         *uuid.UUID
+	ID             uuid.UUID
+	NotifiedBefore *uuid.UUID
+}
+
+// MarkOwnerNotified records the mail that is about to notify an owner of a sign-up with their address. No row: another mail did so
+// recently, or the account is disabled. The ID contains the time at which one replica enqueued the mail; notified_before comes from the
+// clock of another. The day between two notices is longer or shorter by the difference of the two clocks.
+func (q *Queries) MarkOwnerNotified(ctx context.Context, arg MarkOwnerNotifiedParams) (int64, error) {
+	result, err := q.db.Exec(ctx, markOwnerNotified, arg.MailID, arg.ID, arg.NotifiedBefore)
 	if err != nil {
 		return 0, err
 	}
@@ -438,22 +395,71 @@ func (q *Queries) LogInWithPassword(ctx context.Context, arg LogInWithPasswordPa
 }
 
 const nextPasswordNumber = `-- name: NextPasswordNumber :one
-UPDATE account SET password_mails = password_mails + 1 WHERE id = $1 AND disabled_at IS NULL RETURNING password_mails
+UPDATE account SET last_password_number = last_password_number + 1
+WHERE id = $1 AND disabled_at IS NULL
+RETURNING last_password_number
 `
 
-// NextPasswordNumber gives the next number to a mail with a password, and locks the account's row to the end of the transaction
-// that queues the mail. So the numbers are in the order of the commits, whatever the clocks of the replicas say. No row: the
-// account is disabled, or there is none.
+// NextPasswordNumber returns the number of the next mailed password, and locks the account until the transaction that enqueues the
+// mail ends. The numbers are therefore in commit order, whatever the clocks of the replicas show. No row: the account is disabled or
+// does not exist.
 func (q *Queries) NextPasswordNumber(ctx context.Context, id uuid.UUID) (int64, error) {
 	row := q.db.QueryRow(ctx, nextPasswordNumber, id)
-	var password_mails int64
-	err := row.Scan(&password_mails)
-	return password_mails, err
+	var last_password_number int64
+	err := row.Scan(&last_password_number)
+	return last_password_number, err
+}
+
+const recordLogin = `-- name: RecordLogin :execrows
+UPDATE account SET last_login_at = $1
+WHERE id = $2 AND password_hash = $3 AND pending_until IS NULL AND disabled_at IS NULL
+`
+
+type RecordLoginParams struct {
+	Now          *time.Time
+	ID           uuid.UUID
+	VerifiedHash *string
+}
+
+// RecordLogin locks the account, so that no login runs beside a change of the password or of the account.
+// No row: the password is no longer the one that was verified, or the account is not active.
+func (q *Queries) RecordLogin(ctx context.Context, arg RecordLoginParams) (int64, error) {
+	result, err := q.db.Exec(ctx, recordLogin, arg.Now, arg.ID, arg.VerifiedHash)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const recordLoginWithPendingPassword = `-- name: RecordLoginWithPendingPassword :execrows
+UPDATE account SET
+    password_hash = pending_password_hash,
+    pending_password_hash = NULL,
+    pending_password_expires_at = NULL,
+    last_login_at = $1
+WHERE id = $2 AND pending_password_hash = $3 AND pending_password_expires_at > $1
+    AND pending_until IS NULL AND disabled_at IS NULL
+`
+
+type RecordLoginWithPendingPasswordParams struct {
+	Now          *time.Time
+	ID           uuid.UUID
+	VerifiedHash *string
+}
+
+// RecordLoginWithPendingPassword replaces the password by the pending one. No row: that password is no longer pending, or the account
+// is not active.
+func (q *Queries) RecordLoginWithPendingPassword(ctx context.Context, arg RecordLoginWithPendingPasswordParams) (int64, error) {
+	result, err := q.db.Exec(ctx, recordLoginWithPendingPassword, arg.Now, arg.ID, arg.VerifiedHash)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const rehashPassword = `-- name: RehashPassword :exec
 UPDATE account SET password_hash = $1
-WHERE id = $2 AND password_hash = $3 AND armed_hash IS NULL
+WHERE id = $2 AND password_hash = $3 AND pending_password_hash IS NULL
 `
 
 type RehashPasswordParams struct {
@@ -467,42 +473,54 @@ func (q *Queries) RehashPassword(ctx context.Context, arg RehashPasswordParams) 
 	return err
 }
 
-const setArmedPasswordLife = `-- name: SetArmedPasswordLife :execrows
-UPDATE account SET armed_until = $1 WHERE armed_mail_id = $2 AND id = $3 AND armed_hash IS NOT NULL
+const setPendingPassword = `-- name: SetPendingPassword :execrows
+UPDATE account SET
+    pending_password_hash = $1,
+    pending_password_mail_id = $2,
+    pending_password_number = $3,
+    pending_password_expires_at = $4
+WHERE id = $5 AND pending_password_number < $3 AND disabled_at IS NULL
 `
 
-type SetArmedPasswordLifeParams struct {
-	ArmedUntil *time.Time
-	MailID     *uuid.UUID
-	ID         uuid.UUID
+type SetPendingPasswordParams struct {
+	PasswordHash *string
+	MailID       *uuid.UUID
+	Number       int64
+	ExpiresAt    *time.Time
+	ID           uuid.UUID
 }
 
-// SetArmedPasswordLife says when a mailed password ends that nobody uses. No row: the password of another mail is armed, or none.
-// Here and in DisarmPassword armed_mail_id only tells whose password it is: its order means nothing.
-func (q *Queries) SetArmedPasswordLife(ctx context.Context, arg SetArmedPasswordLifeParams) (int64, error) {
-	result, err := q.db.Exec(ctx, setArmedPasswordLife, arg.ArmedUntil, arg.MailID, arg.ID)
+// SetPendingPassword stores the password of a mail that is about to be sent. No row: the password of the same or of a newer mail is
+// stored already, or the account was disabled after the mail was enqueued, or it does not exist.
+func (q *Queries) SetPendingPassword(ctx context.Context, arg SetPendingPasswordParams) (int64, error) {
+	result, err := q.db.Exec(ctx, setPendingPassword,
+		arg.PasswordHash,
+		arg.MailID,
+		arg.Number,
+		arg.ExpiresAt,
+		arg.ID,
+	)
 	if err != nil {
 		return 0, err
 	}
 	return result.RowsAffected(), nil
 }
 
-const tellOwner = `-- name: TellOwner :execrows
-UPDATE account SET told_mail_id = $1
-WHERE id = $2 AND disabled_at IS NULL AND (told_mail_id IS NULL OR told_mail_id = $1 OR told_mail_id < $3)
+const setPendingPasswordExpiry = `-- name: SetPendingPasswordExpiry :execrows
+UPDATE account SET pending_password_expires_at = $1
+WHERE pending_password_mail_id = $2 AND id = $3 AND pending_password_hash IS NOT NULL
 `
 
-type TellOwnerParams struct {
-	MailID     *uuid.UUID
-	ID         uuid.UUID
-	ToldBefore *uuid.UUID
+type SetPendingPasswordExpiryParams struct {
+	ExpiresAt *time.Time
+	MailID    *uuid.UUID
+	ID        uuid.UUID
 }
 
-// TellOwner notes the mail that is about to tell an owner of a sign-up with his address. No row: another one has done so lately, or
-// the account is disabled. The id tells when the mail was queued, by the clock of one replica, and told_before comes from the clock of
-// another: the day between two notices is as much shorter or longer as the two differ, by 5 s or by 10 minutes.
-func (q *Queries) TellOwner(ctx context.Context, arg TellOwnerParams) (int64, error) {
-	result, err := q.db.Exec(ctx, tellOwner, arg.MailID, arg.ID, arg.ToldBefore)
+// SetPendingPasswordExpiry sets when an unused mailed password expires. No row: the pending password is of another mail, or there is
+// none. Here and in ClearPendingPassword the mail's ID only identifies the password; the order of IDs does not matter.
+func (q *Queries) SetPendingPasswordExpiry(ctx context.Context, arg SetPendingPasswordExpiryParams) (int64, error) {
+	result, err := q.db.Exec(ctx, setPendingPasswordExpiry, arg.ExpiresAt, arg.MailID, arg.ID)
 	if err != nil {
 		return 0, err
 	}

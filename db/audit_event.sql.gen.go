@@ -45,13 +45,13 @@ SELECT id, created_at, operator, action, account_id, subject, details FROM audit
 `
 
 type ListAuditEventsParams struct {
-	Before uuid.UUID
-	Most   int64
+	Before  uuid.UUID
+	MaxRows int64
 }
 
-// ListAuditEvents lists the newest first.
+// ListAuditEvents lists the newest events first.
 func (q *Queries) ListAuditEvents(ctx context.Context, arg ListAuditEventsParams) ([]AuditEvent, error) {
-	rows, err := q.db.Query(ctx, listAuditEvents, arg.Before, arg.Most)
+	rows, err := q.db.Query(ctx, listAuditEvents, arg.Before, arg.MaxRows)
 	if err != nil {
 		return nil, err
 	}

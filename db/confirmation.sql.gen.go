@@ -12,25 +12,36 @@ import (
 	"github.com/google/uuid"
 )
 
+const consumeConfirmation = `-- name: ConsumeConfirmation :one
+DELETE FROM confirmation WHERE key_hash = $1 AND expires_at > $2 RETURNING id, account_id, purpose, key_hash, created_at, expires_at
+`
+
+type ConsumeConfirmationParams struct {
+	KeyHash []byte
+	Now     time.Time
+}
+
+// ConsumeConfirmation deletes a valid link and returns it. Of several requests at the same time, one gets the row.
+func (q *Queries) ConsumeConfirmation(ctx context.Context, arg ConsumeConfirmationParams) (Confirmation, error) {
+	row := q.db.QueryRow(ctx, consumeConfirmation, arg.KeyHash, arg.Now)
+	var i Confirmation
+	err := row.Scan(
+		&i.ID,
+		&i.AccountID,
+		&i.Purpose,
+		&i.KeyHash,
+		&i.CreatedAt,
+		&i.ExpiresAt,
+	)
+	return i, err
+}
+
 const deleteAccountConfirmations = `-- name: DeleteAccountConfirmations :execrows
 DELETE FROM confirmation WHERE account_id = $1
 `
 
 func (q *Queries) DeleteAccountConfirmations(ctx context.Context, accountID uuid.UUID) (int64, error) {
 	result, err := q.db.Exec(ctx, deleteAccountConfirmations, accountID)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
-const deleteAllConfirmations = `-- name: DeleteAllConfirmations :execrows
-DELETE FROM confirmation WHERE purpose = $1
-`
-
-// DeleteAllConfirmations voids the links for a purpose, whosoever they are.
-func (q *Queries) DeleteAllConfirmations(ctx context.Context, purpose string) (int64, error) {
-	result, err := q.db.Exec(ctx, deleteAllConfirmations, purpose)
 	if err != nil {
 		return 0, err
 	}
@@ -51,59 +62,48 @@ func (q *Queries) DeleteConfirmation(ctx context.Context, arg DeleteConfirmation
 	return err
 }
 
-const deleteExpiredLinks = `-- name: DeleteExpiredLinks :execrows
+const deleteConfirmationsByPurpose = `-- name: DeleteConfirmationsByPurpose :execrows
+DELETE FROM confirmation WHERE purpose = $1
+`
+
+// DeleteConfirmationsByPurpose voids the links of all accounts with a purpose.
+func (q *Queries) DeleteConfirmationsByPurpose(ctx context.Context, purpose string) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteConfirmationsByPurpose, purpose)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const deleteExpiredConfirmations = `-- name: DeleteExpiredConfirmations :execrows
 DELETE FROM confirmation WHERE id >= $1 AND id <= $2 AND expires_at <= $3
 `
 
-type DeleteExpiredLinksParams struct {
+type DeleteExpiredConfirmationsParams struct {
 	First  uuid.UUID
 	Last   uuid.UUID
 	Before time.Time
 }
 
-func (q *Queries) DeleteExpiredLinks(ctx context.Context, arg DeleteExpiredLinksParams) (int64, error) {
-	result, err := q.db.Exec(ctx, deleteExpiredLinks, arg.First, arg.Last, arg.Before)
+func (q *Queries) DeleteExpiredConfirmations(ctx context.Context, arg DeleteExpiredConfirmationsParams) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteExpiredConfirmations, arg.First, arg.Last, arg.Before)
 	if err != nil {
 		return 0, err
 	}
 	return result.RowsAffected(), nil
 }
 
-const deleteResetLinks = `-- name: DeleteResetLinks :execrows
+const deletePasswordConfirmations = `-- name: DeletePasswordConfirmations :execrows
 DELETE FROM confirmation WHERE account_id = $1 AND purpose = 'password'
 `
 
-// DeleteResetLinks voids the links of an account that reset its password.
-func (q *Queries) DeleteResetLinks(ctx context.Context, accountID uuid.UUID) (int64, error) {
-	result, err := q.db.Exec(ctx, deleteResetLinks, accountID)
+// DeletePasswordConfirmations voids the reset links of an account.
+func (q *Queries) DeletePasswordConfirmations(ctx context.Context, accountID uuid.UUID) (int64, error) {
+	result, err := q.db.Exec(ctx, deletePasswordConfirmations, accountID)
 	if err != nil {
 		return 0, err
 	}
 	return result.RowsAffected(), nil
-}
-
-const findConfirmation = `-- name: FindConfirmation :one
-SELECT id, account_id, purpose, key_hash, created_at, expires_at FROM confirmation WHERE key_hash = $1 AND expires_at > $2
-`
-
-type FindConfirmationParams struct {
-	KeyHash []byte
-	Now     time.Time
-}
-
-// FindConfirmation finds the link of a key, and leaves it as it is.
-func (q *Queries) FindConfirmation(ctx context.Context, arg FindConfirmationParams) (Confirmation, error) {
-	row := q.db.QueryRow(ctx, findConfirmation, arg.KeyHash, arg.Now)
-	var i Confirmation
-	err := row.Scan(
-		&i.ID,
-		&i.AccountID,
-		&i.Purpose,
-		&i.KeyHash,
-		&i.CreatedAt,
-		&i.ExpiresAt,
-	)
-	return i, err
 }
 
 const getConfirmation = `-- name: GetConfirmation :one
@@ -127,6 +127,60 @@ func (q *Queries) GetConfirmation(ctx context.Context, arg GetConfirmationParams
 		&i.ExpiresAt,
 	)
 	return i, err
+}
+
+const getConfirmationByKey = `-- name: GetConfirmationByKey :one
+SELECT id, account_id, purpose, key_hash, created_at, expires_at FROM confirmation WHERE key_hash = $1 AND expires_at > $2
+`
+
+type GetConfirmationByKeyParams struct {
+	KeyHash []byte
+	Now     time.Time
+}
+
+// GetConfirmationByKey returns the valid link with a key.
+func (q *Queries) GetConfirmationByKey(ctx context.Context, arg GetConfirmationByKeyParams) (Confirmation, error) {
+	row := q.db.QueryRow(ctx, getConfirmationByKey, arg.KeyHash, arg.Now)
+	var i Confirmation
+	err := row.Scan(
+		&i.ID,
+		&i.AccountID,
+		&i.Purpose,
+		&i.KeyHash,
+		&i.CreatedAt,
+		&i.ExpiresAt,
+	)
+	return i, err
+}
+
+const listConfirmationIDs = `-- name: ListConfirmationIDs :many
+SELECT id FROM confirmation WHERE id > $1 ORDER BY id LIMIT CAST($2 AS bigint)
+`
+
+type ListConfirmationIDsParams struct {
+	After   uuid.UUID
+	MaxRows int64
+}
+
+// ListConfirmationIDs and DeleteExpiredConfirmations walk through all links. Used links have no row.
+func (q *Queries) ListConfirmationIDs(ctx context.Context, arg ListConfirmationIDsParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, listConfirmationIDs, arg.After, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []uuid.UUID{}
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const listConfirmations = `-- name: ListConfirmations :many
@@ -160,44 +214,14 @@ func (q *Queries) ListConfirmations(ctx context.Context, accountID uuid.UUID) ([
 	return items, nil
 }
 
-const listLinksFrom = `-- name: ListLinksFrom :many
-SELECT id FROM confirmation WHERE id > $1 ORDER BY id LIMIT CAST($2 AS bigint)
-`
-
-type ListLinksFromParams struct {
-	After uuid.UUID
-	Most  int64
-}
-
-// ListLinksFrom and DeleteExpiredLinks go through all links: there are only those that were not used.
-func (q *Queries) ListLinksFrom(ctx context.Context, arg ListLinksFromParams) ([]uuid.UUID, error) {
-	rows, err := q.db.Query(ctx, listLinksFrom, arg.After, arg.Most)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []uuid.UUID{}
-	for rows.Next() {
-		var id uuid.UUID
-		if err := rows.Scan(&id); err != nil {
-			return nil, err
-		}
-		items = append(items, id)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const putConfirmation = `-- name: PutConfirmation :exec
+const upsertConfirmation = `-- name: UpsertConfirmation :exec
 INSERT INTO confirmation (id, account_id, purpose, key_hash, created_at, expires_at)
 VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (account_id, purpose) DO UPDATE SET
     id = excluded.id, key_hash = excluded.key_hash, created_at = excluded.created_at, expires_at = excluded.expires_at
 `
 
-type PutConfirmationParams struct {
+type UpsertConfirmationParams struct {
 	ID        uuid.UUID
 	AccountID uuid.UUID
 	Purpose   string
@@ -206,9 +230,9 @@ type PutConfirmationParams struct {
 	ExpiresAt time.Time
 }
 
-// PutConfirmation makes a link, in place of an older one for the same purpose.
-func (q *Queries) PutConfirmation(ctx context.Context, arg PutConfirmationParams) error {
-	_, err := q.db.Exec(ctx, putConfirmation,
+// UpsertConfirmation stores a link and replaces an older one with the same purpose.
+func (q *Queries) UpsertConfirmation(ctx context.Context, arg UpsertConfirmationParams) error {
+	_, err := q.db.Exec(ctx, upsertConfirmation,
 		arg.ID,
 		arg.AccountID,
 		arg.Purpose,
@@ -217,28 +241,4 @@ func (q *Queries) PutConfirmation(ctx context.Context, arg PutConfirmationParams
 		arg.ExpiresAt,
 	)
 	return err
-}
-
-const useConfirmation = `-- name: UseConfirmation :one
-DELETE FROM confirmation WHERE key_hash = $1 AND expires_at > $2 RETURNING id, account_id, purpose, key_hash, created_at, expires_at
-`
-
-type UseConfirmationParams struct {
-	KeyHash []byte
-	Now     time.Time
-}
-
-// UseConfirmation uses a link up: of several at once, one gets the row.
-func (q *Queries) UseConfirmation(ctx context.Context, arg UseConfirmationParams) (Confirmation, error) {
-	row := q.db.QueryRow(ctx, useConfirmation, arg.KeyHash, arg.Now)
-	var i Confirmation
-	err := row.Scan(
-		&i.ID,
-		&i.AccountID,
-		&i.Purpose,
-		&i.KeyHash,
-		&i.CreatedAt,
-		&i.ExpiresAt,
-	)
-	return i, err
 }

@@ -27,14 +27,14 @@ func fill(t *testing.T, s *db.Store) {
 			q.InsertSession(t.Context(), db.InsertSessionParams{
 				ID: newID(t), AccountID: a.ID, ClientID: "", Platform: "Ж\u2028\\N\t\"'", Now: time.Date(1931, 2, 3, 4, 5, 6, 7000, time.UTC),
 			}),
-			q.PutConfirmation(t.Context(), db.PutConfirmationParams{
+			q.UpsertConfirmation(t.Context(), db.UpsertConfirmationParams{
 				ID: uuid.New(), AccountID: a.ID, Purpose: "signup", KeyHash: []byte{0, 255, '\\'}, CreatedAt: start, ExpiresAt: start,
 			}),
 			q.InsertMail(t.Context(), db.InsertMailParams{ID: newID(t), AccountID: a.ID, Kind: "password", Nonce: []byte{}, Now: start}),
 			q.InsertMail(t.Context(), db.InsertMailParams{ID: newID(t), AccountID: a.ID, Kind: "password", RequestID: "r", Now: start}),
-			q.InsertDevice(t.Context(), db.InsertDeviceParams{ID: newID(t), AccountID: a.ID, Mark: []byte{0, 255}, Now: start}),
-			q.InsertLogInAttempt(t.Context(), db.InsertLogInAttemptParams{
-				ID: newID(t), SourceKey: []byte{}, AccountKey: []byte{0, 255}, DelayKey: []byte("key"), ExpiresAt: -5,
+			q.InsertDevice(t.Context(), db.InsertDeviceParams{ID: newID(t), AccountID: a.ID, Fingerprint: []byte{0, 255}, Now: start}),
+			q.InsertLoginAttempt(t.Context(), db.InsertLoginAttemptParams{
+				ID: newID(t), ClientIpKey: []byte{}, AccountKey: []byte{0, 255}, DelayKey: []byte("key"), ExpiresAt: -5,
 			}),
 			q.InsertResetRequest(t.Context(), db.InsertResetRequestParams{ID: newID(t), Email: "a@example.org", Now: start}),
 			q.InsertAuditEvent(t.Context(), db.InsertAuditEventParams{ID: newID(t), Now: start, Operator: "Ж", Action: "user.disabled", AccountID: &a.ID}),
@@ -42,17 +42,17 @@ func fill(t *testing.T, s *db.Store) {
 	}))
 	write(t, s, func(q *db.Queries) error {
 		_, err := q.InsertSigningKey(t.Context(), db.InsertSigningKeyParams{
-			ID: "kid", Number: -7, Algorithm: "ES256", Sealed: []byte("sealed"), SealedBefore: []byte{0, 255}, CreatedAt: start, ActiveAt: start,
+			ID: "kid", Number: -7, Algorithm: "ES256", Sealed: []byte("sealed"), PreviousSecretFingerprint: []byte{0, 255}, CreatedAt: start, ActiveAt: start,
 		})
 		return err
 	})
 	write(t, s, func(q *db.Queries) error {
-		_, err := q.Beat(t.Context(), db.BeatParams{Now: start})
+		_, err := q.RecordHeartbeat(t.Context(), db.RecordHeartbeatParams{Now: start})
 		return err
 	})
 	for _, insert := range []string{
-		"INSERT INTO limit_use (key, used_until) VALUES ($1, 9223372036854775807)",
-		"INSERT INTO log_in_failure (key, account_id, failures, tries, delay, tried_at) VALUES ($1, NULL, 1, 2, 3, -4)",
+		"INSERT INTO rate_limit (key, full_at, seen_at) VALUES ($1, 9223372036854775807, 0)",
+		"INSERT INTO login_failure (key, account_id, failures, recent_failures, delay, last_failed_at) VALUES ($1, NULL, 1, 2, 3, -4)",
 	} {
 		write(t, s, func(q *db.Queries) error {
 			_, err := db.ExecRaw(t.Context(), q, insert, []byte("key"))
@@ -106,7 +106,7 @@ func TestCopy(t *testing.T) {
 			t.Errorf("%s: %d rows of %d", table, there, rows)
 		}
 	}
-	page := db.ListMailsParams{Before: uuid.Max, Most: 100}
+	page := db.ListMailsParams{Before: uuid.Max, MaxRows: 100}
 	want, err := from.Read().ListMails(t.Context(), page)
 	must(t, err)
 	got, err := to.Read().ListMails(t.Context(), page)

@@ -12,39 +12,39 @@ import (
 	"github.com/google/uuid"
 )
 
-const deleteUnseenDevices = `-- name: DeleteUnseenDevices :execrows
-DELETE FROM device WHERE id >= $1 AND id <= $2 AND seen_at <= $3
-`
-
-type DeleteUnseenDevicesParams struct {
-	First  uuid.UUID
-	Last   uuid.UUID
-	Before time.Time
-}
-
-func (q *Queries) DeleteUnseenDevices(ctx context.Context, arg DeleteUnseenDevicesParams) (int64, error) {
-	result, err := q.db.Exec(ctx, deleteUnseenDevices, arg.First, arg.Last, arg.Before)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
-const forgetDevicesBeyond = `-- name: ForgetDevicesBeyond :execrows
+const deleteExcessDevices = `-- name: DeleteExcessDevices :execrows
 DELETE FROM device WHERE device.account_id = $1 AND device.id NOT IN (
     SELECT d.id FROM device AS d WHERE d.account_id = $1
     ORDER BY d.seen_at DESC, d.id DESC LIMIT CAST($2 AS bigint)
 )
 `
 
-type ForgetDevicesBeyondParams struct {
-	AccountID uuid.UUID
-	Keep      int64
+type DeleteExcessDevicesParams struct {
+	AccountID  uuid.UUID
+	MaxDevices int64
 }
 
-// ForgetDevicesBeyond keeps as many as an account may have, those that were seen last.
-func (q *Queries) ForgetDevicesBeyond(ctx context.Context, arg ForgetDevicesBeyondParams) (int64, error) {
-	result, err := q.db.Exec(ctx, forgetDevicesBeyond, arg.AccountID, arg.Keep)
+// DeleteExcessDevices keeps the max_devices devices of an account that were seen last.
+func (q *Queries) DeleteExcessDevices(ctx context.Context, arg DeleteExcessDevicesParams) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteExcessDevices, arg.AccountID, arg.MaxDevices)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const deleteStaleDevices = `-- name: DeleteStaleDevices :execrows
+DELETE FROM device WHERE id >= $1 AND id <= $2 AND seen_at <= $3
+`
+
+type DeleteStaleDevicesParams struct {
+	First  uuid.UUID
+	Last   uuid.UUID
+	Before time.Time
+}
+
+func (q *Queries) DeleteStaleDevices(ctx context.Context, arg DeleteStaleDevicesParams) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteStaleDevices, arg.First, arg.Last, arg.Before)
 	if err != nil {
 		return 0, err
 	}
@@ -52,40 +52,40 @@ func (q *Queries) ForgetDevicesBeyond(ctx context.Context, arg ForgetDevicesBeyo
 }
 
 const insertDevice = `-- name: InsertDevice :exec
-INSERT INTO device (id, account_id, mark, seen_at) VALUES ($1, $2, $3, $4)
-ON CONFLICT (account_id, mark) DO UPDATE SET seen_at = excluded.seen_at
+INSERT INTO device (id, account_id, fingerprint, seen_at) VALUES ($1, $2, $3, $4)
+ON CONFLICT (account_id, fingerprint) DO UPDATE SET seen_at = excluded.seen_at
 `
 
 type InsertDeviceParams struct {
-	ID        uuid.UUID
-	AccountID uuid.UUID
-	Mark      []byte
-	Now       time.Time
+	ID          uuid.UUID
+	AccountID   uuid.UUID
+	Fingerprint []byte
+	Now         time.Time
 }
 
 func (q *Queries) InsertDevice(ctx context.Context, arg InsertDeviceParams) error {
 	_, err := q.db.Exec(ctx, insertDevice,
 		arg.ID,
 		arg.AccountID,
-		arg.Mark,
+		arg.Fingerprint,
 		arg.Now,
 	)
 	return err
 }
 
-const listDevicesBefore = `-- name: ListDevicesBefore :many
+const listDeviceIDsBefore = `-- name: ListDeviceIDsBefore :many
 SELECT id FROM device WHERE id > $1 AND id < $2 ORDER BY id LIMIT CAST($3 AS bigint)
 `
 
-type ListDevicesBeforeParams struct {
-	After  uuid.UUID
-	Before uuid.UUID
-	Most   int64
+type ListDeviceIDsBeforeParams struct {
+	After   uuid.UUID
+	Before  uuid.UUID
+	MaxRows int64
 }
 
-// ListDevicesBefore goes through the devices that were first seen before a time: ids are in order of time.
-func (q *Queries) ListDevicesBefore(ctx context.Context, arg ListDevicesBeforeParams) ([]uuid.UUID, error) {
-	rows, err := q.db.Query(ctx, listDevicesBefore, arg.After, arg.Before, arg.Most)
+// ListDeviceIDsBefore lists the devices first seen before a time: IDs are in order of time.
+func (q *Queries) ListDeviceIDsBefore(ctx context.Context, arg ListDeviceIDsBeforeParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, listDeviceIDsBefore, arg.After, arg.Before, arg.MaxRows)
 	if err != nil {
 		return nil, err
 	}
@@ -104,19 +104,19 @@ func (q *Queries) ListDevicesBefore(ctx context.Context, arg ListDevicesBeforePa
 	return items, nil
 }
 
-const seeDevice = `-- name: SeeDevice :execrows
-UPDATE device SET seen_at = $1 WHERE account_id = $2 AND mark = $3
+const touchDevice = `-- name: TouchDevice :execrows
+UPDATE device SET seen_at = $1 WHERE account_id = $2 AND fingerprint = $3
 `
 
-type SeeDeviceParams struct {
-	Now       time.Time
-	AccountID uuid.UUID
-	Mark      []byte
+type TouchDeviceParams struct {
+	Now         time.Time
+	AccountID   uuid.UUID
+	Fingerprint []byte
 }
 
-// SeeDevice notes that a known device was logged in from. No row: it is not known.
-func (q *Queries) SeeDevice(ctx context.Context, arg SeeDeviceParams) (int64, error) {
-	result, err := q.db.Exec(ctx, seeDevice, arg.Now, arg.AccountID, arg.Mark)
+// TouchDevice records a login from a known device. No row: the device is not known.
+func (q *Queries) TouchDevice(ctx context.Context, arg TouchDeviceParams) (int64, error) {
+	result, err := q.db.Exec(ctx, touchDevice, arg.Now, arg.AccountID, arg.Fingerprint)
 	if err != nil {
 		return 0, err
 	}

@@ -98,14 +98,14 @@ func TestRaceOneClickWins(t *testing.T) {
 		for range rounds {
 			a := insertPending(t, s, nil)
 			write(t, s, func(q *db.Queries) error {
-				return q.PutConfirmation(t.Context(), db.PutConfirmationParams{
+				return q.UpsertConfirmation(t.Context(), db.UpsertConfirmationParams{
 					ID: uuid.New(), AccountID: a.ID, Purpose: "signup", KeyHash: a.ID[:], CreatedAt: start, ExpiresAt: start.Add(time.Hour),
 				})
 			})
 			var won atomic.Int64
 			atOnce(16, func(int) {
 				err := s.InTx(t.Context(), func(q *db.Queries) error {
-					used, err := q.UseConfirmation(t.Context(), db.UseConfirmationParams{KeyHash: a.ID[:], Now: start})
+					used, err := q.ConsumeConfirmation(t.Context(), db.ConsumeConfirmationParams{KeyHash: a.ID[:], Now: start})
 					if err != nil {
 						return err
 					}
@@ -130,14 +130,14 @@ func TestLinks(t *testing.T) {
 		a := insertPending(t, s, nil)
 		put := func(purpose, key string, expires time.Time) {
 			write(t, s, func(q *db.Queries) error {
-				return q.PutConfirmation(t.Context(), db.PutConfirmationParams{
+				return q.UpsertConfirmation(t.Context(), db.UpsertConfirmationParams{
 					ID: uuid.New(), AccountID: a.ID, Purpose: purpose, KeyHash: []byte(key), CreatedAt: start, ExpiresAt: expires,
 				})
 			})
 		}
 		use := func(key string, now time.Time) error {
 			return s.Write(t.Context(), func(q *db.Queries) error {
-				_, err := q.UseConfirmation(t.Context(), db.UseConfirmationParams{KeyHash: []byte(key), Now: now})
+				_, err := q.ConsumeConfirmation(t.Context(), db.ConsumeConfirmationParams{KeyHash: []byte(key), Now: now})
 				return err
 			})
 		}
@@ -160,7 +160,7 @@ func signUp(t *testing.T, s *db.Store, codeHash []byte, email string, now time.T
 	errFull := errors.New("the invite has ended")
 	id := newID(t)
 	err := s.InTx(t.Context(), func(q *db.Queries) error {
-		invite, err := q.LockInvite(t.Context(), db.LockInviteParams{CodeHash: codeHash, Now: now})
+		invite, err := q.LockInviteByCode(t.Context(), db.LockInviteByCodeParams{CodeHash: codeHash, Now: now})
 		if err != nil {
 			return err
 		}
@@ -171,7 +171,7 @@ func signUp(t *testing.T, s *db.Store, codeHash []byte, email string, now time.T
 		if invite.Uses+pending >= invite.MaxUses {
 			return errFull
 		}
-		if err := q.DeleteExpiredSignUp(t.Context(), db.DeleteExpiredSignUpParams{Email: email, Now: &now}); err != nil {
+		if err := q.DeleteExpiredSignUpByEmail(t.Context(), db.DeleteExpiredSignUpByEmailParams{Email: email, Now: &now}); err != nil {
 			return err
 		}
 		n, err := q.InsertAccount(t.Context(), db.InsertAccountParams{
@@ -207,7 +207,7 @@ func TestRaceNoMoreSignUpsThanUses(t *testing.T) {
 			var spent, refused atomic.Int64
 			atOnce(12, func(int) {
 				write(t, s, func(q *db.Queries) error {
-					n, err := q.SpendInvite(t.Context(), invite)
+					n, err := q.ConsumeInvite(t.Context(), invite)
 					spent.Add(n)
 					refused.Add(1 - n)
 					return err
@@ -280,7 +280,7 @@ func TestRaceOneWorkerLeasesAMail(t *testing.T) {
 		now := start.Add(time.Hour)
 		leased := make([]atomic.Int64, mails)
 		atOnce(6, func(int) {
-			due, err := s.Read().ListDueMails(t.Context(), db.ListDueMailsParams{Now: now, Most: mails})
+			due, err := s.Read().ListDueMails(t.Context(), db.ListDueMailsParams{Now: now, MaxRows: mails})
 			if err != nil {
 				t.Error(err)
 			}
@@ -320,7 +320,7 @@ func TestMailLeaseIsAFence(t *testing.T) {
 		}
 		expectDue := func(now time.Time, want ...uuid.UUID) {
 			t.Helper()
-			due, err := s.Read().ListDueMails(t.Context(), db.ListDueMailsParams{Now: now, Most: 10})
+			due, err := s.Read().ListDueMails(t.Context(), db.ListDueMailsParams{Now: now, MaxRows: 10})
 			must(t, err)
 			if !slices.Equal(due, want) {
 				t.Errorf("due are %v, want %v", due, want)
@@ -344,10 +344,10 @@ func TestMailLeaseIsAFence(t *testing.T) {
 					return q.MarkMailDead(t.Context(), db.MarkMailDeadParams{ID: m.ID, Attempts: m.Attempts, LeaseUntil: m.DueAt, Now: new(start)})
 				},
 				"retried": func(q *db.Queries) (int64, error) {
-					return q.RetryMail(t.Context(), db.RetryMailParams{ID: m.ID, Attempts: m.Attempts, LeaseUntil: m.DueAt, DueAt: start})
+					return q.RescheduleMail(t.Context(), db.RescheduleMailParams{ID: m.ID, Attempts: m.Attempts, LeaseUntil: m.DueAt, DueAt: start})
 				},
 				"returned": func(q *db.Queries) (int64, error) {
-					return q.ReturnMail(t.Context(), db.ReturnMailParams{ID: m.ID, Attempts: m.Attempts, LeaseUntil: m.DueAt, DueAt: start})
+					return q.ReleaseMail(t.Context(), db.ReleaseMailParams{ID: m.ID, Attempts: m.Attempts, LeaseUntil: m.DueAt, DueAt: start})
 				},
 			} {
 				if n := settle(fn); n != 0 {
@@ -359,7 +359,7 @@ func TestMailLeaseIsAFence(t *testing.T) {
 		number := func(m db.Mail) int64 {
 			t.Helper()
 			return settle(func(q *db.Queries) (int64, error) {
-				return q.NumberMail(t.Context(), db.NumberMailParams{ID: m.ID, Attempts: m.Attempts, Number: 1})
+				return q.SetMailPasswordNumber(t.Context(), db.SetMailPasswordNumberParams{ID: m.ID, Attempts: m.Attempts, Number: 1})
 			})
 		}
 
@@ -395,7 +395,7 @@ func TestMailLeaseIsAFence(t *testing.T) {
 
 		// A mail that is returned has as many attempts as before. Whoever had it then has it no more.
 		if n := settle(func(q *db.Queries) (int64, error) {
-			return q.ReturnMail(t.Context(), db.ReturnMailParams{
+			return q.ReleaseMail(t.Context(), db.ReleaseMailParams{
 				ID: older, Attempts: 2, LeaseUntil: retaken.DueAt, DueAt: start, LastError: new("421 not now"),
 			})
 		}); n != 1 {
@@ -411,7 +411,7 @@ func TestMailLeaseIsAFence(t *testing.T) {
 		}
 		everySettlement(retaken)
 		if n := settle(func(q *db.Queries) (int64, error) {
-			return q.RetryMail(t.Context(), db.RetryMailParams{
+			return q.RescheduleMail(t.Context(), db.RescheduleMailParams{
 				ID: older, Attempts: 2, LeaseUntil: again.DueAt, DueAt: start.Add(2 * time.Hour), LastError: new("451 later"),
 			})
 		}); n != 1 {
@@ -447,8 +447,8 @@ func TestOnlyANewerMailArmsAPassword(t *testing.T) {
 		numbers := map[uuid.UUID]int64{older: 1, newer: 2}
 		arm := func(mail uuid.UUID, hash string) (n int64) {
 			write(t, s, func(q *db.Queries) (err error) {
-				n, err = q.ArmPassword(t.Context(), db.ArmPasswordParams{
-					ID: a.ID, MailID: &mail, Number: numbers[mail], ArmedHash: &hash, ArmedUntil: new(start)})
+				n, err = q.SetPendingPassword(t.Context(), db.SetPendingPasswordParams{
+					ID: a.ID, MailID: &mail, Number: numbers[mail], PasswordHash: &hash, ExpiresAt: new(start)})
 				return err
 			})
 			return n
@@ -462,18 +462,18 @@ func TestOnlyANewerMailArmsAPassword(t *testing.T) {
 		for _, mail := range []uuid.UUID{older, newer} {
 			var n int64
 			write(t, s, func(q *db.Queries) (err error) {
-				n, err = q.SetArmedPasswordLife(t.Context(), db.SetArmedPasswordLifeParams{ID: a.ID, MailID: &mail, ArmedUntil: new(start.Add(time.Hour))})
+				n, err = q.SetPendingPasswordExpiry(t.Context(), db.SetPendingPasswordExpiryParams{ID: a.ID, MailID: &mail, ExpiresAt: new(start.Add(time.Hour))})
 				return err
 			})
-			if until := account(t, s, a.ID).ArmedUntil; until.Equal(start) != (mail == older) || n != numbers[mail]-1 {
+			if until := account(t, s, a.ID).PendingPasswordExpiresAt; until.Equal(start) != (mail == older) || n != numbers[mail]-1 {
 				t.Errorf("armed until %v, %d rows", until, n)
 			}
 		}
 		for _, mail := range []uuid.UUID{older, newer} {
 			write(t, s, func(q *db.Queries) error {
-				return q.DisarmPassword(t.Context(), db.DisarmPasswordParams{ID: a.ID, MailID: &mail})
+				return q.ClearPendingPassword(t.Context(), db.ClearPendingPasswordParams{ID: a.ID, MailID: &mail})
 			})
-			if hash := account(t, s, a.ID).ArmedHash; (hash == nil) != (mail == newer) {
+			if hash := account(t, s, a.ID).PendingPasswordHash; (hash == nil) != (mail == newer) {
 				t.Errorf("armed hash %v", hash)
 			}
 		}
@@ -493,15 +493,15 @@ func TestRaceTheNewestMailArms(t *testing.T) {
 			}
 			atOnce(len(mails), func(i int) {
 				write(t, s, func(q *db.Queries) error {
-					_, err := q.ArmPassword(t.Context(), db.ArmPasswordParams{
-						ID: a.ID, MailID: &mails[i], Number: int64(len(mails) - i), ArmedHash: new(mails[i].String())})
+					_, err := q.SetPendingPassword(t.Context(), db.SetPendingPasswordParams{
+						ID: a.ID, MailID: &mails[i], Number: int64(len(mails) - i), PasswordHash: new(mails[i].String())})
 					return err
 				})
 			})
 			got := account(t, s, a.ID)
 			newest := mails[0]
-			if *got.ArmedMailID != newest || *got.ArmedHash != newest.String() {
-				t.Fatalf("armed by %v, the newest is %v", got.ArmedMailID, newest)
+			if *got.PendingPasswordMailID != newest || *got.PendingPasswordHash != newest.String() {
+				t.Fatalf("armed by %v, the newest is %v", got.PendingPasswordMailID, newest)
 			}
 		}
 	})
@@ -527,8 +527,8 @@ func TestRaceTheNumbersOfMails(t *testing.T) {
 		}
 		arm := func(number int64) (n int64) {
 			write(t, s, func(q *db.Queries) (err error) {
-				n, err = q.ArmPassword(t.Context(), db.ArmPasswordParams{
-					ID: a.ID, MailID: new(newID(t)), Number: number, ArmedHash: new("h"), ArmedUntil: new(start)})
+				n, err = q.SetPendingPassword(t.Context(), db.SetPendingPasswordParams{
+					ID: a.ID, MailID: new(newID(t)), Number: number, PasswordHash: new("h"), ExpiresAt: new(start)})
 				return err
 			})
 			return n
@@ -554,17 +554,17 @@ func TestRaceTheNumbersOfMails(t *testing.T) {
 	})
 }
 
-func TestLogInGuards(t *testing.T) {
+func TestLoginGuards(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *db.Store) {
 		mail := newID(t)
 		armed := func(a db.Account, until *time.Time) db.Account {
 			write(t, s, func(q *db.Queries) error {
-				_, err := q.ArmPassword(t.Context(), db.ArmPasswordParams{ID: a.ID, MailID: &mail, Number: 1, ArmedHash: new("armed")})
+				_, err := q.SetPendingPassword(t.Context(), db.SetPendingPasswordParams{ID: a.ID, MailID: &mail, Number: 1, PasswordHash: new("armed")})
 				return err
 			})
 			if until != nil {
 				write(t, s, func(q *db.Queries) error {
-					_, err := q.SetArmedPasswordLife(t.Context(), db.SetArmedPasswordLifeParams{ID: a.ID, MailID: &mail, ArmedUntil: until})
+					_, err := q.SetPendingPasswordExpiry(t.Context(), db.SetPendingPasswordExpiryParams{ID: a.ID, MailID: &mail, ExpiresAt: until})
 					return err
 				})
 			}
@@ -572,14 +572,14 @@ func TestLogInGuards(t *testing.T) {
 		}
 		withArmed := func(a db.Account, hash string) (n int64) {
 			write(t, s, func(q *db.Queries) (err error) {
-				n, err = q.LogInWithArmedPassword(t.Context(), db.LogInWithArmedPasswordParams{ID: a.ID, VerifiedHash: &hash, Now: new(start)})
+				n, err = q.RecordLoginWithPendingPassword(t.Context(), db.RecordLoginWithPendingPasswordParams{ID: a.ID, VerifiedHash: &hash, Now: new(start)})
 				return err
 			})
 			return n
 		}
 		withPassword := func(a db.Account, hash string) (n int64) {
 			write(t, s, func(q *db.Queries) (err error) {
-				n, err = q.LogInWithPassword(t.Context(), db.LogInWithPasswordParams{ID: a.ID, VerifiedHash: &hash, Now: new(start)})
+				n, err = q.RecordLogin(t.Context(), db.RecordLoginParams{ID: a.ID, VerifiedHash: &hash, Now: new(start)})
 				return err
 			})
 			return n
@@ -610,8 +610,8 @@ func TestLogInGuards(t *testing.T) {
 			t.Error("an armed password becomes the password once")
 		}
 		got := account(t, s, a.ID)
-		if got.PasswordHash == nil || *got.PasswordHash != "armed" || got.ArmedHash != nil || got.ArmedUntil != nil ||
-			*got.ArmedMailID != mail || got.LastLogInAt == nil || !got.LastLogInAt.Equal(start) {
+		if got.PasswordHash == nil || *got.PasswordHash != "armed" || got.PendingPasswordHash != nil || got.PendingPasswordExpiresAt != nil ||
+			*got.PendingPasswordMailID != mail || got.LastLoginAt == nil || !got.LastLoginAt.Equal(start) {
 			t.Errorf("after the log-in: %+v", got)
 		}
 		if withPassword(a, "armed") != 1 {
@@ -633,20 +633,20 @@ func TestLogInGuards(t *testing.T) {
 	})
 }
 
-func TestRaceTheFirstLogInEndsTheOldSessions(t *testing.T) {
+func TestRaceTheFirstLoginEndsTheOldSessions(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *db.Store) {
 		for range rounds {
 			a := insertAccount(t, s)
 			old := insertSession(t, s, a.ID)
 			write(t, s, func(q *db.Queries) error {
-				_, err := q.ArmPassword(t.Context(), db.ArmPasswordParams{ID: a.ID, MailID: new(newID(t)), Number: 1, ArmedHash: new("h"), ArmedUntil: new(start.Add(time.Hour))})
+				_, err := q.SetPendingPassword(t.Context(), db.SetPendingPasswordParams{ID: a.ID, MailID: new(newID(t)), Number: 1, PasswordHash: new("h"), ExpiresAt: new(start.Add(time.Hour))})
 				return err
 			})
 			var ended atomic.Int64
 			atOnce(8, func(int) {
 				id := newID(t)
 				if err := s.InTx(t.Context(), func(q *db.Queries) error {
-					n, err := q.LogInWithArmedPassword(t.Context(), db.LogInWithArmedPasswordParams{ID: a.ID, VerifiedHash: new("h"), Now: new(start)})
+					n, err := q.RecordLoginWithPendingPassword(t.Context(), db.RecordLoginWithPendingPasswordParams{ID: a.ID, VerifiedHash: new("h"), Now: new(start)})
 					if err != nil {
 						return err
 					}
@@ -655,7 +655,7 @@ func TestRaceTheFirstLogInEndsTheOldSessions(t *testing.T) {
 						if _, err := q.DeleteAccountSessions(t.Context(), a.ID); err != nil {
 							return err
 						}
-					} else if n, err = q.LogInWithPassword(t.Context(), db.LogInWithPasswordParams{ID: a.ID, VerifiedHash: new("h"), Now: new(start)}); err != nil || n != 1 {
+					} else if n, err = q.RecordLogin(t.Context(), db.RecordLoginParams{ID: a.ID, VerifiedHash: new("h"), Now: new(start)}); err != nil || n != 1 {
 						t.Errorf("the password is neither armed nor set: %v", err)
 						return err
 					}

@@ -10,11 +10,35 @@ import (
 	"time"
 )
 
-const beat = `-- name: Beat :one
+const getHeartbeat = `-- name: GetHeartbeat :one
+SELECT id, beat_at, rotation_at, outage_began_at, outage_ended_at, previous_outage_began_at, previous_outage_ended_at FROM heartbeat
+`
+
+// GetHeartbeat returns the last heartbeat of any replica. No row: there was none yet.
+func (q *Queries) GetHeartbeat(ctx context.Context) (Heartbeat, error) {
+	row := q.db.QueryRow(ctx, getHeartbeat)
+	var i Heartbeat
+	err := row.Scan(
+		&i.ID,
+		&i.BeatAt,
+		&i.RotationAt,
+		&i.OutageBeganAt,
+		&i.OutageEndedAt,
+		&i.PreviousOutageBeganAt,
+		&i.PreviousOutageEndedAt,
+	)
+	return i, err
+}
+
+const recordHeartbeat = `-- name: RecordHeartbeat :one
 INSERT INTO heartbeat (id, beat_at, rotation_at) VALUES (1, $1, $2)
 ON CONFLICT (id) DO UPDATE SET
-    earlier_began_at = CASE WHEN heartbeat.beat_at < $3 THEN heartbeat.outage_began_at ELSE heartbeat.earlier_began_at END,
-    earlier_ended_at = CASE WHEN heartbeat.beat_at < $3 THEN heartbeat.outage_ended_at ELSE heartbeat.earlier_ended_at END,
+    previous_outage_began_at = CASE
+        WHEN heartbeat.beat_at < $3 THEN heartbeat.outage_began_at ELSE heartbeat.previous_outage_began_at
+    END,
+    previous_outage_ended_at = CASE
+        WHEN heartbeat.beat_at < $3 THEN heartbeat.outage_ended_at ELSE heartbeat.previous_outage_ended_at
+    END,
     outage_began_at = CASE WHEN heartbeat.beat_at < $3 THEN heartbeat.beat_at ELSE heartbeat.outage_began_at END,
     outage_ended_at = CASE WHEN heartbeat.beat_at < $3 THEN excluded.beat_at ELSE heartbeat.outage_ended_at END,
     beat_at = CASE
@@ -25,25 +49,25 @@ ON CONFLICT (id) DO UPDATE SET
         WHEN heartbeat.rotation_at < excluded.rotation_at OR heartbeat.rotation_at > $4 THEN excluded.rotation_at
         ELSE heartbeat.rotation_at
     END
-RETURNING id, beat_at, rotation_at, outage_began_at, outage_ended_at, earlier_began_at, earlier_ended_at
+RETURNING id, beat_at, rotation_at, outage_began_at, outage_ended_at, previous_outage_began_at, previous_outage_ended_at
 `
 
-type BeatParams struct {
-	Now        time.Time
-	RotationAt time.Time
-	GoneBefore time.Time
-	FarAhead   time.Time
+type RecordHeartbeatParams struct {
+	Now             time.Time
+	RotationAt      time.Time
+	OutageThreshold time.Time
+	FarAhead        time.Time
 }
 
-// Beat notes that the service is alive. Where the last beat of any replica is from before gone_before, there was none since: the time
-// from then until now becomes the newest outage.
-// Neither time is ever set back, so that a replica whose clock is behind makes no outage for the others. A time after
-// far_ahead comes from a clock that was wrong, and gives way.
-func (q *Queries) Beat(ctx context.Context, arg BeatParams) (Heartbeat, error) {
-	row := q.db.QueryRow(ctx, beat,
+// RecordHeartbeat records that the service is alive. If the last heartbeat of any replica is older than outage_threshold, the service was
+// down since then: the time from that heartbeat until now becomes the newest outage.
+// Neither time is ever set back, so that a replica whose clock is behind creates no outage for the others. A time after far_ahead comes
+// from a clock that was wrong, and is overwritten.
+func (q *Queries) RecordHeartbeat(ctx context.Context, arg RecordHeartbeatParams) (Heartbeat, error) {
+	row := q.db.QueryRow(ctx, recordHeartbeat,
 		arg.Now,
 		arg.RotationAt,
-		arg.GoneBefore,
+		arg.OutageThreshold,
 		arg.FarAhead,
 	)
 	var i Heartbeat
@@ -53,28 +77,8 @@ func (q *Queries) Beat(ctx context.Context, arg BeatParams) (Heartbeat, error) {
 		&i.RotationAt,
 		&i.OutageBeganAt,
 		&i.OutageEndedAt,
-		&i.EarlierBeganAt,
-		&i.EarlierEndedAt,
-	)
-	return i, err
-}
-
-const getHeartbeat = `-- name: GetHeartbeat :one
-SELECT id, beat_at, rotation_at, outage_began_at, outage_ended_at, earlier_began_at, earlier_ended_at FROM heartbeat
-`
-
-// GetHeartbeat is the beat of a replica that has nothing to write. No row: there was no beat yet.
-func (q *Queries) GetHeartbeat(ctx context.Context) (Heartbeat, error) {
-	row := q.db.QueryRow(ctx, getHeartbeat)
-	var i Heartbeat
-	err := row.Scan(
-		&i.ID,
-		&i.BeatAt,
-		&i.RotationAt,
-		&i.OutageBeganAt,
-		&i.OutageEndedAt,
-		&i.EarlierBeganAt,
-		&i.EarlierEndedAt,
+		&i.PreviousOutageBeganAt,
+		&i.PreviousOutageEndedAt,
 	)
 	return i, err
 }

@@ -12,6 +12,19 @@ import (
 	"github.com/google/uuid"
 )
 
+const consumeInvite = `-- name: ConsumeInvite :execrows
+UPDATE invite SET uses = uses + 1 WHERE id = $1 AND uses < max_uses
+`
+
+// ConsumeInvite consumes the use that a sign-up reserved. No row: no use is left.
+func (q *Queries) ConsumeInvite(ctx context.Context, id uuid.UUID) (int64, error) {
+	result, err := q.db.Exec(ctx, consumeInvite, id)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const countPendingSignUps = `-- name: CountPendingSignUps :one
 SELECT count(*) FROM account WHERE invite_id = $1 AND pending_until > $2
 `
@@ -28,8 +41,18 @@ func (q *Queries) CountPendingSignUps(ctx context.Context, arg CountPendingSignU
 	return count, err
 }
 
+const decrementInviteUses = `-- name: DecrementInviteUses :exec
+UPDATE invite SET uses = uses - 1 WHERE id = $1 AND uses > 0
+`
+
+// DecrementInviteUses returns the use that a confirmed account consumed.
+func (q *Queries) DecrementInviteUses(ctx context.Context, id uuid.UUID) error {
+	_, err := q.db.Exec(ctx, decrementInviteUses, id)
+	return err
+}
+
 const getInviteByCode = `-- name: GetInviteByCode :one
-SELECT id, code_hash, max_uses, uses, taken, created_at, expires_at, revoked_at FROM invite WHERE code_hash = $1
+SELECT id, code_hash, max_uses, uses, reserved, created_at, expires_at, revoked_at FROM invite WHERE code_hash = $1
 `
 
 func (q *Queries) GetInviteByCode(ctx context.Context, codeHash []byte) (Invite, error) {
@@ -40,7 +63,7 @@ func (q *Queries) GetInviteByCode(ctx context.Context, codeHash []byte) (Invite,
 		&i.CodeHash,
 		&i.MaxUses,
 		&i.Uses,
-		&i.Taken,
+		&i.Reserved,
 		&i.CreatedAt,
 		&i.ExpiresAt,
 		&i.RevokedAt,
@@ -48,18 +71,8 @@ func (q *Queries) GetInviteByCode(ctx context.Context, codeHash []byte) (Invite,
 	return i, err
 }
 
-const holdInvite = `-- name: HoldInvite :exec
-UPDATE invite SET uses = uses WHERE id = $1
-`
-
-// HoldInvite holds an invite's row to the end of the transaction.
-func (q *Queries) HoldInvite(ctx context.Context, id uuid.UUID) error {
-	_, err := q.db.Exec(ctx, holdInvite, id)
-	return err
-}
-
 const insertInvite = `-- name: InsertInvite :execrows
-INSERT INTO invite (id, code_hash, max_uses, uses, taken, created_at, expires_at)
+INSERT INTO invite (id, code_hash, max_uses, uses, reserved, created_at, expires_at)
 VALUES ($1, $2, $3, 0, 0, $4, $5)
 ON CONFLICT (code_hash) DO NOTHING
 `
@@ -96,9 +109,9 @@ ORDER BY invite.id DESC LIMIT CAST($3 AS bigint)
 `
 
 type ListInvitesParams struct {
-	Now    *time.Time
-	Before uuid.UUID
-	Most   int64
+	Now     *time.Time
+	Before  uuid.UUID
+	MaxRows int64
 }
 
 type ListInvitesRow struct {
@@ -111,9 +124,9 @@ type ListInvitesRow struct {
 	Pending   int64
 }
 
-// ListInvites lists the newest first: ids are in order of time.
+// ListInvites lists the newest invites first: IDs are in order of time.
 func (q *Queries) ListInvites(ctx context.Context, arg ListInvitesParams) ([]ListInvitesRow, error) {
-	rows, err := q.db.Query(ctx, listInvites, arg.Now, arg.Before, arg.Most)
+	rows, err := q.db.Query(ctx, listInvites, arg.Now, arg.Before, arg.MaxRows)
 	if err != nil {
 		return nil, err
 	}
@@ -140,28 +153,28 @@ func (q *Queries) ListInvites(ctx context.Context, arg ListInvitesParams) ([]Lis
 	return items, nil
 }
 
-const lockInvite = `-- name: LockInvite :one
+const lockInviteByCode = `-- name: LockInviteByCode :one
 UPDATE invite SET uses = uses
 WHERE code_hash = $1 AND expires_at > $2 AND revoked_at IS NULL
-RETURNING id, code_hash, max_uses, uses, taken, created_at, expires_at, revoked_at
+RETURNING id, code_hash, max_uses, uses, reserved, created_at, expires_at, revoked_at
 `
 
-type LockInviteParams struct {
+type LockInviteByCodeParams struct {
 	CodeHash []byte
 	Now      time.Time
 }
 
-// LockInvite finds a usable invite and holds its row to the end of the transaction, so that sign-ups with
-// one invite count its uses one after another. (An UPDATE that changes nothing: SQLite has no FOR UPDATE.)
-func (q *Queries) LockInvite(ctx context.Context, arg LockInviteParams) (Invite, error) {
-	row := q.db.QueryRow(ctx, lockInvite, arg.CodeHash, arg.Now)
+// LockInviteByCode returns a usable invite and locks it until the transaction ends, so that sign-ups with one invite count its uses one
+// after another. (The UPDATE changes nothing. SQLite has no SELECT FOR UPDATE.)
+func (q *Queries) LockInviteByCode(ctx context.Context, arg LockInviteByCodeParams) (Invite, error) {
+	row := q.db.QueryRow(ctx, lockInviteByCode, arg.CodeHash, arg.Now)
 	var i Invite
 	err := row.Scan(
 		&i.ID,
 		&i.CodeHash,
 		&i.MaxUses,
 		&i.Uses,
-		&i.Taken,
+		&i.Reserved,
 		&i.CreatedAt,
 		&i.ExpiresAt,
 		&i.RevokedAt,
@@ -169,13 +182,13 @@ func (q *Queries) LockInvite(ctx context.Context, arg LockInviteParams) (Invite,
 	return i, err
 }
 
-const returnInviteUse = `-- name: ReturnInviteUse :exec
-UPDATE invite SET uses = uses - 1 WHERE id = $1 AND uses > 0
+const lockInviteByID = `-- name: LockInviteByID :exec
+UPDATE invite SET uses = uses WHERE id = $1
 `
 
-// ReturnInviteUse gives back the use that a confirmed account had spent.
-func (q *Queries) ReturnInviteUse(ctx context.Context, id uuid.UUID) error {
-	_, err := q.db.Exec(ctx, returnInviteUse, id)
+// LockInviteByID locks an invite until the transaction ends.
+func (q *Queries) LockInviteByID(ctx context.Context, id uuid.UUID) error {
+	_, err := q.db.Exec(ctx, lockInviteByID, id)
 	return err
 }
 
@@ -196,30 +209,17 @@ func (q *Queries) RevokeInvite(ctx context.Context, arg RevokeInviteParams) (int
 	return result.RowsAffected(), nil
 }
 
-const spendInvite = `-- name: SpendInvite :execrows
-UPDATE invite SET uses = uses + 1 WHERE id = $1 AND uses < max_uses
+const setInviteReserved = `-- name: SetInviteReserved :exec
+UPDATE invite SET reserved = $1 WHERE id = $2
 `
 
-// SpendInvite turns the use that an account's sign-up held into a spent one. No row: none is left.
-func (q *Queries) SpendInvite(ctx context.Context, id uuid.UUID) (int64, error) {
-	result, err := q.db.Exec(ctx, spendInvite, id)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+type SetInviteReservedParams struct {
+	Reserved int64
+	ID       uuid.UUID
 }
 
-const takeInviteUse = `-- name: TakeInviteUse :exec
-UPDATE invite SET taken = $1 WHERE id = $2
-`
-
-type TakeInviteUseParams struct {
-	Taken int64
-	ID    uuid.UUID
-}
-
-// TakeInviteUse counts a sign-up's use. taken is what the invite's row had, or has been found to be by counting.
-func (q *Queries) TakeInviteUse(ctx context.Context, arg TakeInviteUseParams) error {
-	_, err := q.db.Exec(ctx, takeInviteUse, arg.Taken, arg.ID)
+// SetInviteReserved stores the number of uses that are consumed or reserved, including the caller's.
+func (q *Queries) SetInviteReserved(ctx context.Context, arg SetInviteReservedParams) error {
+	_, err := q.db.Exec(ctx, setInviteReserved, arg.Reserved, arg.ID)
 	return err
 }

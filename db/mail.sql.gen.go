@@ -12,19 +12,19 @@ import (
 	"github.com/google/uuid"
 )
 
-const countLogInNotices = `-- name: CountLogInNotices :one
+const countLoginNotices = `-- name: CountLoginNotices :one
 SELECT count(*) FROM mail WHERE account_id = $1 AND kind = 'login_notice' AND created_at > $2
 `
 
-type CountLogInNoticesParams struct {
+type CountLoginNoticesParams struct {
 	AccountID uuid.UUID
 	Since     time.Time
 }
 
-// CountLogInNotices counts those that an account was owed lately. Where replicas differ by some seconds or minutes, the hour that it
-// looks back is as much longer or shorter: a bound on a nuisance, and no more than that.
-func (q *Queries) CountLogInNotices(ctx context.Context, arg CountLogInNoticesParams) (int64, error) {
-	row := q.db.QueryRow(ctx, countLogInNotices, arg.AccountID, arg.Since)
+// CountLoginNotices counts an account's recent login notices. Clocks of replicas that differ make the period longer or shorter by their
+// difference. That is acceptable: the count only limits how many notices an account gets.
+func (q *Queries) CountLoginNotices(ctx context.Context, arg CountLoginNoticesParams) (int64, error) {
+	row := q.db.QueryRow(ctx, countLoginNotices, arg.AccountID, arg.Since)
 	var count int64
 	err := row.Scan(&count)
 	return count, err
@@ -32,7 +32,7 @@ func (q *Queries) CountLogInNotices(ctx context.Context, arg CountLogInNoticesPa
 
 const countNewerPasswordMails = `-- name: CountNewerPasswordMails :one
 SELECT count(*) FROM mail
-WHERE account_id = $1 AND kind = 'password' AND (number > $2 OR number = 0 AND id > $3)
+WHERE account_id = $1 AND kind = 'password' AND (password_number > $2 OR password_number = 0 AND id > $3)
 `
 
 type CountNewerPasswordMailsParams struct {
@@ -41,8 +41,8 @@ type CountNewerPasswordMailsParams struct {
 	ID        uuid.UUID
 }
 
-// CountNewerPasswordMails counts the passwords that were owed after a mail. Mails of the version before have no number: among those
-// ids decide, as they did there.
+// CountNewerPasswordMails counts the mails with a password that were enqueued after a mail. Mails of earlier versions have no number: IDs
+// decide among those.
 func (q *Queries) CountNewerPasswordMails(ctx context.Context, arg CountNewerPasswordMailsParams) (int64, error) {
 	row := q.db.QueryRow(ctx, countNewerPasswordMails, arg.AccountID, arg.Number, arg.ID)
 	var count int64
@@ -59,7 +59,7 @@ type CountSentLinksParams struct {
 	ConfirmationID *uuid.UUID
 }
 
-// CountSentLinks counts the mails with a link that were sent.
+// CountSentLinks counts the sent mails with a link.
 func (q *Queries) CountSentLinks(ctx context.Context, arg CountSentLinksParams) (int64, error) {
 	row := q.db.QueryRow(ctx, countSentLinks, arg.AccountID, arg.ConfirmationID)
 	var count int64
@@ -79,20 +79,48 @@ func (q *Queries) DeleteAccountMails(ctx context.Context, accountID uuid.UUID) (
 	return result.RowsAffected(), nil
 }
 
-const deleteDoneMails = `-- name: DeleteDoneMails :execrows
+const deleteDeadMail = `-- name: DeleteDeadMail :one
+DELETE FROM mail WHERE id = $1 AND dead_at IS NOT NULL RETURNING id, account_id, kind, confirmation_id, nonce, password_number, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr
+`
+
+// DeleteDeadMail deletes a permanently failed mail and returns it, so that the caller can enqueue it again.
+func (q *Queries) DeleteDeadMail(ctx context.Context, id uuid.UUID) (Mail, error) {
+	row := q.db.QueryRow(ctx, deleteDeadMail, id)
+	var i Mail
+	err := row.Scan(
+		&i.ID,
+		&i.AccountID,
+		&i.Kind,
+		&i.ConfirmationID,
+		&i.Nonce,
+		&i.PasswordNumber,
+		&i.RequestID,
+		&i.CreatedAt,
+		&i.DueAt,
+		&i.Attempts,
+		&i.LastError,
+		&i.SentAt,
+		&i.DeadAt,
+		&i.HappenedAt,
+		&i.Platform,
+		&i.RemoteAddr,
+	)
+	return i, err
+}
+
+const deleteOldMails = `-- name: DeleteOldMails :execrows
 DELETE FROM mail WHERE id >= $1 AND id <= $2 AND (sent_at < $3 OR dead_at < $4)
 `
 
-type DeleteDoneMailsParams struct {
+type DeleteOldMailsParams struct {
 	First      uuid.UUID
 	Last       uuid.UUID
 	SentBefore *time.Time
 	DeadBefore *time.Time
 }
 
-// DeleteDoneMails forgets those from first to last.
-func (q *Queries) DeleteDoneMails(ctx context.Context, arg DeleteDoneMailsParams) (int64, error) {
-	result, err := q.db.Exec(ctx, deleteDoneMails,
+func (q *Queries) DeleteOldMails(ctx context.Context, arg DeleteOldMailsParams) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteOldMails,
 		arg.First,
 		arg.Last,
 		arg.SentBefore,
@@ -108,8 +136,8 @@ const deleteOlderPasswordMails = `-- name: DeleteOlderPasswordMails :exec
 DELETE FROM mail WHERE account_id = $1 AND kind = 'password' AND sent_at IS NULL AND dead_at IS NULL
 `
 
-// DeleteOlderPasswordMails withdraws the unsent passwords that a newer one replaces: all that there are. The transaction has locked
-// the account with NextPasswordNumber, so each of them has a smaller number.
+// DeleteOlderPasswordMails withdraws the unsent passwords that a newer one replaces: all of them, because the transaction has locked the
+// account with NextPasswordNumber and each of them has a smaller number.
 func (q *Queries) DeleteOlderPasswordMails(ctx context.Context, accountID uuid.UUID) error {
 	_, err := q.db.Exec(ctx, deleteOlderPasswordMails, accountID)
 	return err
@@ -128,7 +156,7 @@ func (q *Queries) DeleteUnsentMails(ctx context.Context, accountID uuid.UUID) (i
 }
 
 const getMail = `-- name: GetMail :one
-SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr, number FROM mail WHERE id = $1
+SELECT id, account_id, kind, confirmation_id, nonce, password_number, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr FROM mail WHERE id = $1
 `
 
 func (q *Queries) GetMail(ctx context.Context, id uuid.UUID) (Mail, error) {
@@ -140,6 +168,7 @@ func (q *Queries) GetMail(ctx context.Context, id uuid.UUID) (Mail, error) {
 		&i.Kind,
 		&i.ConfirmationID,
 		&i.Nonce,
+		&i.PasswordNumber,
 		&i.RequestID,
 		&i.CreatedAt,
 		&i.DueAt,
@@ -150,37 +179,18 @@ func (q *Queries) GetMail(ctx context.Context, id uuid.UUID) (Mail, error) {
 		&i.HappenedAt,
 		&i.Platform,
 		&i.RemoteAddr,
-		&i.Number,
 	)
 	return i, err
 }
 
-const hurryMail = `-- name: HurryMail :execrows
-UPDATE mail SET due_at = $1
-WHERE id = $2 AND due_at > $3 AND last_error IS NOT NULL AND sent_at IS NULL AND dead_at IS NULL
-`
-
-type HurryMailParams struct {
-	DueAt time.Time
-	ID    uuid.UUID
-	Now   time.Time
-}
-
-// HurryMail makes a mail due that waits for its next attempt. No row: it is due already, on its way, or done.
-func (q *Queries) HurryMail(ctx context.Context, arg HurryMailParams) (int64, error) {
-	result, err := q.db.Exec(ctx, hurryMail, arg.DueAt, arg.ID, arg.Now)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
 const insertMail = `-- name: InsertMail :exec
 INSERT INTO mail (
-    id, account_id, kind, confirmation_id, nonce, number, request_id, created_at, due_at, attempts, happened_at, platform, remote_addr
+    id, account_id, kind, confirmation_id, nonce, password_number, request_id, created_at, due_at, attempts,
+    happened_at, platform, remote_addr
 )
 VALUES (
-    $1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10, $11, $12
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, 0,
+    $10, $11, $12
 )
 `
 
@@ -190,7 +200,7 @@ type InsertMailParams struct {
 	Kind           string
 	ConfirmationID *uuid.UUID
 	Nonce          []byte
-	Number         int64
+	PasswordNumber int64
 	RequestID      string
 	Now            time.Time
 	DueAt          time.Time
@@ -206,7 +216,7 @@ func (q *Queries) InsertMail(ctx context.Context, arg InsertMailParams) error {
 		arg.Kind,
 		arg.ConfirmationID,
 		arg.Nonce,
-		arg.Number,
+		arg.PasswordNumber,
 		arg.RequestID,
 		arg.Now,
 		arg.DueAt,
@@ -220,7 +230,7 @@ func (q *Queries) InsertMail(ctx context.Context, arg InsertMailParams) error {
 const leaseMail = `-- name: LeaseMail :one
 UPDATE mail SET due_at = $1, attempts = attempts + 1, last_error = NULL
 WHERE id = $2 AND due_at <= $3 AND sent_at IS NULL AND dead_at IS NULL
-RETURNING id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr, number
+RETURNING id, account_id, kind, confirmation_id, nonce, password_number, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr
 `
 
 type LeaseMailParams struct {
@@ -229,12 +239,12 @@ type LeaseMailParams struct {
 	Now        time.Time
 }
 
-// LeaseMail hands a mail that is due to one worker. No row: another was faster. A lease that runs out makes the row due again.
-// A row that is not due and has no error is leased: the error of an attempt goes when the next one begins.
-// The end of a lease is a time of the holder's clock, and others hold it against theirs. The holder takes it for over five seconds before, by
-// its monotonic clock, so replicas that are 5 s apart do not send a mail twice. Where another's clock is ahead by more, it takes the mail
-// over: the holder can then neither arm a password nor record the result, and in the worst case the same mail, with the same secret, is
-// sent twice. Where the others' clocks are behind, or are set back, the mail of a holder that died waits for that much longer.
+// LeaseMail leases a due mail to one worker. No row: another worker was faster. A mail whose lease has ended is due again.
+// A mail that is not due and has no error is leased: the error of one attempt is cleared when the next begins.
+// The end of a lease is a time of the holder's clock, and other replicas compare it with theirs. The holder stops over five seconds
+// earlier, by its monotonic clock, so replicas whose clocks differ by up to 5 s never send a mail twice. A replica whose clock is ahead
+// by more takes the mail over: the holder can then neither set a pending password nor record the result; in the worst case the same mail,
+// with the same secret, is sent twice. If the clocks of the others are behind, the mail of a dead holder waits longer by the difference.
 func (q *Queries) LeaseMail(ctx context.Context, arg LeaseMailParams) (Mail, error) {
 	row := q.db.QueryRow(ctx, leaseMail, arg.LeaseUntil, arg.ID, arg.Now)
 	var i Mail
@@ -244,6 +254,7 @@ func (q *Queries) LeaseMail(ctx context.Context, arg LeaseMailParams) (Mail, err
 		&i.Kind,
 		&i.ConfirmationID,
 		&i.Nonce,
+		&i.PasswordNumber,
 		&i.RequestID,
 		&i.CreatedAt,
 		&i.DueAt,
@@ -254,22 +265,21 @@ func (q *Queries) LeaseMail(ctx context.Context, arg LeaseMailParams) (Mail, err
 		&i.HappenedAt,
 		&i.Platform,
 		&i.RemoteAddr,
-		&i.Number,
 	)
 	return i, err
 }
 
 const listAccountMails = `-- name: ListAccountMails :many
-SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr, number FROM mail WHERE account_id = $1 ORDER BY id DESC LIMIT CAST($2 AS bigint)
+SELECT id, account_id, kind, confirmation_id, nonce, password_number, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr FROM mail WHERE account_id = $1 ORDER BY id DESC LIMIT CAST($2 AS bigint)
 `
 
 type ListAccountMailsParams struct {
 	AccountID uuid.UUID
-	Most      int64
+	MaxRows   int64
 }
 
 func (q *Queries) ListAccountMails(ctx context.Context, arg ListAccountMailsParams) ([]Mail, error) {
-	rows, err := q.db.Query(ctx, listAccountMails, arg.AccountID, arg.Most)
+	rows, err := q.db.Query(ctx, listAccountMails, arg.AccountID, arg.MaxRows)
 	if err != nil {
 		return nil, err
 	}
@@ -283,6 +293,7 @@ func (q *Queries) ListAccountMails(ctx context.Context, arg ListAccountMailsPara
 			&i.Kind,
 			&i.ConfirmationID,
 			&i.Nonce,
+			&i.PasswordNumber,
 			&i.RequestID,
 			&i.CreatedAt,
 			&i.DueAt,
@@ -293,7 +304,6 @@ func (q *Queries) ListAccountMails(ctx context.Context, arg ListAccountMailsPara
 			&i.HappenedAt,
 			&i.Platform,
 			&i.RemoteAddr,
-			&i.Number,
 		); err != nil {
 			return nil, err
 		}
@@ -306,16 +316,16 @@ func (q *Queries) ListAccountMails(ctx context.Context, arg ListAccountMailsPara
 }
 
 const listDeadMails = `-- name: ListDeadMails :many
-SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr, number FROM mail WHERE id < $1 AND dead_at IS NOT NULL ORDER BY id DESC LIMIT CAST($2 AS bigint)
+SELECT id, account_id, kind, confirmation_id, nonce, password_number, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr FROM mail WHERE id < $1 AND dead_at IS NOT NULL ORDER BY id DESC LIMIT CAST($2 AS bigint)
 `
 
 type ListDeadMailsParams struct {
-	Before uuid.UUID
-	Most   int64
+	Before  uuid.UUID
+	MaxRows int64
 }
 
 func (q *Queries) ListDeadMails(ctx context.Context, arg ListDeadMailsParams) ([]Mail, error) {
-	rows, err := q.db.Query(ctx, listDeadMails, arg.Before, arg.Most)
+	rows, err := q.db.Query(ctx, listDeadMails, arg.Before, arg.MaxRows)
 	if err != nil {
 		return nil, err
 	}
@@ -329,6 +339,7 @@ func (q *Queries) ListDeadMails(ctx context.Context, arg ListDeadMailsParams) ([
 			&i.Kind,
 			&i.ConfirmationID,
 			&i.Nonce,
+			&i.PasswordNumber,
 			&i.RequestID,
 			&i.CreatedAt,
 			&i.DueAt,
@@ -339,52 +350,10 @@ func (q *Queries) ListDeadMails(ctx context.Context, arg ListDeadMailsParams) ([
 			&i.HappenedAt,
 			&i.Platform,
 			&i.RemoteAddr,
-			&i.Number,
 		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const listDoneMails = `-- name: ListDoneMails :many
-SELECT id FROM mail WHERE id > $1 AND id < $2 AND (sent_at < $3 OR dead_at < $4) ORDER BY id LIMIT CAST($5 AS bigint)
-`
-
-type ListDoneMailsParams struct {
-	After        uuid.UUID
-	QueuedBefore uuid.UUID
-	SentBefore   *time.Time
-	DeadBefore   *time.Time
-	Most         int64
-}
-
-// ListDoneMails finds mails that were sent, or died, long enough ago to be forgotten. Ids are in order of time:
-// none before queued_before is younger, and what is younger is not looked at. A caller that passes the last id of one batch as
-// @after of the next one does not look at the same rows again.
-func (q *Queries) ListDoneMails(ctx context.Context, arg ListDoneMailsParams) ([]uuid.UUID, error) {
-	rows, err := q.db.Query(ctx, listDoneMails,
-		arg.After,
-		arg.QueuedBefore,
-		arg.SentBefore,
-		arg.DeadBefore,
-		arg.Most,
-	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []uuid.UUID{}
-	for rows.Next() {
-		var id uuid.UUID
-		if err := rows.Scan(&id); err != nil {
-			return nil, err
-		}
-		items = append(items, id)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -397,14 +366,14 @@ SELECT id FROM mail WHERE due_at <= $1 AND sent_at IS NULL AND dead_at IS NULL O
 `
 
 type ListDueMailsParams struct {
-	Now  time.Time
-	Most int64
+	Now     time.Time
+	MaxRows int64
 }
 
-// ListDueMails finds the mails that have waited longest. It takes none of them, and so waits for nobody. Due times come from the clocks
-// of those who queued the mails: replicas that are seconds or minutes apart disturb the order by as much, and nothing hangs on it.
+// ListDueMails lists the mails that have been due longest. It locks nothing. Due times come from the clocks of the replicas that enqueued
+// the mails: clocks that differ disturb the order by their difference, and nothing depends on the order.
 func (q *Queries) ListDueMails(ctx context.Context, arg ListDueMailsParams) ([]uuid.UUID, error) {
-	rows, err := q.db.Query(ctx, listDueMails, arg.Now, arg.Most)
+	rows, err := q.db.Query(ctx, listDueMails, arg.Now, arg.MaxRows)
 	if err != nil {
 		return nil, err
 	}
@@ -431,14 +400,14 @@ ORDER BY due_at LIMIT CAST($3 AS bigint)
 `
 
 type ListDueMailsAfterOutageParams struct {
-	Now    time.Time
-	Outage time.Time
-	Most   int64
+	Now     time.Time
+	Outage  time.Time
+	MaxRows int64
 }
 
-// ListDueMailsAfterOutage leaves those out whose lease ran out since @outage.
+// ListDueMailsAfterOutage omits the mails whose lease ended after @outage.
 func (q *Queries) ListDueMailsAfterOutage(ctx context.Context, arg ListDueMailsAfterOutageParams) ([]uuid.UUID, error) {
-	rows, err := q.db.Query(ctx, listDueMailsAfterOutage, arg.Now, arg.Outage, arg.Most)
+	rows, err := q.db.Query(ctx, listDueMailsAfterOutage, arg.Now, arg.Outage, arg.MaxRows)
 	if err != nil {
 		return nil, err
 	}
@@ -458,16 +427,16 @@ func (q *Queries) ListDueMailsAfterOutage(ctx context.Context, arg ListDueMailsA
 }
 
 const listMails = `-- name: ListMails :many
-SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr, number FROM mail WHERE id < $1 ORDER BY id DESC LIMIT CAST($2 AS bigint)
+SELECT id, account_id, kind, confirmation_id, nonce, password_number, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr FROM mail WHERE id < $1 ORDER BY id DESC LIMIT CAST($2 AS bigint)
 `
 
 type ListMailsParams struct {
-	Before uuid.UUID
-	Most   int64
+	Before  uuid.UUID
+	MaxRows int64
 }
 
 func (q *Queries) ListMails(ctx context.Context, arg ListMailsParams) ([]Mail, error) {
-	rows, err := q.db.Query(ctx, listMails, arg.Before, arg.Most)
+	rows, err := q.db.Query(ctx, listMails, arg.Before, arg.MaxRows)
 	if err != nil {
 		return nil, err
 	}
@@ -481,6 +450,7 @@ func (q *Queries) ListMails(ctx context.Context, arg ListMailsParams) ([]Mail, e
 			&i.Kind,
 			&i.ConfirmationID,
 			&i.Nonce,
+			&i.PasswordNumber,
 			&i.RequestID,
 			&i.CreatedAt,
 			&i.DueAt,
@@ -491,7 +461,6 @@ func (q *Queries) ListMails(ctx context.Context, arg ListMailsParams) ([]Mail, e
 			&i.HappenedAt,
 			&i.Platform,
 			&i.RemoteAddr,
-			&i.Number,
 		); err != nil {
 			return nil, err
 		}
@@ -503,17 +472,60 @@ func (q *Queries) ListMails(ctx context.Context, arg ListMailsParams) ([]Mail, e
 	return items, nil
 }
 
+const listOldMails = `-- name: ListOldMails :many
+SELECT id FROM mail
+WHERE id > $1 AND id < $2 AND (sent_at < $3 OR dead_at < $4)
+ORDER BY id LIMIT CAST($5 AS bigint)
+`
+
+type ListOldMailsParams struct {
+	After        uuid.UUID
+	QueuedBefore uuid.UUID
+	SentBefore   *time.Time
+	DeadBefore   *time.Time
+	MaxRows      int64
+}
+
+// ListOldMails lists mails whose retention after success or permanent failure has ended. IDs are in order of time: mails enqueued after
+// queued_before are too young and are not read. The caller passes the last ID of a batch as @after of the next one, so that no row is
+// read twice.
+func (q *Queries) ListOldMails(ctx context.Context, arg ListOldMailsParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, listOldMails,
+		arg.After,
+		arg.QueuedBefore,
+		arg.SentBefore,
+		arg.DeadBefore,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []uuid.UUID{}
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listQueuedMails = `-- name: ListQueuedMails :many
-SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr, number FROM mail WHERE id < $1 AND sent_at IS NULL AND dead_at IS NULL ORDER BY id DESC LIMIT CAST($2 AS bigint)
+SELECT id, account_id, kind, confirmation_id, nonce, password_number, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr FROM mail WHERE id < $1 AND sent_at IS NULL AND dead_at IS NULL ORDER BY id DESC LIMIT CAST($2 AS bigint)
 `
 
 type ListQueuedMailsParams struct {
-	Before uuid.UUID
-	Most   int64
+	Before  uuid.UUID
+	MaxRows int64
 }
 
 func (q *Queries) ListQueuedMails(ctx context.Context, arg ListQueuedMailsParams) ([]Mail, error) {
-	rows, err := q.db.Query(ctx, listQueuedMails, arg.Before, arg.Most)
+	rows, err := q.db.Query(ctx, listQueuedMails, arg.Before, arg.MaxRows)
 	if err != nil {
 		return nil, err
 	}
@@ -527,6 +539,7 @@ func (q *Queries) ListQueuedMails(ctx context.Context, arg ListQueuedMailsParams
 			&i.Kind,
 			&i.ConfirmationID,
 			&i.Nonce,
+			&i.PasswordNumber,
 			&i.RequestID,
 			&i.CreatedAt,
 			&i.DueAt,
@@ -537,7 +550,6 @@ func (q *Queries) ListQueuedMails(ctx context.Context, arg ListQueuedMailsParams
 			&i.HappenedAt,
 			&i.Platform,
 			&i.RemoteAddr,
-			&i.Number,
 		); err != nil {
 			return nil, err
 		}
@@ -550,16 +562,16 @@ func (q *Queries) ListQueuedMails(ctx context.Context, arg ListQueuedMailsParams
 }
 
 const listSentMails = `-- name: ListSentMails :many
-SELECT id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr, number FROM mail WHERE id < $1 AND sent_at IS NOT NULL ORDER BY id DESC LIMIT CAST($2 AS bigint)
+SELECT id, account_id, kind, confirmation_id, nonce, password_number, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr FROM mail WHERE id < $1 AND sent_at IS NOT NULL ORDER BY id DESC LIMIT CAST($2 AS bigint)
 `
 
 type ListSentMailsParams struct {
-	Before uuid.UUID
-	Most   int64
+	Before  uuid.UUID
+	MaxRows int64
 }
 
 func (q *Queries) ListSentMails(ctx context.Context, arg ListSentMailsParams) ([]Mail, error) {
-	rows, err := q.db.Query(ctx, listSentMails, arg.Before, arg.Most)
+	rows, err := q.db.Query(ctx, listSentMails, arg.Before, arg.MaxRows)
 	if err != nil {
 		return nil, err
 	}
@@ -573,6 +585,7 @@ func (q *Queries) ListSentMails(ctx context.Context, arg ListSentMailsParams) ([
 			&i.Kind,
 			&i.ConfirmationID,
 			&i.Nonce,
+			&i.PasswordNumber,
 			&i.RequestID,
 			&i.CreatedAt,
 			&i.DueAt,
@@ -583,8 +596,49 @@ func (q *Queries) ListSentMails(ctx context.Context, arg ListSentMailsParams) ([
 			&i.HappenedAt,
 			&i.Platform,
 			&i.RemoteAddr,
-			&i.Number,
 		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const mailQueueStats = `-- name: MailQueueStats :many
+SELECT CAST(CASE WHEN due_at <= $1 THEN 'due' WHEN last_error IS NULL THEN 'sending' ELSE 'retrying' END AS text) AS state,
+    count(*) AS mails, CAST(min(created_at) AS timestamptz) AS oldest
+FROM (
+    SELECT due_at, last_error, created_at FROM mail WHERE sent_at IS NULL AND dead_at IS NULL
+    ORDER BY due_at LIMIT CAST($2 AS bigint)
+) AS unsent
+GROUP BY 1
+`
+
+type MailQueueStatsParams struct {
+	Now     time.Time
+	MaxRows int64
+}
+
+type MailQueueStatsRow struct {
+	State  string
+	Mails  int64
+	Oldest time.Time
+}
+
+// MailQueueStats returns, for each state of unsent mails, their number and the age of the oldest. It reads at most max_rows mails.
+func (q *Queries) MailQueueStats(ctx context.Context, arg MailQueueStatsParams) ([]MailQueueStatsRow, error) {
+	rows, err := q.db.Query(ctx, mailQueueStats, arg.Now, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []MailQueueStatsRow{}
+	for rows.Next() {
+		var i MailQueueStatsRow
+		if err := rows.Scan(&i.State, &i.Mails, &i.Oldest); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -635,7 +689,7 @@ type MarkMailSentParams struct {
 	LeaseUntil time.Time
 }
 
-// Whoever has a lease settles it with one of the next four. No row: it was taken over, or the mail withdrawn.
+// The holder of a lease records the result with one of the next four. No row: the lease was taken over, or the mail withdrawn.
 func (q *Queries) MarkMailSent(ctx context.Context, arg MarkMailSentParams) (int64, error) {
 	result, err := q.db.Exec(ctx, markMailSent,
 		arg.Now,
@@ -649,81 +703,49 @@ func (q *Queries) MarkMailSent(ctx context.Context, arg MarkMailSentParams) (int
 	return result.RowsAffected(), nil
 }
 
-const measureMailQueue = `-- name: MeasureMailQueue :many
-SELECT CAST(CASE WHEN due_at <= $1 THEN 'due' WHEN last_error IS NULL THEN 'sending' ELSE 'retrying' END AS text) AS state,
-    count(*) AS mails, CAST(min(created_at) AS timestamptz) AS oldest
-FROM (SELECT due_at, last_error, created_at FROM mail WHERE sent_at IS NULL AND dead_at IS NULL ORDER BY due_at LIMIT CAST($2 AS bigint)) AS owed
-GROUP BY 1
+const releaseMail = `-- name: ReleaseMail :execrows
+UPDATE mail SET due_at = $1, attempts = attempts - 1, last_error = $2
+WHERE id = $3 AND attempts = $4 AND due_at = $5 AND sent_at IS NULL AND dead_at IS NULL
 `
 
-type MeasureMailQueueParams struct {
-	Now  time.Time
-	Most int64
+type ReleaseMailParams struct {
+	DueAt      time.Time
+	LastError  *string
+	ID         uuid.UUID
+	Attempts   int64
+	LeaseUntil time.Time
 }
 
-type MeasureMailQueueRow struct {
-	State  string
-	Mails  int64
-	Oldest time.Time
-}
-
-// MeasureMailQueue tells how many mails are owed and since when, by what they wait for; it looks at @most of them.
-func (q *Queries) MeasureMailQueue(ctx context.Context, arg MeasureMailQueueParams) ([]MeasureMailQueueRow, error) {
-	rows, err := q.db.Query(ctx, measureMailQueue, arg.Now, arg.Most)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []MeasureMailQueueRow{}
-	for rows.Next() {
-		var i MeasureMailQueueRow
-		if err := rows.Scan(&i.State, &i.Mails, &i.Oldest); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const numberMail = `-- name: NumberMail :execrows
-UPDATE mail SET number = $1
-WHERE id = $2 AND attempts = $3 AND last_error IS NULL AND sent_at IS NULL AND dead_at IS NULL
-`
-
-type NumberMailParams struct {
-	Number   int64
-	ID       uuid.UUID
-	Attempts int64
-}
-
-// NumberMail gives a mail with a password its number, if it has none yet. No row: the lease was taken over, or the mail withdrawn. The end
-// of the lease does not decide, because the holder renews it meanwhile; who takes it over counts an attempt more or leaves an error.
-func (q *Queries) NumberMail(ctx context.Context, arg NumberMailParams) (int64, error) {
-	result, err := q.db.Exec(ctx, numberMail, arg.Number, arg.ID, arg.Attempts)
+// ReleaseMail reschedules a mail without counting the attempt.
+func (q *Queries) ReleaseMail(ctx context.Context, arg ReleaseMailParams) (int64, error) {
+	result, err := q.db.Exec(ctx, releaseMail,
+		arg.DueAt,
+		arg.LastError,
+		arg.ID,
+		arg.Attempts,
+		arg.LeaseUntil,
+	)
 	if err != nil {
 		return 0, err
 	}
 	return result.RowsAffected(), nil
 }
 
-const renewMail = `-- name: RenewMail :execrows
+const renewMailLease = `-- name: RenewMailLease :execrows
 UPDATE mail SET due_at = $1
 WHERE id = $2 AND attempts = $3 AND due_at = $4 AND sent_at IS NULL AND dead_at IS NULL
 `
 
-type RenewMailParams struct {
+type RenewMailLeaseParams struct {
 	RenewedUntil time.Time
 	ID           uuid.UUID
 	Attempts     int64
 	LeaseUntil   time.Time
 }
 
-// RenewMail prolongs a lease. No row: it was taken over, or the mail withdrawn.
-func (q *Queries) RenewMail(ctx context.Context, arg RenewMailParams) (int64, error) {
-	result, err := q.db.Exec(ctx, renewMail,
+// RenewMailLease extends a lease. No row: the lease was taken over, or the mail withdrawn.
+func (q *Queries) RenewMailLease(ctx context.Context, arg RenewMailLeaseParams) (int64, error) {
+	result, err := q.db.Exec(ctx, renewMailLease,
 		arg.RenewedUntil,
 		arg.ID,
 		arg.Attempts,
@@ -735,12 +757,12 @@ func (q *Queries) RenewMail(ctx context.Context, arg RenewMailParams) (int64, er
 	return result.RowsAffected(), nil
 }
 
-const retryMail = `-- name: RetryMail :execrows
+const rescheduleMail = `-- name: RescheduleMail :execrows
 UPDATE mail SET due_at = $1, last_error = $2
 WHERE id = $3 AND attempts = $4 AND due_at = $5 AND sent_at IS NULL AND dead_at IS NULL
 `
 
-type RetryMailParams struct {
+type RescheduleMailParams struct {
 	DueAt      time.Time
 	LastError  *string
 	ID         uuid.UUID
@@ -748,8 +770,8 @@ type RetryMailParams struct {
 	LeaseUntil time.Time
 }
 
-func (q *Queries) RetryMail(ctx context.Context, arg RetryMailParams) (int64, error) {
-	result, err := q.db.Exec(ctx, retryMail,
+func (q *Queries) RescheduleMail(ctx context.Context, arg RescheduleMailParams) (int64, error) {
+	result, err := q.db.Exec(ctx, rescheduleMail,
 		arg.DueAt,
 		arg.LastError,
 		arg.ID,
@@ -762,59 +784,43 @@ func (q *Queries) RetryMail(ctx context.Context, arg RetryMailParams) (int64, er
 	return result.RowsAffected(), nil
 }
 
-const returnMail = `-- name: ReturnMail :execrows
-UPDATE mail SET due_at = $1, attempts = attempts - 1, last_error = $2
-WHERE id = $3 AND attempts = $4 AND due_at = $5 AND sent_at IS NULL AND dead_at IS NULL
+const rescheduleMailNow = `-- name: RescheduleMailNow :execrows
+UPDATE mail SET due_at = $1
+WHERE id = $2 AND due_at > $3 AND last_error IS NOT NULL AND sent_at IS NULL AND dead_at IS NULL
 `
 
-type ReturnMailParams struct {
-	DueAt      time.Time
-	LastError  *string
-	ID         uuid.UUID
-	Attempts   int64
-	LeaseUntil time.Time
+type RescheduleMailNowParams struct {
+	DueAt time.Time
+	ID    uuid.UUID
+	Now   time.Time
 }
 
-// ReturnMail gives a mail back as if it had never been tried.
-func (q *Queries) ReturnMail(ctx context.Context, arg ReturnMailParams) (int64, error) {
-	result, err := q.db.Exec(ctx, returnMail,
-		arg.DueAt,
-		arg.LastError,
-		arg.ID,
-		arg.Attempts,
-		arg.LeaseUntil,
-	)
+// RescheduleMailNow makes a mail due that waits for its next attempt. No row: it is due already, leased, sent or permanently failed.
+func (q *Queries) RescheduleMailNow(ctx context.Context, arg RescheduleMailNowParams) (int64, error) {
+	result, err := q.db.Exec(ctx, rescheduleMailNow, arg.DueAt, arg.ID, arg.Now)
 	if err != nil {
 		return 0, err
 	}
 	return result.RowsAffected(), nil
 }
 
-const takeDeadMail = `-- name: TakeDeadMail :one
-DELETE FROM mail WHERE id = $1 AND dead_at IS NOT NULL RETURNING id, account_id, kind, confirmation_id, nonce, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr, number
+const setMailPasswordNumber = `-- name: SetMailPasswordNumber :execrows
+UPDATE mail SET password_number = $1
+WHERE id = $2 AND attempts = $3 AND last_error IS NULL AND sent_at IS NULL AND dead_at IS NULL
 `
 
-// TakeDeadMail removes a dead mail, for one that queues it anew.
-func (q *Queries) TakeDeadMail(ctx context.Context, id uuid.UUID) (Mail, error) {
-	row := q.db.QueryRow(ctx, takeDeadMail, id)
-	var i Mail
-	err := row.Scan(
-		&i.ID,
-		&i.AccountID,
-		&i.Kind,
-		&i.ConfirmationID,
-		&i.Nonce,
-		&i.RequestID,
-		&i.CreatedAt,
-		&i.DueAt,
-		&i.Attempts,
-		&i.LastError,
-		&i.SentAt,
-		&i.DeadAt,
-		&i.HappenedAt,
-		&i.Platform,
-		&i.RemoteAddr,
-		&i.Number,
-	)
-	return i, err
+type SetMailPasswordNumberParams struct {
+	Number   int64
+	ID       uuid.UUID
+	Attempts int64
+}
+
+// SetMailPasswordNumber numbers a mail with a password that has no number yet. No row: the lease was taken over, or the mail withdrawn. The
+// end of the lease is not compared, because the holder renews it meanwhile; a new holder increments attempts or leaves an error.
+func (q *Queries) SetMailPasswordNumber(ctx context.Context, arg SetMailPasswordNumberParams) (int64, error) {
+	result, err := q.db.Exec(ctx, setMailPasswordNumber, arg.Number, arg.ID, arg.Attempts)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }

@@ -11,22 +11,22 @@ import (
 )
 
 type Account struct {
-	ID            uuid.UUID
-	Email         string
-	Language      string
-	InviteID      *uuid.UUID
-	CreatedAt     time.Time
-	PendingUntil  *time.Time
-	DisabledAt    *time.Time
-	LastLogInAt   *time.Time
-	PasswordHash  *string
-	ArmedHash     *string
-	ArmedMailID   *uuid.UUID
-	ArmedUntil    *time.Time
-	TakenBy       *uuid.UUID
-	ToldMailID    *uuid.UUID
-	PasswordMails int64
-	ArmedNumber   int64
+	ID                       uuid.UUID
+	Email                    string
+	Language                 string
+	InviteID                 *uuid.UUID
+	CreatedAt                time.Time
+	PendingUntil             *time.Time
+	DisabledAt               *time.Time
+	LastLoginAt              *time.Time
+	PasswordHash             *string
+	PendingPasswordHash      *string
+	PendingPasswordMailID    *uuid.UUID
+	PendingPasswordExpiresAt *time.Time
+	DecoyOf                  *uuid.UUID
+	NotifiedMailID           *uuid.UUID
+	LastPasswordNumber       int64
+	PendingPasswordNumber    int64
 }
 
 type AuditEvent struct {
@@ -49,20 +49,20 @@ type Confirmation struct {
 }
 
 type Device struct {
-	ID        uuid.UUID
-	AccountID uuid.UUID
-	Mark      []byte
-	SeenAt    time.Time
+	ID          uuid.UUID
+	AccountID   uuid.UUID
+	Fingerprint []byte
+	SeenAt      time.Time
 }
 
 type Heartbeat struct {
-	ID             int64
-	BeatAt         time.Time
-	RotationAt     time.Time
-	OutageBeganAt  *time.Time
-	OutageEndedAt  *time.Time
-	EarlierBeganAt *time.Time
-	EarlierEndedAt *time.Time
+	ID                    int64
+	BeatAt                time.Time
+	RotationAt            time.Time
+	OutageBeganAt         *time.Time
+	OutageEndedAt         *time.Time
+	PreviousOutageBeganAt *time.Time
+	PreviousOutageEndedAt *time.Time
 }
 
 type Invite struct {
@@ -70,33 +70,27 @@ type Invite struct {
 	CodeHash  []byte
 	MaxUses   int64
 	Uses      int64
-	Taken     int64
+	Reserved  int64
 	CreatedAt time.Time
 	ExpiresAt time.Time
 	RevokedAt *time.Time
 }
 
-type LimitUse struct {
-	Key       []byte
-	UsedUntil int64
-	SeenAt    int64
+type LoginAttempt struct {
+	ID          uuid.UUID
+	ClientIpKey []byte
+	AccountKey  []byte
+	DelayKey    []byte
+	ExpiresAt   int64
 }
 
-type LogInAttempt struct {
-	ID         uuid.UUID
-	SourceKey  []byte
-	AccountKey []byte
-	DelayKey   []byte
-	ExpiresAt  int64
-}
-
-type LogInFailure struct {
-	Key       []byte
-	AccountID *uuid.UUID
-	Failures  int64
-	Tries     int64
-	Delay     int64
-	TriedAt   int64
+type LoginFailure struct {
+	Key            []byte
+	AccountID      *uuid.UUID
+	Failures       int64
+	RecentFailures int64
+	Delay          int64
+	LastFailedAt   int64
 }
 
 type Mail struct {
@@ -105,6 +99,7 @@ type Mail struct {
 	Kind           string
 	ConfirmationID *uuid.UUID
 	Nonce          []byte
+	PasswordNumber int64
 	RequestID      string
 	CreatedAt      time.Time
 	DueAt          time.Time
@@ -115,7 +110,12 @@ type Mail struct {
 	HappenedAt     *time.Time
 	Platform       *string
 	RemoteAddr     *string
-	Number         int64
+}
+
+type RateLimit struct {
+	Key    []byte
+	FullAt int64
+	SeenAt int64
 }
 
 type ResetRequest struct {
@@ -140,11 +140,11 @@ type Session struct {
 }
 
 type SigningKey struct {
-	ID           string
-	Number       int64
-	Algorithm    string
-	Sealed       []byte
-	CreatedAt    time.Time
-	ActiveAt     time.Time
-	SealedBefore []byte
+	ID                        string
+	Number                    int64
+	Algorithm                 string
+	Sealed                    []byte
+	CreatedAt                 time.Time
+	ActiveAt                  time.Time
+	PreviousSecretFingerprint []byte
 }

@@ -12,6 +12,26 @@ import (
 	"github.com/google/uuid"
 )
 
+const claimResetRequest = `-- name: ClaimResetRequest :one
+DELETE FROM reset_request WHERE id = $1 RETURNING id, email, request_id, remote_addr, created_at, attempts, due_at
+`
+
+// ClaimResetRequest deletes a request and returns it to one of several workers. No row: another was faster.
+func (q *Queries) ClaimResetRequest(ctx context.Context, id uuid.UUID) (ResetRequest, error) {
+	row := q.db.QueryRow(ctx, claimResetRequest, id)
+	var i ResetRequest
+	err := row.Scan(
+		&i.ID,
+		&i.Email,
+		&i.RequestID,
+		&i.RemoteAddr,
+		&i.CreatedAt,
+		&i.Attempts,
+		&i.DueAt,
+	)
+	return i, err
+}
+
 const deferResetRequest = `-- name: DeferResetRequest :exec
 UPDATE reset_request SET attempts = attempts + 1, due_at = CAST($1 AS timestamptz)
 WHERE id = $2 AND (due_at IS NULL OR due_at <= $3)
@@ -23,7 +43,7 @@ type DeferResetRequestParams struct {
 	Now   *time.Time
 }
 
-// DeferResetRequest counts an attempt that failed, and says when the next one is due. Several replicas that fail at once count once.
+// DeferResetRequest counts a failed attempt and sets when the next is due. Several replicas that fail at the same time count once.
 func (q *Queries) DeferResetRequest(ctx context.Context, arg DeferResetRequestParams) error {
 	_, err := q.db.Exec(ctx, deferResetRequest, arg.DueAt, arg.ID, arg.Now)
 	return err
@@ -78,14 +98,14 @@ SELECT id FROM reset_request WHERE due_at IS NULL OR due_at <= $1 ORDER BY id LI
 `
 
 type ListResetRequestsParams struct {
-	Now  *time.Time
-	Most int64
+	Now     *time.Time
+	MaxRows int64
 }
 
-// ListResetRequests finds those that are due, the oldest first, as the replicas' clocks have it. Of two for one address, which are
-// seconds apart, the one that is done last has the link that works, and so has the mail that is queued last.
+// ListResetRequests lists the due requests, the oldest first by the clocks of the replicas. Of two requests for one address, seconds apart,
+// the one processed last has the link that works and the mail that is enqueued last.
 func (q *Queries) ListResetRequests(ctx context.Context, arg ListResetRequestsParams) ([]uuid.UUID, error) {
-	rows, err := q.db.Query(ctx, listResetRequests, arg.Now, arg.Most)
+	rows, err := q.db.Query(ctx, listResetRequests, arg.Now, arg.MaxRows)
 	if err != nil {
 		return nil, err
 	}
@@ -110,13 +130,13 @@ SELECT id FROM reset_request WHERE created_at < $1 OR attempts >= $2 ORDER BY id
 
 type ListStaleResetRequestsParams struct {
 	CreatedBefore time.Time
-	MostAttempts  int64
-	Most          int64
+	MaxAttempts   int64
+	MaxRows       int64
 }
 
-// ListStaleResetRequests finds those that are too old or have failed too often.
+// ListStaleResetRequests lists the requests that are too old or have failed too often.
 func (q *Queries) ListStaleResetRequests(ctx context.Context, arg ListStaleResetRequestsParams) ([]uuid.UUID, error) {
-	rows, err := q.db.Query(ctx, listStaleResetRequests, arg.CreatedBefore, arg.MostAttempts, arg.Most)
+	rows, err := q.db.Query(ctx, listStaleResetRequests, arg.CreatedBefore, arg.MaxAttempts, arg.MaxRows)
 	if err != nil {
 		return nil, err
 	}
@@ -133,24 +153,4 @@ func (q *Queries) ListStaleResetRequests(ctx context.Context, arg ListStaleReset
 		return nil, err
 	}
 	return items, nil
-}
-
-const takeResetRequest = `-- name: TakeResetRequest :one
-DELETE FROM reset_request WHERE id = $1 RETURNING id, email, request_id, remote_addr, created_at, attempts, due_at
-`
-
-// TakeResetRequest hands a request to one of those who saw it. No row: another was faster.
-func (q *Queries) TakeResetRequest(ctx context.Context, id uuid.UUID) (ResetRequest, error) {
-	row := q.db.QueryRow(ctx, takeResetRequest, id)
-	var i ResetRequest
-	err := row.Scan(
-		&i.ID,
-		&i.Email,
-		&i.RequestID,
-		&i.RemoteAddr,
-		&i.CreatedAt,
-		&i.Attempts,
-		&i.DueAt,
-	)
-	return i, err
 }

@@ -24,6 +24,29 @@ func (q *Queries) DeleteAccountSessions(ctx context.Context, accountID uuid.UUID
 	return result.RowsAffected(), nil
 }
 
+const deleteExcessSessions = `-- name: DeleteExcessSessions :execrows
+DELETE FROM session WHERE session.account_id = $1 AND session.id <> $2 AND session.id NOT IN (
+    SELECT s.id FROM session AS s WHERE s.account_id = $1 AND s.id <> $2
+    ORDER BY s.refreshed_at DESC, s.id DESC LIMIT CAST($3 AS bigint)
+)
+`
+
+type DeleteExcessSessionsParams struct {
+	AccountID uuid.UUID
+	Keep      uuid.UUID
+	MaxOthers int64
+}
+
+// DeleteExcessSessions ends the sessions of an account that were refreshed longest ago. It keeps one session and max_others others. The
+// caller has locked the account, so that no session begins meanwhile.
+func (q *Queries) DeleteExcessSessions(ctx context.Context, arg DeleteExcessSessionsParams) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteExcessSessions, arg.AccountID, arg.Keep, arg.MaxOthers)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const deleteExpiredSessions = `-- name: DeleteExpiredSessions :execrows
 DELETE FROM session WHERE id >= $1 AND id <= $2 AND (refreshed_at <= $3 OR created_at <= $4)
 `
@@ -65,13 +88,13 @@ func (q *Queries) DeleteSession(ctx context.Context, arg DeleteSessionParams) (i
 	return result.RowsAffected(), nil
 }
 
-const endSession = `-- name: EndSession :one
+const deleteSessionByID = `-- name: DeleteSessionByID :one
 DELETE FROM session WHERE id = $1 RETURNING id, account_id, generation, client_id, platform, remote_addr, created_at, refreshed_at
 `
 
-// EndSession ends a session whosoever it is.
-func (q *Queries) EndSession(ctx context.Context, id uuid.UUID) (Session, error) {
-	row := q.db.QueryRow(ctx, endSession, id)
+// DeleteSessionByID ends a session of any account.
+func (q *Queries) DeleteSessionByID(ctx context.Context, id uuid.UUID) (Session, error) {
+	row := q.db.QueryRow(ctx, deleteSessionByID, id)
 	var i Session
 	err := row.Scan(
 		&i.ID,
@@ -86,41 +109,18 @@ func (q *Queries) EndSession(ctx context.Context, id uuid.UUID) (Session, error)
 	return i, err
 }
 
-const endSessions = `-- name: EndSessions :execrows
+const deleteSessionRange = `-- name: DeleteSessionRange :execrows
 DELETE FROM session WHERE id > $1 AND id <= $2
 `
 
-type EndSessionsParams struct {
+type DeleteSessionRangeParams struct {
 	After uuid.UUID
 	Last  uuid.UUID
 }
 
-// EndSessions ends those after one id up to another.
-func (q *Queries) EndSessions(ctx context.Context, arg EndSessionsParams) (int64, error) {
-	result, err := q.db.Exec(ctx, endSessions, arg.After, arg.Last)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
-const endSessionsBeyond = `-- name: EndSessionsBeyond :execrows
-DELETE FROM session WHERE session.account_id = $1 AND session.id <> $2 AND session.id NOT IN (
-    SELECT s.id FROM session AS s WHERE s.account_id = $1 AND s.id <> $2
-    ORDER BY s.refreshed_at DESC, s.id DESC LIMIT CAST($3 AS bigint)
-)
-`
-
-type EndSessionsBeyondParams struct {
-	AccountID uuid.UUID
-	One       uuid.UUID
-	Besides   int64
-}
-
-// EndSessionsBeyond ends those of an account that were refreshed longest ago, and keeps one and so many besides it. The caller has
-// the account's row, so that nobody begins another one meanwhile.
-func (q *Queries) EndSessionsBeyond(ctx context.Context, arg EndSessionsBeyondParams) (int64, error) {
-	result, err := q.db.Exec(ctx, endSessionsBeyond, arg.AccountID, arg.One, arg.Besides)
+// DeleteSessionRange ends the sessions after one ID up to and including another.
+func (q *Queries) DeleteSessionRange(ctx context.Context, arg DeleteSessionRangeParams) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteSessionRange, arg.After, arg.Last)
 	if err != nil {
 		return 0, err
 	}
@@ -188,7 +188,7 @@ type IsSessionAliveParams struct {
 	RefreshedAfter time.Time
 }
 
-// IsSessionAlive tells whether a session can still be refreshed by an active account. No row: it can not.
+// IsSessionAlive returns a row if an active account can still refresh the session.
 func (q *Queries) IsSessionAlive(ctx context.Context, arg IsSessionAliveParams) (uuid.UUID, error) {
 	row := q.db.QueryRow(ctx, isSessionAlive,
 		arg.ID,
@@ -201,13 +201,31 @@ func (q *Queries) IsSessionAlive(ctx context.Context, arg IsSessionAliveParams) 
 	return id, err
 }
 
-const lastSession = `-- name: LastSession :one
+const lastRefreshedAt = `-- name: LastRefreshedAt :one
+SELECT refreshed_at FROM session WHERE account_id = $1 AND refreshed_at <= $2
+ORDER BY refreshed_at DESC LIMIT 1
+`
+
+type LastRefreshedAtParams struct {
+	AccountID uuid.UUID
+	FarAhead  time.Time
+}
+
+// LastRefreshedAt returns the newest refresh or login of an account, without those of a clock that was far ahead.
+func (q *Queries) LastRefreshedAt(ctx context.Context, arg LastRefreshedAtParams) (time.Time, error) {
+	row := q.db.QueryRow(ctx, lastRefreshedAt, arg.AccountID, arg.FarAhead)
+	var refreshed_at time.Time
+	err := row.Scan(&refreshed_at)
+	return refreshed_at, err
+}
+
+const lastSessionID = `-- name: LastSessionID :one
 SELECT id FROM session ORDER BY id DESC LIMIT 1
 `
 
-// LastSession is the end of a walk through all sessions that there are now. No row: there is none.
-func (q *Queries) LastSession(ctx context.Context) (uuid.UUID, error) {
-	row := q.db.QueryRow(ctx, lastSession)
+// LastSessionID is where a walk through all sessions ends. No row: there are no sessions.
+func (q *Queries) LastSessionID(ctx context.Context) (uuid.UUID, error) {
+	row := q.db.QueryRow(ctx, lastSessionID)
 	var id uuid.UUID
 	err := row.Scan(&id)
 	return id, err
@@ -223,16 +241,16 @@ type ListAllSessionsParams struct {
 	Before         uuid.UUID
 	CreatedAfter   time.Time
 	RefreshedAfter time.Time
-	Most           int64
+	MaxRows        int64
 }
 
-// ListAllSessions lists those that can be refreshed, the newest first: ids are in order of time.
+// ListAllSessions lists the sessions that can be refreshed, the newest first: IDs are in order of time.
 func (q *Queries) ListAllSessions(ctx context.Context, arg ListAllSessionsParams) ([]Session, error) {
 	rows, err := q.db.Query(ctx, listAllSessions,
 		arg.Before,
 		arg.CreatedAfter,
 		arg.RefreshedAfter,
-		arg.Most,
+		arg.MaxRows,
 	)
 	if err != nil {
 		return nil, err
@@ -254,6 +272,68 @@ func (q *Queries) ListAllSessions(ctx context.Context, arg ListAllSessionsParams
 			return nil, err
 		}
 		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listSessionIDs = `-- name: ListSessionIDs :many
+SELECT id FROM session WHERE id > $1 AND id <= $2 ORDER BY id LIMIT CAST($3 AS bigint)
+`
+
+type ListSessionIDsParams struct {
+	After   uuid.UUID
+	Last    uuid.UUID
+	MaxRows int64
+}
+
+func (q *Queries) ListSessionIDs(ctx context.Context, arg ListSessionIDsParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, listSessionIDs, arg.After, arg.Last, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []uuid.UUID{}
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listSessionIDsBefore = `-- name: ListSessionIDsBefore :many
+SELECT id FROM session WHERE id > $1 AND id < $2 ORDER BY id LIMIT CAST($3 AS bigint)
+`
+
+type ListSessionIDsBeforeParams struct {
+	After   uuid.UUID
+	Before  uuid.UUID
+	MaxRows int64
+}
+
+// ListSessionIDsBefore lists the sessions that began before a time: IDs are in order of time. refreshed_at has no index, so that a refresh
+// stays a HOT update.
+func (q *Queries) ListSessionIDsBefore(ctx context.Context, arg ListSessionIDsBeforeParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, listSessionIDsBefore, arg.After, arg.Before, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []uuid.UUID{}
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -302,87 +382,6 @@ func (q *Queries) ListSessions(ctx context.Context, arg ListSessionsParams) ([]S
 	return items, nil
 }
 
-const listSessionsBefore = `-- name: ListSessionsBefore :many
-SELECT id FROM session WHERE id > $1 AND id < $2 ORDER BY id LIMIT CAST($3 AS bigint)
-`
-
-type ListSessionsBeforeParams struct {
-	After  uuid.UUID
-	Before uuid.UUID
-	Most   int64
-}
-
-// ListSessionsBefore goes through the sessions that began before a time: ids are in order of time. There is no index by the
-// time of the refresh, so that a refresh stays a HOT update.
-func (q *Queries) ListSessionsBefore(ctx context.Context, arg ListSessionsBeforeParams) ([]uuid.UUID, error) {
-	rows, err := q.db.Query(ctx, listSessionsBefore, arg.After, arg.Before, arg.Most)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []uuid.UUID{}
-	for rows.Next() {
-		var id uuid.UUID
-		if err := rows.Scan(&id); err != nil {
-			return nil, err
-		}
-		items = append(items, id)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const listSessionsFrom = `-- name: ListSessionsFrom :many
-SELECT id FROM session WHERE id > $1 AND id <= $2 ORDER BY id LIMIT CAST($3 AS bigint)
-`
-
-type ListSessionsFromParams struct {
-	After uuid.UUID
-	Last  uuid.UUID
-	Most  int64
-}
-
-// ListSessionsFrom finds the next sessions to end.
-func (q *Queries) ListSessionsFrom(ctx context.Context, arg ListSessionsFromParams) ([]uuid.UUID, error) {
-	rows, err := q.db.Query(ctx, listSessionsFrom, arg.After, arg.Last, arg.Most)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []uuid.UUID{}
-	for rows.Next() {
-		var id uuid.UUID
-		if err := rows.Scan(&id); err != nil {
-			return nil, err
-		}
-		items = append(items, id)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const newestRefresh = `-- name: NewestRefresh :one
-SELECT refreshed_at FROM session WHERE account_id = $1 AND refreshed_at <= $2
-ORDER BY refreshed_at DESC LIMIT 1
-`
-
-type NewestRefreshParams struct {
-	AccountID uuid.UUID
-	FarAhead  time.Time
-}
-
-// NewestRefresh is the newest refresh or log-in of an account, without those from a clock that was far ahead.
-func (q *Queries) NewestRefresh(ctx context.Context, arg NewestRefreshParams) (time.Time, error) {
-	row := q.db.QueryRow(ctx, newestRefresh, arg.AccountID, arg.FarAhead)
-	var refreshed_at time.Time
-	err := row.Scan(&refreshed_at)
-	return refreshed_at, err
-}
-
 const rotateSession = `-- name: RotateSession :one
 UPDATE session SET generation = generation + 1, remote_addr = $1,
     refreshed_at = CASE WHEN refreshed_at > $2 AND refreshed_at <= $3 THEN refreshed_at ELSE $2 END
@@ -399,9 +398,9 @@ type RotateSessionParams struct {
 	CreatedAfter time.Time
 }
 
-// RotateSession is the whole of a refresh: of several at once with one token, one gets the row.
-// A replica whose clock is behind does not set refreshed_at back: the cap would take the session for one that was refreshed long
-// ago. A time after far_ahead comes from a clock that was wrong, and gives way.
+// RotateSession is the whole of a refresh: of several requests at the same time with one token, one gets the row.
+// A replica whose clock is behind does not set refreshed_at back; otherwise DeleteExcessSessions would end the session too early. A time
+// after far_ahead comes from a clock that was wrong, and is overwritten.
 func (q *Queries) RotateSession(ctx context.Context, arg RotateSessionParams) (Session, error) {
 	row := q.db.QueryRow(ctx, rotateSession,
 		arg.RemoteAddr,

@@ -11,9 +11,9 @@ import (
 // However many sessions begin, no more than the greatest number are there after any of them (ASVS 7.1.2).
 func TestSessionsAreCapped(t *testing.T) {
 	const most = 100
-	logIns := 1000
+	logins := 1000
 	if os.Getenv("FINANCELIME_FULL") != "" {
-		logIns = 10_000
+		logins = 10_000
 	}
 	onBothURLs(t, func(t *testing.T, url string) {
 		s := migrated(t, url)
@@ -25,11 +25,11 @@ func TestSessionsAreCapped(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			_, err = q.EndSessionsBeyond(t.Context(), db.EndSessionsBeyondParams{AccountID: account.ID, One: id, Besides: most - 1})
+			_, err = q.DeleteExcessSessions(t.Context(), db.DeleteExcessSessionsParams{AccountID: account.ID, Keep: id, MaxOthers: most - 1})
 			return err
 		}
 		must(t, s.InTx(t.Context(), func(q *db.Queries) error { return begin(q, other, 0) }))
-		for done := 0; done < logIns; done += 100 {
+		for done := 0; done < logins; done += 100 {
 			must(t, s.InTx(t.Context(), func(q *db.Queries) error {
 				for i := range 100 {
 					if err := begin(q, a, done+i); err != nil {
@@ -44,7 +44,7 @@ func TestSessionsAreCapped(t *testing.T) {
 		}
 		left, err := s.Read().ListSessions(t.Context(), db.ListSessionsParams{AccountID: a.ID})
 		must(t, err)
-		if oldest := left[len(left)-1].RefreshedAt; !oldest.Equal(start.Add(time.Duration(logIns-most) * time.Second)) {
+		if oldest := left[len(left)-1].RefreshedAt; !oldest.Equal(start.Add(time.Duration(logins-most) * time.Second)) {
 			t.Errorf("the oldest that is left began at %s", oldest)
 		}
 	})

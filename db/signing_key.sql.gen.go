@@ -19,7 +19,7 @@ type ActivateSigningKeyParams struct {
 	ID  string
 }
 
-// ActivateSigningKey lets a key that is published sign from now on. No row: it is gone, or signs already.
+// ActivateSigningKey lets a published key sign from now on. No row: the key does not exist, or signs already.
 func (q *Queries) ActivateSigningKey(ctx context.Context, arg ActivateSigningKeyParams) (int64, error) {
 	result, err := q.db.Exec(ctx, activateSigningKey, arg.Now, arg.ID)
 	if err != nil {
@@ -32,7 +32,7 @@ const deleteOlderSigningKeys = `-- name: DeleteOlderSigningKeys :execrows
 DELETE FROM signing_key WHERE number < $1
 `
 
-// DeleteOlderSigningKeys takes all keys away that were made before one.
+// DeleteOlderSigningKeys deletes the keys that were made before a key.
 func (q *Queries) DeleteOlderSigningKeys(ctx context.Context, number int64) (int64, error) {
 	result, err := q.db.Exec(ctx, deleteOlderSigningKeys, number)
 	if err != nil {
@@ -51,22 +51,22 @@ func (q *Queries) DeleteSigningKey(ctx context.Context, id string) error {
 }
 
 const insertSigningKey = `-- name: InsertSigningKey :execrows
-INSERT INTO signing_key (id, number, algorithm, sealed, created_at, active_at, sealed_before)
+INSERT INTO signing_key (id, number, algorithm, sealed, created_at, active_at, previous_secret_fingerprint)
 VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (number) DO NOTHING
 `
 
 type InsertSigningKeyParams struct {
-	ID           string
-	Number       int64
-	Algorithm    string
-	Sealed       []byte
-	CreatedAt    time.Time
-	ActiveAt     time.Time
-	SealedBefore []byte
+	ID                        string
+	Number                    int64
+	Algorithm                 string
+	Sealed                    []byte
+	CreatedAt                 time.Time
+	ActiveAt                  time.Time
+	PreviousSecretFingerprint []byte
 }
 
-// InsertSigningKey adds the next key. No row: another replica made the key of this number.
+// InsertSigningKey adds the next key. No row: another replica made the key with this number.
 func (q *Queries) InsertSigningKey(ctx context.Context, arg InsertSigningKeyParams) (int64, error) {
 	result, err := q.db.Exec(ctx, insertSigningKey,
 		arg.ID,
@@ -75,7 +75,7 @@ func (q *Queries) InsertSigningKey(ctx context.Context, arg InsertSigningKeyPara
 		arg.Sealed,
 		arg.CreatedAt,
 		arg.ActiveAt,
-		arg.SealedBefore,
+		arg.PreviousSecretFingerprint,
 	)
 	if err != nil {
 		return 0, err
@@ -84,7 +84,7 @@ func (q *Queries) InsertSigningKey(ctx context.Context, arg InsertSigningKeyPara
 }
 
 const listSigningKeys = `-- name: ListSigningKeys :many
-SELECT id, number, algorithm, sealed, created_at, active_at, sealed_before FROM signing_key ORDER BY number
+SELECT id, number, algorithm, sealed, created_at, active_at, previous_secret_fingerprint FROM signing_key ORDER BY number
 `
 
 func (q *Queries) ListSigningKeys(ctx context.Context) ([]SigningKey, error) {
@@ -103,7 +103,7 @@ func (q *Queries) ListSigningKeys(ctx context.Context) ([]SigningKey, error) {
 			&i.Sealed,
 			&i.CreatedAt,
 			&i.ActiveAt,
-			&i.SealedBefore,
+			&i.PreviousSecretFingerprint,
 		); err != nil {
 			return nil, err
 		}
@@ -116,23 +116,24 @@ func (q *Queries) ListSigningKeys(ctx context.Context) ([]SigningKey, error) {
 }
 
 const resealSigningKey = `-- name: ResealSigningKey :execrows
-UPDATE signing_key SET sealed = $1, sealed_before = $2 WHERE id = $3 AND sealed = $4
+UPDATE signing_key SET sealed = $1, previous_secret_fingerprint = $2
+WHERE id = $3 AND sealed = $4
 `
 
 type ResealSigningKeyParams struct {
-	Sealed       []byte
-	SealedBefore []byte
-	ID           string
-	Was          []byte
+	Sealed                    []byte
+	PreviousSecretFingerprint []byte
+	ID                        string
+	OldSealed                 []byte
 }
 
-// ResealSigningKey replaces the seal of a key. No row: it has another one meanwhile.
+// ResealSigningKey replaces the encrypted form of a key. No row: another replica has replaced it meanwhile.
 func (q *Queries) ResealSigningKey(ctx context.Context, arg ResealSigningKeyParams) (int64, error) {
 	result, err := q.db.Exec(ctx, resealSigningKey,
 		arg.Sealed,
-		arg.SealedBefore,
+		arg.PreviousSecretFingerprint,
 		arg.ID,
-		arg.Was,
+		arg.OldSealed,
 	)
 	if err != nil {
 		return 0, err

@@ -37,7 +37,7 @@ func TestInviteRoundTrip(t *testing.T) {
 			return err
 		})
 		insertPending(t, s, &id)
-		list, err := s.Read().ListInvites(t.Context(), db.ListInvitesParams{Now: new(start), Before: uuid.Max, Most: 10})
+		list, err := s.Read().ListInvites(t.Context(), db.ListInvitesParams{Now: new(start), Before: uuid.Max, MaxRows: 10})
 		must(t, err)
 		equal(t, "list", list, []db.ListInvitesRow{{
 			ID: id, MaxUses: 1 << 60, CreatedAt: start, ExpiresAt: start.Add(time.Hour), RevokedAt: &revoked, Pending: 1,
@@ -65,18 +65,18 @@ func TestAccountRoundTrip(t *testing.T) {
 
 		mail := newID(t)
 		write(t, s, func(q *db.Queries) error {
-			_, err := q.ArmPassword(t.Context(), db.ArmPasswordParams{
-				ID: pending.ID, ArmedHash: new("хеш $ ''"), MailID: &mail, Number: 7, ArmedUntil: new(start.Add(time.Minute)),
+			_, err := q.SetPendingPassword(t.Context(), db.SetPendingPasswordParams{
+				ID: pending.ID, PasswordHash: new("хеш $ ''"), MailID: &mail, Number: 7, ExpiresAt: new(start.Add(time.Minute)),
 			})
 			return err
 		})
 		write(t, s, func(q *db.Queries) error {
-			_, err := q.SetArmedPasswordLife(t.Context(), db.SetArmedPasswordLifeParams{
-				ID: pending.ID, MailID: &mail, ArmedUntil: new(start.Add(time.Hour)),
+			_, err := q.SetPendingPasswordExpiry(t.Context(), db.SetPendingPasswordExpiryParams{
+				ID: pending.ID, MailID: &mail, ExpiresAt: new(start.Add(time.Hour)),
 			})
 			return err
 		})
-		want.ArmedHash, want.ArmedMailID, want.ArmedNumber, want.ArmedUntil = new("хеш $ ''"), &mail, 7, new(start.Add(time.Hour))
+		want.PendingPasswordHash, want.PendingPasswordMailID, want.PendingPasswordNumber, want.PendingPasswordExpiresAt = new("хеш $ ''"), &mail, 7, new(start.Add(time.Hour))
 		got, err := s.Read().GetAccountByEmail(t.Context(), pending.Email)
 		must(t, err)
 		equal(t, "armed", got, want)
@@ -88,7 +88,7 @@ func TestMailRoundTrip(t *testing.T) {
 		a := insertAccount(t, s)
 		full := db.InsertMailParams{
 			ID: newID(t), AccountID: a.ID, Kind: "signup_link", ConfirmationID: new(uuid.New()),
-			Nonce: []byte{0, 1, 0xff}, Number: 9, RequestID: "", Now: start,
+			Nonce: []byte{0, 1, 0xff}, PasswordNumber: 9, RequestID: "", Now: start,
 		}
 		bare := db.InsertMailParams{ID: newID(t), AccountID: a.ID, Kind: "password", RequestID: "r", Now: start.Add(time.Second)}
 		empty := bare
@@ -102,7 +102,7 @@ func TestMailRoundTrip(t *testing.T) {
 				return err
 			})
 			equal(t, "leased", got, db.Mail{
-				ID: arg.ID, AccountID: a.ID, Kind: arg.Kind, ConfirmationID: arg.ConfirmationID, Nonce: arg.Nonce, Number: arg.Number,
+				ID: arg.ID, AccountID: a.ID, Kind: arg.Kind, ConfirmationID: arg.ConfirmationID, Nonce: arg.Nonce, PasswordNumber: arg.PasswordNumber,
 				RequestID: arg.RequestID, CreatedAt: arg.Now, DueAt: lease, Attempts: 1,
 			})
 		}
@@ -116,7 +116,7 @@ func TestSigningKeyRoundTrip(t *testing.T) {
 			sealed[i] = byte(i)
 		}
 		arg := db.InsertSigningKeyParams{
-			ID: "kid", Number: 7, Algorithm: "ES256", Sealed: sealed, CreatedAt: start, ActiveAt: start.Add(time.Hour), SealedBefore: sealed[:16],
+			ID: "kid", Number: 7, Algorithm: "ES256", Sealed: sealed, CreatedAt: start, ActiveAt: start.Add(time.Hour), PreviousSecretFingerprint: sealed[:16],
 		}
 		empty, err := s.Read().ListSigningKeys(t.Context())
 		must(t, err)
@@ -191,7 +191,7 @@ func TestBrokenConstraintIsErrConflict(t *testing.T) {
 				return q.InsertSession(t.Context(), db.InsertSessionParams{ID: session.ID, AccountID: a.ID, Now: start})
 			},
 			"unique": func(q *db.Queries) error {
-				_, err := db.ExecRaw(t.Context(), q, `INSERT INTO invite (id, code_hash, max_uses, uses, taken, created_at, expires_at)
+				_, err := db.ExecRaw(t.Context(), q, `INSERT INTO invite (id, code_hash, max_uses, uses, reserved, created_at, expires_at)
 					VALUES ($1, $2, 1, 0, 0, $3, $3)`, newID(t), code, start)
 				return err
 			},
@@ -205,7 +205,9 @@ func TestBrokenConstraintIsErrConflict(t *testing.T) {
 				return err
 			},
 			"check of a value": func(q *db.Queries) error {
-				return q.InsertMail(t.Context(), db.InsertMailParams{ID: newID(t), AccountID: a.ID, Kind: "spam", Now: start})
+				return q.UpsertConfirmation(t.Context(), db.UpsertConfirmationParams{
+					ID: newID(t), AccountID: a.ID, Purpose: "spam", KeyHash: []byte("k"), CreatedAt: start, ExpiresAt: start,
+				})
 			},
 			"check of a count": func(q *db.Queries) error {
 				_, err := db.ExecRaw(t.Context(), q, "UPDATE invite SET uses = 4 WHERE id = $1", invite)
@@ -247,13 +249,13 @@ func TestDeletingAnAccountDeletesWhatIsItsOwn(t *testing.T) {
 			insertSession(t, s, a.ID)
 			insertMail(t, s, db.InsertMailParams{ID: newID(t), AccountID: a.ID, Kind: "signup_link", Now: start})
 			write(t, s, func(q *db.Queries) error {
-				return q.PutConfirmation(t.Context(), db.PutConfirmationParams{
+				return q.UpsertConfirmation(t.Context(), db.UpsertConfirmationParams{
 					ID: uuid.New(), AccountID: a.ID, Purpose: "signup", KeyHash: a.ID[:], CreatedAt: start, ExpiresAt: start,
 				})
 			})
 		}
 		write(t, s, func(q *db.Queries) error {
-			return q.DeleteExpiredSignUp(t.Context(), db.DeleteExpiredSignUpParams{Email: gone.Email, Now: gone.PendingUntil})
+			return q.DeleteExpiredSignUpByEmail(t.Context(), db.DeleteExpiredSignUpByEmailParams{Email: gone.Email, Now: gone.PendingUntil})
 		})
 		for _, table := range []string{"account", "session", "mail", "confirmation"} {
 			var n int64

@@ -67,7 +67,7 @@ func (s *Service) useLink(ctx context.Context, keyHash []byte, guess limit.Use) 
 			return err
 		}
 		// By a clock that is 5 s behind, or was set back, a link lives as much longer; by one that is ahead, as much less.
-		found, err := q.FindConfirmation(ctx, db.FindConfirmationParams{KeyHash: keyHash, Now: s.now()})
+		found, err := q.GetConfirmationByKey(ctx, db.GetConfirmationByKeyParams{KeyHash: keyHash, Now: s.now()})
 		if unknown = nil; errors.Is(err, db.ErrNotFound) {
 			unknown = err
 			return locked.Take(ctx, q)
@@ -105,14 +105,14 @@ func (s *Service) confirm(ctx context.Context, q *db.Queries, found db.Confirmat
 	if err != nil {
 		return account, fmt.Errorf("number the password: %w", err)
 	}
-	if _, err := q.UseConfirmation(ctx, db.UseConfirmationParams{KeyHash: found.KeyHash, Now: now}); err != nil {
+	if _, err := q.ConsumeConfirmation(ctx, db.ConsumeConfirmationParams{KeyHash: found.KeyHash, Now: now}); err != nil {
 		return account, fmt.Errorf("use the link up: %w", err)
 	}
 	if err := q.DeleteOlderPasswordMails(ctx, account.ID); err != nil {
 		return account, fmt.Errorf("withdraw older passwords: %w", err)
 	}
 	return account, queueMail(ctx, q, db.InsertMailParams{
-		AccountID: account.ID, Kind: mail.KindPassword, Nonce: password.NewNonce(s.Root), Number: number, Now: now,
+		AccountID: account.ID, Kind: mail.KindPassword, Nonce: password.NewNonce(s.Root), PasswordNumber: number, Now: now,
 	})
 }
 
@@ -120,7 +120,7 @@ func (s *Service) confirm(ctx context.Context, q *db.Queries, found db.Confirmat
 // can not wait for each other.
 func (s *Service) confirmSignUp(ctx context.Context, q *db.Queries, account db.Account) error {
 	if account.InviteID != nil {
-		spent, err := q.SpendInvite(ctx, *account.InviteID)
+		spent, err := q.ConsumeInvite(ctx, *account.InviteID)
 		if err != nil {
 			return fmt.Errorf("spend the invite: %w", err)
 		}

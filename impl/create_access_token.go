@@ -35,7 +35,7 @@ func (s *Service) CreateAccessToken(
 		return api.CreateAccessToken400JSONResponse{Code: 400, Message: api.CreateAccessTokenFailure400MessageBADPARAMETERS}, nil
 	}
 
-	session, err := s.tryLogIn(ctx, email, body)
+	session, err := s.tryLogin(ctx, email, body)
 	if errors.Is(err, errWrongPassword) || errors.Is(err, errAccountChanged) {
 		return api.CreateAccessToken404JSONResponse{Code: 404, Message: api.CreateAccessTokenFailure404MessageUSERNOTFOUND}, nil
 	}
@@ -44,7 +44,7 @@ func (s *Service) CreateAccessToken(
 	}
 	tokens, err := s.tokens(ctx, session)
 	if err == nil {
-		event.Record(ctx, s.Log, event.LogInSucceeded)
+		event.Record(ctx, s.Log, event.LoginSucceeded)
 	}
 	return api.CreateAccessToken200JSONResponse(tokens), err
 }
@@ -64,8 +64,8 @@ type credential struct {
 	armed bool // mailed, and not used yet
 }
 
-// logIn fails with errWrongPassword, or with errAccountChanged where the password was right and the account was changed meanwhile.
-func (s *Service) logIn(
+// login fails with errWrongPassword, or with errAccountChanged where the password was right and the account was changed meanwhile.
+func (s *Service) login(
 	ctx context.Context, account db.Account, attempt limit.Attempt, body *api.CreateAccessTokenRequest,
 ) (db.Session, error) {
 	credentials := credentials(account, s.now()) // none of an unknown account
@@ -99,8 +99,8 @@ func credentials(account db.Account, now time.Time) []credential {
 	if account.PasswordHash != nil {
 		all = append(all, credential{hash: *account.PasswordHash})
 	}
-	if account.ArmedHash != nil && account.ArmedUntil != nil && account.ArmedUntil.After(now) {
-		all = append(all, credential{hash: *account.ArmedHash, armed: true})
+	if account.PendingPasswordHash != nil && account.PendingPasswordExpiresAt != nil && account.PendingPasswordExpiresAt.After(now) {
+		all = append(all, credential{hash: *account.PendingPasswordHash, armed: true})
 	}
 	return all
 }
@@ -108,7 +108,7 @@ func credentials(account db.Account, now time.Time) []credential {
 // renewHash hashes a password anew whose hash has older parameters than today's. The log-in has succeeded: whatever goes
 // wrong here is for the log, and the next log-in tries again. While a password is armed, the two must keep their parameters alike.
 func (s *Service) renewHash(ctx context.Context, account db.Account, verified credential, plain string) {
-	if !s.Hasher.NeedsRehash(verified.hash) || account.ArmedHash != nil && !verified.armed {
+	if !s.Hasher.NeedsRehash(verified.hash) || account.PendingPasswordHash != nil && !verified.armed {
 		return
 	}
 	hash, err := s.Hasher.Hash(ctx, plain, "")

@@ -33,7 +33,7 @@ func TestHashingHoldsNoConnection(t *testing.T) {
 	hasher := password.NewHasher(password.Options{Slots: 1, Queue: 1, Params: password.Params{Memory: 128 * 1024, Time: 10, Threads: 1}})
 	s := &Service{
 		Store: store, Hasher: hasher, Log: slog.New(slog.DiscardHandler),
-		Limits: limit.New(root, map[limit.Name]limit.Rate{limit.LogInAccount: {Count: 10, Per: time.Minute}}),
+		Limits: limit.New(root, map[limit.Name]limit.Rate{limit.LoginAccount: {Count: 10, Per: time.Minute}}),
 	}
 
 	held := make(chan error, 1)

@@ -99,8 +99,8 @@ func (h *heartbeat) answered(now time.Time, grace time.Duration, row db.Heartbea
 	if row.OutageBeganAt != nil && row.OutageEndedAt != nil {
 		all = append(all, outage{began: *row.OutageBeganAt, ended: *row.OutageEndedAt})
 	}
-	if row.EarlierBeganAt != nil && row.EarlierEndedAt != nil {
-		all = append(all, outage{began: *row.EarlierBeganAt, ended: *row.EarlierEndedAt})
+	if row.PreviousOutageBeganAt != nil && row.PreviousOutageEndedAt != nil {
+		all = append(all, outage{began: *row.PreviousOutageBeganAt, ended: *row.PreviousOutageEndedAt})
 	}
 	h.rotatedAt = row.RotationAt
 	h.outages.Store(&all)
@@ -175,14 +175,14 @@ func (s *Service) ask(ctx context.Context, now time.Time, write, record bool) (r
 		}
 		return row, nil
 	}
-	beat := db.BeatParams{
-		Now: now, RotationAt: time.UnixMicro(s.heartbeat.rotationAt.Load()).UTC(), GoneBefore: time.Unix(0, 0).UTC(), FarAhead: now.Add(maxSkew),
+	beat := db.RecordHeartbeatParams{
+		Now: now, RotationAt: time.UnixMicro(s.heartbeat.rotationAt.Load()).UTC(), OutageThreshold: time.Unix(0, 0).UTC(), FarAhead: now.Add(maxSkew),
 	}
 	if record {
-		beat.GoneBefore = now.Add(-beatMissed)
+		beat.OutageThreshold = now.Add(-beatMissed)
 	}
 	err = s.Store.Write(ctx, func(q *db.Queries) error {
-		row, err = q.Beat(ctx, beat)
+		row, err = q.RecordHeartbeat(ctx, beat)
 		return err
 	})
 	if err != nil {

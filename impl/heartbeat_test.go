@@ -255,13 +255,13 @@ func TestCallersMakeNoOutage(t *testing.T) {
 		for _, d := range []time.Duration{0, time.Microsecond, 100 * time.Microsecond, time.Millisecond} {
 			short, cancel := context.WithTimeout(t.Context(), d)
 			_ = store.Ping(short)
-			_, _ = store.Read().LastSession(short)
+			_, _ = store.Read().LastSessionID(short)
 			cancel()
 			gone, hangUp := context.WithCancel(t.Context())
 			time.AfterFunc(d, hangUp)
 			_ = store.Ping(gone)
 			_ = store.InTx(gone, func(q *db.Queries) error {
-				_, err := q.LastSession(gone)
+				_, err := q.LastSessionID(gone)
 				return err
 			})
 			hangUp()

@@ -35,7 +35,7 @@ func insertHidden(ctx context.Context, q *db.Queries, account db.InsertAccountPa
 		}
 		if err == nil {
 			attempt.Email = account.ID.String() // is no address
-			attempt.TakenBy = &owner.ID
+			attempt.DecoyOf = &owner.ID
 			kind = mail.KindSignUpNotice
 		}
 		inserted, err := q.InsertAccount(ctx, attempt)
@@ -153,7 +153,7 @@ func (s *Service) doResets(ctx context.Context) (found int, err error) {
 	if err := s.giveUpResets(ctx, now); err != nil {
 		return 0, err
 	}
-	waiting, err := s.Store.Read().ListResetRequests(ctx, db.ListResetRequestsParams{Now: &now, Most: resetsAtOnce})
+	waiting, err := s.Store.Read().ListResetRequests(ctx, db.ListResetRequestsParams{Now: &now, MaxRows: resetsAtOnce})
 	if err != nil {
 		return 0, fmt.Errorf("look for resets: %w", err)
 	}
@@ -193,7 +193,7 @@ func (s *Service) postponeReset(ctx context.Context, id uuid.UUID) error {
 
 // giveUpResets deletes what is not worth another attempt.
 func (s *Service) giveUpResets(ctx context.Context, now time.Time) error {
-	stale := db.ListStaleResetRequestsParams{CreatedBefore: now.Add(-resetMaxAge), MostAttempts: resetAttempts, Most: resetsAtOnce}
+	stale := db.ListStaleResetRequestsParams{CreatedBefore: now.Add(-resetMaxAge), MaxAttempts: resetAttempts, MaxRows: resetsAtOnce}
 	for {
 		old, err := s.Store.Read().ListStaleResetRequests(ctx, stale) // hardly ever any: a look costs no write
 		if err != nil || len(old) == 0 {
@@ -202,7 +202,7 @@ func (s *Service) giveUpResets(ctx context.Context, now time.Time) error {
 		for _, id := range old {
 			var given db.ResetRequest
 			err := s.Store.Write(ctx, func(q *db.Queries) (err error) {
-				given, err = q.TakeResetRequest(ctx, id)
+				given, err = q.ClaimResetRequest(ctx, id)
 				return err
 			})
 			switch {
@@ -229,14 +229,14 @@ func (s *Service) doReset(ctx context.Context, id uuid.UUID) (err error) {
 	who := &caller.Caller{} // whose request it was
 	ctx = caller.NewContext(ctx, who)
 	err = s.Store.InTx(ctx, func(q *db.Queries) error {
-		asked, err := q.TakeResetRequest(ctx, id)
+		asked, err := q.ClaimResetRequest(ctx, id)
 		if err != nil {
 			return fmt.Errorf("take it: %w", err)
 		}
 		who.RequestID = asked.RequestID
 		who.Addr, _ = netip.ParseAddr(asked.RemoteAddr) // as it was written: an address, or none
 		refused, limited = false, false
-		account, err = q.HoldAccountByEmail(ctx, asked.Email)
+		account, err = q.LockAccountByEmail(ctx, asked.Email)
 		if err == nil {
 			var mails limit.Locked
 			mails, err = s.Limits.Lock(ctx, q, s.now(), s.resetMails(account, asked.Email))

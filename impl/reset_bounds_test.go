@@ -39,7 +39,7 @@ func resets(t *testing.T) (*Service, func(email string, at time.Time) uuid.UUID,
 	left := func() int {
 		t.Helper()
 		far := time.Now().Add(1000 * time.Hour)
-		rows, err := store.Read().ListResetRequests(t.Context(), db.ListResetRequestsParams{Now: &far, Most: 1000})
+		rows, err := store.Read().ListResetRequests(t.Context(), db.ListResetRequestsParams{Now: &far, MaxRows: 1000})
 		if err != nil {
 			t.Fatal(err)
 		}

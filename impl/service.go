@@ -54,7 +54,7 @@ type Service struct {
 	RefreshGrace    time.Duration // how long a used-up refresh token gives its successor again
 	SessionMaxAge   time.Duration
 	SessionsPerUser int64       // more end the oldest
-	LogInNotice     LogInNotice // when a log-in is told by mail
+	LoginNotice     LoginNotice // when a log-in is told by mail
 
 	Version api.VersionResponse
 

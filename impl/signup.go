@@ -138,7 +138,7 @@ func (s *Service) makeAccount(ctx context.Context, q *db.Queries, account db.Ins
 	case err != nil && !errors.Is(err, errInviteEnded):
 		return err
 	}
-	if err := q.DeleteExpiredSignUp(ctx, db.DeleteExpiredSignUpParams{Email: account.Email, Now: &now}); err != nil {
+	if err := q.DeleteExpiredSignUpByEmail(ctx, db.DeleteExpiredSignUpByEmailParams{Email: account.Email, Now: &now}); err != nil {
 		return fmt.Errorf("forget an expired sign-up: %w", err)
 	}
 	expiresAt := now.Add(s.SignUpLinkTTL)
@@ -148,7 +148,7 @@ func (s *Service) makeAccount(ctx context.Context, q *db.Queries, account db.Ins
 		return err
 	}
 	if use.invite != nil {
-		if err := q.TakeInviteUse(ctx, db.TakeInviteUseParams{ID: *use.invite, Taken: use.taken}); err != nil {
+		if err := q.SetInviteReserved(ctx, db.SetInviteReservedParams{ID: *use.invite, Reserved: use.taken}); err != nil {
 			return fmt.Errorf("take a use of the invite: %w", err)
 		}
 	}
@@ -199,7 +199,7 @@ type use struct {
 // findUse finds the invite and a use that it has left. Until the transaction ends, no other sign-up can take one.
 //
 // A clock that is ahead by 5 s frees an unconfirmed sign-up's use as much earlier. One that was set back holds the use of a sign-up that
-// has expired as much longer. Either way no invite is spent more often than it may be: SpendInvite decides that by its row.
+// has expired as much longer. Either way no invite is spent more often than it may be: ConsumeInvite decides that by its row.
 func (s *Service) findUse(ctx context.Context, q *db.Queries, code string, now time.Time) (use, error) {
 	if code == "" {
 		return use{}, nil // invites are not required, and none was given
@@ -208,7 +208,7 @@ func (s *Service) findUse(ctx context.Context, q *db.Queries, code string, now t
 	if err != nil {
 		return use{}, err
 	}
-	taken := found.Taken
+	taken := found.Reserved
 	if taken >= found.MaxUses { // unless sign-ups have expired since they were counted
 		pending, err := q.CountPendingSignUps(ctx, db.CountPendingSignUpsParams{InviteID: &found.ID, Now: &now})
 		if err != nil {
@@ -225,7 +225,7 @@ func (s *Service) findUse(ctx context.Context, q *db.Queries, code string, now t
 // lockInvite finds a usable invite and holds its row. It was stored under one of the secrets that the service accepts.
 func (s *Service) lockInvite(ctx context.Context, q *db.Queries, code string, now time.Time) (found db.Invite, err error) {
 	for _, hash := range invite.Hashes(s.Root, code) {
-		found, err = q.LockInvite(ctx, db.LockInviteParams{CodeHash: hash, Now: now})
+		found, err = q.LockInviteByCode(ctx, db.LockInviteByCodeParams{CodeHash: hash, Now: now})
 		if err == nil {
 			return found, nil
 		}
@@ -245,7 +245,7 @@ func (s *Service) queueLink(
 	if !ok {
 		return errors.New("a link key of our own is malformed")
 	}
-	if err := q.PutConfirmation(ctx, db.PutConfirmationParams{
+	if err := q.UpsertConfirmation(ctx, db.UpsertConfirmationParams{
 		ID: id, AccountID: accountID, Purpose: purpose, KeyHash: keyHash, CreatedAt: now, ExpiresAt: expiresAt,
 	}); err != nil {
 		return fmt.Errorf("store the confirmation: %w", err)

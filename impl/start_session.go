@@ -44,7 +44,7 @@ func (s *Service) startSession(
 				return err
 			}
 		}
-		active, err := q.LogInWithPassword(ctx, db.LogInWithPasswordParams{Now: &now, ID: account.ID, VerifiedHash: &verified.hash})
+		active, err := q.RecordLogin(ctx, db.RecordLoginParams{Now: &now, ID: account.ID, VerifiedHash: &verified.hash})
 		if err != nil {
 			return fmt.Errorf("take the account: %w", err)
 		}
@@ -61,7 +61,7 @@ func (s *Service) startSession(
 		if capped, err = s.insertSession(ctx, q, session); err != nil {
 			return err
 		}
-		notified, err = s.tellOfLogIn(ctx, q, account, session, now, activated && account.PasswordHash != nil)
+		notified, err = s.tellOfLogin(ctx, q, account, session, now, activated && account.PasswordHash != nil)
 		return err
 	})
 	if err != nil {
@@ -88,7 +88,7 @@ func (s *Service) startSession(
 // may live for as much longer than SessionMaxAge, and is younger than any other. A time beyond maxSkew does not count; the cap takes such a
 // session for the newest until its next refresh.
 func afterOthers(ctx context.Context, q *db.Queries, accountID uuid.UUID, now time.Time) (time.Time, error) {
-	newest, err := q.NewestRefresh(ctx, db.NewestRefreshParams{AccountID: accountID, FarAhead: now.Add(maxSkew)})
+	newest, err := q.LastRefreshedAt(ctx, db.LastRefreshedAtParams{AccountID: accountID, FarAhead: now.Add(maxSkew)})
 	if errors.Is(err, db.ErrNotFound) {
 		return now, nil
 	}
@@ -111,8 +111,8 @@ func (s *Service) insertSession(ctx context.Context, q *db.Queries, session db.S
 	if err != nil {
 		return 0, fmt.Errorf("insert the session: %w", err)
 	}
-	ended, err = q.EndSessionsBeyond(ctx, db.EndSessionsBeyondParams{
-		AccountID: session.AccountID, One: session.ID, Besides: s.SessionsPerUser - 1,
+	ended, err = q.DeleteExcessSessions(ctx, db.DeleteExcessSessionsParams{
+		AccountID: session.AccountID, Keep: session.ID, MaxOthers: s.SessionsPerUser - 1,
 	})
 	if err != nil {
 		return 0, fmt.Errorf("end the sessions that are too many: %w", err)
@@ -125,7 +125,7 @@ func (s *Service) insertSession(ctx context.Context, q *db.Queries, session db.S
 func useArmedPassword(
 	ctx context.Context, q *db.Queries, account db.Account, hash string, now time.Time,
 ) (activated bool, ended int64, err error) {
-	used, err := q.LogInWithArmedPassword(ctx, db.LogInWithArmedPasswordParams{Now: &now, ID: account.ID, VerifiedHash: &hash})
+	used, err := q.RecordLoginWithPendingPassword(ctx, db.RecordLoginWithPendingPasswordParams{Now: &now, ID: account.ID, VerifiedHash: &hash})
 	if err != nil {
 		return false, 0, fmt.Errorf("make the mailed password the password: %w", err)
 	}

@@ -95,7 +95,7 @@ func (s *Service) logResetRefused(ctx context.Context, account db.Account) {
 // resetPassword fails with db.ErrNotFound where nobody active or pending has the address.
 func (s *Service) resetPassword(ctx context.Context, q *db.Queries, email string) (account db.Account, err error) {
 	now := s.now()
-	account, err = q.HoldAccountByEmail(ctx, email) // so that no link comes after the account was disabled, or deleted
+	account, err = q.LockAccountByEmail(ctx, email) // so that no link comes after the account was disabled, or deleted
 	switch {
 	case err != nil:
 		return account, fmt.Errorf("find the account: %w", err)

@@ -2,6 +2,6 @@
 INSERT INTO audit_event (id, created_at, operator, action, account_id, subject, details)
 VALUES (@id, @now, @operator, @action, @account_id, @subject, @details);
 
--- ListAuditEvents lists the newest first.
+-- ListAuditEvents lists the newest events first.
 -- name: ListAuditEvents :many
-SELECT * FROM audit_event WHERE id < @before ORDER BY id DESC LIMIT CAST(@most AS bigint);
+SELECT * FROM audit_event WHERE id < @before ORDER BY id DESC LIMIT CAST(@max_rows AS bigint);

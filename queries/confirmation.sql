@@ -1,5 +1,5 @@
--- PutConfirmation makes a link, in place of an older one for the same purpose.
--- name: PutConfirmation :exec
+-- UpsertConfirmation stores a link and replaces an older one with the same purpose.
+-- name: UpsertConfirmation :exec
 INSERT INTO confirmation (id, account_id, purpose, key_hash, created_at, expires_at)
 VALUES (@id, @account_id, @purpose, @key_hash, @created_at, @expires_at)
 ON CONFLICT (account_id, purpose) DO UPDATE SET
@@ -8,19 +8,19 @@ ON CONFLICT (account_id, purpose) DO UPDATE SET
 -- name: GetConfirmation :one
 SELECT * FROM confirmation WHERE account_id = @account_id AND purpose = @purpose;
 
--- FindConfirmation finds the link of a key, and leaves it as it is.
--- name: FindConfirmation :one
+-- GetConfirmationByKey returns the valid link with a key.
+-- name: GetConfirmationByKey :one
 SELECT * FROM confirmation WHERE key_hash = @key_hash AND expires_at > @now;
 
--- UseConfirmation uses a link up: of several at once, one gets the row.
--- name: UseConfirmation :one
+-- ConsumeConfirmation deletes a valid link and returns it. Of several requests at the same time, one gets the row.
+-- name: ConsumeConfirmation :one
 DELETE FROM confirmation WHERE key_hash = @key_hash AND expires_at > @now RETURNING *;
 
 -- name: DeleteConfirmation :exec
 DELETE FROM confirmation WHERE account_id = @account_id AND purpose = @purpose;
 
--- DeleteResetLinks voids the links of an account that reset its password.
--- name: DeleteResetLinks :execrows
+-- DeletePasswordConfirmations voids the reset links of an account.
+-- name: DeletePasswordConfirmations :execrows
 DELETE FROM confirmation WHERE account_id = @account_id AND purpose = 'password';
 
 -- name: ListConfirmations :many
@@ -29,13 +29,13 @@ SELECT * FROM confirmation WHERE account_id = @account_id ORDER BY purpose;
 -- name: DeleteAccountConfirmations :execrows
 DELETE FROM confirmation WHERE account_id = @account_id;
 
--- DeleteAllConfirmations voids the links for a purpose, whosoever they are.
--- name: DeleteAllConfirmations :execrows
+-- DeleteConfirmationsByPurpose voids the links of all accounts with a purpose.
+-- name: DeleteConfirmationsByPurpose :execrows
 DELETE FROM confirmation WHERE purpose = @purpose;
 
--- ListLinksFrom and DeleteExpiredLinks go through all links: there are only those that were not used.
--- name: ListLinksFrom :many
-SELECT id FROM confirmation WHERE id > @after ORDER BY id LIMIT CAST(@most AS bigint);
+-- ListConfirmationIDs and DeleteExpiredConfirmations walk through all links. Used links have no row.
+-- name: ListConfirmationIDs :many
+SELECT id FROM confirmation WHERE id > @after ORDER BY id LIMIT CAST(@max_rows AS bigint);
 
--- name: DeleteExpiredLinks :execrows
+-- name: DeleteExpiredConfirmations :execrows
 DELETE FROM confirmation WHERE id >= @first AND id <= @last AND expires_at <= @before;

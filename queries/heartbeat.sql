@@ -1,14 +1,18 @@
--- Beat notes that the service is alive. Where the last beat of any replica is from before gone_before, there was none since: the time
--- from then until now becomes the newest outage.
--- Neither time is ever set back, so that a replica whose clock is behind makes no outage for the others. A time after
--- far_ahead comes from a clock that was wrong, and gives way.
--- name: Beat :one
+-- RecordHeartbeat records that the service is alive. If the last heartbeat of any replica is older than outage_threshold, the service was
+-- down since then: the time from that heartbeat until now becomes the newest outage.
+-- Neither time is ever set back, so that a replica whose clock is behind creates no outage for the others. A time after far_ahead comes
+-- from a clock that was wrong, and is overwritten.
+-- name: RecordHeartbeat :one
 INSERT INTO heartbeat (id, beat_at, rotation_at) VALUES (1, @now, @rotation_at)
 ON CONFLICT (id) DO UPDATE SET
-    earlier_began_at = CASE WHEN heartbeat.beat_at < @gone_before THEN heartbeat.outage_began_at ELSE heartbeat.earlier_began_at END,
-    earlier_ended_at = CASE WHEN heartbeat.beat_at < @gone_before THEN heartbeat.outage_ended_at ELSE heartbeat.earlier_ended_at END,
-    outage_began_at = CASE WHEN heartbeat.beat_at < @gone_before THEN heartbeat.beat_at ELSE heartbeat.outage_began_at END,
-    outage_ended_at = CASE WHEN heartbeat.beat_at < @gone_before THEN excluded.beat_at ELSE heartbeat.outage_ended_at END,
+    previous_outage_began_at = CASE
+        WHEN heartbeat.beat_at < @outage_threshold THEN heartbeat.outage_began_at ELSE heartbeat.previous_outage_began_at
+    END,
+    previous_outage_ended_at = CASE
+        WHEN heartbeat.beat_at < @outage_threshold THEN heartbeat.outage_ended_at ELSE heartbeat.previous_outage_ended_at
+    END,
+    outage_began_at = CASE WHEN heartbeat.beat_at < @outage_threshold THEN heartbeat.beat_at ELSE heartbeat.outage_began_at END,
+    outage_ended_at = CASE WHEN heartbeat.beat_at < @outage_threshold THEN excluded.beat_at ELSE heartbeat.outage_ended_at END,
     beat_at = CASE
         WHEN heartbeat.beat_at < excluded.beat_at OR heartbeat.beat_at > @far_ahead THEN excluded.beat_at
         ELSE heartbeat.beat_at
@@ -19,6 +23,6 @@ ON CONFLICT (id) DO UPDATE SET
     END
 RETURNING *;
 
--- GetHeartbeat is the beat of a replica that has nothing to write. No row: there was no beat yet.
+-- GetHeartbeat returns the last heartbeat of any replica. No row: there was none yet.
 -- name: GetHeartbeat :one
 SELECT * FROM heartbeat;

@@ -1,7 +1,7 @@
--- InsertSigningKey adds the next key. No row: another replica made the key of this number.
+-- InsertSigningKey adds the next key. No row: another replica made the key with this number.
 -- name: InsertSigningKey :execrows
-INSERT INTO signing_key (id, number, algorithm, sealed, created_at, active_at, sealed_before)
-VALUES (@id, @number, @algorithm, @sealed, @created_at, @active_at, @sealed_before)
+INSERT INTO signing_key (id, number, algorithm, sealed, created_at, active_at, previous_secret_fingerprint)
+VALUES (@id, @number, @algorithm, @sealed, @created_at, @active_at, @previous_secret_fingerprint)
 ON CONFLICT (number) DO NOTHING;
 
 -- name: ListSigningKeys :many
@@ -10,14 +10,15 @@ SELECT * FROM signing_key ORDER BY number;
 -- name: DeleteSigningKey :exec
 DELETE FROM signing_key WHERE id = @id;
 
--- ResealSigningKey replaces the seal of a key. No row: it has another one meanwhile.
+-- ResealSigningKey replaces the encrypted form of a key. No row: another replica has replaced it meanwhile.
 -- name: ResealSigningKey :execrows
-UPDATE signing_key SET sealed = @sealed, sealed_before = @sealed_before WHERE id = @id AND sealed = @was;
+UPDATE signing_key SET sealed = @sealed, previous_secret_fingerprint = @previous_secret_fingerprint
+WHERE id = @id AND sealed = @old_sealed;
 
--- ActivateSigningKey lets a key that is published sign from now on. No row: it is gone, or signs already.
+-- ActivateSigningKey lets a published key sign from now on. No row: the key does not exist, or signs already.
 -- name: ActivateSigningKey :execrows
 UPDATE signing_key SET active_at = @now WHERE id = @id AND active_at > @now;
 
--- DeleteOlderSigningKeys takes all keys away that were made before one.
+-- DeleteOlderSigningKeys deletes the keys that were made before a key.
 -- name: DeleteOlderSigningKeys :execrows
 DELETE FROM signing_key WHERE number < @number;

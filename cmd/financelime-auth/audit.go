@@ -52,7 +52,7 @@ func (cmd *auditList) Run(ctx context.Context, s *Settings, c console) error {
 		return err
 	}
 	defer store.Close() //nolint:errcheck // only read
-	found, err := store.Read().ListAuditEvents(ctx, db.ListAuditEventsParams{Before: page.Before(), Most: page.Limit})
+	found, err := store.Read().ListAuditEvents(ctx, db.ListAuditEventsParams{Before: page.Before(), MaxRows: page.Limit})
 	if err != nil {
 		return fmt.Errorf("audit list: %w", err)
 	}

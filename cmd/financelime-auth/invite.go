@@ -75,13 +75,13 @@ func (cmd *inviteList) Run(ctx context.Context, s *Settings, c console) error {
 	defer store.Close() //nolint:errcheck // only read
 	now := time.Now().UTC()
 	cmd.noteAfter(c, "invite", func(id uuid.UUID) error {
-		at, err := store.Read().ListInvites(ctx, db.ListInvitesParams{Now: &now, Before: successor(id), Most: 1})
+		at, err := store.Read().ListInvites(ctx, db.ListInvitesParams{Now: &now, Before: successor(id), MaxRows: 1})
 		if err == nil && (len(at) == 0 || at[0].ID != id) {
 			return db.ErrNotFound
 		}
 		return err
 	})
-	found, err := store.Read().ListInvites(ctx, db.ListInvitesParams{Now: &now, Before: page.Before(), Most: page.Limit})
+	found, err := store.Read().ListInvites(ctx, db.ListInvitesParams{Now: &now, Before: page.Before(), MaxRows: page.Limit})
 	if err != nil {
 		return fmt.Errorf("invite list: %w", err)
 	}

@@ -93,13 +93,13 @@ func (cmd *mailList) Run(ctx context.Context, s *Settings, c console) error {
 	var found []db.Mail
 	switch cmd.State {
 	case "all":
-		found, err = store.Read().ListMails(ctx, db.ListMailsParams{Before: before, Most: most})
+		found, err = store.Read().ListMails(ctx, db.ListMailsParams{Before: before, MaxRows: most})
 	case "queued":
-		found, err = store.Read().ListQueuedMails(ctx, db.ListQueuedMailsParams{Before: before, Most: most})
+		found, err = store.Read().ListQueuedMails(ctx, db.ListQueuedMailsParams{Before: before, MaxRows: most})
 	case "sent":
-		found, err = store.Read().ListSentMails(ctx, db.ListSentMailsParams{Before: before, Most: most})
+		found, err = store.Read().ListSentMails(ctx, db.ListSentMailsParams{Before: before, MaxRows: most})
 	case "dead":
-		found, err = store.Read().ListDeadMails(ctx, db.ListDeadMailsParams{Before: before, Most: most})
+		found, err = store.Read().ListDeadMails(ctx, db.ListDeadMailsParams{Before: before, MaxRows: most})
 	}
 	if err != nil {
 		return fmt.Errorf("mail list: %w", err)
@@ -145,7 +145,7 @@ func (cmd *mailRetry) Run(ctx context.Context, s *Settings, c console) error {
 	defer store.Close() //nolint:errcheck // what was written is committed
 	if cmd.Dead {
 		const all = 1 << 40
-		dead, err := store.Read().ListDeadMails(ctx, db.ListDeadMailsParams{Before: uuid.Max, Most: all})
+		dead, err := store.Read().ListDeadMails(ctx, db.ListDeadMailsParams{Before: uuid.Max, MaxRows: all})
 		if err != nil {
 			return fmt.Errorf("mail retry: %w", err)
 		}

@@ -132,7 +132,7 @@ func assemble(
 		PublicURL: s.PublicURL, Issuer: s.Issuer, MailQueued: worker.Wake, InviteRequired: s.InviteRequired, ClientIDs: s.ClientIDs,
 		SignUpLinkTTL: s.SignUpLinkTTL, PasswordLinkTTL: s.PasswordLinkTTL,
 		RefreshTTL: s.RefreshTTL, RefreshGrace: s.RefreshGrace, SessionMaxAge: s.SessionMaxAge, Version: buildVersion(),
-		HideAccounts: s.HideAccounts, LogInNotice: impl.LogInNotice(s.LogInNotice), SessionsPerUser: s.SessionsPerUser,
+		HideAccounts: s.HideAccounts, LoginNotice: impl.LoginNotice(s.LoginNotice), SessionsPerUser: s.SessionsPerUser,
 	}
 	handler, err := server.New(server.Config{
 		Authenticate: authenticate(access), TrustedProxies: s.trustedProxies,

@@ -42,13 +42,13 @@ type Settings struct {
 	PasswordLinkTTL   time.Duration `group:"Accounts" name:"password-link-ttl" env:"AUTH_PASSWORD_LINK_TTL" default:"30m" help:"Life of a password reset link."`
 	MailedPasswordTTL time.Duration `group:"Accounts" name:"mailed-password-ttl" env:"AUTH_MAILED_PASSWORD_TTL" default:"24h" help:"Life of a mailed password that nobody uses."`
 	HideAccounts      bool          `group:"Accounts" name:"hide-accounts" env:"AUTH_HIDE_ACCOUNTS" default:"false" negatable:"" help:"Whether sign-ups and password resets are answered alike whether or not the account exists: docs/accounts.md."`
-	LogInNotice       string        `group:"Accounts" name:"login-notice" env:"AUTH_LOGIN_NOTICE" default:"new-device" enum:"new-device,always,never" help:"Which log-ins are told by mail: new-device, always or never."`
+	LoginNotice       string        `group:"Accounts" name:"login-notice" env:"AUTH_LOGIN_NOTICE" default:"new-device" enum:"new-device,always,never" help:"Which log-ins are told by mail: new-device, always or never."`
 	SessionsPerUser   int64         `group:"Accounts" name:"sessions-per-user" env:"AUTH_SESSIONS_PER_USER" default:"100" help:"How many sessions a user may have. One more ends the one that was refreshed longest ago."`
 	ClientIDs         []string      `group:"Accounts" name:"client-ids" text:"blanks" env:"AUTH_CLIENT_IDS" help:"The clientIDs that may log in. All by default."`
 
 	Limits       string     `group:"Limits" name:"limits" env:"AUTH_LIMITS" default:"on" enum:"on,off" help:"off: a gateway does it all."`
-	LogInAccount limit.Rate `group:"Limits" name:"limit-login-account" env:"AUTH_LIMIT_LOGIN_ACCOUNT" default:"10/1m" help:"Failed log-ins of an account; after those, each doubles the delay."`
-	LogInSource  limit.Rate `group:"Limits" name:"limit-login-source" env:"AUTH_LIMIT_LOGIN_SOURCE" default:"100/10m" help:"Failed log-ins from a source: an IPv4 address or an IPv6 /64."`
+	LoginAccount limit.Rate `group:"Limits" name:"limit-login-account" env:"AUTH_LIMIT_LOGIN_ACCOUNT" default:"10/1m" help:"Failed log-ins of an account; after those, each doubles the delay."`
+	LoginSource  limit.Rate `group:"Limits" name:"limit-login-source" env:"AUTH_LIMIT_LOGIN_SOURCE" default:"100/10m" help:"Failed log-ins from a source: an IPv4 address or an IPv6 /64."`
 	MailAddress  limit.Rate `group:"Limits" name:"limit-mail-address" env:"AUTH_LIMIT_MAIL_ADDRESS" default:"6/1h" help:"Mails with links that one address is sent."`
 	SignUpSource limit.Rate `group:"Limits" name:"limit-signup-source" env:"AUTH_LIMIT_SIGNUP_SOURCE" default:"60/1h" help:"Sign-ups from a source."`
 	ResetSource  limit.Rate `group:"Limits" name:"limit-reset-source" env:"AUTH_LIMIT_RESET_SOURCE" default:"60/1h" help:"Password resets requested from a source."`
@@ -89,7 +89,7 @@ func (s *Settings) limits() map[limit.Name]limit.Rate {
 		return nil
 	}
 	return map[limit.Name]limit.Rate{
-		limit.LogInAccount: s.LogInAccount, limit.LogInSource: s.LogInSource, limit.MailAddress: s.MailAddress,
+		limit.LoginAccount: s.LoginAccount, limit.LoginSource: s.LoginSource, limit.MailAddress: s.MailAddress,
 		limit.SignUpSource: s.SignUpSource, limit.ResetSource: s.ResetSource,
 		limit.InviteSource: s.InviteSource, limit.LinkSource: s.LinkSource,
 	}

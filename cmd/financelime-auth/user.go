@@ -38,21 +38,21 @@ type userRow struct {
 	Created      time.Time  `json:"created"`
 	PendingUntil *time.Time `json:"pendingUntil,omitempty"` // the end of a sign-up that nobody has confirmed
 	Disabled     *time.Time `json:"disabled,omitempty"`
-	LastLogIn    *time.Time `json:"lastLogIn,omitempty"`
+	LastLogin    *time.Time `json:"lastLogin,omitempty"`
 	InviteID     *uuid.UUID `json:"inviteID,omitempty"`
 }
 
 func newUserRow(a db.Account) userRow {
 	return userRow{
 		ID: a.ID, Email: a.Email, State: admin.State(a, time.Now()), Language: a.Language, Created: a.CreatedAt.UTC(),
-		PendingUntil: utc(a.PendingUntil), Disabled: utc(a.DisabledAt), LastLogIn: utc(a.LastLogInAt), InviteID: a.InviteID,
+		PendingUntil: utc(a.PendingUntil), Disabled: utc(a.DisabledAt), LastLogin: utc(a.LastLoginAt), InviteID: a.InviteID,
 	}
 }
 
 func (r userRow) key() uuid.UUID { return r.ID }
 
 func (r userRow) cells(time.Time) []any {
-	return []any{r.ID, r.Email, r.State, r.Language, r.Created, r.LastLogIn}
+	return []any{r.ID, r.Email, r.State, r.Language, r.Created, r.LastLogin}
 }
 
 type userList struct {
@@ -117,7 +117,7 @@ func (cmd *userShow) Run(ctx context.Context, s *Settings, c console) error {
 			return err
 		}
 		details := userDetails{
-			userRow: newUserRow(account), Password: account.PasswordHash != nil, MailedUntil: utc(account.ArmedUntil),
+			userRow: newUserRow(account), Password: account.PasswordHash != nil, MailedUntil: utc(account.PendingPasswordExpiresAt),
 			Sessions: sessionRows(person.Sessions), Links: []linkRow{}, Mails: mailRows(person.Mails),
 		}
 		for _, l := range person.Links {
@@ -137,7 +137,7 @@ func (d userDetails) print(c console) error {
 		value any
 	}{
 		{"ID", d.ID}, {"Email", d.Email}, {"State", d.State}, {"Language", d.Language}, {"Created", d.Created},
-		{"Sign-up ends", d.PendingUntil}, {"Disabled", d.Disabled}, {"Last log-in", d.LastLogIn}, {"Password", yesNo(d.Password)},
+		{"Sign-up ends", d.PendingUntil}, {"Disabled", d.Disabled}, {"Last log-in", d.LastLogin}, {"Password", yesNo(d.Password)},
 		{"Mailed password until", d.MailedUntil}, {"Invite", d.InviteID},
 	} {
 		fmt.Fprintf(w, "%s\t%s\n", field.name, printable(field.value))

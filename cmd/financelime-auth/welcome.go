@@ -65,11 +65,11 @@ type firstInvite struct {
 // needed reports whether there is neither an invite nor a user.
 func (f *firstInvite) needed(ctx context.Context) bool {
 	now := time.Now().UTC()
-	invites, err := f.store.Read().ListInvites(ctx, db.ListInvitesParams{Now: &now, Before: uuid.Max, Most: 1})
+	invites, err := f.store.Read().ListInvites(ctx, db.ListInvitesParams{Now: &now, Before: uuid.Max, MaxRows: 1})
 	if err != nil || len(invites) > 0 {
 		return false
 	}
-	users, err := f.store.Read().ListAccounts(ctx, db.ListAccountsParams{Before: uuid.Max, Most: 1})
+	users, err := f.store.Read().ListAccounts(ctx, db.ListAccountsParams{Before: uuid.Max, MaxRows: 1})
 	return err == nil && len(users) == 0
 }
 

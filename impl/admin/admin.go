@@ -55,7 +55,7 @@ func (p Page) Before() uuid.UUID {
 
 // Users lists the users.
 func Users(ctx context.Context, store *db.Store, p Page) ([]db.Account, error) {
-	users, err := store.Read().ListAccounts(ctx, db.ListAccountsParams{Before: p.Before(), Most: p.Limit})
+	users, err := store.Read().ListAccounts(ctx, db.ListAccountsParams{Before: p.Before(), MaxRows: p.Limit})
 	if err != nil {
 		return nil, fmt.Errorf("list the users: %w", err)
 	}

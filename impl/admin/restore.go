@@ -15,7 +15,7 @@ func VoidAfterRestore(ctx context.Context, store *db.Store) (ended int64, err er
 		return ended, err
 	}
 	if err := store.Write(ctx, func(q *db.Queries) error {
-		_, err := q.DeleteAllConfirmations(ctx, "password")
+		_, err := q.DeleteConfirmationsByPurpose(ctx, "password")
 		return err
 	}); err != nil {
 		return ended, fmt.Errorf("void the links: %w", err)

@@ -26,7 +26,7 @@ type Alive struct {
 // Sessions lists the sessions of all users that can be refreshed.
 func Sessions(ctx context.Context, store *db.Store, alive Alive, p Page) ([]db.Session, error) {
 	sessions, err := store.Read().ListAllSessions(ctx, db.ListAllSessionsParams{
-		Before: p.Before(), CreatedAfter: alive.CreatedAfter, RefreshedAfter: alive.RefreshedAfter, Most: p.Limit,
+		Before: p.Before(), CreatedAfter: alive.CreatedAfter, RefreshedAfter: alive.RefreshedAfter, MaxRows: p.Limit,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list the sessions: %w", err)
@@ -48,7 +48,7 @@ func UserSessions(ctx context.Context, store *db.Store, id uuid.UUID, alive Aliv
 // EndSession ends one session. Once it returns, no replica refreshes it; its access token lives on until it expires.
 func EndSession(ctx context.Context, store *db.Store, id uuid.UUID) (session db.Session, err error) {
 	err = store.Write(ctx, func(q *db.Queries) error {
-		session, err = q.EndSession(ctx, id)
+		session, err = q.DeleteSessionByID(ctx, id)
 		return err
 	})
 	if errors.Is(err, db.ErrNotFound) {
@@ -64,7 +64,7 @@ func EndSession(ctx context.Context, store *db.Store, id uuid.UUID) (session db.
 // has either begun its session before, and it is ended, or begins it after.
 func EndUserSessions(ctx context.Context, store *db.Store, id uuid.UUID) (ended int64, err error) {
 	err = store.InTx(ctx, func(q *db.Queries) error {
-		if _, err := q.HoldAccount(ctx, id); err != nil {
+		if _, err := q.LockAccount(ctx, id); err != nil {
 			return err
 		}
 		ended, err = q.DeleteAccountSessions(ctx, id)
@@ -87,7 +87,7 @@ const endAtOnce = 1000
 //
 // Clocks: it asks none. The walk ends at the greatest id that there is at its begin, so that log-ins cannot keep it going.
 func EndAllSessions(ctx context.Context, store *db.Store) (ended int64, err error) {
-	end, err := store.Read().LastSession(ctx)
+	end, err := store.Read().LastSessionID(ctx)
 	if errors.Is(err, db.ErrNotFound) {
 		return 0, nil
 	}
@@ -96,7 +96,7 @@ func EndAllSessions(ctx context.Context, store *db.Store) (ended int64, err erro
 	}
 	var after uuid.UUID
 	for {
-		next, err := store.Read().ListSessionsFrom(ctx, db.ListSessionsFromParams{After: after, Last: end, Most: endAtOnce})
+		next, err := store.Read().ListSessionIDs(ctx, db.ListSessionIDsParams{After: after, Last: end, MaxRows: endAtOnce})
 		if err != nil {
 			return ended, fmt.Errorf("find sessions: %w", err)
 		}
@@ -106,7 +106,7 @@ func EndAllSessions(ctx context.Context, store *db.Store) (ended int64, err erro
 		last := next[len(next)-1]
 		var n int64
 		err = store.Write(ctx, func(q *db.Queries) error {
-			n, err = q.EndSessions(ctx, db.EndSessionsParams{After: after, Last: last})
+			n, err = q.DeleteSessionRange(ctx, db.DeleteSessionRangeParams{After: after, Last: last})
 			return err
 		})
 		ended += n

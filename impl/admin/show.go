@@ -25,7 +25,7 @@ func Show(ctx context.Context, store *db.Store, account db.Account, alive Alive,
 	if p.Links, err = store.Read().ListConfirmations(ctx, account.ID); err != nil {
 		return p, fmt.Errorf("list the links: %w", err)
 	}
-	if p.Mails, err = store.Read().ListAccountMails(ctx, db.ListAccountMailsParams{AccountID: account.ID, Most: mails}); err != nil {
+	if p.Mails, err = store.Read().ListAccountMails(ctx, db.ListAccountMailsParams{AccountID: account.ID, MaxRows: mails}); err != nil {
 		return p, fmt.Errorf("list the mails: %w", err)
 	}
 	return p, nil

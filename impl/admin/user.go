@@ -41,7 +41,7 @@ func Disable(ctx context.Context, store *db.Store, id uuid.UUID, now time.Time) 
 		if disabled == 0 {
 			return whyNot(ctx, q, id, ErrDisabled)
 		}
-		ended, err = end(ctx, q, id, q.DeleteResetLinks, q.DeleteUnsentMails)
+		ended, err = end(ctx, q, id, q.DeletePasswordConfirmations, q.DeleteUnsentMails)
 		return err
 	})
 	return ended, err
@@ -71,7 +71,7 @@ func queueSignUpLink(ctx context.Context, q *db.Queries, id uuid.UUID, now time.
 	if err != nil {
 		return 0, fmt.Errorf("find the user: %w", err)
 	}
-	if account.PendingUntil == nil || !account.PendingUntil.After(now) || account.TakenBy != nil {
+	if account.PendingUntil == nil || !account.PendingUntil.After(now) || account.DecoyOf != nil {
 		return 0, nil
 	}
 	pending, err := q.GetConfirmation(ctx, db.GetConfirmationParams{AccountID: id, Purpose: "signup"})
@@ -133,7 +133,7 @@ func Delete(ctx context.Context, store *db.Store, id uuid.UUID) (ended Ended, er
 		if account.InviteID == nil || account.PendingUntil != nil { // an unconfirmed one holds its use by being there
 			return nil
 		}
-		if err := q.ReturnInviteUse(ctx, *account.InviteID); err != nil {
+		if err := q.DecrementInviteUses(ctx, *account.InviteID); err != nil {
 			return fmt.Errorf("give the use of the invite back: %w", err)
 		}
 		return nil
@@ -145,12 +145,12 @@ func Delete(ctx context.Context, store *db.Store, id uuid.UUID) (ended Ended, er
 func hold(ctx context.Context, q *db.Queries, id uuid.UUID) (db.Account, error) {
 	account, err := q.GetAccount(ctx, id)
 	if err == nil && account.InviteID != nil {
-		if err := q.HoldInvite(ctx, *account.InviteID); err != nil { // an account's invite never changes
+		if err := q.LockInviteByID(ctx, *account.InviteID); err != nil { // an account's invite never changes
 			return account, fmt.Errorf("hold the invite: %w", err)
 		}
 	}
 	if err == nil {
-		account, err = q.HoldAccount(ctx, id)
+		account, err = q.LockAccount(ctx, id)
 	}
 	if errors.Is(err, db.ErrNotFound) {
 		return account, ErrNoUser

@@ -31,8 +31,8 @@ const (
 	PasswordSwitchedOff    Name = "password.switched_off"
 	PasswordRehashFailed   Name = "password.rehash_failed"
 
-	LogInSucceeded Name = "login.succeeded"
-	LogInFailed    Name = "login.failed"
+	LoginSucceeded Name = "login.succeeded"
+	LoginFailed    Name = "login.failed"
 
 	SessionRefreshed     Name = "session.refreshed"
 	SessionRepeated      Name = "session.repeated"
@@ -79,7 +79,7 @@ const (
 // outcome follows from the name.
 func (n Name) outcome() Outcome {
 	switch n {
-	case SignUpAccepted, LinkUsed, PasswordResetRequested, PasswordActivated, LogInSucceeded,
+	case SignUpAccepted, LinkUsed, PasswordResetRequested, PasswordActivated, LoginSucceeded,
 		SessionRefreshed, SessionRepeated, SessionRevoked, SessionCapped:
 		return Success
 	default:

@@ -30,7 +30,7 @@ func TestLog(t *testing.T) {
 	other := uuid.New()
 	var out bytes.Buffer
 	log := slog.New(slog.NewJSONHandler(&out, nil))
-	Record(caller.NewContext(t.Context(), who), log, LogInFailed, Account(other),
+	Record(caller.NewContext(t.Context(), who), log, LoginFailed, Account(other),
 		Reason("a\nb\r\x00\x1b[31m\u2028"), slog.Int64("sessions_ended", 1))
 	if strings.Count(out.String(), "\n") != 1 || strings.ContainsAny(out.String(), "\x00\x1b\r\u2028") {
 		t.Errorf("not one clean line: %q", out.String())

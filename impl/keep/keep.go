@@ -104,7 +104,7 @@ func (h *House) sessions(ctx context.Context, now time.Time) (int64, error) {
 		youngest = created
 	}
 	return h.walk(ctx, func(ctx context.Context, q *db.Queries, after uuid.UUID) ([]uuid.UUID, error) {
-		return q.ListSessionsBefore(ctx, db.ListSessionsBeforeParams{After: after, Before: db.FirstIDAt(youngest), Most: batch})
+		return q.ListSessionIDsBefore(ctx, db.ListSessionIDsBeforeParams{After: after, Before: db.FirstIDAt(youngest), MaxRows: batch})
 	}, func(ctx context.Context, q *db.Queries, first, last uuid.UUID) (int64, error) {
 		return q.DeleteExpiredSessions(ctx, db.DeleteExpiredSessionsParams{
 			First: first, Last: last, RefreshedBefore: refreshed, CreatedBefore: created,
@@ -114,9 +114,9 @@ func (h *House) sessions(ctx context.Context, now time.Time) (int64, error) {
 
 func (h *House) links(ctx context.Context, now time.Time) (int64, error) {
 	return h.walk(ctx, func(ctx context.Context, q *db.Queries, after uuid.UUID) ([]uuid.UUID, error) {
-		return q.ListLinksFrom(ctx, db.ListLinksFromParams{After: after, Most: batch})
+		return q.ListConfirmationIDs(ctx, db.ListConfirmationIDsParams{After: after, MaxRows: batch})
 	}, func(ctx context.Context, q *db.Queries, first, last uuid.UUID) (int64, error) {
-		return q.DeleteExpiredLinks(ctx, db.DeleteExpiredLinksParams{First: first, Last: last, Before: now.Add(-margin)})
+		return q.DeleteExpiredConfirmations(ctx, db.DeleteExpiredConfirmationsParams{First: first, Last: last, Before: now.Add(-margin)})
 	})
 }
 
@@ -124,18 +124,18 @@ func (h *House) links(ctx context.Context, now time.Time) (int64, error) {
 func (h *House) signUps(ctx context.Context, now time.Time) (int64, error) {
 	before := now.Add(-margin)
 	return h.walk(ctx, func(ctx context.Context, q *db.Queries, after uuid.UUID) ([]uuid.UUID, error) {
-		return q.ListLapsedSignUps(ctx, db.ListLapsedSignUpsParams{After: after, Before: &before, Most: batch})
+		return q.ListExpiredSignUps(ctx, db.ListExpiredSignUpsParams{After: after, Before: &before, MaxRows: batch})
 	}, func(ctx context.Context, q *db.Queries, first, last uuid.UUID) (int64, error) {
-		return q.DeleteLapsedSignUps(ctx, db.DeleteLapsedSignUpsParams{First: first, Last: last, Before: &before})
+		return q.DeleteExpiredSignUps(ctx, db.DeleteExpiredSignUpsParams{First: first, Last: last, Before: &before})
 	})
 }
 
 func (h *House) devices(ctx context.Context, now time.Time) (int64, error) {
 	before := now.Add(-keepDevices)
 	return h.walk(ctx, func(ctx context.Context, q *db.Queries, after uuid.UUID) ([]uuid.UUID, error) {
-		return q.ListDevicesBefore(ctx, db.ListDevicesBeforeParams{After: after, Before: db.FirstIDAt(before), Most: batch})
+		return q.ListDeviceIDsBefore(ctx, db.ListDeviceIDsBeforeParams{After: after, Before: db.FirstIDAt(before), MaxRows: batch})
 	}, func(ctx context.Context, q *db.Queries, first, last uuid.UUID) (int64, error) {
-		return q.DeleteUnseenDevices(ctx, db.DeleteUnseenDevicesParams{First: first, Last: last, Before: before})
+		return q.DeleteStaleDevices(ctx, db.DeleteStaleDevicesParams{First: first, Last: last, Before: before})
 	})
 }
 

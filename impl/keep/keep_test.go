@@ -127,7 +127,7 @@ func (f *fixture) link(account uuid.UUID, purpose string, life time.Duration) {
 	f.t.Helper()
 	f.write(func(ctx context.Context, q *db.Queries) error {
 		hash := uuid.New()
-		return q.PutConfirmation(ctx, db.PutConfirmationParams{
+		return q.UpsertConfirmation(ctx, db.UpsertConfirmationParams{
 			ID: uuid.New(), AccountID: account, Purpose: purpose, KeyHash: hash[:], CreatedAt: f.clock, ExpiresAt: f.clock.Add(life)})
 	})
 }
@@ -226,7 +226,7 @@ func TestDevicesLimitsAndMailsAreForgotten(t *testing.T) {
 		})
 		see := func(mark string) {
 			f.write(func(ctx context.Context, q *db.Queries) error {
-				return q.InsertDevice(ctx, db.InsertDeviceParams{ID: idAt(f.clock), AccountID: account, Mark: []byte(mark), Now: f.clock})
+				return q.InsertDevice(ctx, db.InsertDeviceParams{ID: idAt(f.clock), AccountID: account, Fingerprint: []byte(mark), Now: f.clock})
 			})
 		}
 		dead := idAt(f.clock)
@@ -244,8 +244,8 @@ func TestDevicesLimitsAndMailsAreForgotten(t *testing.T) {
 		})
 		see("phone")
 		see("laptop")
-		f.after(90*time.Minute, "limit_use", 1)
-		f.after(time.Hour, "limit_use", 0)
+		f.after(90*time.Minute, "rate_limit", 1)
+		f.after(time.Hour, "rate_limit", 0)
 		f.after(29*day, "mail", 1)
 		f.after(2*day, "mail", 0)
 		see("phone") // again

@@ -40,8 +40,8 @@ func (BusyError) Error() string { return "too many log-ins are under way" }
 // RetryAfter is when a caller may try again.
 func (BusyError) RetryAfter() time.Duration { return time.Second }
 
-// LogIn is who wants to log in.
-type LogIn struct {
+// Login is who wants to log in.
+type Login struct {
 	Source    netip.Addr
 	Address   string    // in its one spelling
 	AccountID uuid.UUID // of the account with the address; Nil if there is none
@@ -71,7 +71,7 @@ type Attempt struct {
 //
 // A stranger's failures delay all strangers, but not the sources at which the account is at home: those have delays of their own, so
 // that nobody can lock an account's owner out.
-func (l *Limits) Begin(ctx context.Context, store *db.Store, now func() time.Time, login LogIn) (Attempt, error) {
+func (l *Limits) Begin(ctx context.Context, store *db.Store, now func() time.Time, login Login) (Attempt, error) {
 	a := l.attempt(login)
 	if a.id == uuid.Nil {
 		return a, nil
@@ -81,8 +81,8 @@ func (l *Limits) Begin(ctx context.Context, store *db.Store, now func() time.Tim
 }
 
 // attempt is an attempt that has not begun; the zero Attempt where nothing is limited.
-func (l *Limits) attempt(login LogIn) Attempt {
-	a := Attempt{source: l.From(LogInSource, login.Source), account: l.By(LogInAccount, login.Address)}
+func (l *Limits) attempt(login Login) Attempt {
+	a := Attempt{source: l.From(LoginSource, login.Source), account: l.By(LoginAccount, login.Address)}
 	if a.source.key == nil && a.account.key == nil {
 		return Attempt{}
 	}
@@ -102,7 +102,7 @@ func (l *Limits) attempt(login LogIn) Attempt {
 
 // begin waits until there is a place. Those with the same account ask one after another, so that many at once do not all ask the
 // database again and again.
-func (l *Limits) begin(ctx context.Context, store *db.Store, now func() time.Time, login LogIn, a *Attempt) error {
+func (l *Limits) begin(ctx context.Context, store *db.Store, now func() time.Time, login Login, a *Attempt) error {
 	if err := l.look(ctx, store, now(), login, a); err != nil {
 		return err
 	}
@@ -140,13 +140,13 @@ func (l *Limits) begin(ctx context.Context, store *db.Store, now func() time.Tim
 }
 
 // tryBegin reserves a place if there is one. Not begun: there would be room, were it not for others under way.
-func (l *Limits) tryBegin(ctx context.Context, store *db.Store, now time.Time, login LogIn, a *Attempt) (begun bool, err error) {
+func (l *Limits) tryBegin(ctx context.Context, store *db.Store, now time.Time, login Login, a *Attempt) (begun bool, err error) {
 	for range 2 { // a failure that comes in between may not cost one who is at home the log-in: look once more
 		if err := l.look(ctx, store, now, login, a); err != nil {
 			return false, err
 		}
 		begun, err = l.reserveInTurn(ctx, store, now, a)
-		if exceeded, limited := errors.AsType[*ExceededError](err); !limited || exceeded.Limit != LogInAccount || a.atHome() {
+		if exceeded, limited := errors.AsType[*ExceededError](err); !limited || exceeded.Limit != LoginAccount || a.atHome() {
 			break
 		}
 	}
@@ -173,12 +173,12 @@ func (l *Limits) wait() time.Duration {
 
 // look refuses by reading, as [Limits.Check] does. Where strangers' failures delay the account, one who is at home goes by the failures
 // there from then on.
-func (l *Limits) look(ctx context.Context, store *db.Store, now time.Time, login LogIn, a *Attempt) error {
+func (l *Limits) look(ctx context.Context, store *db.Store, now time.Time, login Login, a *Attempt) error {
 	if err := l.Check(ctx, store, now, a.source); err != nil || a.accountKey == nil {
 		return err
 	}
 	err := l.lookAtDelay(ctx, store, now, a)
-	if exceeded, limited := errors.AsType[*ExceededError](err); !limited || exceeded.Limit != LogInAccount || a.atHome() {
+	if exceeded, limited := errors.AsType[*ExceededError](err); !limited || exceeded.Limit != LoginAccount || a.atHome() {
 		return err
 	}
 	source := Source(login.Source)
@@ -189,12 +189,12 @@ func (l *Limits) look(ctx context.Context, store *db.Store, now time.Time, login
 	if !known {
 		return err
 	}
-	a.delayKey = slices.Concat(a.accountKey, l.key(LogInAccount, source))
+	a.delayKey = slices.Concat(a.accountKey, l.key(LoginAccount, source))
 	return l.lookAtDelay(ctx, store, now, a)
 }
 
 func (l *Limits) lookAtDelay(ctx context.Context, store *db.Store, now time.Time, a *Attempt) error {
-	row, err := store.Read().GetLogInFailure(ctx, a.delayKey)
+	row, err := store.Read().GetLoginFailure(ctx, a.delayKey)
 	if err != nil && !errors.Is(err, db.ErrNotFound) {
 		return fmt.Errorf("look at the failed log-ins: %w", err)
 	}
@@ -207,7 +207,7 @@ func (a *Attempt) delayed(f failures, now time.Time) error {
 	if wait == 0 {
 		return nil
 	}
-	return &ExceededError{Limit: LogInAccount, Rate: a.account.rate, Wait: wait}
+	return &ExceededError{Limit: LoginAccount, Rate: a.account.rate, Wait: wait}
 }
 
 // reserveInTurn is reserve, one at a time of those with the same source: who waits for the source's row holds no connection.
@@ -236,14 +236,14 @@ func (l *Limits) reserve(ctx context.Context, store *db.Store, now time.Time, a 
 			return err
 		}
 		lapses := now.Add(l.wait() + lapseAfter)
-		underWay, err := q.CountLogInAttempts(ctx, db.CountLogInAttemptsParams{
-			SourceKey: orEmpty(a.source.key), AccountKey: orEmpty(a.accountKey), DelayKey: orEmpty(a.delayKey),
+		underWay, err := q.CountLoginAttempts(ctx, db.CountLoginAttemptsParams{
+			ClientIpKey: orEmpty(a.source.key), AccountKey: orEmpty(a.accountKey), DelayKey: orEmpty(a.delayKey),
 			Now: now.UnixMicro(), Latest: lapses.Add(maxLapse).UnixMicro(),
 		})
 		if err != nil {
 			return fmt.Errorf("count the log-ins under way: %w", err)
 		}
-		if a.source.key != nil && underWay.OfSource >= source.bucket.left(a.source.rate) {
+		if a.source.key != nil && underWay.OfClientIp >= source.bucket.left(a.source.rate) {
 			return nil
 		}
 		if a.accountKey != nil {
@@ -254,8 +254,8 @@ func (l *Limits) reserve(ctx context.Context, store *db.Store, now time.Time, a 
 		}
 		a.PasswordOff = account.inRow >= maxFailures
 		begun = true
-		return q.InsertLogInAttempt(ctx, db.InsertLogInAttemptParams{
-			ID: a.id, SourceKey: orEmpty(a.source.key), AccountKey: orEmpty(a.accountKey), DelayKey: orEmpty(a.delayKey),
+		return q.InsertLoginAttempt(ctx, db.InsertLoginAttemptParams{
+			ID: a.id, ClientIpKey: orEmpty(a.source.key), AccountKey: orEmpty(a.accountKey), DelayKey: orEmpty(a.delayKey),
 			ExpiresAt: lapses.UnixMicro(),
 		})
 	})
@@ -278,7 +278,7 @@ func (a *Attempt) lockFailures(ctx context.Context, q *db.Queries) (account, del
 }
 
 func lockFailures(ctx context.Context, q *db.Queries, key []byte, owner *uuid.UUID) (failures, error) {
-	row, err := q.LockLogInFailure(ctx, db.LockLogInFailureParams{Key: key, AccountID: owner})
+	row, err := q.LockLoginFailure(ctx, db.LockLoginFailureParams{Key: key, AccountID: owner})
 	if err != nil {
 		return failures{}, fmt.Errorf("lock the failed log-ins: %w", err)
 	}
@@ -297,7 +297,7 @@ func (l *Limits) Succeed(ctx context.Context, q *db.Queries, now time.Time, a At
 	if err := a.end(ctx, q, now); err != nil || a.owner == nil {
 		return err
 	}
-	if err := q.DeleteLogInFailures(ctx, a.owner); err != nil {
+	if err := q.DeleteLoginFailures(ctx, a.owner); err != nil {
 		return fmt.Errorf("forget the failed log-ins: %w", err)
 	}
 	return nil
@@ -363,8 +363,8 @@ func (a *Attempt) countFailure(ctx context.Context, q *db.Queries, now time.Time
 }
 
 func setFailures(ctx context.Context, q *db.Queries, key []byte, f failures) error {
-	err := q.SetLogInFailure(ctx, db.SetLogInFailureParams{
-		Key: key, Failures: f.inRow, Tries: f.recent, Delay: f.delay, TriedAt: f.failedAt,
+	err := q.UpdateLoginFailure(ctx, db.UpdateLoginFailureParams{
+		Key: key, Failures: f.inRow, RecentFailures: f.recent, Delay: f.delay, LastFailedAt: f.failedAt,
 	})
 	if err != nil {
 		return fmt.Errorf("count a failed log-in: %w", err)
@@ -387,7 +387,7 @@ func (l *Limits) Undo(ctx context.Context, store *db.Store, now time.Time, a Att
 
 // end frees the log-in's place, or fails with ErrLapsed.
 func (a *Attempt) end(ctx context.Context, q *db.Queries, now time.Time) error {
-	expiresAt, err := q.EndLogInAttempt(ctx, a.id)
+	expiresAt, err := q.DeleteLoginAttempt(ctx, a.id)
 	if errors.Is(err, db.ErrNotFound) || err == nil && expiresAt <= now.UnixMicro() {
 		return ErrLapsed
 	}

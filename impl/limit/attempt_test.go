@@ -21,7 +21,7 @@ func owner(context.Context, string) (bool, error) { return true, nil }
 var elsewhere = netip.MustParseAddr("203.0.113.9")
 
 // fail makes a log-in at a time that fails with a wrong password, and returns the error of its beginning.
-func (l *Limits) fail(t *testing.T, store *db.Store, since time.Duration, who LogIn) error {
+func (l *Limits) fail(t *testing.T, store *db.Store, since time.Duration, who Login) error {
 	t.Helper()
 	attempt, err := l.Begin(t.Context(), store, at(since), who)
 	if err != nil {
@@ -36,7 +36,7 @@ func (l *Limits) fail(t *testing.T, store *db.Store, since time.Duration, who Lo
 func wantDelay(t *testing.T, what string, err error, wait time.Duration) {
 	t.Helper()
 	exceeded, limited := errors.AsType[*ExceededError](err)
-	if !limited || exceeded.Limit != LogInAccount || exceeded.Wait != wait {
+	if !limited || exceeded.Limit != LoginAccount || exceeded.Wait != wait {
 		t.Errorf("%s: %v, %+v; want a delay of %s", what, err, exceeded, wait)
 	}
 }
@@ -57,8 +57,8 @@ func newAccount(t *testing.T, store *db.Store, email string) uuid.UUID {
 
 // What was no guess counts for nothing, however often, before the delays and among them.
 func TestUndoCountsNothing(t *testing.T) {
-	onBoth(t, map[Name]Rate{LogInAccount: {2, 20 * time.Second}, LogInSource: {5, time.Hour}}, func(t *testing.T, l *Limits, store *db.Store) {
-		who := LogIn{Source: elsewhere, Address: "a@example.com", Knows: stranger}
+	onBoth(t, map[Name]Rate{LoginAccount: {2, 20 * time.Second}, LoginSource: {5, time.Hour}}, func(t *testing.T, l *Limits, store *db.Store) {
+		who := Login{Source: elsewhere, Address: "a@example.com", Knows: stranger}
 		undo := func(since time.Duration) {
 			t.Helper()
 			for range 7 {
@@ -93,8 +93,8 @@ func TestDelayForgivesClocks(t *testing.T) {
 		{6 * time.Second, 999 * time.Millisecond, time.Second},
 	} {
 		t.Run(c.per.String(), func(t *testing.T) {
-			onBoth(t, map[Name]Rate{LogInAccount: {1, c.per}}, func(t *testing.T, l *Limits, store *db.Store) {
-				who := LogIn{Address: "a@example.com", Knows: stranger}
+			onBoth(t, map[Name]Rate{LoginAccount: {1, c.per}}, func(t *testing.T, l *Limits, store *db.Store) {
+				who := Login{Address: "a@example.com", Knows: stranger}
 				if err := l.fail(t, store, 0, who); err != nil {
 					t.Fatal(err)
 				}
@@ -109,10 +109,10 @@ func TestDelayForgivesClocks(t *testing.T) {
 
 // A clock that was set back prolongs what is refused by as much; a row from a clock that was a day ahead refuses nothing.
 func TestClockSetBack(t *testing.T) {
-	rates := map[Name]Rate{LogInAccount: {1, 10 * time.Second}, LogInSource: {100, 10 * time.Minute}, LinkSource: {1, time.Minute}}
+	rates := map[Name]Rate{LoginAccount: {1, 10 * time.Second}, LoginSource: {100, 10 * time.Minute}, LinkSource: {1, time.Minute}}
 	onBoth(t, rates, func(t *testing.T, l *Limits, store *db.Store) {
-		who := LogIn{Source: elsewhere, Address: "a@example.com", Knows: stranger}
-		other := LogIn{Source: elsewhere, Address: "b@example.com", Knows: stranger}
+		who := Login{Source: elsewhere, Address: "a@example.com", Knows: stranger}
+		other := Login{Source: elsewhere, Address: "b@example.com", Knows: stranger}
 		if err := l.fail(t, store, 0, who); err != nil {
 			t.Fatal(err)
 		}
@@ -131,7 +131,7 @@ func TestClockSetBack(t *testing.T) {
 		if err := l.takeAt(t.Context(), store, 0, used); err != nil {
 			t.Errorf("after a clock that was a day ahead: %v", err)
 		}
-		ahead := LogIn{Source: netip.MustParseAddr("203.0.113.10"), Address: "c@example.com", Knows: stranger}
+		ahead := Login{Source: netip.MustParseAddr("203.0.113.10"), Address: "c@example.com", Knows: stranger}
 		if err := l.fail(t, store, 24*time.Hour, ahead); err != nil {
 			t.Fatal(err)
 		}
@@ -144,11 +144,11 @@ func TestClockSetBack(t *testing.T) {
 // Only what has failed counts towards the hundred: of six at once at 97 failures none is told that the password is off, and wrong ones still
 // switch it off at the hundredth.
 func TestOnlyFailuresSwitchOff(t *testing.T) {
-	onBoth(t, map[Name]Rate{LogInAccount: {1000, time.Minute}}, func(t *testing.T, l *Limits, store *db.Store) {
+	onBoth(t, map[Name]Rate{LoginAccount: {1000, time.Minute}}, func(t *testing.T, l *Limits, store *db.Store) {
 		l.Wait = time.Minute
 		for _, right := range []bool{true, false} {
 			address := map[bool]string{true: "right@example.com", false: "wrong@example.com"}[right]
-			who := LogIn{Address: address, AccountID: newAccount(t, store, address), Knows: owner}
+			who := Login{Address: address, AccountID: newAccount(t, store, address), Knows: owner}
 			for range 97 {
 				if err := l.fail(t, store, 0, who); err != nil {
 					t.Fatal(err)
@@ -191,10 +191,10 @@ func TestOnlyFailuresSwitchOff(t *testing.T) {
 }
 
 // A killed process's places lapse; whoever comes later than that is told nothing.
-func TestKilledLogInsLapse(t *testing.T) {
-	onBoth(t, map[Name]Rate{LogInAccount: {2, time.Hour}, LogInSource: {2, time.Hour}}, func(t *testing.T, l *Limits, store *db.Store) {
+func TestKilledLoginsLapse(t *testing.T) {
+	onBoth(t, map[Name]Rate{LoginAccount: {2, time.Hour}, LoginSource: {2, time.Hour}}, func(t *testing.T, l *Limits, store *db.Store) {
 		l.Wait = 100 * time.Millisecond
-		who := LogIn{Source: elsewhere, Address: "a@example.com", AccountID: newAccount(t, store, "a@example.com"), Knows: stranger}
+		who := Login{Source: elsewhere, Address: "a@example.com", AccountID: newAccount(t, store, "a@example.com"), Knows: stranger}
 		var killed Attempt
 		for range 2 {
 			var err error
@@ -227,7 +227,7 @@ func TestKilledLogInsLapse(t *testing.T) {
 		if _, err := l.Fail(t.Context(), store, start.Add(later), killed); !errors.Is(err, ErrLapsed) {
 			t.Errorf("a wrong password that comes too late: %v", err)
 		}
-		if row, err := store.Read().GetLogInFailure(t.Context(), who.AccountID[:]); err != nil || row.Failures != 1 {
+		if row, err := store.Read().GetLoginFailure(t.Context(), who.AccountID[:]); err != nil || row.Failures != 1 {
 			t.Errorf("it is not counted: %+v, %v", row, err)
 		}
 	})
@@ -235,10 +235,10 @@ func TestKilledLogInsLapse(t *testing.T) {
 
 // Failures at home delay those at home, and strangers' failures delay strangers; all count towards the hundred.
 func TestAtHome(t *testing.T) {
-	onBoth(t, map[Name]Rate{LogInAccount: {2, time.Minute}}, func(t *testing.T, l *Limits, store *db.Store) {
+	onBoth(t, map[Name]Rate{LoginAccount: {2, time.Minute}}, func(t *testing.T, l *Limits, store *db.Store) {
 		id := newAccount(t, store, "a@example.com")
-		attacker := LogIn{Source: elsewhere, Address: "a@example.com", AccountID: id, Knows: stranger}
-		home := LogIn{Source: netip.MustParseAddr("198.51.100.7"), Address: "a@example.com", AccountID: id, Knows: owner}
+		attacker := Login{Source: elsewhere, Address: "a@example.com", AccountID: id, Knows: stranger}
+		home := Login{Source: netip.MustParseAddr("198.51.100.7"), Address: "a@example.com", AccountID: id, Knows: owner}
 		for range 2 {
 			if err := l.fail(t, store, 0, attacker); err != nil {
 				t.Fatal(err)
@@ -250,7 +250,7 @@ func TestAtHome(t *testing.T) {
 			}
 		}
 		wantDelay(t, "at home, after two mistakes", l.fail(t, store, 0, home), 30*time.Second)
-		if row, err := store.Read().GetLogInFailure(t.Context(), id[:]); err != nil || row.Failures != 4 || row.Tries != 2 || row.Delay != 30_000_000 {
+		if row, err := store.Read().GetLoginFailure(t.Context(), id[:]); err != nil || row.Failures != 4 || row.RecentFailures != 2 || row.Delay != 30_000_000 {
 			t.Errorf("of the account: %+v, %v", row, err)
 		}
 		wantDelay(t, "strangers, whatever happened at home", l.fail(t, store, 0, attacker), 30*time.Second)
@@ -259,8 +259,8 @@ func TestAtHome(t *testing.T) {
 
 // An account that is deleted during its log-in is no reason to fail.
 func TestFailOfADeletedAccount(t *testing.T) {
-	onBoth(t, map[Name]Rate{LogInAccount: {2, time.Minute}, LogInSource: {2, time.Minute}}, func(t *testing.T, l *Limits, store *db.Store) {
-		who := LogIn{Source: elsewhere, Address: "a@example.com", AccountID: newAccount(t, store, "a@example.com"), Knows: stranger}
+	onBoth(t, map[Name]Rate{LoginAccount: {2, time.Minute}, LoginSource: {2, time.Minute}}, func(t *testing.T, l *Limits, store *db.Store) {
+		who := Login{Source: elsewhere, Address: "a@example.com", AccountID: newAccount(t, store, "a@example.com"), Knows: stranger}
 		attempt, err := l.Begin(t.Context(), store, at(0), who)
 		if err != nil {
 			t.Fatal(err)
@@ -278,7 +278,7 @@ func TestFailOfADeletedAccount(t *testing.T) {
 		if _, err := l.Begin(t.Context(), store, at(0), who); !errors.Is(err, db.ErrConflict) {
 			t.Errorf("a log-in to an account that is gone: %v", err)
 		}
-		if row, err := store.Read().GetLimitUse(t.Context(), l.key(LogInSource, Source(elsewhere))); err != nil || row.UsedUntil <= start.UnixMicro() {
+		if row, err := store.Read().GetRateLimit(t.Context(), l.key(LoginSource, Source(elsewhere))); err != nil || row.FullAt <= start.UnixMicro() {
 			t.Errorf("the source's failure is not counted: %+v, %v", row, err)
 		}
 	})

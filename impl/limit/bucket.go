@@ -19,7 +19,7 @@ type bucket struct {
 	seenAt    int64 // the latest time at which anybody used it
 }
 
-func bucketOf(row db.LimitUse) bucket { return bucket{usedUntil: row.UsedUntil, seenAt: row.SeenAt} }
+func bucketOf(row db.RateLimit) bucket { return bucket{usedUntil: row.FullAt, seenAt: row.SeenAt} }
 
 // at is the bucket as it is now: seenAt is the time that it goes by, and usedUntil not before that.
 func (b bucket) at(now time.Time) bucket {

@@ -23,25 +23,25 @@ const (
 func Clean(ctx context.Context, store *db.Store, now time.Time) (removed int64, err error) {
 	over := now.Add(-cleanMargin).UnixMicro()
 	refilled, err := clean(ctx, store, func(q *db.Queries, after []byte) ([][]byte, error) {
-		return q.ListRefilledLimits(ctx, db.ListRefilledLimitsParams{After: after, Before: over, Most: cleanBatch})
+		return q.ListFullRateLimits(ctx, db.ListFullRateLimitsParams{After: after, Before: over, MaxRows: cleanBatch})
 	}, func(q *db.Queries, first, last []byte) (int64, error) {
-		return q.DeleteRefilledLimits(ctx, db.DeleteRefilledLimitsParams{First: first, Last: last, Before: over})
+		return q.DeleteFullRateLimits(ctx, db.DeleteFullRateLimitsParams{First: first, Last: last, Before: over})
 	})
 	if err != nil {
 		return refilled, fmt.Errorf("remove refilled limits: %w", err)
 	}
 	before := now.Add(-keepFailures).UnixMicro()
 	forgotten, err := clean(ctx, store, func(q *db.Queries, after []byte) ([][]byte, error) {
-		return q.ListForgottenLogInFailures(ctx, db.ListForgottenLogInFailuresParams{After: after, Before: before, Most: cleanBatch})
+		return q.ListStaleLoginFailures(ctx, db.ListStaleLoginFailuresParams{After: after, Before: before, MaxRows: cleanBatch})
 	}, func(q *db.Queries, first, last []byte) (int64, error) {
-		return q.DeleteForgottenLogInFailures(ctx, db.DeleteForgottenLogInFailuresParams{First: first, Last: last, Before: before})
+		return q.DeleteStaleLoginFailures(ctx, db.DeleteStaleLoginFailuresParams{First: first, Last: last, Before: before})
 	})
 	if err != nil {
 		return refilled + forgotten, fmt.Errorf("forget failed log-ins: %w", err)
 	}
 	var lapsed int64
 	err = store.Write(ctx, func(q *db.Queries) (err error) {
-		lapsed, err = q.DeleteLapsedLogInAttempts(ctx, over) // a few for each process that was killed
+		lapsed, err = q.DeleteExpiredLoginAttempts(ctx, over) // a few for each process that was killed
 		return err
 	})
 	if err != nil {

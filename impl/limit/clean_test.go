@@ -13,7 +13,7 @@ import (
 
 // More than a batch of each kind is cleaned, and nothing else.
 func TestClean(t *testing.T) {
-	rates := map[Name]Rate{LinkSource: {1, time.Hour}, LogInAccount: {10, time.Minute}, MailAddress: {1, 2 * keepFailures}}
+	rates := map[Name]Rate{LinkSource: {1, time.Hour}, LoginAccount: {10, time.Minute}, MailAddress: {1, 2 * keepFailures}}
 	onBoth(t, rates, func(t *testing.T, l *Limits, store *db.Store) {
 		account, pending := uuid.Must(uuid.NewV7()), start
 		nobody := func(context.Context, string) (bool, error) { return false, nil }
@@ -35,12 +35,12 @@ func TestClean(t *testing.T) {
 			t.Fatal(err)
 		}
 		for address, id := range map[string]uuid.UUID{"nobody@example.com": uuid.Nil, "a@example.com": account} {
-			attempt, err := l.Begin(t.Context(), store, at(0), LogIn{Address: address, AccountID: id, Knows: nobody})
+			attempt, err := l.Begin(t.Context(), store, at(0), Login{Address: address, AccountID: id, Knows: nobody})
 			if err == nil {
 				_, err = l.Fail(t.Context(), store, start, attempt)
 			}
 			if err == nil { // and one whose process is killed
-				_, err = l.Begin(t.Context(), store, at(0), LogIn{Address: address, AccountID: id, Knows: nobody})
+				_, err = l.Begin(t.Context(), store, at(0), Login{Address: address, AccountID: id, Knows: nobody})
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -54,10 +54,10 @@ func TestClean(t *testing.T) {
 				t.Errorf("after %s: %d, %v; want %d", step.at, got, err, step.want)
 			}
 		}
-		if row, err := store.Read().GetLogInFailure(t.Context(), account[:]); err != nil || row.Failures != 1 {
+		if row, err := store.Read().GetLoginFailure(t.Context(), account[:]); err != nil || row.Failures != 1 {
 			t.Errorf("the account's failures: %+v, %v", row, err)
 		}
-		if _, err := store.Read().GetLimitUse(t.Context(), l.key(MailAddress, "stays")); err != nil {
+		if _, err := store.Read().GetRateLimit(t.Context(), l.key(MailAddress, "stays")); err != nil {
 			t.Errorf("a limit that has not refilled: %v", err)
 		}
 	})

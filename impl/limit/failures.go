@@ -26,8 +26,8 @@ type failures struct {
 	failedAt int64
 }
 
-func failuresOf(row db.LogInFailure) failures {
-	return failures{inRow: row.Failures, recent: row.Tries, delay: row.Delay, failedAt: row.TriedAt}
+func failuresOf(row db.LoginFailure) failures {
+	return failures{inRow: row.Failures, recent: row.RecentFailures, delay: row.Delay, failedAt: row.LastFailedAt}
 }
 
 // at are the failures as they count now: failedAt is not after the clock that they go by.

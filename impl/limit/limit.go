@@ -46,8 +46,8 @@ type Name string
 
 // The limits. What they are for is in docs/limits.md.
 const (
-	LogInAccount Name = "login-account"
-	LogInSource  Name = "login-source"
+	LoginAccount Name = "login-account"
+	LoginSource  Name = "login-source"
 	MailAddress  Name = "mail-address"
 	SignUpSource Name = "signup-source"
 	ResetSource  Name = "reset-source"
@@ -139,7 +139,7 @@ func (l *Limits) Check(ctx context.Context, store *db.Store, now time.Time, uses
 		if u.key == nil {
 			continue
 		}
-		row, err := store.Read().GetLimitUse(ctx, u.key)
+		row, err := store.Read().GetRateLimit(ctx, u.key)
 		if err != nil && !errors.Is(err, db.ErrNotFound) {
 			return fmt.Errorf("look at the limit %s: %w", u.limit, err)
 		}
@@ -185,7 +185,7 @@ func (l *Limits) Lock(ctx context.Context, q *db.Queries, now time.Time, u Use) 
 	if u.key == nil {
 		return Locked{}, nil
 	}
-	row, err := q.LockLimit(ctx, u.key)
+	row, err := q.LockRateLimit(ctx, u.key)
 	if err != nil {
 		return Locked{}, fmt.Errorf("lock the limit %s: %w", u.limit, err)
 	}
@@ -205,7 +205,7 @@ func (k Locked) Take(ctx context.Context, q *db.Queries) error {
 		return nil
 	}
 	used := k.bucket.take(k.use.rate)
-	if err := q.SetLimitUse(ctx, db.SetLimitUseParams{Key: k.use.key, UsedUntil: used.usedUntil, SeenAt: used.seenAt}); err != nil {
+	if err := q.UpdateRateLimit(ctx, db.UpdateRateLimitParams{Key: k.use.key, FullAt: used.usedUntil, SeenAt: used.seenAt}); err != nil {
 		return fmt.Errorf("take from the limit %s: %w", k.use.limit, err)
 	}
 	return nil

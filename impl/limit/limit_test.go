@@ -107,13 +107,13 @@ func TestTakeAllOrNone(t *testing.T) {
 
 // Many at once get exactly what there is, while others write.
 func TestRaceTake(t *testing.T) {
-	onBoth(t, map[Name]Rate{LogInSource: {10, time.Hour}, MailAddress: {1_000_000, time.Hour}},
+	onBoth(t, map[Name]Rate{LoginSource: {10, time.Hour}, MailAddress: {1_000_000, time.Hour}},
 		func(t *testing.T, l *Limits, store *db.Store) {
 			var taken, refused atomic.Int64
 			var running sync.WaitGroup
 			for i := range 100 {
 				running.Go(func() {
-					subject, name := "one", LogInSource
+					subject, name := "one", LoginSource
 					if i%4 == 3 { // noise
 						subject, name = "other", MailAddress
 					}
@@ -140,7 +140,7 @@ func TestRaceTake(t *testing.T) {
 // The zero Limits write nothing.
 func TestNoLimits(t *testing.T) {
 	onBoth(t, nil, func(t *testing.T, l *Limits, store *db.Store) {
-		attempt, err := l.Begin(t.Context(), store, at(0), LogIn{Address: "a@example.com"})
+		attempt, err := l.Begin(t.Context(), store, at(0), Login{Address: "a@example.com"})
 		if err != nil || attempt.id != uuid.Nil {
 			t.Errorf("%+v, %v", attempt, err)
 		}
@@ -153,8 +153,8 @@ func TestNoLimits(t *testing.T) {
 		if _, err := l.Fail(t.Context(), store, start, attempt); err != nil {
 			t.Error(err)
 		}
-		for _, key := range [][]byte{l.key(LinkSource, "s"), l.key(LogInAccount, "a@example.com")} {
-			if _, err := store.Read().GetLimitUse(t.Context(), key); !errors.Is(err, db.ErrNotFound) {
+		for _, key := range [][]byte{l.key(LinkSource, "s"), l.key(LoginAccount, "a@example.com")} {
+			if _, err := store.Read().GetRateLimit(t.Context(), key); !errors.Is(err, db.ErrNotFound) {
 				t.Errorf("a row was written: %v", err)
 			}
 		}
@@ -197,7 +197,7 @@ func TestKeysAreKeyed(t *testing.T) {
 	seen := map[string]bool{}
 	for _, root := range []secret.Root{one, other} {
 		l := New(root, nil)
-		for _, name := range []Name{LogInAccount, LogInSource, MailAddress, SignUpSource, ResetSource, InviteSource, LinkSource} {
+		for _, name := range []Name{LoginAccount, LoginSource, MailAddress, SignUpSource, ResetSource, InviteSource, LinkSource} {
 			for _, subject := range []string{"a@example.com", "b@example.com"} {
 				key := string(l.key(name, subject))
 				if seen[key] || len(key) != secret.Size {

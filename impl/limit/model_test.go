@@ -19,7 +19,7 @@ import (
 )
 
 // The rates of the model are small, so that a few steps reach every limit.
-var modelRates = map[Name]Rate{LogInAccount: {3, 3 * time.Minute}, LogInSource: {6, 30 * time.Minute}}
+var modelRates = map[Name]Rate{LoginAccount: {3, 3 * time.Minute}, LoginSource: {6, 30 * time.Minute}}
 
 const (
 	modelSkew = 5 * time.Second  // how far apart the clocks of two replicas are at the most
@@ -148,7 +148,7 @@ func newModel(t *testing.T, l *Limits, store *db.Store, seed uint64) *model {
 		m.people = append(m.people, p)
 	}
 	m.do(func(q *db.Queries) error { // what the interleaving before has killed
-		_, err := q.DeleteLapsedLogInAttempts(t.Context(), math.MaxInt64)
+		_, err := q.DeleteExpiredLoginAttempts(t.Context(), math.MaxInt64)
 		return err
 	})
 	return m
@@ -192,7 +192,7 @@ func (m *model) begin() {
 		person: m.people[m.rand.IntN(len(m.people))], source: m.sources[m.rand.IntN(len(m.sources))],
 		replica: m.rand.IntN(len(m.limits)), began: m.now, setBacks: m.setBacks,
 	}
-	who := LogIn{
+	who := Login{
 		Source: a.source.addr, Address: a.person.name, AccountID: a.person.id,
 		Knows: func(context.Context, string) (bool, error) { return a.person.home == a.source, nil },
 	}
@@ -242,15 +242,15 @@ func recently(failures []time.Duration, since time.Duration) (n int) {
 // checkRefusal: nobody is refused who has guessed nothing, and nobody for longer than the model says.
 func (m *model) checkRefusal(a *modelAttempt, exceeded *ExceededError) {
 	m.t.Helper()
-	if exceeded.Limit == LogInSource {
-		rate := modelRates[LogInSource]
+	if exceeded.Limit == LoginSource {
+		rate := modelRates[LoginSource]
 		if n := recently(a.source.failures, m.now-rate.Per-m.slack()); n < int(rate.Count) {
 			m.t.Errorf("a source with %d failures is refused", n)
 		}
 		return
 	}
 	failures := a.person.failures[a.row()]
-	if len(failures) < int(modelRates[LogInAccount].Count) {
+	if len(failures) < int(modelRates[LoginAccount].Count) {
 		m.t.Errorf("%s is refused with %d failures", a.person.name, len(failures))
 		return
 	}
@@ -264,7 +264,7 @@ func (m *model) checkRefusal(a *modelAttempt, exceeded *ExceededError) {
 
 // delay is the delay after failures: 1, 2, 4, 8, 15 minutes. (No interleaving lasts a day.)
 func (m *model) delay(failures []time.Duration) time.Duration {
-	n := len(failures) - int(modelRates[LogInAccount].Count)
+	n := len(failures) - int(modelRates[LoginAccount].Count)
 	if n < 0 {
 		return 0
 	}
@@ -288,7 +288,7 @@ func (m *model) checkWait(a *modelAttempt) {
 // checkBegun: many at once get no more guesses than one after another.
 func (m *model) checkBegun(a *modelAttempt) {
 	m.t.Helper()
-	rate := modelRates[LogInAccount]
+	rate := modelRates[LoginAccount]
 	failures := a.person.failures[a.row()]
 	same := m.live(func(o *modelAttempt) bool { return o.person == a.person && o.row() == a.row() })
 	if free := int(rate.Count) - len(failures); same >= max(free, 1) {
@@ -300,8 +300,8 @@ func (m *model) checkBegun(a *modelAttempt) {
 		}
 	}
 	ofSource := m.live(func(o *modelAttempt) bool { return o.source == a.source })
-	if used := m.used(a.source) + time.Duration(ofSource+1)*modelRates[LogInSource].step(); used > modelRates[LogInSource].Per+modelSkew+5*time.Second {
-		m.t.Errorf("a source has used %s of %s", used, modelRates[LogInSource].Per)
+	if used := m.used(a.source) + time.Duration(ofSource+1)*modelRates[LoginSource].step(); used > modelRates[LoginSource].Per+modelSkew+5*time.Second {
+		m.t.Errorf("a source has used %s of %s", used, modelRates[LoginSource].Per)
 	}
 	ofPerson := m.live(func(o *modelAttempt) bool { return o.person == a.person })
 	if !a.PasswordOff && a.person.inRow+ofPerson >= maxFailures {
@@ -315,7 +315,7 @@ func (r Rate) step() time.Duration { return time.Duration(r.refill()) * time.Mic
 func (m *model) used(source *modelSource) time.Duration {
 	used, last := time.Duration(0), time.Duration(0)
 	for _, at := range source.failures {
-		used = max(0, used-(at-last)) + modelRates[LogInSource].step()
+		used = max(0, used-(at-last)) + modelRates[LoginSource].step()
 		last = at
 	}
 	return max(0, used-(m.now-last))
@@ -376,30 +376,30 @@ func (m *model) rows() map[string]string {
 	rows := map[string]string{}
 	for _, p := range m.people {
 		for _, s := range append([]*modelSource{nil}, m.sources...) {
-			row, err := m.store.Read().GetLogInFailure(m.t.Context(), m.key(p, s))
+			row, err := m.store.Read().GetLoginFailure(m.t.Context(), m.key(p, s))
 			if err != nil && !errors.Is(err, db.ErrNotFound) {
 				m.t.Fatal(err)
 			}
-			rows[m.name(p, s)] = fmt.Sprint(row.Failures, row.Tries, row.Delay, row.TriedAt)
+			rows[m.name(p, s)] = fmt.Sprint(row.Failures, row.RecentFailures, row.Delay, row.LastFailedAt)
 		}
 	}
 	for _, s := range m.sources {
-		row, err := m.store.Read().GetLimitUse(m.t.Context(), m.limits[0].key(LogInSource, Source(s.addr)))
+		row, err := m.store.Read().GetRateLimit(m.t.Context(), m.limits[0].key(LoginSource, Source(s.addr)))
 		if err != nil && !errors.Is(err, db.ErrNotFound) {
 			m.t.Fatal(err)
 		}
-		rows[s.addr.String()] = fmt.Sprint(row.UsedUntil, row.SeenAt)
+		rows[s.addr.String()] = fmt.Sprint(row.FullAt, row.SeenAt)
 	}
 	return rows
 }
 
 func (m *model) key(p *modelPerson, s *modelSource) []byte {
-	key := m.limits[0].key(LogInAccount, p.name)
+	key := m.limits[0].key(LoginAccount, p.name)
 	if p.id != uuid.Nil {
 		key = p.id[:]
 	}
 	if s != nil {
-		key = slices.Concat(key, m.limits[0].key(LogInAccount, Source(s.addr)))
+		key = slices.Concat(key, m.limits[0].key(LoginAccount, Source(s.addr)))
 	}
 	return key
 }
@@ -457,8 +457,8 @@ func (m *model) finish() {
 	m.now += time.Hour + m.slack()
 	for i := range m.limits {
 		now := m.clock(i)
-		underWay, err := m.store.Read().CountLogInAttempts(m.t.Context(), db.CountLogInAttemptsParams{
-			SourceKey: []byte{}, AccountKey: m.key(m.people[0], nil), DelayKey: []byte{},
+		underWay, err := m.store.Read().CountLoginAttempts(m.t.Context(), db.CountLoginAttemptsParams{
+			ClientIpKey: []byte{}, AccountKey: m.key(m.people[0], nil), DelayKey: []byte{},
 			Now: now.UnixMicro(), Latest: now.Add(time.Hour).UnixMicro(),
 		})
 		if err != nil || underWay.OfAccount != 0 {
@@ -468,7 +468,7 @@ func (m *model) finish() {
 	for _, p := range m.people {
 		for _, s := range m.sources {
 			replica := m.rand.IntN(len(m.limits))
-			who := LogIn{Source: s.addr, Address: p.name, AccountID: p.id, Knows: stranger}
+			who := Login{Source: s.addr, Address: p.name, AccountID: p.id, Knows: stranger}
 			a, err := m.limits[replica].Begin(m.t.Context(), m.store, func() time.Time { return m.clock(replica) }, who)
 			if err == nil {
 				err = m.limits[replica].Undo(m.t.Context(), m.store, m.clock(replica), a)

@@ -52,7 +52,7 @@ func Retry(ctx context.Context, store *db.Store, root secret.Root, id uuid.UUID,
 	}
 	var hurried int64
 	err = store.Write(ctx, func(q *db.Queries) (err error) {
-		hurried, err = q.HurryMail(ctx, db.HurryMailParams{DueAt: dueAtOnce(now), Now: now, ID: id})
+		hurried, err = q.RescheduleMailNow(ctx, db.RescheduleMailNowParams{DueAt: dueAtOnce(now), Now: now, ID: id})
 		if err == nil && hurried == 0 {
 			return errDue // and nothing is recorded
 		}
@@ -70,10 +70,10 @@ func Retry(ctx context.Context, store *db.Store, root secret.Root, id uuid.UUID,
 // requeue puts another mail in the place of a dead one.
 func requeue(ctx context.Context, store *db.Store, root secret.Root, dead db.Mail, now time.Time) (fresh uuid.UUID, err error) {
 	err = store.InTx(ctx, func(q *db.Queries) error {
-		if _, err := q.HoldAccount(ctx, dead.AccountID); err != nil && !errors.Is(err, db.ErrNotFound) {
+		if _, err := q.LockAccount(ctx, dead.AccountID); err != nil && !errors.Is(err, db.ErrNotFound) {
 			return fmt.Errorf("lock the account: %w", err)
 		}
-		m, err := q.TakeDeadMail(ctx, dead.ID)
+		m, err := q.DeleteDeadMail(ctx, dead.ID)
 		if errors.Is(err, db.ErrNotFound) {
 			return errUnknown // any more: somebody else has just retried it
 		}
@@ -89,7 +89,7 @@ func requeue(ctx context.Context, store *db.Store, root secret.Root, dead db.Mai
 		}
 		if m.Kind == KindPassword {
 			again.Nonce = password.NewNonce(root)
-			if again.Number, err = q.NextPasswordNumber(ctx, m.AccountID); err != nil {
+			if again.PasswordNumber, err = q.NextPasswordNumber(ctx, m.AccountID); err != nil {
 				return fmt.Errorf("number the password: %w", err)
 			}
 		}
@@ -108,7 +108,7 @@ func stillWanted(ctx context.Context, q *db.Queries, m db.Mail, now time.Time) e
 	switch m.Kind {
 	case KindPassword:
 		return newestPassword(ctx, q, m)
-	case KindLogInNotice, KindPasswordNotice:
+	case KindLoginNotice, KindPasswordNotice:
 		return active(ctx, q, m.AccountID)
 	case KindSignUpNotice:
 		return notTold(ctx, q, m, now)
@@ -147,10 +147,10 @@ func notTold(ctx context.Context, q *db.Queries, m db.Mail, now time.Time) error
 	if err != nil {
 		return fmt.Errorf("read the sign-up: %w", err)
 	}
-	if signUp.TakenBy == nil {
+	if signUp.DecoyOf == nil {
 		return errUnknown // as a notice: nobody queues such a row
 	}
-	owner, err := q.GetAccount(ctx, *signUp.TakenBy)
+	owner, err := q.GetAccount(ctx, *signUp.DecoyOf)
 	if errors.Is(err, db.ErrNotFound) {
 		return errUnknown // the owner, and with him the reader
 	}
@@ -158,11 +158,11 @@ func notTold(ctx context.Context, q *db.Queries, m db.Mail, now time.Time) error
 		return fmt.Errorf("read the owner's account: %w", err)
 	}
 	before := db.FirstIDAt(now.Add(-tellEvery))
-	toldLately := owner.ToldMailID != nil && bytes.Compare(owner.ToldMailID[:], before[:]) >= 0
+	toldLately := owner.NotifiedMailID != nil && bytes.Compare(owner.NotifiedMailID[:], before[:]) >= 0
 	switch {
 	case owner.DisabledAt != nil:
 		return errDisabled
-	case toldLately && (m.DeadAt != nil || *owner.ToldMailID != m.ID):
+	case toldLately && (m.DeadAt != nil || *owner.NotifiedMailID != m.ID):
 		return errTold
 	}
 	return nil
@@ -176,13 +176,13 @@ func newestPassword(ctx context.Context, q *db.Queries, m db.Mail) error {
 	if account.DisabledAt != nil {
 		return errDisabled
 	}
-	newer, err := q.CountNewerPasswordMails(ctx, db.CountNewerPasswordMailsParams{AccountID: m.AccountID, Number: m.Number, ID: m.ID})
+	newer, err := q.CountNewerPasswordMails(ctx, db.CountNewerPasswordMailsParams{AccountID: m.AccountID, Number: m.PasswordNumber, ID: m.ID})
 	if err != nil {
 		return fmt.Errorf("count newer passwords: %w", err)
 	}
 	// A mail of the version before has no number, and that version goes by the order of ids.
-	armedLater := m.Number == 0 && account.ArmedMailID != nil && bytes.Compare(account.ArmedMailID[:], m.ID[:]) > 0
-	if newer > 0 || account.PasswordMails > m.Number || armedLater {
+	armedLater := m.PasswordNumber == 0 && account.PendingPasswordMailID != nil && bytes.Compare(account.PendingPasswordMailID[:], m.ID[:]) > 0
+	if newer > 0 || account.LastPasswordNumber > m.PasswordNumber || armedLater {
 		return errReplaced
 	}
 	return nil

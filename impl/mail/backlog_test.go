@@ -42,7 +42,7 @@ func (f *fixture) queueMany(t *testing.T, n int) []uuid.UUID {
 					return err
 				}
 				hash, _ := link.Hash(f.Links.Key(confirmation))
-				if err := q.PutConfirmation(ctx, db.PutConfirmationParams{
+				if err := q.UpsertConfirmation(ctx, db.UpsertConfirmationParams{
 					ID: confirmation, AccountID: account, Purpose: "signup", KeyHash: hash, CreatedAt: now, ExpiresAt: end,
 				}); err != nil {
 					return err

@@ -135,7 +135,7 @@ func (d *delivery) hurry(ctx context.Context) {
 	for _, id := range d.gate.release() {
 		due := d.now().Add(rand.N(within)).Truncate(time.Microsecond) //nolint:gosec // spreads load, guards nothing
 		err := d.Store.Write(ctx, func(q *db.Queries) error {
-			_, err := q.HurryMail(ctx, db.HurryMailParams{Now: due, ID: id})
+			_, err := q.RescheduleMailNow(ctx, db.RescheduleMailNowParams{Now: due, ID: id})
 			return err
 		})
 		if err != nil { // they go when their own time has come
@@ -177,8 +177,8 @@ func (d *delivery) attempt(ctx context.Context) error {
 		err = d.addLink(ctx, &values, "password")
 	case KindPassword:
 		err = d.addPassword(ctx, &values, account)
-	case KindLogInNotice, KindPasswordNotice:
-		err = d.addLogIn(&values)
+	case KindLoginNotice, KindPasswordNotice:
+		err = d.addLogin(&values)
 	case KindSignUpNotice:
 		account, err = d.findOwner(ctx, account)
 	default:
@@ -249,13 +249,13 @@ func (d *delivery) addPassword(ctx context.Context, v *Values, account db.Accoun
 	if armedBy(account, d.mail.ID) { // by an earlier attempt
 		return d.arm(ctx, func(q *db.Queries) (int64, int64, error) {
 			armed, err := d.setLife(ctx, q, until)
-			return armed, d.mail.Number, err
+			return armed, d.mail.PasswordNumber, err
 		})
 	}
 
 	// With the salt of the account's other password, so that a log-in computes one hash for both.
 	var like string
-	for _, hash := range []*string{account.ArmedHash, account.PasswordHash} {
+	for _, hash := range []*string{account.PendingPasswordHash, account.PasswordHash} {
 		if hash != nil {
 			like = *hash
 		}
@@ -265,7 +265,7 @@ func (d *delivery) addPassword(ctx context.Context, v *Values, account db.Accoun
 		return fmt.Errorf("hash the password: %w", err)
 	}
 	err = d.arm(ctx, func(q *db.Queries) (armed, number int64, err error) {
-		if number = d.mail.Number; number == 0 { // queued by the version before, and not withdrawn: so it is the newest
+		if number = d.mail.PasswordNumber; number == 0 { // queued by the version before, and not withdrawn: so it is the newest
 			number, err = q.NextPasswordNumber(ctx, d.mail.AccountID)
 			if errors.Is(err, db.ErrNotFound) {
 				return 0, 0, nil
@@ -274,8 +274,8 @@ func (d *delivery) addPassword(ctx context.Context, v *Values, account db.Accoun
 				return 0, 0, fmt.Errorf("number the mail: %w", err)
 			}
 		}
-		armed, err = q.ArmPassword(ctx, db.ArmPasswordParams{
-			ID: d.mail.AccountID, MailID: &d.mail.ID, Number: number, ArmedHash: &hash, ArmedUntil: &until})
+		armed, err = q.SetPendingPassword(ctx, db.SetPendingPasswordParams{
+			ID: d.mail.AccountID, MailID: &d.mail.ID, Number: number, PasswordHash: &hash, ExpiresAt: &until})
 		return armed, number, err
 	})
 	if err == nil {
@@ -296,7 +296,7 @@ func (d *delivery) arm(ctx context.Context, change func(*db.Queries) (armed, num
 		if armed == 0 {
 			return superseded
 		}
-		held, err := q.NumberMail(ctx, db.NumberMailParams{Number: number, ID: d.mail.ID, Attempts: d.mail.Attempts})
+		held, err := q.SetMailPasswordNumber(ctx, db.SetMailPasswordNumberParams{Number: number, ID: d.mail.ID, Attempts: d.mail.Attempts})
 		if err != nil {
 			return fmt.Errorf("check the lease: %w", err)
 		}
@@ -312,12 +312,12 @@ func (d *delivery) arm(ctx context.Context, change func(*db.Queries) (armed, num
 }
 
 func (d *delivery) setLife(ctx context.Context, q *db.Queries, until time.Time) (int64, error) {
-	return q.SetArmedPasswordLife(ctx, db.SetArmedPasswordLifeParams{
-		ArmedUntil: &until, MailID: &d.mail.ID, ID: d.mail.AccountID})
+	return q.SetPendingPasswordExpiry(ctx, db.SetPendingPasswordExpiryParams{
+		ExpiresAt: &until, MailID: &d.mail.ID, ID: d.mail.AccountID})
 }
 
 func armedBy(account db.Account, mailID uuid.UUID) bool {
-	return account.ArmedMailID != nil && *account.ArmedMailID == mailID
+	return account.PendingPasswordMailID != nil && *account.PendingPasswordMailID == mailID
 }
 
 // settle records how the attempt went. Only the latest attempt may: whoever finds that his lease was taken over, or
@@ -368,7 +368,7 @@ func (d *delivery) settleDead(ctx context.Context, now time.Time, event string, 
 			return n, err
 		}
 		// Nobody will ever know it. If a newer mail's password is armed, that one stays.
-		return n, q.DisarmPassword(ctx, db.DisarmPasswordParams{MailID: &d.mail.ID, ID: d.mail.AccountID})
+		return n, q.ClearPendingPassword(ctx, db.ClearPendingPasswordParams{MailID: &d.mail.ID, ID: d.mail.AccountID})
 	})
 }
 
@@ -377,7 +377,7 @@ func (d *delivery) lockAccount(ctx context.Context, q *db.Queries) error {
 	if d.mail.Kind != KindPassword {
 		return nil
 	}
-	if _, err := q.HoldAccount(ctx, d.mail.AccountID); err != nil && !errors.Is(err, db.ErrNotFound) {
+	if _, err := q.LockAccount(ctx, d.mail.AccountID); err != nil && !errors.Is(err, db.ErrNotFound) {
 		return fmt.Errorf("lock the account: %w", err)
 	}
 	return nil
@@ -386,7 +386,7 @@ func (d *delivery) lockAccount(ctx context.Context, q *db.Queries) error {
 func (d *delivery) settleRetry(ctx context.Context, now, due time.Time, outcome error) error {
 	d.log = d.log.With("retry_in", due.Sub(now).Round(time.Millisecond).String())
 	return d.record(ctx, "mail.retried", slog.LevelWarn, outcome, func(q *db.Queries) (int64, error) {
-		return q.RetryMail(ctx, db.RetryMailParams{
+		return q.RescheduleMail(ctx, db.RescheduleMailParams{
 			DueAt: due, LastError: d.storable(outcome), ID: d.mail.ID, Attempts: d.mail.Attempts, LeaseUntil: d.mail.DueAt})
 	})
 }
@@ -394,7 +394,7 @@ func (d *delivery) settleRetry(ctx context.Context, now, due time.Time, outcome 
 // settleReturn gives back a mail that could not be tried. What the trouble is, others tell: once, not for each mail.
 func (d *delivery) settleReturn(ctx context.Context, due time.Time, outcome error) error {
 	return d.record(ctx, "mail.returned", slog.LevelDebug, outcome, func(q *db.Queries) (int64, error) {
-		return q.ReturnMail(ctx, db.ReturnMailParams{
+		return q.ReleaseMail(ctx, db.ReleaseMailParams{
 			DueAt: due, LastError: d.storable(outcome), ID: d.mail.ID, Attempts: d.mail.Attempts, LeaseUntil: d.mail.DueAt})
 	})
 }

@@ -138,9 +138,9 @@ func (d *dispatcher) look(ctx context.Context) error {
 // seconds to do so, or to record what they have sent.
 func (d *dispatcher) find(ctx context.Context, most int64) ([]uuid.UUID, error) {
 	if d.failing || time.Since(d.back) < maxClockSkew {
-		return d.Store.Read().ListDueMailsAfterOutage(ctx, db.ListDueMailsAfterOutageParams{Now: d.now(), Outage: d.outage, Most: most})
+		return d.Store.Read().ListDueMailsAfterOutage(ctx, db.ListDueMailsAfterOutageParams{Now: d.now(), Outage: d.outage, MaxRows: most})
 	}
-	return d.Store.Read().ListDueMails(ctx, db.ListDueMailsParams{Now: d.now(), Most: most})
+	return d.Store.Read().ListDueMails(ctx, db.ListDueMailsParams{Now: d.now(), MaxRows: most})
 }
 
 // handle leases a mail and delivers it.

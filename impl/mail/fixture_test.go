@@ -192,7 +192,7 @@ func (f *fixture) queueLink(t *testing.T, account uuid.UUID, purpose string, ttl
 	confirmationID = uuid.New()
 	hash, _ := link.Hash(f.Links.Key(confirmationID))
 	f.write(t, func(ctx context.Context, q *db.Queries) error {
-		return q.PutConfirmation(ctx, db.PutConfirmationParams{
+		return q.UpsertConfirmation(ctx, db.UpsertConfirmationParams{
 			ID: confirmationID, AccountID: account, Purpose: purpose, KeyHash: hash, CreatedAt: f.now(), ExpiresAt: f.now().Add(ttl)})
 	})
 	kind := map[string]string{"signup": KindSignUpLink, "password": KindPasswordLink}[purpose]
@@ -213,7 +213,7 @@ func (f *fixture) queue(t *testing.T, m db.InsertMailParams) uuid.UUID {
 	var id uuid.UUID
 	f.write(t, func(ctx context.Context, q *db.Queries) (err error) {
 		if m.Kind == KindPassword {
-			if m.Number, err = q.NextPasswordNumber(ctx, m.AccountID); err != nil {
+			if m.PasswordNumber, err = q.NextPasswordNumber(ctx, m.AccountID); err != nil {
 				return err
 			}
 		}
@@ -296,10 +296,10 @@ func (f *fixture) readAccount(t *testing.T, id uuid.UUID) db.Account {
 func (f *fixture) opens(t *testing.T, account uuid.UUID, word string) bool {
 	t.Helper()
 	a := f.readAccount(t, account)
-	if a.ArmedHash == nil || !a.ArmedUntil.After(f.now()) {
+	if a.PendingPasswordHash == nil || !a.PendingPasswordExpiresAt.After(f.now()) {
 		return false
 	}
-	i, err := f.Hasher.Match(t.Context(), word, *a.ArmedHash)
+	i, err := f.Hasher.Match(t.Context(), word, *a.PendingPasswordHash)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -139,10 +139,10 @@ func FuzzSMTPReplies(f *testing.F) {
 		f.Add(seed, false)
 		f.Add(seed, true)
 	}
-	f.Fuzz(func(t *testing.T, replies string, logIn bool) {
+	f.Fuzz(func(t *testing.T, replies string, login bool) {
 		r := &relay{host: "127.0.0.1", port: "25", plain: true, helo: "example.org", timeout: 5 * time.Second, idle: newIdle()}
 		r.idle.limit = 0
-		if logIn {
+		if login {
 			r.user, r.pass = "user", "hunter2"
 		}
 		ours, theirs := net.Pipe()
@@ -171,7 +171,7 @@ func FuzzSMTPReplies(f *testing.F) {
 			t.Fatalf("sent without its end:\n%s", said)
 		}
 		want := []string{"2", "2", "2", "2", "3", "2"}
-		if logIn {
+		if login {
 			want = []string{"2", "2", "2", "2", "2", "3", "2"}
 		}
 		for _, m := range finalReply.FindAllStringSubmatch(replies, -1) {

@@ -24,8 +24,8 @@ func Clean(ctx context.Context, store *db.Store, now time.Time) (forgotten int64
 	sentBefore, deadBefore := now.Add(-keepSent), now.Add(-keepDead)
 	var after uuid.UUID // each batch begins where the last one ended
 	for {
-		done, err := store.Read().ListDoneMails(ctx, db.ListDoneMailsParams{
-			After: after, QueuedBefore: db.FirstIDAt(sentBefore), SentBefore: &sentBefore, DeadBefore: &deadBefore, Most: cleanBatch,
+		done, err := store.Read().ListOldMails(ctx, db.ListOldMailsParams{
+			After: after, QueuedBefore: db.FirstIDAt(sentBefore), SentBefore: &sentBefore, DeadBefore: &deadBefore, MaxRows: cleanBatch,
 		})
 		if err != nil {
 			return forgotten, fmt.Errorf("look for old mails: %w", err)
@@ -35,7 +35,7 @@ func Clean(ctx context.Context, store *db.Store, now time.Time) (forgotten int64
 		}
 		var deleted int64
 		err = store.Write(ctx, func(q *db.Queries) (err error) {
-			deleted, err = q.DeleteDoneMails(ctx, db.DeleteDoneMailsParams{
+			deleted, err = q.DeleteOldMails(ctx, db.DeleteOldMailsParams{
 				First: done[0], Last: done[len(done)-1], SentBefore: &sentBefore, DeadBefore: &deadBefore,
 			})
 			return err

@@ -139,7 +139,7 @@ func (h *hold) renew(ctx context.Context) (bool, error) {
 	until := h.worker.now().Add(leaseLength)
 	var renewed int64
 	err := h.worker.Store.Write(ctx, func(q *db.Queries) (err error) {
-		renewed, err = q.RenewMail(ctx, db.RenewMailParams{ID: h.id, Attempts: h.attempts, LeaseUntil: h.dueAt, RenewedUntil: until})
+		renewed, err = q.RenewMailLease(ctx, db.RenewMailLeaseParams{ID: h.id, Attempts: h.attempts, LeaseUntil: h.dueAt, RenewedUntil: until})
 		return err
 	})
 	if err != nil {

@@ -228,7 +228,7 @@ func TestRenewalInDoubt(t *testing.T) {
 		}
 		until := m.DueAt.Add(3 * time.Second)
 		f.write(t, func(ctx context.Context, q *db.Queries) error {
-			_, err := q.RenewMail(ctx, db.RenewMailParams{ID: m.ID, Attempts: m.Attempts, LeaseUntil: m.DueAt, RenewedUntil: until})
+			_, err := q.RenewMailLease(ctx, db.RenewMailLeaseParams{ID: m.ID, Attempts: m.Attempts, LeaseUntil: m.DueAt, RenewedUntil: until})
 			return err
 		})
 		for name, doubt := range map[string]time.Time{"committed": until, "not committed": until.Add(time.Second)} {

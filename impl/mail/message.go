@@ -17,29 +17,29 @@ const (
 	KindPassword     = "password"
 
 	KindSignUpNotice   = "signup_notice"   // somebody signed up with an address that was taken
-	KindLogInNotice    = "login_notice"    // somebody logged in
+	KindLoginNotice    = "login_notice"    // somebody logged in
 	KindPasswordNotice = "password_notice" // with a mailed password, which replaced an older one
 )
 
 // Kinds are all kinds of mail.
 func Kinds() []string {
-	return []string{KindSignUpLink, KindPasswordLink, KindPassword, KindSignUpNotice, KindLogInNotice, KindPasswordNotice}
+	return []string{KindSignUpLink, KindPasswordLink, KindPassword, KindSignUpNotice, KindLoginNotice, KindPasswordNotice}
 }
 
 // fallbackLanguage is what people read whose language we do not have.
 const fallbackLanguage = "en"
 
-// Values is what a message tells. Of Link, Password and LogIn, a kind has one or none.
+// Values is what a message tells. Of Link, Password and Login, a kind has one or none.
 type Values struct {
 	Service  string        // the service's name, as in AUTH_MAIL_FROM
 	Link     string        // of the confirmation
 	Password string        // the one that is mailed
 	Life     time.Duration // how long the link or the password can be used
-	LogIn    LogIn         // that the message tells of
+	Login    Login         // that the message tells of
 }
 
-// LogIn is what a person can recognize a log-in by.
-type LogIn struct {
+// Login is what a person can recognize a log-in by.
+type Login struct {
 	At       time.Time
 	Platform string // as the client says, in words that are safe to show; "" if it does not
 	Addr     string // where it came from
@@ -77,7 +77,7 @@ func Render(kind, language string, v Values) (Message, error) {
 	var out strings.Builder
 	err := source.Execute(&out, struct{ Service, Link, Password, Life, Platform, Addr, Time string }{
 		v.Service, v.Link, v.Password, wordedSpan(v.Life, language),
-		v.LogIn.Platform, v.LogIn.Addr, v.LogIn.At.UTC().Format("2006-01-02 15:04 UTC"),
+		v.Login.Platform, v.Login.Addr, v.Login.At.UTC().Format("2006-01-02 15:04 UTC"),
 	})
 	if err != nil {
 		return Message{}, fmt.Errorf("write the %s message: %w", kind, err)

@@ -12,7 +12,7 @@ import (
 
 var (
 	allKinds = []string{
-		KindSignUpLink, KindPasswordLink, KindPassword, KindSignUpNotice, KindLogInNotice, KindPasswordNotice,
+		KindSignUpLink, KindPasswordLink, KindPassword, KindSignUpNotice, KindLoginNotice, KindPasswordNotice,
 	}
 	allLanguages = []string{"en", "ru"}
 )
@@ -29,8 +29,8 @@ func sampleValues(kind string) Values {
 		v.Password, v.Life = samplePassword, 24*time.Hour
 	case KindSignUpLink, KindPasswordLink:
 		v.Link, v.Life = sampleLink, 24*time.Hour
-	case KindLogInNotice, KindPasswordNotice:
-		v.LogIn = LogIn{At: sampleDate, Platform: "Linux x86_64", Addr: "203.0.113.5"}
+	case KindLoginNotice, KindPasswordNotice:
+		v.Login = Login{At: sampleDate, Platform: "Linux x86_64", Addr: "203.0.113.5"}
 	}
 	return v
 }

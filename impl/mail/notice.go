@@ -14,22 +14,22 @@ import (
 // tellEvery bounds what strangers who sign up with somebody's address can do to his mailbox.
 const tellEvery = 24 * time.Hour
 
-// addLogIn fills in what the mail tells of a log-in.
-func (d *delivery) addLogIn(v *Values) error {
+// addLogin fills in what the mail tells of a log-in.
+func (d *delivery) addLogin(v *Values) error {
 	if d.mail.HappenedAt == nil || d.mail.Platform == nil || d.mail.RemoteAddr == nil {
 		return permanent(errors.New("the row of a notice does not say what happened"))
 	}
-	v.LogIn = LogIn{At: *d.mail.HappenedAt, Platform: showable(*d.mail.Platform), Addr: *d.mail.RemoteAddr}
+	v.Login = Login{At: *d.mail.HappenedAt, Platform: showable(*d.mail.Platform), Addr: *d.mail.RemoteAddr}
 	return nil
 }
 
 // findOwner finds whom to tell of a sign-up with his address, unless he was told of another one lately. That is decided here and
 // not when the mail is queued: the sign-up costs the same whatever becomes of the mail.
 func (d *delivery) findOwner(ctx context.Context, signUp db.Account) (owner db.Account, err error) {
-	if signUp.TakenBy == nil {
+	if signUp.DecoyOf == nil {
 		return owner, permanent(errors.New("the address of the sign-up was not taken"))
 	}
-	owner, err = d.Store.Read().GetAccount(ctx, *signUp.TakenBy)
+	owner, err = d.Store.Read().GetAccount(ctx, *signUp.DecoyOf)
 	switch {
 	case errors.Is(err, db.ErrNotFound):
 		return owner, ownerless
@@ -42,7 +42,7 @@ func (d *delivery) findOwner(ctx context.Context, signUp db.Account) (owner db.A
 	before := db.FirstIDAt(d.now().Add(-tellEvery))
 	var first int64
 	err = d.Store.Write(ctx, func(q *db.Queries) (err error) {
-		first, err = q.TellOwner(ctx, db.TellOwnerParams{MailID: &d.mail.ID, ID: owner.ID, ToldBefore: &before})
+		first, err = q.MarkOwnerNotified(ctx, db.MarkOwnerNotifiedParams{MailID: &d.mail.ID, ID: owner.ID, NotifiedBefore: &before})
 		return err
 	})
 	if err != nil {

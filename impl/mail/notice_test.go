@@ -40,7 +40,7 @@ func (f *fixture) signUpTaken(t *testing.T, owner uuid.UUID) (mailID uuid.UUID) 
 	mailID = idAt(f.now())
 	f.write(t, func(ctx context.Context, q *db.Queries) error {
 		_, err := q.InsertAccount(ctx, db.InsertAccountParams{
-			ID: id, Email: id.String(), Language: "ru", CreatedAt: f.now(), PendingUntil: &until, TakenBy: &owner})
+			ID: id, Email: id.String(), Language: "ru", CreatedAt: f.now(), PendingUntil: &until, DecoyOf: &owner})
 		if err != nil {
 			return err
 		}
@@ -97,11 +97,11 @@ func TestOwnerIsToldOnceADay(t *testing.T) {
 }
 
 // A notice of a log-in tells what was when it was queued, also when it is queued anew.
-func TestLogInNoticeIsQueuedAnew(t *testing.T) {
+func TestLoginNoticeIsQueuedAnew(t *testing.T) {
 	onBothEngines(t, func(t *testing.T, f *fixture) {
 		account := f.account(t, "jane@example.org", "ru")
 		at, platform, addr := f.now(), "iPhone", "203.0.113.5"
-		id := f.queue(t, db.InsertMailParams{AccountID: account, Kind: KindLogInNotice, HappenedAt: &at, Platform: &platform, RemoteAddr: &addr})
+		id := f.queue(t, db.InsertMailParams{AccountID: account, Kind: KindLoginNotice, HappenedAt: &at, Platform: &platform, RemoteAddr: &addr})
 		f.out.failWith(func(context.Context, Envelope) error { return permanent(errors.New("no such mailbox")) })
 		f.step(t)
 		f.out.failWith(nil)

@@ -23,7 +23,7 @@ func (f *fixture) queuePasswordAt(t *testing.T, account uuid.UUID, skew time.Dur
 			return err
 		}
 		return q.InsertMail(ctx, db.InsertMailParams{
-			ID: id, AccountID: account, Kind: KindPassword, Nonce: password.NewNonce(f.Root), Number: number,
+			ID: id, AccountID: account, Kind: KindPassword, Nonce: password.NewNonce(f.Root), PasswordNumber: number,
 			RequestID: "request-0001", Now: now, DueAt: dueAtOnce(now),
 		})
 	})
@@ -159,7 +159,7 @@ func TestWithdrawnMailIsNotSent(t *testing.T) {
 					if n := len(f.out.attempts()); n != attempts {
 						t.Error("the mail was sent")
 					}
-					if after := f.readAccount(t, account); (after.ArmedHash == nil) != (before.ArmedHash == nil) || after.ArmedNumber != before.ArmedNumber {
+					if after := f.readAccount(t, account); (after.PendingPasswordHash == nil) != (before.PendingPasswordHash == nil) || after.PendingPasswordNumber != before.PendingPasswordNumber {
 						t.Errorf("%+v\nwas\n%+v", after, before)
 					}
 					if f.logged("mail.overtaken") != 1 {
@@ -181,7 +181,7 @@ func TestWithdrawnLinkIsNotSent(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.write(t, func(ctx context.Context, q *db.Queries) error {
-			_, err := q.DeleteResetLinks(ctx, account)
+			_, err := q.DeletePasswordConfirmations(ctx, account)
 			return err
 		})
 		f.disableAndEnable(t, account)
@@ -229,7 +229,7 @@ func TestMailsOfTheVersionBefore(t *testing.T) {
 		f.clock.advance(retryMax)
 		f.step(t)
 		works("one of the version before again, at the second attempt", 3)
-		if a := f.readAccount(t, account); a.PasswordMails != 3 || a.ArmedNumber != 3 || *a.ArmedMailID != third {
+		if a := f.readAccount(t, account); a.LastPasswordNumber != 3 || a.PendingPasswordNumber != 3 || *a.PendingPasswordMailID != third {
 			t.Errorf("%+v", a)
 		}
 
@@ -251,10 +251,10 @@ func TestMailsOfTheVersionBefore(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.write(t, func(ctx context.Context, q *db.Queries) error {
-			_, err := q.ArmPassword(ctx, db.ArmPasswordParams{ID: account, MailID: &fourth, Number: 4, ArmedHash: &hash, ArmedUntil: new(f.now())})
+			_, err := q.SetPendingPassword(ctx, db.SetPendingPasswordParams{ID: account, MailID: &fourth, Number: 4, PasswordHash: &hash, ExpiresAt: new(f.now())})
 			return err
 		})
-		if _, err := f.raw.ExecContext(t.Context(), "UPDATE account SET armed_number = 3"); err != nil {
+		if _, err := f.raw.ExecContext(t.Context(), "UPDATE account SET pending_password_number = 3"); err != nil {
 			t.Fatal(err)
 		}
 		f.clock.advance(retryMax)
@@ -313,12 +313,12 @@ func TestOrderOfTheQueue(t *testing.T) {
 				t.Errorf("mail %d of %d is not the one that was queued as such", i, len(sent))
 			}
 		}
-		m, err := f.Store.Read().MeasureMailQueue(t.Context(), db.MeasureMailQueueParams{Now: f.now(), Most: 10})
+		m, err := f.Store.Read().MailQueueStats(t.Context(), db.MailQueueStatsParams{Now: f.now(), MaxRows: 10})
 		if err != nil || len(m) != 0 {
 			t.Errorf("%+v, %v", m, err)
 		}
 		f.queuePassword(t, f.account(t, "e@example.org", "en"))
-		m, err = f.Store.Read().MeasureMailQueue(t.Context(), db.MeasureMailQueueParams{Now: f.now(), Most: 10})
+		m, err = f.Store.Read().MailQueueStats(t.Context(), db.MailQueueStatsParams{Now: f.now(), MaxRows: 10})
 		if err != nil || len(m) != 1 || m[0].State != "due" || !m[0].Oldest.Equal(f.now()) {
 			t.Errorf("one mail that was just queued: %+v, %v", m, err)
 		}

@@ -17,18 +17,18 @@ func (c *conversation) authenticate() error {
 	case slices.Contains(offered, "PLAIN"): // RFC 4616
 		secret := base64.StdEncoding.EncodeToString([]byte("\x00" + user + "\x00" + pass))
 		if line := "AUTH PLAIN " + secret; len(line)+len("\r\n") <= maxLine {
-			return c.logIn(line)
+			return c.login(line)
 		}
-		return c.logIn("AUTH PLAIN", secret)
+		return c.login("AUTH PLAIN", secret)
 	case slices.Contains(offered, "LOGIN"):
 		// Never standardised: the relay asks for the user name, then for the password, in words that differ from relay to relay.
-		return c.logIn("AUTH LOGIN", base64.StdEncoding.EncodeToString([]byte(user)), base64.StdEncoding.EncodeToString([]byte(pass)))
+		return c.login("AUTH LOGIN", base64.StdEncoding.EncodeToString([]byte(user)), base64.StdEncoding.EncodeToString([]byte(pass)))
 	}
 	return errors.New("the mail relay offers neither PLAIN nor LOGIN")
 }
 
-// logIn sends a line and then an answer to each question of the relay.
-func (c *conversation) logIn(line string, answers ...string) error {
+// login sends a line and then an answer to each question of the relay.
+func (c *conversation) login(line string, answers ...string) error {
 	got, err := c.ask("%s", line)
 	for err == nil && got.class() == 3 {
 		if len(answers) == 0 {

@@ -52,7 +52,7 @@ func (r reply) end(step string) ending {
 		return endRelay
 	case r.class() < 4: // not what this step expects; the conversation is out of step
 		return endLater
-	case isLogInCode(r.code) && (!ok || subject > 2): // not of an address or a mailbox; some relays say 5.5.1
+	case isLoginCode(r.code) && (!ok || subject > 2): // not of an address or a mailbox; some relays say 5.5.1
 		return endRelay
 	case ok && r.class() == 4:
 		return temporary(subject, detail)
@@ -116,8 +116,8 @@ func (r reply) withoutEnhanced(step string) ending {
 	return endLater
 }
 
-// isLogInCode recognizes the codes of RFC 4954: log in first, the log-in has failed, or has to be stronger.
-func isLogInCode(code int) bool {
+// isLoginCode recognizes the codes of RFC 4954: log in first, the log-in has failed, or has to be stronger.
+func isLoginCode(code int) bool {
 	return slices.Contains([]int{432, 454, 530, 534, 535, 538}, code)
 }
 

@@ -63,7 +63,7 @@ func TestDeliverPassword(t *testing.T) {
 		f.out.failWith(func(context.Context, Envelope) error {
 			// Whoever has the mail must be able to log in, for as long as it says even if it is accepted at the last moment.
 			until := f.now().Add(leaseLimit + sendLimit*testTimeout + 24*time.Hour)
-			if a := f.readAccount(t, account); a.ArmedHash == nil || !a.ArmedUntil.Equal(until) || *a.ArmedMailID != mailID {
+			if a := f.readAccount(t, account); a.PendingPasswordHash == nil || !a.PendingPasswordExpiresAt.Equal(until) || *a.PendingPasswordMailID != mailID {
 				t.Errorf("not armed before it was sent: %+v", a)
 			}
 			return nil
@@ -77,7 +77,7 @@ func TestDeliverPassword(t *testing.T) {
 			t.Error("the password of the mail does not open the account")
 		}
 		// Its life begins when the mail was accepted.
-		if until := f.readAccount(t, account).ArmedUntil; until == nil || !until.Equal(f.now().Add(24*time.Hour)) {
+		if until := f.readAccount(t, account).PendingPasswordExpiresAt; until == nil || !until.Equal(f.now().Add(24*time.Hour)) {
 			t.Errorf("armed until %v, now is %v", until, f.now())
 		}
 	})
@@ -157,7 +157,7 @@ func TestGiveUpAfterADay(t *testing.T) {
 			t.Errorf("%d attempts in a day", attempts)
 		}
 		f.expect(t, mailID, row{Dead: true, Attempts: int64(attempts), LastError: "connection refused"})
-		if a := f.readAccount(t, account); a.ArmedHash != nil || *a.ArmedMailID != mailID {
+		if a := f.readAccount(t, account); a.PendingPasswordHash != nil || *a.PendingPasswordMailID != mailID {
 			t.Errorf("a password that nobody got is armed: %+v", a)
 		}
 		if f.logged("mail.dead") != 1 {
@@ -179,7 +179,7 @@ func TestPermanentFailure(t *testing.T) {
 		for _, id := range []uuid.UUID{passwordMail, linkMail} {
 			f.expect(t, id, row{Dead: true, Attempts: 1, LastError: "RCPT TO: 550 5.1.1 no such user"})
 		}
-		if a := f.readAccount(t, account); a.ArmedHash != nil || a.ArmedUntil != nil {
+		if a := f.readAccount(t, account); a.PendingPasswordHash != nil || a.PendingPasswordExpiresAt != nil {
 			t.Errorf("a password that nobody got is armed: %+v", a)
 		}
 		if f.logged("mail.dead") != 2 {
@@ -330,8 +330,8 @@ func TestLateMailedPasswordLives(t *testing.T) {
 		f.out.failWith(func(context.Context, Envelope) error {
 			reached = true
 			until := f.now().Add(leaseLimit + sendLimit*testTimeout + 24*time.Hour)
-			if a := f.readAccount(t, account); !a.ArmedUntil.Equal(until) {
-				t.Errorf("armed until %s, want %s", a.ArmedUntil, until)
+			if a := f.readAccount(t, account); !a.PendingPasswordExpiresAt.Equal(until) {
+				t.Errorf("armed until %s, want %s", a.PendingPasswordExpiresAt, until)
 			}
 			return nil
 		})
@@ -350,22 +350,22 @@ func TestHashesShareTheSalt(t *testing.T) {
 		f.queuePassword(t, account)
 		f.step(t)
 		now := f.now()
-		armed := f.readAccount(t, account).ArmedHash
+		armed := f.readAccount(t, account).PendingPasswordHash
 		f.write(t, func(ctx context.Context, q *db.Queries) error {
 			if _, err := q.ConfirmAccount(ctx, account); err != nil {
 				return err
 			}
-			_, err := q.LogInWithArmedPassword(ctx, db.LogInWithArmedPasswordParams{ID: account, Now: &now, VerifiedHash: armed})
+			_, err := q.RecordLoginWithPendingPassword(ctx, db.RecordLoginWithPendingPasswordParams{ID: account, Now: &now, VerifiedHash: armed})
 			return err
 		})
 		f.queuePassword(t, account)
 		f.step(t)
 		a := f.readAccount(t, account)
-		if a.PasswordHash == nil || a.ArmedHash == nil || *a.PasswordHash == *a.ArmedHash {
+		if a.PasswordHash == nil || a.PendingPasswordHash == nil || *a.PasswordHash == *a.PendingPasswordHash {
 			t.Fatalf("not two passwords: %+v", a)
 		}
 		before := f.Hasher.Computed()
-		if i, err := f.Hasher.Match(t.Context(), secretOf(t, f.out.sent()[1], "-"), *a.PasswordHash, *a.ArmedHash); i != 1 || err != nil {
+		if i, err := f.Hasher.Match(t.Context(), secretOf(t, f.out.sent()[1], "-"), *a.PasswordHash, *a.PendingPasswordHash); i != 1 || err != nil {
 			t.Errorf("matches %d, %v", i, err)
 		}
 		if n := f.Hasher.Computed() - before; n != 1 {
@@ -394,13 +394,13 @@ func TestLeaseTakeover(t *testing.T) {
 			t.Fatal("not taken over")
 		}
 		f.expect(t, mailID, row{Sent: true, Attempts: 2})
-		until := f.readAccount(t, account).ArmedUntil
+		until := f.readAccount(t, account).PendingPasswordExpiresAt
 
 		f.clock.advance(time.Minute)
 		f.out.failWith(func(context.Context, Envelope) error { return permanent(errors.New("550 no")) })
 		f.deliver(t.Context(), t.Context(), dead)
 		f.expect(t, mailID, row{Sent: true, Attempts: 2})
-		if got := f.readAccount(t, account); got.ArmedHash == nil || !got.ArmedUntil.Equal(*until) {
+		if got := f.readAccount(t, account); got.PendingPasswordHash == nil || !got.PendingPasswordExpiresAt.Equal(*until) {
 			t.Errorf("the late worker changed the account: %+v", got)
 		}
 		if f.logged("mail.overtaken") != 1 || f.logged("mail.dead") != 0 {

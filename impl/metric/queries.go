@@ -89,7 +89,7 @@ func (q *queries) skew() measured {
 func (q *queries) queue(now time.Time) map[string]queued {
 	ctx, cancel := context.WithTimeout(context.Background(), queriesTimeout)
 	defer cancel()
-	rows, err := q.store.Read().MeasureMailQueue(ctx, db.MeasureMailQueueParams{Now: now, Most: mostMails})
+	rows, err := q.store.Read().MailQueueStats(ctx, db.MailQueueStatsParams{Now: now, MaxRows: mostMails})
 	if err != nil {
 		return nil
 	}

@@ -295,7 +295,7 @@ func testChangeBesideTheVersionBefore(t *testing.T, store *db.Store) {
 		}
 		if err := store.Write(t.Context(), func(q *db.Queries) error {
 			_, err := q.ResealSigningKey(t.Context(), db.ResealSigningKeyParams{
-				Sealed: sealed, SealedBefore: was.SealedBefore, ID: was.ID, Was: was.Sealed,
+				Sealed: sealed, PreviousSecretFingerprint: was.PreviousSecretFingerprint, ID: was.ID, OldSealed: was.Sealed,
 			})
 			return err
 		}); err != nil {

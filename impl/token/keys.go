@@ -273,7 +273,7 @@ func (k *Keys) add(ctx context.Context, keys []*signingKey, number int64, active
 	err = k.store.Write(ctx, func(q *db.Queries) (err error) {
 		rows, err = q.InsertSigningKey(ctx, db.InsertSigningKeyParams{
 			ID: key.id, Number: number, Algorithm: key.algorithm, Sealed: sealed, CreatedAt: k.cfg.now(), ActiveAt: activeAt,
-			SealedBefore: k.sealer.predecessor(keys),
+			PreviousSecretFingerprint: k.sealer.predecessor(keys),
 		})
 		return err
 	})
@@ -299,7 +299,7 @@ func (k *Keys) reseal(ctx context.Context, keys []*signingKey) error {
 		before := k.sealer.secrets[old.sealedUnder].fingerprint
 		var rows int64
 		err = k.store.Write(ctx, func(q *db.Queries) (err error) {
-			rows, err = q.ResealSigningKey(ctx, db.ResealSigningKeyParams{Sealed: sealed, SealedBefore: before, ID: old.id, Was: old.sealed})
+			rows, err = q.ResealSigningKey(ctx, db.ResealSigningKeyParams{Sealed: sealed, PreviousSecretFingerprint: before, ID: old.id, OldSealed: old.sealed})
 			return err
 		})
 		if err != nil {

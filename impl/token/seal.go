@@ -92,7 +92,7 @@ func (s sealer) open(row db.SigningKey) (*signingKey, error) {
 	if k.id != row.ID || k.algorithm != row.Algorithm {
 		return nil, fmt.Errorf("signing key %s is another one, %s for %s", row.ID, k.id, k.algorithm)
 	}
-	k.sealed, k.sealedUnder, k.sealedBefore = row.Sealed, under, row.SealedBefore
+	k.sealed, k.sealedUnder, k.sealedBefore = row.Sealed, under, row.PreviousSecretFingerprint
 	return k, nil
 }
 

@@ -103,7 +103,7 @@ func BenchmarkRefresh(b *testing.B) {
 	for _, engine := range []string{harness.SQLite, harness.Postgres} {
 		b.Run(engine, func(b *testing.B) {
 			s := harness.Start(b, binary, judge, engine, "AUTH_INVITE_CODE_REQUIRED=false")
-			tokens := logIns(b, s, benchEmail, 64)
+			tokens := logins(b, s, benchEmail, 64)
 			inParallel(b, "refreshes/s", func(c *http.Client, mine, _ int) error {
 				mine %= len(tokens)
 				tokens[mine] = refresh(b, c, s.URL, tokens[mine])
@@ -118,7 +118,7 @@ func BenchmarkRefresh(b *testing.B) {
 func BenchmarkReplicas(b *testing.B) {
 	binary, judge := build(b), contract(b)
 	s := harness.Start(b, binary, judge, harness.Replicas, "AUTH_INVITE_CODE_REQUIRED=false")
-	tokens := logIns(b, s, benchEmail, 64)
+	tokens := logins(b, s, benchEmail, 64)
 	var urls []string
 	for _, m := range s.Members() {
 		urls = append(urls, m.URL)
@@ -130,13 +130,13 @@ func BenchmarkReplicas(b *testing.B) {
 	})
 }
 
-// BenchmarkLogIn is log-ins of one user over HTTP: a hash each, and a session that ends the oldest.
-func BenchmarkLogIn(b *testing.B) {
+// BenchmarkLogin is log-ins of one user over HTTP: a hash each, and a session that ends the oldest.
+func BenchmarkLogin(b *testing.B) {
 	binary, judge := build(b), contract(b)
 	for _, engine := range []string{harness.SQLite, harness.Postgres} {
 		b.Run(engine, func(b *testing.B) {
 			s := harness.Start(b, binary, judge, engine, "AUTH_INVITE_CODE_REQUIRED=false")
-			logIns(b, s, benchEmail, 1)
+			logins(b, s, benchEmail, 1)
 			login := client.CreateAccessTokenRequest{
 				Email: benchEmail, Password: s.WaitMails(b, benchEmail, 2)[0].Password(b), ClientID: "bench",
 			}
@@ -184,8 +184,8 @@ func inParallel(b *testing.B, unit string, do func(c *http.Client, caller, turn 
 // benchEmail is the address of the user whose sessions are refreshed.
 const benchEmail = "bench@example.com"
 
-// logIns makes an account with an address and n sessions and returns their refresh tokens.
-func logIns(b *testing.B, s *harness.Service, email string, n int) []string {
+// logins makes an account with an address and n sessions and returns their refresh tokens.
+func logins(b *testing.B, s *harness.Service, email string, n int) []string {
 	b.Helper()
 
 	call := func(method, path string, body any, answer any) {

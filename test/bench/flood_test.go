@@ -18,13 +18,13 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// BenchmarkLogInFlood is ten times as many log-ins as the machine can hash, while other users refresh and somebody looks at the
+// BenchmarkLoginFlood is ten times as many log-ins as the machine can hash, while other users refresh and somebody looks at the
 // public keys and the health (SECURITY.md R-11, S-A13). It reports, all from one run: goodput against the peak, the service's
 // memory, how long refusals take, and the p99 of the others without and with the flood. FINANCELIME_FULL=1 makes a flood two
 // minutes long. GOMAXPROCS and GOMEMLIMIT are the service's, if they are set.
 //
 //	test/with-postgres go test -run='^$' -bench=Flood -benchtime=1x ./test/bench/
-func BenchmarkLogInFlood(b *testing.B) {
+func BenchmarkLoginFlood(b *testing.B) {
 	binary, judge := build(b), contract(b)
 	length := 20 * time.Second
 	if os.Getenv("FINANCELIME_FULL") != "" {
@@ -71,8 +71,8 @@ func (kind flood) measure(b *testing.B, binary string, judge *harness.Contract, 
 	b.Helper()
 	s := harness.Start(b, binary, judge, engine, append(asShipped(), kind.settings...)...)
 	fresh := residentMiB(b, s)
-	tokens := logIns(b, s, benchEmail, 4)
-	logIns(b, s, floodEmail, 1)
+	tokens := logins(b, s, benchEmail, 4)
+	logins(b, s, floodEmail, 1)
 	password := s.WaitMails(b, floodEmail, 2)[0].Password(b)
 	warm := residentMiB(b, s)
 	f := flooder{b: b, s: s, http: &http.Client{
@@ -109,7 +109,7 @@ type flooder struct {
 	http *http.Client
 }
 
-func (f flooder) logIn(kind flood, password string) (hashed bool, took time.Duration) {
+func (f flooder) login(kind flood, password string) (hashed bool, took time.Duration) {
 	email, sent := kind.log(password)
 	content, err := json.Marshal(client.CreateAccessTokenRequest{Email: client.Email(email), Password: sent, ClientID: "flood"})
 	if err != nil {
@@ -151,7 +151,7 @@ func (f flooder) closed(kind flood, password string, n int, length time.Duration
 	for range n {
 		working.Go(func() {
 			for time.Now().Before(end) {
-				if hashed, _ := f.logIn(kind, password); hashed {
+				if hashed, _ := f.login(kind, password); hashed {
 					done.Add(1)
 				}
 			}
@@ -174,7 +174,7 @@ func (f flooder) open(kind flood, password string, rate float64, length time.Dur
 		}
 		time.Sleep(time.Until(due))
 		working.Go(func() {
-			hashed, took := f.logIn(kind, password)
+			hashed, took := f.login(kind, password)
 			if hashed {
 				done.Add(1)
 				return

@@ -24,7 +24,7 @@ func BenchmarkSlowClients(b *testing.B) {
 	for _, engine := range []string{harness.SQLite, harness.Postgres} {
 		b.Run(engine, func(b *testing.B) {
 			s := harness.Start(b, binary, judge, engine, asShipped()...)
-			tokens := logIns(b, s, benchEmail, 4)
+			tokens := logins(b, s, benchEmail, 4)
 			for b.Loop() {
 				quiet := beside(b, s, tokens)
 				time.Sleep(5 * time.Second)

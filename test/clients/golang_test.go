@@ -71,14 +71,14 @@ func (v *visitor) nextPassword() {
 	v.password = v.s.WaitMails(v.t, v.email, v.mails)[0].Password(v.t)
 }
 
-func (v *visitor) tryLogIn(password string) (client.AccessTokenResponse, error) {
-	return authclient.LogIn(v.t.Context(), v.api,
+func (v *visitor) tryLogin(password string) (client.AccessTokenResponse, error) {
+	return authclient.Login(v.t.Context(), v.api,
 		client.CreateAccessTokenRequest{Email: client.Email(v.email), Password: password, ClientID: "go_v1"})
 }
 
-func (v *visitor) logIn() client.AccessTokenResponse {
+func (v *visitor) login() client.AccessTokenResponse {
 	v.t.Helper()
-	tokens, err := v.tryLogIn(v.password)
+	tokens, err := v.tryLogin(v.password)
 	v.must(err)
 	return tokens
 }
@@ -113,18 +113,18 @@ func TestGoJourney(t *testing.T) {
 	wantError(t, "sign up with a used code", newVisitor(t, s).signUp(code), authclient.ErrInviteHasEnded)
 	v.nextPassword()
 
-	_, err := v.tryLogIn("wrong")
+	_, err := v.tryLogin("wrong")
 	wantError(t, "a wrong password", err, authclient.ErrUserNotFound)
-	_, err = v.tryLogIn("")
+	_, err = v.tryLogin("")
 	wantError(t, "no password", err, authclient.ErrBadParameters)
-	first := v.logIn()
+	first := v.login()
 	session, api := v.session(first, s.HTTP)
 	fresh, err := session.Refresh(ctx, first)
 	v.must(err)
 	if fresh.SessionID != first.SessionID || fresh.RefreshToken == first.RefreshToken {
 		t.Errorf("a refresh keeps the session and changes the token: %+v, %+v", first, fresh)
 	}
-	other := v.logIn()
+	other := v.login()
 	list, err := authclient.Sessions(ctx, api)
 	v.must(err)
 	if len(list) != 2 || list[0].SessionID != other.SessionID || !list[1].Current || list[1].ClientID != "go_v1" {
@@ -148,8 +148,8 @@ func TestGoJourney(t *testing.T) {
 	wantError(t, "reset of a stranger", authclient.ResetPassword(ctx, v.api, "nobody@example.com"), authclient.ErrUserNotFound)
 	old := v.password
 	v.nextPassword()
-	v.logIn()
-	_, err = v.tryLogIn(old)
+	v.login()
+	_, err = v.tryLogin(old)
 	wantError(t, "the old password", err, authclient.ErrUserNotFound)
 }
 
@@ -173,7 +173,7 @@ func TestGoSingleFlight(t *testing.T) {
 	v := newVisitor(t, s)
 	v.must(v.signUp(s.Invite(t, 1)))
 	v.nextPassword()
-	tokens, sent := v.logIn(), &counter{next: s.HTTP}
+	tokens, sent := v.login(), &counter{next: s.HTTP}
 	session, api := v.session(tokens, sent)
 	waitUntilExpired(t, v, tokens)
 

@@ -34,7 +34,7 @@ func TestAuditEvents(t *testing.T) {
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		s := harness.Start(t, binary, contract, engine)
 		p := newPerson(t, s).join(s.Invite(t, 1))
-		p.logIn()
+		p.login()
 		before := len(auditEvents(t, s))
 		var invite string
 		s.Env = append(s.Env, "AUTH_OPERATOR=ann")
@@ -112,7 +112,7 @@ func TestNoChangeWithoutItsEvent(t *testing.T) {
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		s := harness.Start(t, binary, contract, engine)
 		p := newPerson(t, s).join(s.Invite(t, 1))
-		p.logIn()
+		p.login()
 		invites := s.Count(t, "SELECT count(*) FROM invite")
 		if engine == harness.Postgres {
 			s.Exec(t, "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$")

@@ -93,7 +93,7 @@ func TestBadBodies(t *testing.T) {
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		s := harness.Start(t, binary, contract, engine)
 		p := newPerson(t, s).join(s.Invite(t, 1))
-		p.logIn()
+		p.login()
 		before := s.Snapshot(t)
 		for _, good := range bodies() {
 			for name, bad := range hostile(good) {
@@ -173,7 +173,7 @@ func TestDevices(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, binary, contract, harness.SQLite)
 	p := newPerson(t, s).join(s.Invite(t, 1))
-	logIn := func(clientID, device string) (*http.Response, string) {
+	login := func(clientID, device string) (*http.Response, string) {
 		return send(t, s, http.MethodPost, "/v1/oauth/create", jsonHeader(),
 			fmt.Sprintf(`{"email":%q,"password":%q,"clientID":%s,"device":%s}`, p.email, p.password, clientID, device))
 	}
@@ -181,17 +181,17 @@ func TestDevices(t *testing.T) {
 		"null", "[]", `"x"`, `{"width":-1}`, `{"width":1.5}`, `{"width":1e30}`, `{"width":"1"}`, `{"height":10000000}`, `{"platform":1}`,
 		`{"platform":"` + strings.Repeat("x", 129) + `"}`, `{"platform":"a\nb"}`, `{"timezone":"\u001b[31m"}`, `{"language":null}`, `{"os":"x"}`,
 	} {
-		response, answer := logIn(`"c"`, device)
+		response, answer := login(`"c"`, device)
 		wantFailure(t, device, response, answer, 400, "BAD_PARAMETERS")
 	}
 	for _, clientID := range []string{`""`, `"\u0007"`, `"ключ"`, `"` + strings.Repeat("c", 65) + `"`} {
-		response, answer := logIn(clientID, "{}")
+		response, answer := login(clientID, "{}")
 		wantFailure(t, clientID, response, answer, 400, "BAD_PARAMETERS")
 	}
 	odd := `<script>alert('x')</script> "\\ ' -- ; 日本語 🦊`
-	response, _ := logIn(`"~ !"`, `{"platform":`+fmt.Sprintf("%q", odd)+`,"width":0,"height":1000000,"timezone":"Europe/Riga","language":"lv"}`)
+	response, _ := login(`"~ !"`, `{"platform":`+fmt.Sprintf("%q", odd)+`,"width":0,"height":1000000,"timezone":"Europe/Riga","language":"lv"}`)
 	wantStatus(t, "an odd platform", response.StatusCode, 200)
-	p.logIn()
+	p.login()
 	if got := p.sessions()[1].Platform; got != odd {
 		t.Errorf("the platform came back as %q, not %q", got, odd)
 	}

@@ -29,7 +29,7 @@ func TestCommandsSayWhatIsSo(t *testing.T) {
 		// A mail that was sent is not withdrawn, nor is one that is dead.
 		code := s.Invite(t, 10)
 		p := newPerson(t, s).join(code)
-		p.logIn()
+		p.login()
 		if out, _ := both("user", "delete", p.email); !strings.Contains(out, "1 session ended, 0 links and 0 mails withdrawn") {
 			t.Errorf("two mails were sent: %s", out)
 		}

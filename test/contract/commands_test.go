@@ -90,7 +90,7 @@ func TestStartTogether(t *testing.T) {
 		t.Errorf("%d signing keys", n)
 	}
 	p := newPerson(t, first).join(first.Invite(t, 1))
-	p.logIn()
+	p.login()
 	for _, r := range replicas { // any replica serves any request
 		p.s = r
 		p.refresh()

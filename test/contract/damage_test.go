@@ -52,7 +52,7 @@ func TestADamagedDatabaseIsRefused(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, binary, contract, harness.SQLite)
 	p := newPerson(t, s).join(s.Invite(t, 1))
-	p.logIn()
+	p.login()
 	page := s.Count(t, "SELECT rootpage FROM sqlite_schema WHERE name = 'account'")
 	moved := harness.New(t, binary, contract, harness.Postgres)
 	s.Stop(t)
@@ -80,5 +80,5 @@ func TestADamagedDatabaseIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Run(t)
-	p.logIn()
+	p.login()
 }

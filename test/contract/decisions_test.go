@@ -30,7 +30,7 @@ func TestDecisions(t *testing.T) {
 		"an address has one spelling":                                   oneSpelling,
 		"a pending sign-up gets the same link again":                    resend,
 		"a newer reset link kills the older":                            newerLink,
-		"log-in never tells why":                                        logInNeverTells,
+		"log-in never tells why":                                        loginNeverTells,
 		"a bad refresh token is 400, an ended session 404":              badRefreshTokens,
 		"the predecessor gets the same successor":                       sameSuccessor,
 		"a straggler is refused and harms nothing":                      straggler,
@@ -242,11 +242,11 @@ func languages(t *testing.T, s *harness.Service) {
 
 func oneSpelling(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
-	p.logIn()
+	p.login()
 	canonical := p.email
 	for _, spelling := range []string{strings.ToUpper(canonical), strings.Replace(canonical, "@example", "@EXAMPLE", 1)} {
 		p.email = spelling
-		p.want("log in as "+spelling, p.tryLogIn(p.password).StatusCode(), 200)
+		p.want("log in as "+spelling, p.tryLogin(p.password).StatusCode(), 200)
 		if r := p.signUp(s.Invite(t, 1)); r.StatusCode() != 409 {
 			t.Errorf("sign up as %s: %d", spelling, r.StatusCode())
 		}
@@ -268,12 +268,12 @@ func resend(t *testing.T, s *harness.Service) {
 	}
 	wantStatus(t, "the link", p.open(second).StatusCode, 200)
 	p.password = p.mail().Password(t)
-	p.logIn()
+	p.login()
 }
 
 func newerLink(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
-	p.logIn()
+	p.login()
 	p.want("reset", p.resetPassword().StatusCode(), 204)
 	older := p.mail().Link(t)
 	p.want("reset again", p.resetPassword().StatusCode(), 204)
@@ -287,7 +287,7 @@ func newerLink(t *testing.T, s *harness.Service) {
 	}
 }
 
-func logInNeverTells(t *testing.T, s *harness.Service) {
+func loginNeverTells(t *testing.T, s *harness.Service) {
 	code := s.Invite(t, 3)
 	active, disabled, pending, unknown := newPerson(t, s).join(code), newPerson(t, s).join(code), newPerson(t, s), newPerson(t, s)
 	pending.want("sign up", pending.signUp(code).StatusCode(), 204)
@@ -299,7 +299,7 @@ func logInNeverTells(t *testing.T, s *harness.Service) {
 		if name == "disabled" {
 			password = p.password
 		}
-		r := p.tryLogIn(password)
+		r := p.tryLogin(password)
 		header := r.HTTPResponse.Header.Clone()
 		header.Del("Date")
 		header.Del("Request-Id")
@@ -315,7 +315,7 @@ func logInNeverTells(t *testing.T, s *harness.Service) {
 
 func badRefreshTokens(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
-	session := p.logIn()
+	session := p.login()
 	good := session.RefreshToken
 	parts := strings.Split(good, ".")
 	for _, bad := range []string{
@@ -336,7 +336,7 @@ func badRefreshTokens(t *testing.T, s *harness.Service) {
 
 func sameSuccessor(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
-	first := p.logIn()
+	first := p.login()
 	second := p.refresh()
 	again := p.tryRefresh(first.RefreshToken)
 	p.want("the predecessor again", again.StatusCode(), 200)
@@ -348,7 +348,7 @@ func sameSuccessor(t *testing.T, s *harness.Service) {
 
 func straggler(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
-	first := p.logIn()
+	first := p.login()
 	p.refresh()
 	p.refresh()
 	p.want("a token older than the predecessor", p.tryRefresh(first.RefreshToken).StatusCode(), 404)
@@ -374,9 +374,9 @@ func eventually(t *testing.T, what string, come func() bool) {
 
 func sessionList(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
-	p.logIn()
+	p.login()
 	oldest := p.session
-	p.logIn()
+	p.login()
 	newest := p.session
 	p.session = oldest
 	p.refresh() // and now it is the newest
@@ -402,8 +402,8 @@ func sessionList(t *testing.T, s *harness.Service) {
 func revokeOwnOnly(t *testing.T, s *harness.Service) {
 	code := s.Invite(t, 2)
 	victim, attacker := newPerson(t, s).join(code), newPerson(t, s).join(code)
-	victim.logIn()
-	attacker.logIn()
+	victim.login()
+	attacker.login()
 	id := victim.session.SessionID
 	for _, sessionID := range []string{
 		id, strings.ToUpper(id), "{" + id + "}", "urn:uuid:" + id, "no-such-session", uuid.NewString(), "../" + id, "*", "' OR 1=1--",
@@ -428,7 +428,7 @@ func revokeOwnOnly(t *testing.T, s *harness.Service) {
 
 func authorizationHeader(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
-	token := p.logIn().AccessToken
+	token := p.login().AccessToken
 	list := func(values ...string) *http.Response {
 		response, _ := send(t, s, http.MethodGet, "/v1/session/list", http.Header{"Request-Id": {rid()}, "Authorization": values}, "")
 		return response
@@ -454,7 +454,7 @@ func authorizationHeader(t *testing.T, s *harness.Service) {
 
 func tokenMixUp(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
-	session := p.logIn()
+	session := p.login()
 	p.want("refresh with an access token", p.tryRefresh(session.AccessToken).StatusCode(), 400)
 	response, body := send(t, s, http.MethodGet, "/v1/session/list", http.Header{"Request-Id": {rid()}, "Authorization": {"Bearer " + session.RefreshToken}}, "")
 	wantFailure(t, "list with a refresh token", response, body, 401, "401 Unauthorized")
@@ -483,7 +483,7 @@ func refusalOrder(t *testing.T, s *harness.Service) {
 		}
 	}
 	p := newPerson(t, s).join(s.Invite(t, 1))
-	p.logIn()
+	p.login()
 	header := jsonHeader()
 	header.Set("Authorization", p.session.AccessToken)
 	response, body := send(t, s, http.MethodDelete, "/v1/session/remove", header, "{")
@@ -568,13 +568,13 @@ func (u *unknownLength) Read(p []byte) (int, error) { return u.r.Read(p) }
 
 func armedAtOnce(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
-	statuses := atOnce(8, func(int) int { return p.tryLogIn(p.password).StatusCode() })
+	statuses := atOnce(8, func(int) int { return p.tryLogin(p.password).StatusCode() })
 	for _, status := range statuses {
 		if status != 200 {
 			t.Errorf("log-ins with one mailed password at once: %v", statuses)
 		}
 	}
-	p.logIn()
+	p.login()
 	if n := len(p.sessions()); n != 9 {
 		t.Errorf("%d sessions, want 9: only sessions from before the first log-in end with it", n)
 	}
@@ -589,13 +589,13 @@ func newerPassword(t *testing.T, s *harness.Service) {
 	if older == p.password {
 		t.Error("the same password was mailed twice")
 	}
-	p.want("the older mailed password", p.tryLogIn(older).StatusCode(), 404)
-	p.logIn()
+	p.want("the older mailed password", p.tryLogin(older).StatusCode(), 404)
+	p.login()
 }
 
 func emptySessionID(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
-	p.logIn()
+	p.login()
 	header := jsonHeader()
 	header.Set("Authorization", p.session.AccessToken)
 	response, body := send(t, s, http.MethodDelete, "/v1/session/remove", header, `{"sessionID":""}`)
@@ -624,7 +624,7 @@ func headers(t *testing.T, s *harness.Service) {
 
 func orphanToken(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
-	session := p.logIn()
+	session := p.login()
 	s.Exec(t, "DELETE FROM account WHERE email = $1", p.email)
 	if s.DatabaseURL[:6] == "sqlite" { // foreign keys are a matter of each connection there
 		s.Exec(t, "DELETE FROM session WHERE id NOT IN (SELECT s.id FROM session s JOIN account a ON a.id = s.account_id)")

@@ -88,7 +88,7 @@ func TestVerify(t *testing.T) {
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		s := harness.Start(t, binary, contract, engine)
 		p := newPerson(t, s).join(s.Invite(t, 1))
-		session := p.logIn()
+		session := p.login()
 		verify := func(token string) *client.VerifyAccessTokenResponse {
 			t.Helper()
 			r, err := s.API.VerifyAccessTokenWithResponse(t.Context(), &client.VerifyAccessTokenParams{}, bearer(token))
@@ -106,7 +106,7 @@ func TestVerify(t *testing.T) {
 		bad := verify(session.RefreshToken)
 		p.want("a refresh token", bad.StatusCode(), 401)
 
-		other := p.logIn()
+		other := p.login()
 		p.revoke(session.SessionID)
 		ended := verify(session.AccessToken)
 		p.want("a token of an ended session", ended.StatusCode(), 401)

@@ -83,10 +83,10 @@ func TestEvents(t *testing.T) {
 		send(t, s, http.MethodGet, "/u/"+strings.Repeat("A", 42)+"B?rid="+rid(), nil, "")
 		p.password = p.mail().Password(t)
 
-		p.want("wrong password", p.tryLogIn("wrong").StatusCode(), 404)
-		p.want("unknown address", newPerson(t, s).tryLogIn("wrong").StatusCode(), 404)
-		p.want("unconfirmed", waiting.tryLogIn("wrong").StatusCode(), 404)
-		first := p.logIn()
+		p.want("wrong password", p.tryLogin("wrong").StatusCode(), 404)
+		p.want("unknown address", newPerson(t, s).tryLogin("wrong").StatusCode(), 404)
+		p.want("unconfirmed", waiting.tryLogin("wrong").StatusCode(), 404)
+		first := p.login()
 		second := p.refresh()
 		p.want("a lost answer", p.tryRefresh(first.RefreshToken).StatusCode(), 200)
 		p.refresh()
@@ -107,7 +107,7 @@ func TestEvents(t *testing.T) {
 		if _, err := s.Command(t.Context(), "user", "disable", p.email); err != nil {
 			t.Fatal(err)
 		}
-		p.want("disabled", p.tryLogIn(p.password).StatusCode(), 404)
+		p.want("disabled", p.tryLogin(p.password).StatusCode(), 404)
 		p.want("reset, disabled", p.resetPassword().StatusCode(), 404)
 
 		lines := logLines(t, s)
@@ -206,7 +206,7 @@ func TestReuseIsAnEvent(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, binary, contract, harness.SQLite, "AUTH_REFRESH_GRACE=0")
 	p := newPerson(t, s).join(s.Invite(t, 1))
-	stolen := p.logIn()
+	stolen := p.login()
 	p.refresh()
 	p.want("the stolen token", p.tryRefresh(stolen.RefreshToken).StatusCode(), 404)
 	lines := logLines(t, s)

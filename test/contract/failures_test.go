@@ -145,7 +145,7 @@ func TestDatabaseAway(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, binary, contract, harness.Postgres)
 	p := newPerson(t, s).join(s.Invite(t, 1))
-	p.logIn()
+	p.login()
 
 	setDatabase(t, s, false)
 	for _, request := range wellFormed() {
@@ -216,12 +216,12 @@ func setDatabase(t *testing.T, s *harness.Service, open bool) {
 }
 
 // Too many passwords at once: the queue is bounded, the rest is refused at once with 503, and nobody is told a falsehood.
-func TestTooManyLogIns(t *testing.T) {
+func TestTooManyLogins(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, binary, contract, harness.SQLite, "GOMAXPROCS=1")
 	p := newPerson(t, s).join(s.Invite(t, 1))
-	p.logIn()
-	statuses := count(atOnce(120, func(int) int { return p.tryLogIn(p.password).StatusCode() }))
+	p.login()
+	statuses := count(atOnce(120, func(int) int { return p.tryLogin(p.password).StatusCode() }))
 	if statuses[200] == 0 || statuses[503] == 0 || statuses[200]+statuses[503] != 120 {
 		t.Errorf("120 log-ins at once with one hashing slot: %v", statuses)
 	}
@@ -234,9 +234,9 @@ func TestPoisonedRow(t *testing.T) {
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		s := harness.Start(t, binary, contract, engine)
 		p := newPerson(t, s).join(s.Invite(t, 1))
-		p.logIn()
+		p.login()
 		s.Exec(t, "UPDATE account SET password_hash = $1 WHERE email = $2", "$argon2id$v=19$m=4000000000,t=9,p=1$AAAA$AAAA", p.email)
-		if status := p.tryLogIn(p.password).StatusCode(); status != 500 {
+		if status := p.tryLogin(p.password).StatusCode(); status != 500 {
 			t.Errorf("log-in with a poisoned hash: %d", status)
 		}
 		p.refresh()

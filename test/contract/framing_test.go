@@ -172,7 +172,7 @@ func TestSlowClients(t *testing.T) {
 				t.Cleanup(func() { _ = idle.Close() })
 			}
 			p := newPerson(t, s).join(s.Invite(t, 1))
-			p.logIn()
+			p.login()
 			p.refresh()
 			close(begun)
 		})

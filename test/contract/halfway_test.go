@@ -57,13 +57,13 @@ func TestNothingIsDoneHalfway(t *testing.T) {
 		try("confirmation", 200, func() int { return p.open(link).StatusCode },
 			"UPDATE of account", "DELETE of confirmation", "INSERT of mail")
 		p.password = p.mail().Password(t)
-		logIn := func() int { return p.tryLogIn(p.password).StatusCode() }
-		try("first log-in", 200, logIn, "UPDATE of account", "INSERT of session")
+		login := func() int { return p.tryLogin(p.password).StatusCode() }
+		try("first log-in", 200, login, "UPDATE of account", "INSERT of session")
 		try("reset", 204, func() int { return p.resetPassword().StatusCode() }, "INSERT of confirmation", "INSERT of mail")
 		link = p.mail().Link(t)
 		try("click of the reset", 200, func() int { return p.open(link).StatusCode }, "DELETE of confirmation", "INSERT of mail")
 		p.password = p.mail().Password(t)
-		try("log-in with the new password", 200, logIn, "UPDATE of account", "DELETE of session", "INSERT of session", "INSERT of mail")
+		try("log-in with the new password", 200, login, "UPDATE of account", "DELETE of session", "INSERT of session", "INSERT of mail")
 	})
 }
 
@@ -74,7 +74,7 @@ func TestHashIsRenewed(t *testing.T) {
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		s := harness.Start(t, binary, contract, engine)
 		p := newPerson(t, s).join(s.Invite(t, 1))
-		p.logIn()
+		p.login()
 		older := password.NewHasher(password.Options{Params: password.Params{Memory: 8 * 1024, Time: 1, Threads: 1}})
 		hash, err := older.Hash(t.Context(), p.password, "")
 		p.must(err)
@@ -84,16 +84,16 @@ func TestHashIsRenewed(t *testing.T) {
 		}
 
 		mend := broken(t, s, "UPDATE", "account", "NEW.password_hash <> OLD.password_hash")
-		p.logIn()
+		p.login()
 		if renewed() {
 			t.Error("renewed although the database refuses it")
 		}
 		eventually(t, "the log tells of it", func() bool { return strings.Contains(s.Log(), `"msg":"password.rehash_failed"`) })
 		mend()
-		p.logIn()
+		p.login()
 		if !renewed() {
 			t.Error("not renewed")
 		}
-		p.logIn()
+		p.login()
 	})
 }

@@ -49,7 +49,7 @@ func cases(t *testing.T, s *harness.Service, code string) map[string]*person {
 	all := map[string]*person{
 		"unknown": newPerson(t, s), "active": newPerson(t, s).join(code), "disabled": newPerson(t, s).join(code), "pending": newPerson(t, s),
 	}
-	all["active"].logIn()
+	all["active"].login()
 	all["pending"].want("sign up", all["pending"].signUp(code).StatusCode(), 204)
 	all["pending"].mail()
 	s.Exec(t, "UPDATE account SET disabled_at = created_at WHERE email = $1", all["disabled"].email)
@@ -119,7 +119,7 @@ func hiddenUse(t *testing.T, s *harness.Service) {
 	if n := s.Count(t, "SELECT count(*) FROM account WHERE pending_until IS NOT NULL AND invite_id = "+invite, other.email); n != 2 {
 		t.Errorf("%d uses are held", n)
 	}
-	s.Exec(t, "UPDATE account SET pending_until = created_at WHERE taken_by IS NOT NULL AND invite_id = "+invite, other.email)
+	s.Exec(t, "UPDATE account SET pending_until = created_at WHERE decoy_of IS NOT NULL AND invite_id = "+invite, other.email)
 	next := newPerson(t, s)
 	next.want("with the use that is free again", next.signUp(code).StatusCode(), 204)
 	next.want("and is taken again", newPerson(t, s).signUp(code).StatusCode(), 409)
@@ -127,19 +127,19 @@ func hiddenUse(t *testing.T, s *harness.Service) {
 
 func hiddenNobody(t *testing.T, s *harness.Service) {
 	owner := newPerson(t, s).join(s.Invite(t, 1))
-	owner.logIn()
+	owner.login()
 	account := "SELECT count(*) FROM account WHERE pending_until IS NULL AND password_hash IS NOT NULL AND email = $1"
 	owner.want("sign up", owner.signUp(s.Invite(t, 1)).StatusCode(), 204)
 	if n := s.Count(t, account, owner.email); n != 1 {
 		t.Error("the owner's account has changed")
 	}
-	owner.logIn()
+	owner.login()
 	o := operator{t, s}
 	if list, _ := o.run("user", "list", "--limit=1000"); strings.Count(list, owner.email) != 1 {
 		t.Errorf("the list of users:\n%s", list)
 	}
 	// Its rows are those that any sign-up makes.
-	owned := "(SELECT id FROM account WHERE taken_by = (SELECT id FROM account WHERE email = $1))"
+	owned := "(SELECT id FROM account WHERE decoy_of = (SELECT id FROM account WHERE email = $1))"
 	for table, kind := range map[string]string{"confirmation": "purpose = 'signup'", "mail": "kind = 'signup_notice'"} {
 		if n := s.Count(t, "SELECT count(*) FROM "+table+" WHERE "+kind+" AND account_id IN "+owned, owner.email); n != 1 {
 			t.Errorf("%d rows in %s", n, table)
@@ -155,7 +155,7 @@ func ownerToldOnce(t *testing.T, s *harness.Service) {
 	}
 	eventually(t, "all notices are done with", func() bool {
 		return s.Count(t, `SELECT count(*) FROM mail WHERE kind = 'signup_notice' AND (sent_at IS NOT NULL OR dead_at IS NOT NULL)
-			AND account_id IN (SELECT id FROM account WHERE taken_by = (SELECT id FROM account WHERE email = $1))`, owner.email) == times
+			AND account_id IN (SELECT id FROM account WHERE decoy_of = (SELECT id FROM account WHERE email = $1))`, owner.email) == times
 	})
 	notices := s.WaitNotices(t, owner.email, 1)
 	if len(notices) != 1 || !strings.Contains(notices[0].Text, "tried to sign up") || strings.Contains(notices[0].HTML, "href") {
@@ -183,7 +183,7 @@ func hiddenRace(t *testing.T, s *harness.Service) {
 		if statuses := count(atOnce(20, func(int) int { return p.signUp(code).StatusCode() })); statuses[204] != 20 {
 			t.Fatalf("20 sign-ups with one address: %v", statuses)
 		}
-		if n := s.Count(t, "SELECT count(*) FROM account WHERE taken_by = (SELECT id FROM account WHERE email = $1)", p.email); n != 19 {
+		if n := s.Count(t, "SELECT count(*) FROM account WHERE decoy_of = (SELECT id FROM account WHERE email = $1)", p.email); n != 19 {
 			t.Errorf("%d sign-ups with a taken address, want 19", n)
 		}
 		p.want("one more", newPerson(t, s).signUp(code).StatusCode(), 409)
@@ -216,7 +216,7 @@ func hiddenReset(t *testing.T, s *harness.Service) {
 
 func hiddenResetWorks(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
-	p.logIn()
+	p.login()
 	id := rid()
 	_, err := s.API.UserPasswordResetWithResponse(t.Context(), &client.UserPasswordResetParams{RequestID: id},
 		client.RequestUserPasswordResetRequest{Email: client.Email(p.email)})
@@ -227,5 +227,5 @@ func hiddenResetWorks(t *testing.T, s *harness.Service) {
 	}
 	p.want("the link", p.open(link).StatusCode, 200)
 	p.password = p.mail().Password(t)
-	p.logIn()
+	p.login()
 }

@@ -26,11 +26,11 @@ func innocentRounds(n, full int) int {
 	return n
 }
 
-// logInPatiently logs in, and tries again as it is told to while the machine is too slow for so many hashes at once. That is a 503, and counts
+// loginPatiently logs in, and tries again as it is told to while the machine is too slow for so many hashes at once. That is a 503, and counts
 // for nothing.
-func (p *person) logInPatiently(source, password string) int {
+func (p *person) loginPatiently(source, password string) int {
 	for try := 0; ; try++ {
-		status := logInFrom(p.t, p.s, source, p.email, password).status
+		status := loginFrom(p.t, p.s, source, p.email, password).status
 		if status != http.StatusServiceUnavailable || try == 10 {
 			return status
 		}
@@ -39,24 +39,24 @@ func (p *person) logInPatiently(source, password string) int {
 }
 
 // Eight log-ins at once with the right password all succeed; so do the right ones of many at once, however many of them are wrong.
-func TestRaceRightLogIns(t *testing.T) {
+func TestRaceRightLogins(t *testing.T) {
 	t.Parallel()
 	harness.EachWay(t, func(t *testing.T, engine string) {
 		s := harness.Start(t, binary, contract, engine, defaultLimits()...)
 		p := newPerson(t, s).join(s.Invite(t, 1))
 		for range innocentRounds(5, 1000) {
-			got := count(atOnce(8, func(int) int { return p.logInPatiently(stranger, p.password) }))
+			got := count(atOnce(8, func(int) int { return p.loginPatiently(stranger, p.password) }))
 			if got[200] != 8 {
 				t.Fatalf("8 right log-ins at once: %v", got)
 			}
 		}
-		if n := s.Count(t, "SELECT count(*) FROM log_in_failure") + s.Count(t, "SELECT count(*) FROM log_in_attempt"); n != 0 {
+		if n := s.Count(t, "SELECT count(*) FROM login_failure") + s.Count(t, "SELECT count(*) FROM login_attempt"); n != 0 {
 			t.Errorf("%d rows are left of log-ins that succeeded", n)
 		}
 	})
 }
 
-func TestRaceRightLogInsAmongWrongOnes(t *testing.T) {
+func TestRaceRightLoginsAmongWrongOnes(t *testing.T) {
 	t.Parallel()
 	harness.EachWay(t, func(t *testing.T, engine string) {
 		s := harness.Start(t, binary, contract, engine, defaultLimits("AUTH_LIMIT_LOGIN_ACCOUNT=1000000/1m", "AUTH_LIMIT_LOGIN_SOURCE=1000000/1m")...)
@@ -67,7 +67,7 @@ func TestRaceRightLogInsAmongWrongOnes(t *testing.T) {
 				if i%2 == 1 {
 					password, want = "wrong", 404
 				}
-				if got := p.logInPatiently(stranger, password); got != want {
+				if got := p.loginPatiently(stranger, password); got != want {
 					return fmt.Sprintf("%d, want %d", got, want)
 				}
 				return "as it should be"
@@ -80,16 +80,16 @@ func TestRaceRightLogInsAmongWrongOnes(t *testing.T) {
 }
 
 // At 97 failures, six right log-ins at once all succeed: only what has failed counts towards the hundred.
-func TestRaceRightLogInsBeforeTheHundredth(t *testing.T) {
+func TestRaceRightLoginsBeforeTheHundredth(t *testing.T) {
 	t.Parallel()
 	harness.EachWay(t, func(t *testing.T, engine string) {
 		s := harness.Start(t, binary, contract, engine, defaultLimits()...)
 		p := newPerson(t, s).join(s.Invite(t, 1))
-		p.want("log in at home", logInFrom(t, s, home, p.email, p.password).status, 200)
+		p.want("log in at home", loginFrom(t, s, home, p.email, p.password).status, 200)
 		for range innocentRounds(3, 100) {
-			p.want("a mistake", logInFrom(t, s, home, p.email, "wrong").status, 404)
-			s.Exec(t, "UPDATE log_in_failure SET failures = 97")
-			if got := count(atOnce(6, func(int) int { return p.logInPatiently(home, p.password) })); got[200] != 6 {
+			p.want("a mistake", loginFrom(t, s, home, p.email, "wrong").status, 404)
+			s.Exec(t, "UPDATE login_failure SET failures = 97")
+			if got := count(atOnce(6, func(int) int { return p.loginPatiently(home, p.password) })); got[200] != 6 {
 				t.Fatalf("6 right log-ins at once after 97 failures: %v", got)
 			}
 		}
@@ -125,7 +125,7 @@ func TestRaceOfAClassroom(t *testing.T) {
 			late := newPerson(t, s)
 			late.want("one more sign-up elsewhere", signUpFrom(t, s, home, late.email, s.Invite(t, 1)).status, 204)
 			late.want("its link, where the scanner is", ask(t, s, stranger, http.MethodGet, late.mail().Link(t).RequestURI(), "").status, 200)
-			s.Exec(t, "DELETE FROM limit_use") // 60 sign-ups an hour are a limit of their own
+			s.Exec(t, "DELETE FROM rate_limit") // 60 sign-ups an hour are a limit of their own
 		}
 	})
 }
@@ -167,13 +167,13 @@ func TestHangUpsTakeNothing(t *testing.T) {
 		n := innocentRounds(40, 1000)
 		p := newPerson(t, s).join(s.Invite(t, 1))
 		took := time.Now()
-		p.want("log in", logInFrom(t, s, stranger, p.email, p.password).status, 200)
+		p.want("log in", loginFrom(t, s, stranger, p.email, p.password).status, 200)
 		longest := 2 * time.Since(took)
 		body := fmt.Sprintf(`{"email":%q,"password":%q,"clientID":"test_v1","device":{}}`, p.email, p.password)
 		for range n {
 			hangUp(t, s, longest, http.MethodPost, "/v1/oauth/create", body)
 		}
-		p.want("log in after the hang-ups", logInFrom(t, s, stranger, p.email, p.password).status, 200)
+		p.want("log in after the hang-ups", loginFrom(t, s, stranger, p.email, p.password).status, 200)
 
 		code := s.Invite(t, n+1)
 		for range n {
@@ -192,7 +192,7 @@ func TestHangUpsTakeNothing(t *testing.T) {
 			t.Errorf("the link after the hang-ups: %d", got)
 		}
 		eventually(t, "nothing is taken", func() bool {
-			return s.Count(t, "SELECT count(*) FROM log_in_attempt") == 0 && s.Count(t, "SELECT count(*) FROM log_in_failure WHERE failures > 0") == 0
+			return s.Count(t, "SELECT count(*) FROM login_attempt") == 0 && s.Count(t, "SELECT count(*) FROM login_failure WHERE failures > 0") == 0
 		})
 		guess := "/u/" + strings.Repeat("A", 43) + "?rid=" + rid()
 		wantStatuses(t, "the limits are all there", statuses(4, func(int) answered { return ask(t, s, stranger, http.MethodGet, guess, "") }),
@@ -201,7 +201,7 @@ func TestHangUpsTakeNothing(t *testing.T) {
 			return signUpFrom(t, s, stranger, "guess@example.com", fmt.Sprint("guess-", i))
 		}), 404, 404, 404, 429)
 		wantStatuses(t, "the limits are all there", statuses(4, func(i int) answered {
-			return logInFrom(t, s, stranger, fmt.Sprintf("guess-%d@example.com", i), "wrong")
+			return loginFrom(t, s, stranger, fmt.Sprintf("guess-%d@example.com", i), "wrong")
 		}), 404, 404, 404, 429)
 	})
 }
@@ -241,7 +241,7 @@ func TestUnavailableTakesNothing(t *testing.T) {
 		request    func() int
 		want       int
 	}{
-		{"log in", "UPDATE account SET language = language", func() int { return logInFrom(t, s, stranger, p.email, p.password).status }, 200},
+		{"log in", "UPDATE account SET language = language", func() int { return loginFrom(t, s, stranger, p.email, p.password).status }, 200},
 		{"sign up", "UPDATE invite SET uses = uses", func() int { return signUpFrom(t, s, stranger, newPerson(t, s).email, code).status }, 409},
 		{"the link", "UPDATE confirmation SET purpose = purpose", func() int { return ask(t, s, stranger, http.MethodGet, link, "").status }, 200},
 	} {
@@ -260,11 +260,11 @@ func TestUnavailableTakesNothing(t *testing.T) {
 		}
 		wantStatus(t, c.what+" afterwards", c.request(), c.want)
 	}
-	if n := s.Count(t, "SELECT count(*) FROM log_in_attempt"); n != 0 {
+	if n := s.Count(t, "SELECT count(*) FROM login_attempt"); n != 0 {
 		t.Errorf("%d log-ins are still under way", n)
 	}
 	// Sign-ups here and of the stranger, and the links that were mailed to both.
-	if n := s.Count(t, "SELECT count(*) FROM limit_use WHERE used_until > 0"); n != 4 {
+	if n := s.Count(t, "SELECT count(*) FROM rate_limit WHERE full_at > 0"); n != 4 {
 		t.Errorf("%d limits are used", n)
 	}
 }
@@ -307,14 +307,14 @@ func TestHiddenSignUpKeepsTheDelay(t *testing.T) {
 		code := s.Invite(t, 3)
 		owner, nobody := newPerson(t, s).join(code), newPerson(t, s)
 		for _, email := range []string{owner.email, nobody.email} {
-			got := statuses(5, func(int) answered { return logInFrom(t, s, stranger, email, "wrong") })
+			got := statuses(5, func(int) answered { return loginFrom(t, s, stranger, email, "wrong") })
 			wantStatuses(t, "wrong passwords before the sign-up", got, 404, 404, 404, 429, 429)
 			wantStatus(t, "sign up", signUpFrom(t, s, stranger, email, code).status, 204)
-			wantStatus(t, "a wrong password after it", logInFrom(t, s, stranger, email, "wrong").status, 429)
+			wantStatus(t, "a wrong password after it", loginFrom(t, s, stranger, email, "wrong").status, 429)
 		}
-		s.Exec(t, "UPDATE log_in_failure SET delay = 0")
-		owner.logIn()
-		if n := s.Count(t, "SELECT count(*) FROM log_in_failure"); n != 1 {
+		s.Exec(t, "UPDATE login_failure SET delay = 0")
+		owner.login()
+		if n := s.Count(t, "SELECT count(*) FROM login_failure"); n != 1 {
 			t.Errorf("%d rows of failures after the owner's log-in, want that of the other address", n)
 		}
 	})

@@ -30,18 +30,18 @@ func walk(t *testing.T, s *harness.Service, p *person, code string) {
 	if link := confirm.Link(t); !strings.HasPrefix(link.String(), "https://auth.example.test/u/") || link.Query().Get("rid") == "" {
 		t.Errorf("the link is %s", link)
 	}
-	p.want("log in before the confirmation", p.tryLogIn("does-not-matter").StatusCode(), 404)
+	p.want("log in before the confirmation", p.tryLogin("does-not-matter").StatusCode(), 404)
 	p.want("open the link", p.open(confirm.Link(t)).StatusCode, 200)
 	p.want("open it again", p.open(confirm.Link(t)).StatusCode, 404)
 	p.password = p.mail().Password(t)
 
-	first := p.logIn()
-	p.want("a wrong password", p.tryLogIn(p.password+"x").StatusCode(), 404)
+	first := p.login()
+	p.want("a wrong password", p.tryLogin(p.password+"x").StatusCode(), 404)
 	second := p.refresh()
 	if second.SessionID != first.SessionID || second.RefreshToken == first.RefreshToken {
 		t.Errorf("a refresh must keep the session and change the refresh token: %+v, %+v", first, second)
 	}
-	other := p.logIn()
+	other := p.login()
 	if list := p.sessions(); len(list) != 2 || list[0].SessionID != other.SessionID || !list[0].Current || list[1].Current {
 		t.Errorf("two sessions, the newest first and current, but: %+v", list)
 	}
@@ -55,17 +55,17 @@ func walk(t *testing.T, s *harness.Service, p *person, code string) {
 		t.Errorf("no session is left, but: %+v", list)
 	}
 
-	p.logIn()
+	p.login()
 	p.want("reset the password", p.resetPassword().StatusCode(), 204)
 	p.want("open the reset link", p.open(p.mail().Link(t)).StatusCode, 200)
 	old, fresh := p.password, p.mail().Password(t)
 	p.refresh() // sessions live on until the new password is used
-	p.want("the old password until then", p.tryLogIn(old).StatusCode(), 200)
+	p.want("the old password until then", p.tryLogin(old).StatusCode(), 200)
 	p.password = fresh
 	before := p.session
-	p.logIn()
+	p.login()
 	p.want("a session of the old password", p.tryRefresh(before.RefreshToken).StatusCode(), 404)
-	p.want("the old password", p.tryLogIn(old).StatusCode(), 404)
+	p.want("the old password", p.tryLogin(old).StatusCode(), 404)
 }
 
 // What the service says of itself.

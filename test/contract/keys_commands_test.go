@@ -55,7 +55,7 @@ func TestKeysCommands(t *testing.T) {
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		s := harness.Start(t, binary, contract, engine, "AUTH_JWKS_MAX_AGE=3s", "AUTH_SIGNING_KEY_LIFE=24h")
 		p := newPerson(t, s).join(s.Invite(t, 1))
-		p.logIn()
+		p.login()
 		first := keysOf(t, s)
 		if len(first) != 1 || first[0].State != "signing" || first[0].Number != 1 || first[0].Algorithm != "ES256" || first[0].GoesAt != nil ||
 			first[0].KID != publishedKeys(t, s)[0] || time.Since(first[0].Created) > time.Hour {

@@ -46,7 +46,7 @@ func ask(t testing.TB, s *harness.Service, source, method, path, body string) an
 	return answered{response.StatusCode, content, response.Header.Get("RateLimit-Policy")}
 }
 
-func logInFrom(t testing.TB, s *harness.Service, source, email, password string) answered {
+func loginFrom(t testing.TB, s *harness.Service, source, email, password string) answered {
 	t.Helper()
 	return ask(t, s, source, http.MethodPost, "/v1/oauth/create",
 		fmt.Sprintf(`{"email":%q,"password":%q,"clientID":"test_v1","device":{}}`, email, password))
@@ -82,7 +82,7 @@ func wantStatuses(t testing.TB, what string, got []int, want ...int) {
 // passes lets time pass for the failed log-ins: it moves what is written of them into the past.
 func passes(t testing.TB, s *harness.Service, microseconds string) {
 	t.Helper()
-	s.Exec(t, "UPDATE log_in_failure SET tried_at = tried_at - "+microseconds)
+	s.Exec(t, "UPDATE login_failure SET last_failed_at = last_failed_at - "+microseconds)
 }
 
 // Whom a limit refuses, and whom not, on both engines.
@@ -127,7 +127,7 @@ func refusedAlike(t *testing.T, s *harness.Service) {
 	for _, email := range []string{"nobody@example.com", active.email, disabled.email, pending.email} {
 		var all []answered
 		for range 5 {
-			all = append(all, logInFrom(t, s, stranger, email, "wrong"))
+			all = append(all, loginFrom(t, s, stranger, email, "wrong"))
 		}
 		if first == nil {
 			first = all
@@ -137,7 +137,7 @@ func refusedAlike(t *testing.T, s *harness.Service) {
 			t.Errorf("%s is answered %v, an unknown address %v", email, all, first)
 		}
 	}
-	if got := logInFrom(t, s, stranger, active.email, active.password); got.status != 429 || got.policy != `"login-account";q=3;w=1800` {
+	if got := loginFrom(t, s, stranger, active.email, active.password); got.status != 429 || got.policy != `"login-account";q=3;w=1800` {
 		t.Errorf("the right password among the refused: %+v", got)
 	}
 	if strings.Count(s.Log(), `"limit.exceeded"`) < 8 {
@@ -148,22 +148,22 @@ func refusedAlike(t *testing.T, s *harness.Service) {
 func growingDelays(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
 	for range 3 {
-		p.want("a wrong password", logInFrom(t, s, stranger, p.email, "wrong").status, 404)
+		p.want("a wrong password", loginFrom(t, s, stranger, p.email, "wrong").status, 404)
 	}
 	// 30 min / 3 is 10 min; then 15 min at the most.
 	for _, delay := range []int{600, 900, 900} {
-		if got := s.Count(t, "SELECT delay FROM log_in_failure") / 1_000_000; got != delay {
+		if got := s.Count(t, "SELECT delay FROM login_failure") / 1_000_000; got != delay {
 			t.Errorf("the delay is %d s, want %d", got, delay)
 		}
 		passes(t, s, strconv.Itoa((delay-30)*1_000_000))
-		p.want("too early", logInFrom(t, s, stranger, p.email, "wrong").status, 429)
+		p.want("too early", loginFrom(t, s, stranger, p.email, "wrong").status, 429)
 		passes(t, s, "31000000")
-		p.want("in time", logInFrom(t, s, stranger, p.email, "wrong").status, 404)
+		p.want("in time", loginFrom(t, s, stranger, p.email, "wrong").status, 404)
 	}
 	passes(t, s, "90000000000") // more than a day
-	p.want("after a long pause", logInFrom(t, s, stranger, p.email, "wrong").status, 404)
-	p.want("and again", logInFrom(t, s, stranger, p.email, "wrong").status, 404)
-	if got := s.Count(t, "SELECT failures FROM log_in_failure"); got != 8 {
+	p.want("after a long pause", loginFrom(t, s, stranger, p.email, "wrong").status, 404)
+	p.want("and again", loginFrom(t, s, stranger, p.email, "wrong").status, 404)
+	if got := s.Count(t, "SELECT failures FROM login_failure"); got != 8 {
 		t.Errorf("%d failures in a row are remembered, want 8", got)
 	}
 }
@@ -172,28 +172,28 @@ func successForgets(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
 	for range 3 {
 		wantStatuses(t, "two mistakes and a success", []int{
-			logInFrom(t, s, stranger, p.email, "wrong").status, logInFrom(t, s, stranger, p.email, "wrong").status,
-			logInFrom(t, s, stranger, p.email, p.password).status,
+			loginFrom(t, s, stranger, p.email, "wrong").status, loginFrom(t, s, stranger, p.email, "wrong").status,
+			loginFrom(t, s, stranger, p.email, p.password).status,
 		}, 404, 404, 200)
 	}
-	if n := s.Count(t, "SELECT count(*) FROM log_in_failure"); n != 0 {
+	if n := s.Count(t, "SELECT count(*) FROM login_failure"); n != 0 {
 		t.Errorf("%d rows of failures are left", n)
 	}
 }
 
 func ownerAtHome(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
-	p.want("log in at home", logInFrom(t, s, home, p.email, p.password).status, 200)
+	p.want("log in at home", loginFrom(t, s, home, p.email, p.password).status, 200)
 	for i := range 5 {
-		logInFrom(t, s, fmt.Sprintf("203.0.113.%d", i), p.email, "wrong")
+		loginFrom(t, s, fmt.Sprintf("203.0.113.%d", i), p.email, "wrong")
 	}
-	p.want("elsewhere, during the attack", logInFrom(t, s, stranger, p.email, p.password).status, 429)
-	p.want("a mistake at home", logInFrom(t, s, home, p.email, "wrong").status, 404)
-	p.want("at home, during the attack", logInFrom(t, s, home, p.email, p.password).status, 200)
+	p.want("elsewhere, during the attack", loginFrom(t, s, stranger, p.email, p.password).status, 429)
+	p.want("a mistake at home", loginFrom(t, s, home, p.email, "wrong").status, 404)
+	p.want("at home, during the attack", loginFrom(t, s, home, p.email, p.password).status, 200)
 	for range 4 {
-		logInFrom(t, s, stranger, p.email, "wrong")
+		loginFrom(t, s, stranger, p.email, "wrong")
 	}
-	wantStatuses(t, "guesses at home", statuses(5, func(int) answered { return logInFrom(t, s, home, p.email, "wrong") }),
+	wantStatuses(t, "guesses at home", statuses(5, func(int) answered { return loginFrom(t, s, home, p.email, "wrong") }),
 		404, 404, 404, 429, 429)
 }
 
@@ -201,27 +201,27 @@ func oneBudget(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
 	name, domain, _ := strings.Cut(p.email, "@")
 	spellings := []string{p.email, strings.ToUpper(p.email), name + "@EXAMPLE.com", strings.ToUpper(name) + "@" + domain, name + "@Example.Com"}
-	got := statuses(len(spellings), func(i int) answered { return logInFrom(t, s, stranger, spellings[i], "wrong") })
+	got := statuses(len(spellings), func(i int) answered { return loginFrom(t, s, stranger, spellings[i], "wrong") })
 	wantStatuses(t, "one wrong password in five spellings", got, 404, 404, 404, 429, 429)
 }
 
 func passwordOff(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
-	p.logIn()
-	p.want("a wrong password", logInFrom(t, s, stranger, p.email, "wrong").status, 404)
-	s.Exec(t, "UPDATE log_in_failure SET failures = 99, delay = 0")
-	p.want("the hundredth try", logInFrom(t, s, stranger, p.email, "wrong").status, 404)
-	off := logInFrom(t, s, stranger, p.email, p.password)
-	if wrong := logInFrom(t, s, home, "nobody@example.com", "wrong"); off != wrong {
+	p.login()
+	p.want("a wrong password", loginFrom(t, s, stranger, p.email, "wrong").status, 404)
+	s.Exec(t, "UPDATE login_failure SET failures = 99, delay = 0")
+	p.want("the hundredth try", loginFrom(t, s, stranger, p.email, "wrong").status, 404)
+	off := loginFrom(t, s, stranger, p.email, p.password)
+	if wrong := loginFrom(t, s, home, "nobody@example.com", "wrong"); off != wrong {
 		t.Errorf("the right password after a hundred failures: %+v, a wrong one %+v", off, wrong)
 	}
 	p.refresh() // sessions live on
 	p.want("reset", p.resetPassword().StatusCode(), 204)
 	p.want("open the link", p.open(p.mail().Link(t)).StatusCode, 200)
-	s.Exec(t, "UPDATE log_in_failure SET delay = 0")
+	s.Exec(t, "UPDATE login_failure SET delay = 0")
 	p.password = p.mail().Password(t)
-	p.want("the mailed password", logInFrom(t, s, stranger, p.email, p.password).status, 200)
-	p.want("and again", logInFrom(t, s, stranger, p.email, p.password).status, 200)
+	p.want("the mailed password", loginFrom(t, s, stranger, p.email, p.password).status, 200)
+	p.want("and again", loginFrom(t, s, stranger, p.email, p.password).status, 200)
 	if !strings.Contains(s.Log(), "password.switched_off") {
 		t.Error("the log does not tell that the password was switched off")
 	}
@@ -230,17 +230,17 @@ func passwordOff(t *testing.T, s *harness.Service) {
 func failuresFromOneSource(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
 	for range 6 { // successes do not count
-		p.want("log in", logInFrom(t, s, "2001:db8:1:2::1", p.email, p.password).status, 200)
+		p.want("log in", loginFrom(t, s, "2001:db8:1:2::1", p.email, p.password).status, 200)
 	}
 	got := statuses(6, func(i int) answered {
-		return logInFrom(t, s, fmt.Sprintf("2001:db8:1:2:%x::%x", i, i+1), fmt.Sprintf("n%d@example.com", i), "wrong")
+		return loginFrom(t, s, fmt.Sprintf("2001:db8:1:2:%x::%x", i, i+1), fmt.Sprintf("n%d@example.com", i), "wrong")
 	})
 	wantStatuses(t, "wrong passwords from one /64", got, 404, 404, 404, 404, 429, 429)
-	p.want("the next /64", logInFrom(t, s, "2001:db8:1:3::1", p.email, p.password).status, 200)
+	p.want("the next /64", loginFrom(t, s, "2001:db8:1:3::1", p.email, p.password).status, 200)
 	for range 4 {
-		logInFrom(t, s, "::ffff:192.0.2.1", "nobody@example.com", "wrong")
+		loginFrom(t, s, "::ffff:192.0.2.1", "nobody@example.com", "wrong")
 	}
-	p.want("an IPv4 address in another spelling", logInFrom(t, s, "192.0.2.1", p.email, p.password).status, 429)
+	p.want("an IPv4 address in another spelling", loginFrom(t, s, "192.0.2.1", p.email, p.password).status, 429)
 }
 
 func mailsToOneAddress(t *testing.T, s *harness.Service) {
@@ -303,14 +303,14 @@ func guessedLinks(t *testing.T, s *harness.Service) {
 		p.want("the used link", ask(t, s, stranger, http.MethodGet, link, "").status, 404)
 	}
 	p.want("a guess elsewhere", ask(t, s, home, http.MethodGet, guess, "").status, 404)
-	if n := s.Count(t, "SELECT count(*) FROM limit_use WHERE used_until > 0"); n == 0 {
+	if n := s.Count(t, "SELECT count(*) FROM rate_limit WHERE full_at > 0"); n == 0 {
 		t.Error("nothing is written of the limits")
 	}
 }
 
 func untrustedForwarding(t *testing.T, s *harness.Service) {
 	got := statuses(6, func(i int) answered {
-		return logInFrom(t, s, fmt.Sprintf("192.0.2.%d", i), fmt.Sprintf("n%d@example.com", i), "wrong")
+		return loginFrom(t, s, fmt.Sprintf("192.0.2.%d", i), fmt.Sprintf("n%d@example.com", i), "wrong")
 	})
 	wantStatuses(t, "one peer that names other sources", got, 404, 404, 404, 404, 429, 429)
 }
@@ -333,24 +333,24 @@ func TestRaceGuesses(t *testing.T) {
 		got := count(atOnce(120, func(i int) int {
 			s := replicas[i%len(replicas)]
 			if i >= 100 {
-				logInFrom(t, s, home, fmt.Sprintf("noise%d@example.com", i), "wrong")
+				loginFrom(t, s, home, fmt.Sprintf("noise%d@example.com", i), "wrong")
 				return 0
 			}
-			return logInFrom(t, s, stranger, p.email, "wrong").status
+			return loginFrom(t, s, stranger, p.email, "wrong").status
 		}))
 		// 503 is a password that was not compared, because too many were: it counts for nothing.
 		if got[404] == 0 || got[404] > 10 || got[404]+got[429]+got[503] != 100 {
 			t.Errorf("a hundred guesses on a budget of 10: %v", got)
 		}
-		failures := first.Count(t, "SELECT failures FROM log_in_failure WHERE account_id IS NOT NULL")
+		failures := first.Count(t, "SELECT failures FROM login_failure WHERE account_id IS NOT NULL")
 		if failures != got[404] {
 			t.Errorf("%d failures are counted, %d passwords were compared", failures, got[404])
 		}
 		for range 10 - failures {
-			p.want("what is left of the budget", logInFrom(t, first, stranger, p.email, "wrong").status, 404)
+			p.want("what is left of the budget", loginFrom(t, first, stranger, p.email, "wrong").status, 404)
 		}
 		for _, s := range replicas {
-			p.want("the right password, too late", logInFrom(t, s, stranger, p.email, p.password).status, 429)
+			p.want("the right password, too late", loginFrom(t, s, stranger, p.email, p.password).status, 429)
 		}
 	})
 }

@@ -141,6 +141,6 @@ func TestMailCommands(t *testing.T) {
 		id := mailRows(t, s, "the password dead", func(r []mailRow) bool { return len(r) == 2 }, "--state=dead")[0].ID
 		run("mail", "retry", id)
 		pending.password = pending.mail().Password(t)
-		pending.logIn()
+		pending.login()
 	})
 }

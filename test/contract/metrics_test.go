@@ -193,7 +193,7 @@ func TestMetricsMove(t *testing.T) {
 // provePerson lets somebody sign up, log in and refresh.
 func provePerson(p *proofs) {
 	somebody := newPerson(p.t, p.s).join(p.s.Invite(p.t, 1))
-	somebody.logIn()
+	somebody.login()
 	somebody.refresh()
 	p.grows("a sign-up", "http_requests_total", `operation="signup"`, `status="204"`)
 	p.grows("a log-in", "http_request_duration_seconds_count", `operation="create_access_token"`)
@@ -413,7 +413,7 @@ func TestDashboardAndAlertsUseWhatIsThere(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, binary, contract, harness.SQLite)
 	somebody := newPerson(t, s).join(s.Invite(t, 1))
-	somebody.logIn()
+	somebody.login()
 	values, names := scrape(t, s)
 	there := make(map[string]bool)
 	for _, name := range names {

@@ -15,7 +15,7 @@ func TestMoveToPostgreSQL(t *testing.T) {
 	old := harness.Start(t, binary, contract, harness.SQLite)
 	code := old.Invite(t, 5)
 	settled, pending := newPerson(t, old).join(code), newPerson(t, old)
-	settled.logIn()
+	settled.login()
 	access := settled.session.AccessToken
 	pending.want("sign up", pending.signUp(code).StatusCode(), 204)
 	link := pending.mail().Link(t)
@@ -51,14 +51,14 @@ func TestMoveToPostgreSQL(t *testing.T) {
 		t.Errorf("the access token of before: %d", status)
 	}
 	settled.refresh()
-	settled.logIn()
+	settled.login()
 	pending.want("open the link of before", pending.open(link).StatusCode, 200)
 	pending.password = pending.mail().Password(t)
-	pending.logIn()
+	pending.login()
 	settled.want("open the reset link of before", settled.open(reset).StatusCode, 200)
 	settled.password = settled.mail().Password(t)
-	settled.logIn()
-	newPerson(t, moved).join(code).logIn()
+	settled.login()
+	newPerson(t, moved).join(code).login()
 }
 
 // A backup brings back what was, but no token and no link that was used since.
@@ -74,7 +74,7 @@ func TestBackupAndRestore(t *testing.T) {
 		return out
 	}
 	p := newPerson(t, s).join(s.Invite(t, 1))
-	p.logIn()
+	p.login()
 	p.want("reset", p.resetPassword().StatusCode(), 204)
 	reset := p.mail().Link(t)
 	file := filepath.Join(s.Dir, "backup.db")
@@ -108,7 +108,7 @@ func TestBackupAndRestore(t *testing.T) {
 	p.want("refresh with the token of before the backup", p.tryRefresh(atBackup).StatusCode(), 404)
 	p.want("refresh with the token of since", p.tryRefresh(since).StatusCode(), 404)
 	p.want("the link that was used", p.open(reset).StatusCode, 404)
-	p.logIn()
+	p.login()
 	s.Stop(t)
 
 	again("--keep-sessions")

@@ -48,7 +48,7 @@ func TestCommandsMakeNoDatabase(t *testing.T) {
 			}
 		}
 		s.Run(t)
-		newPerson(t, s).join(s.Invite(t, 1)).logIn()
+		newPerson(t, s).join(s.Invite(t, 1)).login()
 	}
 }
 
@@ -63,7 +63,7 @@ func TestMigrateMakesADatabase(t *testing.T) {
 			}
 		}
 		s.Run(t)
-		newPerson(t, s).join(s.Invite(t, 1)).logIn()
+		newPerson(t, s).join(s.Invite(t, 1)).login()
 	})
 }
 

@@ -85,7 +85,7 @@ func (p *person) join(code string) *person {
 // device is what the person's client says of itself.
 func device(platform string) client.Device { return client.Device{Platform: &platform} }
 
-func (p *person) tryLogIn(password string) *client.CreateAccessTokenResponse {
+func (p *person) tryLogin(password string) *client.CreateAccessTokenResponse {
 	p.t.Helper()
 	r, err := p.s.API.CreateAccessTokenWithResponse(p.t.Context(), &client.CreateAccessTokenParams{RequestID: rid()},
 		client.CreateAccessTokenRequest{Email: client.Email(p.email), Password: password, ClientID: "test_v1", Device: device("Linux x86_64")})
@@ -93,10 +93,10 @@ func (p *person) tryLogIn(password string) *client.CreateAccessTokenResponse {
 	return r
 }
 
-// logIn begins a session and keeps its tokens.
-func (p *person) logIn() client.AccessTokenResponse {
+// login begins a session and keeps its tokens.
+func (p *person) login() client.AccessTokenResponse {
 	p.t.Helper()
-	r := p.tryLogIn(p.password)
+	r := p.tryLogin(p.password)
 	p.want("log in", r.StatusCode(), 200)
 	p.session = *r.JSON200
 	return p.session

@@ -127,7 +127,7 @@ func TestRaceRefreshesOfOneToken(t *testing.T) {
 		s := harness.Start(t, binary, contract, engine)
 		rounds := roundsOn(engine)
 		p := newPerson(t, s).join(s.Invite(t, 1))
-		p.logIn()
+		p.login()
 		for range rounds {
 			before := p.session.RefreshToken
 			successors := atOnce(50, func(int) string {

@@ -25,7 +25,7 @@ func TestReplicasKnowAtOnceWhatEndsASession(t *testing.T) {
 		"reset": func(p *person) {
 			p.want("reset", p.resetPassword().StatusCode(), 204)
 			p.want("open the link", p.open(p.mail().Link(t)).StatusCode, 200)
-			p.want("log in with the new password", p.tryLogIn(p.mail().Password(t)).StatusCode(), 200)
+			p.want("log in with the new password", p.tryLogin(p.mail().Password(t)).StatusCode(), 200)
 		},
 		"disable": func(p *person) {
 			var did deed
@@ -33,7 +33,7 @@ func TestReplicasKnowAtOnceWhatEndsASession(t *testing.T) {
 		},
 	} {
 		p := newPerson(t, s).join(code)
-		p.logIn()
+		p.login()
 		for _, m := range members {
 			if status := verifyOn(t, m, p.session.AccessToken); status != http.StatusNoContent {
 				t.Fatalf("%s: the session does not live: %d", name, status)

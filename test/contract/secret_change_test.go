@@ -42,8 +42,8 @@ func TestChangeOfSecret(t *testing.T) {
 		s.Run(t)
 		code := s.Invite(t, 10)
 		in, away := newPerson(t, s).join(code), newPerson(t, s).join(code)
-		in.logIn()
-		away.logIn()
+		in.login()
+		away.login()
 		invited, linked, confirmed, mailed := newPerson(t, s), newPerson(t, s), newPerson(t, s), newPerson(t, s)
 		for _, p := range []*person{confirmed, mailed} {
 			p.want("sign up", p.signUp(code).StatusCode(), 204)
@@ -56,7 +56,7 @@ func TestChangeOfSecret(t *testing.T) {
 		restart(t, s, "AUTH_MAIL_URL", noRelay)
 		confirmed.want("open the link", confirmed.open(inMailbox).StatusCode, 200)
 		eventually(t, "the password is armed", func() bool {
-			return s.Count(t, "SELECT count(*) FROM account WHERE armed_hash IS NOT NULL AND email = $1", confirmed.email) == 1
+			return s.Count(t, "SELECT count(*) FROM account WHERE pending_password_hash IS NOT NULL AND email = $1", confirmed.email) == 1
 		})
 		linked.want("sign up", linked.signUp(code).StatusCode(), 204)
 		in.want("reset", in.resetPassword().StatusCode(), 204)
@@ -73,14 +73,14 @@ func TestChangeOfSecret(t *testing.T) {
 		// Links and passwords from the queue.
 		linked.want("a link that waited", linked.open(linked.mail().Link(t)).StatusCode, 200)
 		linked.password = linked.mail().Password(t)
-		linked.logIn()
+		linked.login()
 		in.want("a reset link that waited", in.open(in.mail().Link(t)).StatusCode, 200)
 		in.password = in.mail().Password(t)
-		in.logIn()
+		in.login()
 		confirmed.password = confirmed.mail().Password(t)
-		confirmed.logIn()
+		confirmed.login()
 		// One that was mailed before, and a link that is mailed again.
-		mailed.logIn()
+		mailed.login()
 		first := waiting.mail().Link(t)
 		waiting.want("resend", waiting.resetPassword().StatusCode(), 204)
 		if again := waiting.mail().Link(t); again.Path != first.Path {
@@ -88,7 +88,7 @@ func TestChangeOfSecret(t *testing.T) {
 		}
 		waiting.want("the link", waiting.open(first).StatusCode, 200)
 		// The invite, for people and for commands.
-		invited.join(code).logIn()
+		invited.join(code).login()
 		if _, err := s.Command(t.Context(), "invite", "create", "--code="+code); err == nil || !strings.Contains(err.Error(), "exists already") {
 			t.Errorf("the same code under the new secret: %v", err)
 		}
@@ -99,10 +99,10 @@ func TestChangeOfSecret(t *testing.T) {
 		in.sessions()
 		in.refresh()
 		away.want("a session that nobody refreshed", away.tryRefresh(away.session.RefreshToken).StatusCode(), 400)
-		away.logIn()
+		away.login()
 		late := newPerson(t, s)
 		late.want("an invite of before", late.signUp(code).StatusCode(), 404)
-		late.join(newCode).logIn()
+		late.join(newCode).login()
 		if _, err := s.Command(t.Context(), "keys", "list"); err != nil {
 			t.Errorf("keys list: %v", err)
 		}
@@ -151,7 +151,7 @@ func TestChangeOfSecretReplicaByReplica(t *testing.T) {
 	first.Run(t)
 	second.Run(t)
 	p := newPerson(t, first).join(first.Invite(t, 1))
-	p.logIn()
+	p.login()
 	both := func() {
 		t.Helper()
 		for _, s := range []*harness.Service{second, first, second, first} {
@@ -189,7 +189,7 @@ func TestChangeOfSecretInAFile(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, binary, contract, harness.SQLite)
 	p := newPerson(t, s).join(s.Invite(t, 1))
-	p.logIn()
+	p.login()
 	s.Stop(t)
 	file := s.Dir + "/data/secret"
 	if err := os.Rename(file, file+".old"); err != nil {

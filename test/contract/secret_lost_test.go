@@ -13,7 +13,7 @@ func TestTheSecretIsLost(t *testing.T) {
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		s := harness.Start(t, binary, contract, engine)
 		p := newPerson(t, s).join(s.Invite(t, 1))
-		p.logIn()
+		p.login()
 		token, code := p.session.RefreshToken, s.Invite(t, 1)
 		if _, err := s.Command(t.Context(), "keys", "abandon"); err == nil || !strings.Contains(err.Error(), "not lost") {
 			t.Errorf("with the right secret: %v", err)
@@ -31,6 +31,6 @@ func TestTheSecretIsLost(t *testing.T) {
 			t.Errorf("a refresh: %d", status)
 		}
 		p.want("an invite of before", newPerson(t, s).signUp(code).StatusCode(), 404)
-		p.logIn()
+		p.login()
 	})
 }

@@ -27,7 +27,7 @@ func TestNoSecretAtRest(t *testing.T) {
 		code := s.Invite(t, 2)
 		p := newPerson(t, s)
 		walk(t, s, p, code)
-		p.tryLogIn("a-wrong-password-of-mine")
+		p.tryLogin("a-wrong-password-of-mine")
 		waiting := newPerson(t, s)
 		waiting.want("sign up", waiting.signUp(code).StatusCode(), 204)
 

@@ -62,7 +62,7 @@ func expiredSignUp(t *testing.T, s *harness.Service) {
 }
 
 func optionalInvites(t *testing.T, s *harness.Service) {
-	newPerson(t, s).join("").logIn()
+	newPerson(t, s).join("").login()
 	p := newPerson(t, s)
 	if r := p.signUp("no-such-code"); r.StatusCode() != 404 {
 		t.Errorf("an unknown code: %d", r.StatusCode())
@@ -77,7 +77,7 @@ func optionalInvites(t *testing.T, s *harness.Service) {
 
 func replayAfterGrace(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
-	first := p.logIn()
+	first := p.login()
 	second := p.refresh()
 	eventually(t, "the grace is over", func() bool { return p.tryRefresh(first.RefreshToken).StatusCode() == 404 })
 	p.want("the current token after a replay", p.tryRefresh(second.RefreshToken).StatusCode(), 404)
@@ -88,7 +88,7 @@ func replayAfterGrace(t *testing.T, s *harness.Service) {
 
 func replayWithoutGrace(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
-	first := p.logIn()
+	first := p.login()
 	second := p.refresh()
 	p.want("the used-up token", p.tryRefresh(first.RefreshToken).StatusCode(), 404)
 	p.want("the current token after a replay", p.tryRefresh(second.RefreshToken).StatusCode(), 404)
@@ -96,7 +96,7 @@ func replayWithoutGrace(t *testing.T, s *harness.Service) {
 
 func expiredAccessToken(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
-	p.logIn()
+	p.login()
 	header := http.Header{"Request-Id": {rid()}, "Authorization": {p.session.AccessToken}}
 	eventually(t, "the access token has expired", func() bool {
 		response, _ := send(t, s, http.MethodGet, "/v1/session/list", header, "")
@@ -108,7 +108,7 @@ func expiredAccessToken(t *testing.T, s *harness.Service) {
 
 func expiredRefreshToken(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
-	p.logIn()
+	p.login()
 	first := p.refresh()
 	eventually(t, "no session is listed any more", func() bool { return len(p.sessions()) == 0 })
 	eventually(t, "the refresh token has expired", func() bool { return p.tryRefresh(first.RefreshToken).StatusCode() == 400 })
@@ -116,7 +116,7 @@ func expiredRefreshToken(t *testing.T, s *harness.Service) {
 
 func agedSession(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
-	p.logIn()
+	p.login()
 	eventually(t, "the session is too old, however often it is refreshed", func() bool {
 		r := p.tryRefresh(p.session.RefreshToken)
 		if r.StatusCode() == 200 {
@@ -135,28 +135,28 @@ func expiredMailedPassword(t *testing.T, s *harness.Service) {
 	eventually(t, "the password's time is over", func() bool {
 		var until time.Time
 		if s.DatabaseURL[:6] == "sqlite" {
-			return s.Count(t, "SELECT count(*) FROM account WHERE armed_until < $1", time.Now().UnixMicro()) == 1
+			return s.Count(t, "SELECT count(*) FROM account WHERE pending_password_expires_at < $1", time.Now().UnixMicro()) == 1
 		}
-		if err := s.DB(t).QueryRowContext(t.Context(), "SELECT armed_until FROM account").Scan(&until); err != nil {
+		if err := s.DB(t).QueryRowContext(t.Context(), "SELECT pending_password_expires_at FROM account").Scan(&until); err != nil {
 			return false // not accepted yet
 		}
 		return until.Before(time.Now())
 	})
-	p.want("the expired password", p.tryLogIn(p.password).StatusCode(), 404)
+	p.want("the expired password", p.tryLogin(p.password).StatusCode(), 404)
 	p.want("reset", p.resetPassword().StatusCode(), 204)
 	p.want("the reset link", p.open(p.mail().Link(t)).StatusCode, 200)
 	p.password = p.mail().Password(t)
-	p.logIn()
+	p.login()
 	used := time.Now()
 	eventually(t, "a used password lives on beyond the time of a mailed one", func() bool {
-		p.logIn()
+		p.login()
 		return time.Since(used) > 3*time.Second
 	})
 }
 
 func expiredResetLink(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
-	p.logIn()
+	p.login()
 	p.want("reset", p.resetPassword().StatusCode(), 204)
 	link := p.mail().Link(t)
 	if s.DatabaseURL[:6] == "sqlite" {
@@ -169,12 +169,12 @@ func expiredResetLink(t *testing.T, s *harness.Service) {
 		})
 	}
 	p.want("the expired link", p.open(link).StatusCode, 404)
-	p.want("the password is as before", p.tryLogIn(p.password).StatusCode(), 200)
+	p.want("the password is as before", p.tryLogin(p.password).StatusCode(), 200)
 }
 
 func knownClients(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
-	if r := p.tryLogIn(p.password); r.StatusCode() != 400 || r.JSON400.Message != client.CreateAccessTokenFailure400MessageBADPARAMETERS {
+	if r := p.tryLogin(p.password); r.StatusCode() != 400 || r.JSON400.Message != client.CreateAccessTokenFailure400MessageBADPARAMETERS {
 		t.Errorf("an unknown client: %d %s", r.StatusCode(), r.Body)
 	}
 	r, err := s.API.CreateAccessTokenWithResponse(t.Context(), &client.CreateAccessTokenParams{RequestID: rid()},
@@ -193,7 +193,7 @@ func seenFrom(t *testing.T, s *harness.Service, p *person, forwarded ...string) 
 	body := fmt.Sprintf(`{"email":%q,"password":%q,"clientID":"c","device":{}}`, p.email, p.password)
 	response, _ := send(t, s, http.MethodPost, "/v1/oauth/create", header, body)
 	wantStatus(t, "log in", response.StatusCode, 200)
-	p.logIn()
+	p.login()
 	for _, session := range p.sessions() {
 		if session.ClientID == "c" {
 			p.revoke(session.SessionID)

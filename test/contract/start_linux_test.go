@@ -155,7 +155,7 @@ func TestOtherIssuer(t *testing.T) {
 		}
 		s := harness.Start(t, binary, contract, engine)
 		p := newPerson(t, s).join(s.Invite(t, 1))
-		p.logIn()
+		p.login()
 		list := func() int {
 			response, _ := send(t, s, http.MethodGet, "/v1/session/list", http.Header{"Request-Id": {rid()}, "Authorization": {p.session.AccessToken}}, "")
 			return response.StatusCode

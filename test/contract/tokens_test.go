@@ -47,12 +47,12 @@ func TestEveryKeyFitsOneDoor(t *testing.T) {
 		s, other := harness.Start(t, binary, contract, engine), harness.Start(t, binary, contract, harness.SQLite)
 		code := s.Invite(t, 3)
 		p := newPerson(t, s).join(code)
-		p.logIn()
+		p.login()
 		unused := newPerson(t, s).join(code)
 		linked := newPerson(t, s)
 		linked.want("sign up", linked.signUp(code).StatusCode(), 204)
 		stranger := newPerson(t, other).join(other.Invite(t, 1))
-		stranger.logIn()
+		stranger.login()
 
 		list := func(path string) func(string) int {
 			return func(key string) int {
@@ -76,7 +76,7 @@ func TestEveryKeyFitsOneDoor(t *testing.T) {
 				return p.open(&url.URL{Path: "/u/" + key, RawQuery: "rid=" + rid()}).StatusCode
 			}, "link key", 200},
 			{"invite code", signUp, "invite code", 409}, // exists, and has ended
-			{"password", func(key string) int { return unused.tryLogIn(key).StatusCode() }, "mailed password", 200},
+			{"password", func(key string) int { return unused.tryLogin(key).StatusCode() }, "mailed password", 200},
 		}
 		keys := map[string]string{
 			"access token":                   p.session.AccessToken,
@@ -126,7 +126,7 @@ func TestForgedTokens(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, binary, contract, harness.SQLite)
 	p := newPerson(t, s).join(s.Invite(t, 1))
-	p.logIn()
+	p.login()
 	var calls atomic.Int64
 	sink, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

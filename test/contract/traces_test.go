@@ -117,11 +117,11 @@ func TestOneTrace(t *testing.T) {
 		link := p.mail().Link(t)
 		p.want("open the link", p.open(link).StatusCode, 200)
 		p.password = p.mail().Password(t)
-		p.logIn()
-		p.want("a wrong password", p.tryLogIn("a-wrong-password-of-mine").StatusCode(), 404)
+		p.login()
+		p.want("a wrong password", p.tryLogin("a-wrong-password-of-mine").StatusCode(), 404)
 
 		spans := r.trace(t, name, "signup", "transaction", "InsertAccount", "InsertMail",
-			"mail signup_link", "GetConfirmation", "MarkMailSent", "confirm_user_email", "mail password", "ArmPassword")
+			"mail signup_link", "GetConfirmation", "MarkMailSent", "confirm_user_email", "mail password", "SetPendingPassword")
 		request, statement, mail, click := named(spans, "signup"), named(spans, "InsertMail"), named(spans, "mail signup_link"), named(spans, "confirm_user_email")
 		if !bytes.Equal(statement.ParentSpanId, request.SpanId) {
 			t.Error("a statement is not below its request")
@@ -162,7 +162,7 @@ func TestTracesWithoutCollector(t *testing.T) {
 	r := newReceiver(t)
 	r.Close()
 	s := harness.Start(t, binary, contract, harness.SQLite, "OTEL_EXPORTER_OTLP_ENDPOINT="+r.URL, "OTEL_EXPORTER_OTLP_TIMEOUT=1000", "OTEL_BSP_SCHEDULE_DELAY=100")
-	newPerson(t, s).join(s.Invite(t, 1)).logIn()
+	newPerson(t, s).join(s.Invite(t, 1)).login()
 	deadline := time.Now().Add(time.Minute)
 	for !strings.Contains(s.Log(), "trace.not_sent") {
 		if time.Now().After(deadline) {

@@ -73,7 +73,7 @@ func (o operator) decode(into any, args ...string) (stderr string) {
 // userRow is a user as `user list` and `user show` tell of him.
 type userRow struct {
 	ID, Email, State, Language, InviteID string
-	Created, LastLogIn, Disabled         time.Time
+	Created, LastLogin, Disabled         time.Time
 	Password                             bool
 	MailedUntil                          *time.Time
 	Sessions                             []sessionRow
@@ -104,7 +104,7 @@ func (p *person) gone(sessions []client.AccessTokenResponse, link *url.URL) {
 		p.want("verify", r.StatusCode(), 401)
 	}
 	p.want("the link", p.open(link).StatusCode, 404)
-	p.want("log in", p.tryLogIn(p.password).StatusCode(), 404)
+	p.want("log in", p.tryLogin(p.password).StatusCode(), 404)
 	p.want("reset", p.resetPassword().StatusCode(), 404)
 }
 
@@ -115,7 +115,7 @@ func TestUserDisableCommand(t *testing.T) {
 		o := operator{t, s}
 		code := s.Invite(t, 10)
 		p := newPerson(t, s).join(code)
-		sessions := []client.AccessTokenResponse{p.logIn(), p.logIn()}
+		sessions := []client.AccessTokenResponse{p.login(), p.login()}
 		p.want("reset", p.resetPassword().StatusCode(), 204)
 		link := p.mail().Link(t)
 
@@ -151,7 +151,7 @@ func TestUserDisableCommand(t *testing.T) {
 			p.want("refresh after enable", p.tryRefresh(session.RefreshToken).StatusCode(), 404)
 		}
 		p.want("the link after enable", p.open(link).StatusCode, 404)
-		p.logIn()
+		p.login()
 		p.refresh()
 
 		// A password that was mailed and not used is void, and a mail that waits is withdrawn.
@@ -167,7 +167,7 @@ func TestUserDisableCommand(t *testing.T) {
 			t.Errorf("%+v", did)
 		}
 		o.run("user", "enable", armed.email)
-		armed.want("log in with the mailed password", armed.tryLogIn(armed.password).StatusCode(), 404)
+		armed.want("log in with the mailed password", armed.tryLogin(armed.password).StatusCode(), 404)
 
 		// The mail of a sign-up that waits is withdrawn, its link is not: TestEnableLeadsBack.
 		pending := newPerson(t, s)
@@ -201,7 +201,7 @@ func TestEnableLeadsBack(t *testing.T) {
 			w.clickAfterEnable()
 			w.mailAfterEnable()
 			w.resetAfterEnable()
-			if n := s.Count(t, "SELECT count(*) FROM invite WHERE uses = 4 AND taken = 4"); n != 1 {
+			if n := s.Count(t, "SELECT count(*) FROM invite WHERE uses = 4 AND reserved = 4"); n != 1 {
 				t.Error("four people have confirmed, and the invite does not count four")
 			}
 		}
@@ -224,7 +224,7 @@ func (w leadBack) offAndOn(p *person, link *url.URL, password, want string) {
 			p.want("click while disabled", p.open(link).StatusCode, 404)
 		}
 		if password != "" {
-			p.want("log in while disabled", p.tryLogIn(password).StatusCode(), 404)
+			p.want("log in while disabled", p.tryLogin(password).StatusCode(), 404)
 		}
 		if w.hidden {
 			p.want("reset while disabled", p.resetPassword().StatusCode(), 204)
@@ -259,7 +259,7 @@ func (w leadBack) clickAfterEnable() {
 		p.want("click", p.open(link).StatusCode, 200)
 		p.want("click again", p.open(link).StatusCode, 404)
 		p.password = p.mail().Password(w.t)
-		p.logIn()
+		p.login()
 	}
 }
 
@@ -281,7 +281,7 @@ func (w leadBack) mailAfterEnable() {
 	}
 	p.want("click", p.open(p.mail().Link(w.t)).StatusCode, 200)
 	p.password = p.mail().Password(w.t)
-	p.logIn()
+	p.login()
 }
 
 // Whoever has confirmed and not logged in, or has asked for a reset, asks for a reset.
@@ -289,7 +289,7 @@ func (w leadBack) resetAfterEnable() {
 	w.t.Helper()
 	p := newPerson(w.t, w.s).join(w.code)
 	w.offAndOn(p, nil, p.password, "")
-	p.want("log in with the void password", p.tryLogIn(p.password).StatusCode(), 404)
+	p.want("log in with the void password", p.tryLogin(p.password).StatusCode(), 404)
 	p.want("reset", p.resetPassword().StatusCode(), 204)
 	link := p.mail().Link(w.t)
 	w.offAndOn(p, link, p.password, "")
@@ -297,9 +297,9 @@ func (w leadBack) resetAfterEnable() {
 	p.want("reset", p.resetPassword().StatusCode(), 204)
 	p.want("click", p.open(p.mail().Link(w.t)).StatusCode, 200)
 	p.password = p.mail().Password(w.t)
-	p.logIn()
+	p.login()
 	w.offAndOn(p, nil, p.password, "")
-	p.logIn()
+	p.login()
 }
 
 func TestUserDeleteCommand(t *testing.T) {
@@ -309,17 +309,17 @@ func TestUserDeleteCommand(t *testing.T) {
 		o := operator{t, s}
 		code := s.Invite(t, 2)
 		p := newPerson(t, s).join(code)
-		sessions := []client.AccessTokenResponse{p.logIn(), p.logIn()}
+		sessions := []client.AccessTokenResponse{p.login(), p.login()}
 		p.want("reset", p.resetPassword().StatusCode(), 204)
 		link := p.mail().Link(t)
-		p.want("a wrong password", p.tryLogIn("0000-0000-0000-0000-0000-0000-0000").StatusCode(), 404) // what failed is counted
+		p.want("a wrong password", p.tryLogin("0000-0000-0000-0000-0000-0000-0000").StatusCode(), 404) // what failed is counted
 		var before userRow
 		o.decode(&before, "user", "show", p.email)
 		mailRows(t, s, "three mails sent", func(r []mailRow) bool { return len(r) == 3 }, "--state=sent")
 		// What hidden accounts leave behind: a stranger's sign-up with the address, and a reset that waits.
 		for _, insert := range []string{
-			`INSERT INTO account (id, email, language, created_at, pending_until, taken_by)
-				SELECT $1, 'a decoy', 'en', created_at, last_log_in_at, id FROM account WHERE email = $2`,
+			`INSERT INTO account (id, email, language, created_at, pending_until, decoy_of)
+				SELECT $1, 'a decoy', 'en', created_at, last_login_at, id FROM account WHERE email = $2`,
 			`INSERT INTO reset_request (id, email, request_id, remote_addr, created_at)
 				SELECT $1, email, 'a-request', '192.0.2.1', created_at FROM account WHERE email = $2`,
 		} {
@@ -365,7 +365,7 @@ func TestUserDeleteCommand(t *testing.T) {
 		again := newPerson(t, s)
 		again.email, again.mails = p.email, 3
 		again.join(code)
-		again.logIn()
+		again.login()
 		var after userRow
 		o.decode(&after, "user", "show", p.email)
 		if after.ID == before.ID || after.State != "active" || len(after.Sessions) != 1 {
@@ -404,7 +404,7 @@ func TestUserLists(t *testing.T) {
 		}
 		code := s.Invite(t, 10)
 		active := newPerson(t, s).join(code)
-		active.logIn()
+		active.login()
 		disabled, pending, expired := newPerson(t, s).join(code), newPerson(t, s), newPerson(t, s)
 		o.run("user", "disable", disabled.email)
 		for _, p := range []*person{pending, expired} {
@@ -433,7 +433,7 @@ func TestUserLists(t *testing.T) {
 				t.Errorf("%d: %+v, want %s %s", i, r, want.state, want.p.email)
 			}
 		}
-		if rows[3].LastLogIn.IsZero() || !rows[2].LastLogIn.IsZero() || rows[2].Disabled.IsZero() {
+		if rows[3].LastLogin.IsZero() || !rows[2].LastLogin.IsZero() || rows[2].Disabled.IsZero() {
 			t.Errorf("%+v", rows)
 		}
 		table, more := o.run("user", "list", "--limit=3")
@@ -471,7 +471,7 @@ func TestSessionCommands(t *testing.T) {
 		o := operator{t, s}
 		code := s.Invite(t, 10)
 		a, b := newPerson(t, s).join(code), newPerson(t, s).join(code)
-		of := map[*person][]client.AccessTokenResponse{a: {a.logIn(), a.logIn(), a.logIn()}, b: {b.logIn()}}
+		of := map[*person][]client.AccessTokenResponse{a: {a.login(), a.login(), a.login()}, b: {b.login()}}
 		ids := func(args ...string) (ids []string) {
 			var rows []sessionRow
 			o.decode(&rows, append([]string{"session", "list"}, args...)...)
@@ -512,7 +512,7 @@ func TestSessionCommands(t *testing.T) {
 		}
 		a.want("refresh", a.tryRefresh(of[a][2].RefreshToken).StatusCode(), 404)
 		b.refresh()
-		a.logIn()
+		a.login()
 		var ended struct{ Sessions int }
 		o.decode(&ended, "session", "revoke", "--all")
 		if ended.Sessions != 2 {
@@ -520,7 +520,7 @@ func TestSessionCommands(t *testing.T) {
 		}
 		for _, p := range []*person{a, b} {
 			p.want("refresh", p.tryRefresh(p.session.RefreshToken).StatusCode(), 404)
-			p.logIn()
+			p.login()
 		}
 		for _, args := range [][]string{nil, {"--all", "--user", a.email}, {of[a][0].SessionID, "--all"}} {
 			o.refused("name the sessions, or say --user or --all", append([]string{"session", "revoke"}, args...)...)

@@ -38,7 +38,7 @@ func TestRaceCommandsOnUsers(t *testing.T) {
 		code := s.Invite(t, 2*rounds)
 		for round := range 2 * rounds {
 			p := newPerson(t, s).join(code)
-			sessions := []client.AccessTokenResponse{p.logIn(), p.logIn()}
+			sessions := []client.AccessTokenResponse{p.login(), p.login()}
 			p.want("reset", p.resetPassword().StatusCode(), 204)
 			link := p.mail().Link(t)
 			var before userRow
@@ -75,7 +75,7 @@ func TestRaceCommandsOnUsers(t *testing.T) {
 // besiege tries everything for a person, over and over, until it is told to stop; then it tells what answers nobody should see.
 func (p *person) besiege(sessions []client.AccessTokenResponse, link *url.URL) (stop func() []string) {
 	attempts := []func() (string, int){
-		func() (string, int) { return "log in", p.tryLogIn(p.password).StatusCode() },
+		func() (string, int) { return "log in", p.tryLogin(p.password).StatusCode() },
 		func() (string, int) { return "refresh", p.tryRefresh(sessions[0].RefreshToken).StatusCode() },
 		func() (string, int) { return "refresh", p.tryRefresh(sessions[1].RefreshToken).StatusCode() },
 		func() (string, int) { return "reset", p.resetPassword().StatusCode() },

@@ -72,7 +72,7 @@ func (w *world) signUpAndClick(t *testing.T) *person {
 	if w.s.DatabaseURL[:7] == "sqlite:" {
 		ahead = id[:]
 	}
-	w.s.Exec(t, "UPDATE account SET armed_mail_id = $1 WHERE email = $2", ahead, p.email)
+	w.s.Exec(t, "UPDATE account SET pending_password_mail_id = $1 WHERE email = $2", ahead, p.email)
 	return p
 }
 

@@ -161,7 +161,7 @@ func serveByClock(
 		MailQueued: worker.Wake, Now: c.now, InviteRequired: true,
 		SignUpLinkTTL: 24 * time.Hour, PasswordLinkTTL: 30 * time.Minute,
 		RefreshTTL: 720 * time.Hour, RefreshGrace: 2 * time.Minute, SessionMaxAge: 180 * 24 * time.Hour,
-		SessionsPerUser: sessionsPerUser, LogInNotice: impl.NoticeNever,
+		SessionsPerUser: sessionsPerUser, LoginNotice: impl.NoticeNever,
 	})
 	must(err)
 	there := httptest.NewServer(handler)
@@ -191,7 +191,7 @@ func TestClock(t *testing.T) {
 			}
 			before.stayUsed(t, w, p)
 			if len(p.live()) < 4 {
-				p.logIn(t.Context())
+				p.login(t.Context())
 			}
 		}
 		newcomer := newPerson(w)
@@ -232,7 +232,7 @@ func usedThings(t *testing.T, w *world, p *person) used {
 			u.link = m.Link()
 		}
 	}
-	p.logIn(t.Context())
+	p.login(t.Context())
 	live := p.live()
 	u.ended = live[0]
 	p.revoke(t.Context(), live[1], u.ended)

@@ -129,7 +129,7 @@ func (l *ledger) claims(p *person) []string {
 			all++
 		}
 	}
-	claim(all-known <= p.logIns, "%d sessions that nobody knows, with %d log-ins without an answer", all-known, p.logIns)
+	claim(all-known <= p.logins, "%d sessions that nobody knows, with %d log-ins without an answer", all-known, p.logins)
 	return broken
 }
 
@@ -168,7 +168,7 @@ func rules(ctx context.Context, db *sql.DB, engine string) ([]string, error) {
 			(SELECT count(*) FROM account WHERE invite_id = invite.id AND pending_until IS NULL)`,
 		"invites used more often than they may be": `SELECT count(*) FROM invite WHERE max_uses <
 			(SELECT count(*) FROM account WHERE invite_id = invite.id)`,
-		"invites that know of fewer sign-ups than they have": `SELECT count(*) FROM invite WHERE taken <
+		"invites that know of fewer sign-ups than they have": `SELECT count(*) FROM invite WHERE reserved <
 			(SELECT count(*) FROM account WHERE invite_id = invite.id)`,
 		"sessions of unconfirmed accounts": "SELECT count(*) FROM session JOIN account ON account.id = account_id WHERE pending_until IS NOT NULL",
 		"mails both sent and dead":         "SELECT count(*) FROM mail WHERE sent_at IS NOT NULL AND dead_at IS NOT NULL",
@@ -251,7 +251,7 @@ func (w *world) verify() {
 		p.refreshEnded(ctx)
 		if p.newPassword() || p.password != "" {
 			if i >= len(people)-40 {
-				p.logIn(ctx)
+				p.login(ctx)
 			}
 		}
 	}

@@ -59,7 +59,7 @@ type person struct {
 	resetsMaybe int // others: more than one link may be on its way
 
 	sessions []*session
-	logIns   int // whose answer was lost: each may have begun a session that nobody knows
+	logins   int // whose answer was lost: each may have begun a session that nobody knows
 }
 
 type resetState int
@@ -105,14 +105,14 @@ func (p *person) step(ctx context.Context) {
 			p.confirm(ctx)
 		}
 	case len(live) == 0 && (p.newPassword() || p.password != ""):
-		p.logIn(ctx)
+		p.login(ctx)
 	case len(live) == 0:
 		p.get(ctx, "/v1/version")
 	case p.reset == wantsLink && chance < 0.3:
 		p.openResetLink(ctx)
 	case p.reset == wantsPassword && chance < 0.3:
 		if p.newPassword() {
-			p.logIn(ctx)
+			p.login(ctx)
 		}
 	case p.reset == noReset && chance < 0.02:
 		p.requestReset(ctx)
@@ -121,7 +121,7 @@ func (p *person) step(ctx context.Context) {
 	case chance < 0.38:
 		p.get(ctx, []string{"/.well-known/jwks.json", "/v1/version", "/openapi.yaml"}[rand.IntN(3)])
 	case chance < 0.41 && len(live) < 4:
-		p.logIn(ctx)
+		p.login(ctx)
 	case chance < 0.44 && len(live) > 1:
 		p.revoke(ctx, live[rand.IntN(len(live))], live[rand.IntN(len(live))])
 	case chance < 0.47:
@@ -139,7 +139,7 @@ func (p *person) join(ctx context.Context) {
 	case p.confirmed != yes:
 		p.confirm(ctx)
 	case p.newPassword():
-		p.logIn(ctx)
+		p.login(ctx)
 	}
 }
 
@@ -147,7 +147,7 @@ func (p *person) join(ctx context.Context) {
 func (p *person) story() string {
 	w := p.w
 	story := fmt.Sprintf("%s: signed up %d, confirmed %d, wants %d, has a new password: %t, log-ins without an answer: %d",
-		p.email, p.signedUp, p.confirmed, p.reset, p.fresh != "", p.logIns)
+		p.email, p.signedUp, p.confirmed, p.reset, p.fresh != "", p.logins)
 	for _, m := range w.mails.To(p.email) {
 		story += fmt.Sprintf("; got %q", m.Header().Get("Subject"))
 	}
@@ -328,8 +328,8 @@ func (p *person) newPassword() bool {
 	return p.fresh != ""
 }
 
-// logIn begins a session: with the new password, if there is one and the person is about to use it.
-func (p *person) logIn(ctx context.Context) {
+// login begins a session: with the new password, if there is one and the person is about to use it.
+func (p *person) login(ctx context.Context) {
 	password := p.password
 	if p.fresh != "" {
 		password = p.fresh
@@ -357,7 +357,7 @@ func (p *person) logIn(ctx context.Context) {
 		p.sessions = append(p.sessions, s)
 		p.take(s, *answer.JSON200)
 	case lost:
-		p.logIns++
+		p.logins++
 	default:
 		p.w.complainf("%s: log-in: %d", p.email, status)
 	}
@@ -502,8 +502,8 @@ func (p *person) list(ctx context.Context, with *session) {
 		}
 		delete(listed, s.id)
 	}
-	if len(listed) > p.logIns {
-		p.w.complainf("%s: %d unknown sessions, but only %d log-ins without an answer", p.email, len(listed), p.logIns)
+	if len(listed) > p.logins {
+		p.w.complainf("%s: %d unknown sessions, but only %d log-ins without an answer", p.email, len(listed), p.logins)
 	}
 }
 

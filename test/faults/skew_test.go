@@ -63,7 +63,7 @@ func skewed(t *testing.T, w *world, skew time.Duration, turn func()) {
 	begun := []string{p.live()[0].id}
 	for range 7 {
 		turn()
-		p.logIn(t.Context())
+		p.login(t.Context())
 		begun = append(begun, p.sessions[len(p.sessions)-1].id)
 		want := []string{begun[len(begun)-1], begun[len(begun)-2]}
 		if got := w.sessionsByTime(); !slices.Equal(got, want) {

@@ -63,7 +63,7 @@ func TestWithdrawnWhileStopped(t *testing.T) {
 	s.Signal(t, syscall.SIGCONT)
 
 	eventually(t, "the worker is through with the mail", time.Minute, func() bool { return strings.Contains(s.Log(), `"msg":"mail.overtaken"`) })
-	if n := s.Count(t, "SELECT count(*) FROM account WHERE armed_hash IS NOT NULL"); n != 0 {
+	if n := s.Count(t, "SELECT count(*) FROM account WHERE pending_password_hash IS NOT NULL"); n != 0 {
 		t.Error("a mail that was withdrawn has armed its password")
 	}
 	if n := len(s.Mails(t)); n != 1 {
@@ -75,9 +75,9 @@ func TestWithdrawnWhileStopped(t *testing.T) {
 		client.RequestUserPasswordResetRequest{Email: client.Email(email)})
 	wantAnswer(t, "reset", 204, reset, err)
 	click(s.WaitMails(t, email, 2)[0].Link(t).RequestURI())
-	logIn, err := s.API.CreateAccessTokenWithResponse(t.Context(), &client.CreateAccessTokenParams{RequestID: rid()},
+	login, err := s.API.CreateAccessTokenWithResponse(t.Context(), &client.CreateAccessTokenParams{RequestID: rid()},
 		client.CreateAccessTokenRequest{Email: client.Email(email), Password: s.WaitMails(t, email, 3)[0].Password(t), ClientID: "test_v1"})
-	wantAnswer(t, "log-in", 200, logIn, err)
+	wantAnswer(t, "log-in", 200, login, err)
 }
 
 func wantAnswer(t *testing.T, what string, want int, answer interface{ StatusCode() int }, err error) {

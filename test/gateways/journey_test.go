@@ -60,9 +60,9 @@ func walk(p *person) {
 	p.want("open the link", p.open(link), 200)
 	p.want("open it again", p.open(link), 404)
 	p.password = p.mail().Password(p.t)
-	p.want("log in with a wrong password", p.tryLogIn("wrong").StatusCode(), 404)
+	p.want("log in with a wrong password", p.tryLogin("wrong").StatusCode(), 404)
 
-	first := p.logIn()
+	first := p.login()
 	refreshed := p.tryRefresh(first.RefreshToken)
 	p.want("refresh", refreshed.StatusCode(), 200)
 	p.session = *refreshed.JSON200
@@ -74,7 +74,7 @@ func walk(p *person) {
 	p.verify()
 	p.end(first.SessionID)
 	p.want("refresh of an ended session", p.tryRefresh(p.session.RefreshToken).StatusCode(), 404)
-	p.logIn()
+	p.login()
 	p.want("end by path", p.endByPath(p.session.SessionID), 204)
 	if list := p.sessions(); len(list) != 0 {
 		p.t.Errorf("no session is left, but: %+v", list)
@@ -85,7 +85,7 @@ func walk(p *person) {
 	p.want("reset", p.resetPassword(), 204)
 	p.want("open the reset link", p.open(p.mail().Link(p.t)), 200)
 	p.password = p.mail().Password(p.t)
-	p.logIn()
+	p.login()
 }
 
 // verify asks, as a gateway would, through the gateway.

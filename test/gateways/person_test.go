@@ -103,11 +103,11 @@ func (p *person) join() *person {
 	p.want("sign up", p.signUp(p.s.service.Invite(p.t, 1)), 204)
 	p.want("open the link", p.open(p.mail().Link(p.t)), 200)
 	p.password = p.mail().Password(p.t)
-	p.logIn()
+	p.login()
 	return p
 }
 
-func (p *person) tryLogIn(password string) *client.CreateAccessTokenResponse {
+func (p *person) tryLogin(password string) *client.CreateAccessTokenResponse {
 	p.t.Helper()
 	r, err := p.api.CreateAccessTokenWithResponse(p.t.Context(), &client.CreateAccessTokenParams{RequestID: rid()},
 		client.CreateAccessTokenRequest{Email: client.Email(p.email), Password: password, ClientID: `test "v1"; <a>, \b`, Device: client.Device{}})
@@ -115,9 +115,9 @@ func (p *person) tryLogIn(password string) *client.CreateAccessTokenResponse {
 	return r
 }
 
-func (p *person) logIn() client.AccessTokenResponse {
+func (p *person) login() client.AccessTokenResponse {
 	p.t.Helper()
-	r := p.tryLogIn(p.password)
+	r := p.tryLogin(p.password)
 	p.want("log in", r.StatusCode(), 200)
 	p.session = *r.JSON200
 	return p.session

@@ -345,7 +345,7 @@ func (v *visitor) sessionEnds() {
 	case !v.s.asks && (response.StatusCode != 200 || len(arrived) != 1):
 		v.t.Errorf("the token has not expired: %d %s", response.StatusCode, body)
 	}
-	v.logIn()
+	v.login()
 	v.comesThrough()
 }
 

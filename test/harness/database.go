@@ -66,7 +66,7 @@ func (s *Service) Count(t testing.TB, query string, args ...any) int {
 // Tables are all tables of the schema.
 func Tables() []string {
 	return []string{
-		"invite", "account", "confirmation", "session", "mail", "signing_key", "limit_use", "log_in_failure", "log_in_attempt", "device",
+		"invite", "account", "confirmation", "session", "mail", "signing_key", "rate_limit", "login_failure", "login_attempt", "device",
 		"reset_request", "heartbeat", "audit_event",
 	}
 }

@@ -99,7 +99,7 @@ func TestRaceEnds(t *testing.T) {
 // A session is ended while it is refreshed.
 func revokeAndRefresh(w *world) {
 	w.t.Helper()
-	session := w.logIn(w.email, w.password)
+	session := w.login(w.email, w.password)
 	var given tokensOf
 	w.together(4,
 		func(w *world) { given.add(w, w.refresh(session["refreshToken"])) },
@@ -116,7 +116,7 @@ func (w *world) resetAndEverything() {
 	email, code := newAddress(), w.live["inviteCode"]
 	w.join(email, code)
 	older := w.s.WaitMails(w.t, email, 2)[0].Password(w.t)
-	session := w.logIn(email, older)
+	session := w.login(email, older)
 	w.want("reset", w.call(http.MethodPost, "/v1/user/password", map[string]any{"email": email}), 204)
 	link := w.s.WaitMails(w.t, email, 3)[0].Link(w.t)
 	w.want("open the link", w.open(link), 200)
@@ -124,14 +124,14 @@ func (w *world) resetAndEverything() {
 
 	var old, fresh tokensOf
 	w.together(2,
-		func(w *world) { fresh.add(w, w.tryLogIn(email, newer)) },
-		func(w *world) { old.add(w, w.tryLogIn(email, older)) },
+		func(w *world) { fresh.add(w, w.tryLogin(email, newer)) },
+		func(w *world) { old.add(w, w.tryLogin(email, older)) },
 		func(w *world) { old.add(w, w.refresh(session["refreshToken"])) },
 		func(w *world) { w.call(http.MethodPost, "/v1/user/password", map[string]any{"email": email}) },
 	)
 	old.all = append(old.all, session["refreshToken"])
 	old.noneLives(w, "after the log-in with a new password")
-	w.want("log in with the older password", w.tryLogIn(email, older), 404)
+	w.want("log in with the older password", w.tryLogin(email, older), 404)
 	if len(fresh.all) != 2 {
 		w.t.Errorf("%d of 2 log-ins with the new password succeeded", len(fresh.all))
 	}
@@ -168,7 +168,7 @@ func TestLogOutAndRefreshInOnePacket(t *testing.T) {
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		w := newWorld(t, engine)
 		for range 5 {
-			session := w.logIn(w.email, w.password)
+			session := w.login(w.email, w.password)
 			out := request{method: http.MethodDelete, target: "/v1/session/" + session["sessionID"], header: http.Header{"Authorization": {"Bearer " + session["accessToken"]}}}
 			in := request{
 				method: http.MethodPut, target: "/v1/oauth/refresh", header: http.Header{"Request-Id": {uuid.NewString()}, "Content-Type": {"application/json"}, "Connection": {"close"}},

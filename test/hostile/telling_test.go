@@ -13,7 +13,7 @@ func TestIDsTellNothing(t *testing.T) {
 	for _, w := range worlds(t) {
 		email := newAddress()
 		w.join(email, w.live["inviteCode"])
-		first, second := w.logIn(w.email, w.password), w.logIn(email, w.s.WaitMails(t, email, 2)[0].Password(t))
+		first, second := w.login(w.email, w.password), w.login(email, w.s.WaitMails(t, email, 2)[0].Password(t))
 		var ids []uuid.UUID
 		for _, session := range []map[string]string{first, second} {
 			f := w.forger(session["accessToken"])
@@ -49,7 +49,7 @@ func TestAskingChangesNothing(t *testing.T) {
 		for range 30 {
 			w.want("ask for a reset", w.call(http.MethodPost, "/v1/user/password", map[string]any{"email": w.email}), 204)
 		}
-		w.want("log in", w.tryLogIn(w.email, w.password), 200)
+		w.want("log in", w.tryLogin(w.email, w.password), 200)
 		w.want("refresh", w.refresh(w.refreshToken), 200)
 	}
 }

@@ -45,7 +45,7 @@ func newWorld(t *testing.T, engine string) *world {
 	w.email, w.pendingEmail = newAddress(), newAddress()
 	w.join(w.email, code)
 	w.password = s.WaitMails(t, w.email, 2)[0].Password(t)
-	session, other := w.logIn(w.email, w.password), w.logIn(w.email, w.password)
+	session, other := w.login(w.email, w.password), w.login(w.email, w.password)
 	w.signUp(w.pendingEmail, code, 204)
 	key := strings.TrimPrefix(s.WaitMails(t, w.pendingEmail, 1)[0].Link(t).Path, "/u/")
 	w.settle()
@@ -118,15 +118,15 @@ func (w *world) open(link *url.URL) answer {
 	return w.mustSend(request{method: http.MethodGet, target: link.RequestURI(), header: http.Header{"Accept": {"application/json"}}})
 }
 
-func (w *world) tryLogIn(email, password string) answer {
+func (w *world) tryLogin(email, password string) answer {
 	w.t.Helper()
 	return w.call(http.MethodPost, "/v1/oauth/create", map[string]any{"email": email, "password": password, "clientID": "hostile_v1", "device": map[string]any{}})
 }
 
-// logIn returns the answer's fields.
-func (w *world) logIn(email, password string) map[string]string {
+// login returns the answer's fields.
+func (w *world) login(email, password string) map[string]string {
 	w.t.Helper()
-	a := w.tryLogIn(email, password)
+	a := w.tryLogin(email, password)
 	w.want("log in", a, 200)
 	return w.fields(a)
 }
@@ -206,5 +206,5 @@ func (w *world) everythingStillWorks() {
 	}
 	w.want("open the link", w.mustSend(request{method: http.MethodGet, target: "/u/" + w.live["confirmationKey"] + "?rid=" + w.live["rid"]}), 200)
 	w.signUp(newAddress(), w.live["inviteCode"], 204)
-	w.want("log in", w.tryLogIn(w.email, w.password), 200)
+	w.want("log in", w.tryLogin(w.email, w.password), 200)
 }

@@ -80,7 +80,7 @@ func (v *traveller) open(link *url.URL) {
 	}
 }
 
-func (v *traveller) logIn(password string) client.AccessTokenResponse {
+func (v *traveller) login(password string) client.AccessTokenResponse {
 	v.t.Helper()
 	r := want[*client.CreateAccessTokenResponse](v, "log in", 200)(v.api().CreateAccessTokenWithResponse(v.t.Context(),
 		&client.CreateAccessTokenParams{RequestID: uuid.NewString()},
@@ -97,7 +97,7 @@ func (v *traveller) walk() {
 		client.SignUpRequest{Email: client.Email(v.email), Language: "en"}))
 	v.open(v.mail().Link(v.t))
 	password := v.mail().Password(v.t)
-	session, other := v.logIn(password), v.logIn(password)
+	session, other := v.login(password), v.login(password)
 	for range 4 {
 		r := want[*client.RefreshAccessTokenResponse](v, "refresh", 200)(v.api().RefreshAccessTokenWithResponse(ctx,
 			&client.RefreshAccessTokenParams{RequestID: rid()}, client.RefreshAccessTokenRequest{RefreshToken: session.RefreshToken}))
@@ -119,7 +119,7 @@ func (v *traveller) walk() {
 	want[*client.UserPasswordResetResponse](v, "reset", 204)(v.api().UserPasswordResetWithResponse(ctx,
 		&client.UserPasswordResetParams{RequestID: rid()}, client.RequestUserPasswordResetRequest{Email: client.Email(v.email)}))
 	v.open(v.mail().Link(v.t))
-	v.logIn(v.mail().Password(v.t))
+	v.login(v.mail().Password(v.t))
 	want[*client.RefreshAccessTokenResponse](v, "refresh after the reset", 404)(v.api().RefreshAccessTokenWithResponse(ctx,
 		&client.RefreshAccessTokenParams{RequestID: rid()}, client.RefreshAccessTokenRequest{RefreshToken: session.RefreshToken}))
 }

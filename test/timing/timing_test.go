@@ -100,7 +100,7 @@ func (w *world) join() string {
 	}
 	_ = response.Body.Close()
 	password := w.s.WaitMails(w.t, email, 2)[0].Password(w.t)
-	if status, _ := w.send("login", w.logIn(email, password)); status != http.StatusOK {
+	if status, _ := w.send("login", w.login(email, password)); status != http.StatusOK {
 		w.t.Fatalf("log in: %d", status)
 	}
 	return email
@@ -110,7 +110,7 @@ func (w *world) signUp(email string) string {
 	return fmt.Sprintf(`{"email":%q,"inviteCode":%q,"language":"en"}`, email, w.code)
 }
 
-func (w *world) logIn(email, password string) string {
+func (w *world) login(email, password string) string {
 	return fmt.Sprintf(`{"email":%q,"password":%q,"clientID":"timing","device":{}}`, email, password)
 }
 
@@ -179,13 +179,13 @@ func (w *world) cases() []timingCase {
 	fresh := func() string { return w.signUp(w.address()) }
 	unknown := func() string { return w.reset(w.address()) }
 	wrong := func(email string) kind {
-		return func() string { return w.logIn(email, "k3v9-0a1b-2c3d-4e5f-6g7h-8j9k-mnpq") }
+		return func() string { return w.login(email, "k3v9-0a1b-2c3d-4e5f-6g7h-8j9k-mnpq") }
 	}
 	signUp := func(email string) kind { return func() string { return w.signUp(email) } }
 	reset := func(email string) kind { return func() string { return w.reset(email) } }
 	refused, accepted := [2]int{404, 404}, [2]int{204, 204}
-	nobody := func() string { return w.logIn(w.address(), "k3v9-0a1b-2c3d-4e5f-6g7h-8j9k-mnpq") }
-	malformed := func() string { return w.logIn("nobody", "x") }
+	nobody := func() string { return w.login(w.address(), "k3v9-0a1b-2c3d-4e5f-6g7h-8j9k-mnpq") }
+	malformed := func() string { return w.login("nobody", "x") }
 	return []timingCase{
 		{"login", "wrong password, unknown address", [2]kind{wrong(w.active), nobody}, refused, false, true},
 		{"login", "wrong password, unconfirmed account", [2]kind{wrong(w.active), wrong(w.pending)}, refused, false, true},

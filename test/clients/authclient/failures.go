@@ -68,8 +68,8 @@ func SignUp(ctx context.Context, api *client.ClientWithResponses, body client.Si
 
 // #region log-in
 
-// LogIn begins a session.
-func LogIn(ctx context.Context, api *client.ClientWithResponses, body client.CreateAccessTokenRequest) (client.AccessTokenResponse, error) {
+// Login begins a session.
+func Login(ctx context.Context, api *client.ClientWithResponses, body client.CreateAccessTokenRequest) (client.AccessTokenResponse, error) {
 	r, err := api.CreateAccessTokenWithResponse(ctx, nil, body)
 	switch {
 	case err != nil:

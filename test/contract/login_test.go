@@ -11,14 +11,14 @@ import (
 )
 
 // Which log-ins are told by mail, and how many sessions a user may have.
-func TestLogIns(t *testing.T) {
+func TestLogins(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		settings []string
 		test     func(*testing.T, *harness.Service)
 	}{
 		"a log-in from a new device is told":        {[]string{"AUTH_TRUSTED_PROXIES=127.0.0.0/8"}, newDeviceTold},
-		"every log-in but the first is told":        {[]string{"AUTH_LOGIN_NOTICE=always"}, everyLogInTold},
+		"every log-in but the first is told":        {[]string{"AUTH_LOGIN_NOTICE=always"}, everyLoginTold},
 		"no log-in is told, but a changed password": {[]string{"AUTH_LOGIN_NOTICE=never"}, onlyPasswordTold},
 		"log-ins flood no mailbox":                  {[]string{"AUTH_LOGIN_NOTICE=always"}, noticesBounded},
 		"more sessions end the oldest":              {[]string{"AUTH_SESSIONS_PER_USER=3"}, oldestEnds},
@@ -33,8 +33,8 @@ func TestLogIns(t *testing.T) {
 	}
 }
 
-// logInFrom logs in on a platform and from an address.
-func (p *person) logInFrom(platform, addr string) {
+// loginFrom logs in on a platform and from an address.
+func (p *person) loginFrom(platform, addr string) {
 	p.t.Helper()
 	r, err := p.s.API.CreateAccessTokenWithResponse(p.t.Context(), &client.CreateAccessTokenParams{RequestID: rid()},
 		client.CreateAccessTokenRequest{Email: client.Email(p.email), Password: p.password, ClientID: "test_v1", Device: device(platform)},
@@ -70,7 +70,7 @@ func newDeviceTold(t *testing.T, s *harness.Service) {
 		{"iPhone", "2001:db8:1::1", true},
 		{"iPhone", "2001:db8:2::1", false}, // the same /32
 	} {
-		p.logInFrom(c.platform, c.addr)
+		p.loginFrom(c.platform, c.addr)
 		if c.isNew {
 			known++
 		}
@@ -79,7 +79,7 @@ func newDeviceTold(t *testing.T, s *harness.Service) {
 		}
 		p.revoke(p.session.SessionID) // a device stays known without a session
 	}
-	p.logInFrom("Click http://evil.example.com/\u202e now", "192.0.2.1")
+	p.loginFrom("Click http://evil.example.com/\u202e now", "192.0.2.1")
 	notice := s.WaitNotices(t, p.email, known+1)[0]
 	if !strings.Contains(notice.Text, "Network address: 192.0.2.1\n") || !strings.Contains(notice.Text, "Device: Click http evil example com now\n") ||
 		!strings.Contains(notice.Text, " UTC\n") || strings.Contains(notice.Text+notice.HTML, p.password) || strings.Contains(notice.HTML, "href") {
@@ -87,16 +87,16 @@ func newDeviceTold(t *testing.T, s *harness.Service) {
 	}
 }
 
-func everyLogInTold(t *testing.T, s *harness.Service) {
+func everyLoginTold(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
 	for told := range 3 {
-		p.logIn()
+		p.login()
 		if n := p.owed("login_notice"); n != told {
 			t.Errorf("%d notices after %d log-ins", n, told+1)
 		}
 	}
 	s.WaitNotices(t, p.email, 2)
-	p.want("a wrong password", p.tryLogIn("wrong").StatusCode(), 404)
+	p.want("a wrong password", p.tryLogin("wrong").StatusCode(), 404)
 	if n := p.owed("login_notice"); n != 2 {
 		t.Error("a failed log-in is told")
 	}
@@ -105,8 +105,8 @@ func everyLogInTold(t *testing.T, s *harness.Service) {
 // A reset that took effect is told whatever the setting, once, and instead of the log-in (ASVS 6.3.7).
 func onlyPasswordTold(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
-	p.logIn()
-	p.logIn()
+	p.login()
+	p.login()
 	first := p.session
 	p.want("reset", p.resetPassword().StatusCode(), 204)
 	p.want("the link", p.open(p.mail().Link(t)).StatusCode, 200)
@@ -115,8 +115,8 @@ func onlyPasswordTold(t *testing.T, s *harness.Service) {
 	if n := p.owed("password_notice"); n != 0 {
 		t.Error("told before the password was used")
 	}
-	statuses := count(atOnce(4, func(int) int { return p.tryLogIn(p.password).StatusCode() }))
-	p.logIn()
+	statuses := count(atOnce(4, func(int) int { return p.tryLogin(p.password).StatusCode() }))
+	p.login()
 	if statuses[200] != 4 || p.owed("password_notice") != 1 || p.owed("login_notice") != 0 {
 		t.Errorf("log-ins %v; %d notices of the password, %d of log-ins", statuses, p.owed("password_notice"), p.owed("login_notice"))
 	}
@@ -125,13 +125,13 @@ func onlyPasswordTold(t *testing.T, s *harness.Service) {
 		t.Errorf("the notice: %s\n%s", notice.Subject, notice.Text)
 	}
 	p.want("a session of before", p.tryRefresh(first.RefreshToken).StatusCode(), 404)
-	p.want("the old password", p.tryLogIn(old).StatusCode(), 404)
+	p.want("the old password", p.tryLogin(old).StatusCode(), 404)
 }
 
 func noticesBounded(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
 	for range 13 {
-		p.logIn()
+		p.login()
 	}
 	if n := p.owed("login_notice"); n != 10 {
 		t.Errorf("%d notices of 13 log-ins", n)
@@ -142,11 +142,11 @@ func oldestEnds(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
 	var tokens []client.AccessTokenResponse
 	for range 3 {
-		tokens = append(tokens, p.logIn())
+		tokens = append(tokens, p.login())
 	}
 	r := p.tryRefresh(tokens[0].RefreshToken) // now the second was refreshed longest ago
 	p.want("refresh", r.StatusCode(), 200)
-	p.logIn()
+	p.login()
 	p.want("the one that was refreshed longest ago", p.tryRefresh(tokens[1].RefreshToken).StatusCode(), 404)
 	p.want("the one that was refreshed", p.tryRefresh(r.JSON200.RefreshToken).StatusCode(), 200)
 	p.want("the third", p.tryRefresh(tokens[2].RefreshToken).StatusCode(), 200)
@@ -158,7 +158,7 @@ func oldestEnds(t *testing.T, s *harness.Service) {
 func capUnderRace(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
 	for range 3 {
-		if statuses := count(atOnce(5, func(int) int { return p.tryLogIn(p.password).StatusCode() })); statuses[200] != 5 {
+		if statuses := count(atOnce(5, func(int) int { return p.tryLogin(p.password).StatusCode() })); statuses[200] != 5 {
 			t.Errorf("5 log-ins at once: %v", statuses)
 		}
 		if n := s.Count(t, "SELECT count(*) FROM session"); n != 2 {

@@ -12,14 +12,14 @@ import (
 	"github.com/financelime/authorization/impl/mail"
 )
 
-// LogInNotice says when a log-in is told by mail: AUTH_LOGIN_NOTICE.
-type LogInNotice string
+// LoginNotice says when a log-in is told by mail: AUTH_LOGIN_NOTICE.
+type LoginNotice string
 
 // When a log-in is told by mail. The first one of a new account never is.
 const (
-	NoticeNewDevice LogInNotice = "new-device"
-	NoticeAlways    LogInNotice = "always"
-	NoticeNever     LogInNotice = "never"
+	NoticeNewDevice LoginNotice = "new-device"
+	NoticeAlways    LoginNotice = "always"
+	NoticeNever     LoginNotice = "never"
 )
 
 const (
@@ -30,25 +30,25 @@ const (
 	noticesAnHour = 10
 )
 
-// tellOfLogIn owes the owner of an account a mail about a log-in, if he should know of it, in the log-in's transaction. That
+// tellOfLogin owes the owner of an account a mail about a log-in, if he should know of it, in the log-in's transaction. That
 // a password was changed is told whatever the setting (ASVS 6.3.7), and then the log-in is part of that mail.
-func (s *Service) tellOfLogIn(
+func (s *Service) tellOfLogin(
 	ctx context.Context, q *db.Queries, account db.Account, session db.Session, now time.Time, passwordChanged bool,
 ) (told bool, err error) {
 	known, err := seeDevice(ctx, q, session, now)
 	if err != nil {
 		return false, err
 	}
-	kind := mail.KindLogInNotice
+	kind := mail.KindLoginNotice
 	switch {
 	case passwordChanged:
 		kind = mail.KindPasswordNotice
-	case account.LastLogInAt == nil || s.LogInNotice == NoticeNever || known && s.LogInNotice != NoticeAlways:
+	case account.LastLoginAt == nil || s.LoginNotice == NoticeNever || known && s.LoginNotice != NoticeAlways:
 		return false, nil
 	default:
 		// Clocks: a replica that is 5 s off counts an hour that is 5 s longer or shorter; after a clock was set back by 10 min, it is 10 min
 		// longer for a while: a few notices fewer.
-		lately, err := q.CountLogInNotices(ctx, db.CountLogInNoticesParams{AccountID: account.ID, Since: now.Add(-time.Hour)})
+		lately, err := q.CountLoginNotices(ctx, db.CountLoginNoticesParams{AccountID: account.ID, Since: now.Add(-time.Hour)})
 		if err != nil {
 			return false, fmt.Errorf("count the latest notices: %w", err)
 		}
@@ -68,18 +68,18 @@ func (s *Service) tellOfLogIn(
 // or set back by 10 min, forgets a device at worst: its next log-in is told once more.
 func seeDevice(ctx context.Context, q *db.Queries, session db.Session, now time.Time) (known bool, err error) {
 	mark := deviceMark(session)
-	seen, err := q.SeeDevice(ctx, db.SeeDeviceParams{Now: now, AccountID: session.AccountID, Mark: mark})
+	seen, err := q.TouchDevice(ctx, db.TouchDeviceParams{Now: now, AccountID: session.AccountID, Fingerprint: mark})
 	if err != nil {
 		return false, fmt.Errorf("look for the device: %w", err)
 	}
 	if seen > 0 {
 		return true, nil
 	}
-	err = q.InsertDevice(ctx, db.InsertDeviceParams{ID: newID(), AccountID: session.AccountID, Mark: mark, Now: now})
+	err = q.InsertDevice(ctx, db.InsertDeviceParams{ID: newID(), AccountID: session.AccountID, Fingerprint: mark, Now: now})
 	if err != nil {
 		return false, fmt.Errorf("remember the device: %w", err)
 	}
-	_, err = q.ForgetDevicesBeyond(ctx, db.ForgetDevicesBeyondParams{AccountID: session.AccountID, Keep: devicesKept})
+	_, err = q.DeleteExcessDevices(ctx, db.DeleteExcessDevicesParams{AccountID: session.AccountID, MaxDevices: devicesKept})
 	if err != nil {
 		return false, fmt.Errorf("forget the oldest devices: %w", err)
 	}

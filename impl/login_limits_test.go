@@ -60,12 +60,12 @@ func newSkewed(t *testing.T, engine string) *skewed {
 		refresh, err := token.NewRefresh(root, cfg)
 		must(t, err)
 		limits := limit.New(root, map[limit.Name]limit.Rate{
-			limit.LogInAccount: {Count: 10, Per: 10 * time.Minute}, limit.LogInSource: {Count: 100, Per: 10 * time.Minute},
+			limit.LoginAccount: {Count: 10, Per: 10 * time.Minute}, limit.LoginSource: {Count: 100, Per: 10 * time.Minute},
 		})
 		limits.Wait = time.Minute
 		w.services = append(w.services, &Service{
 			Store: store, Root: root, Links: link.New(root), Hasher: hasher, Limits: limits, Keys: keys, Access: access, Refresh: refresh,
-			Log: log, Now: now, MailQueued: func() {}, LogInNotice: NoticeNever, SessionsPerUser: 100,
+			Log: log, Now: now, MailQueued: func() {}, LoginNotice: NoticeNever, SessionsPerUser: 100,
 			RefreshTTL: time.Hour, SessionMaxAge: time.Hour, RefreshGrace: time.Minute,
 		})
 	}
@@ -77,10 +77,10 @@ func newSkewed(t *testing.T, engine string) *skewed {
 		if _, err := q.InsertAccount(t.Context(), db.InsertAccountParams{ID: id, Email: w.email, Language: "en", CreatedAt: until}); err != nil {
 			return err
 		}
-		_, err := q.ArmPassword(t.Context(), db.ArmPasswordParams{ID: id, MailID: &mail, Number: 1, ArmedHash: &hash, ArmedUntil: &until})
+		_, err := q.SetPendingPassword(t.Context(), db.SetPendingPasswordParams{ID: id, MailID: &mail, Number: 1, PasswordHash: &hash, ExpiresAt: &until})
 		return err
 	}))
-	w.want("the first log-in", w.logIn(0, "198.51.100.1", rightPassword), 200)
+	w.want("the first log-in", w.login(0, "198.51.100.1", rightPassword), 200)
 	return w
 }
 
@@ -98,8 +98,8 @@ func (w *skewed) want(what string, got, want int) {
 	}
 }
 
-// logIn logs in at one of the services, as openapi.yaml's statuses.
-func (w *skewed) logIn(service int, source, plain string) int {
+// login logs in at one of the services, as openapi.yaml's statuses.
+func (w *skewed) login(service int, source, plain string) int {
 	ctx := caller.NewContext(context.WithoutCancel(w.t.Context()), &caller.Caller{RequestID: uuid.NewString(), Addr: netip.MustParseAddr(source)})
 	response, err := w.services[service%len(w.services)].CreateAccessToken(ctx, api.CreateAccessTokenRequestObject{
 		Body: &api.CreateAccessTokenRequest{Email: w.email, Password: plain, ClientID: "test"},
@@ -125,7 +125,7 @@ func (w *skewed) logIn(service int, source, plain string) int {
 
 // Right log-ins at once, on replicas whose clocks are 5 s apart, are never refused; wrong ones get no more than the limit; and whoever waits as
 // long as one replica told is let in by the one that is behind.
-func TestRaceLogInsBySkewedClocks(t *testing.T) {
+func TestRaceLoginsBySkewedClocks(t *testing.T) {
 	rounds := 50
 	if os.Getenv("FINANCELIME_FULL") != "" {
 		rounds = 1000
@@ -139,7 +139,7 @@ func TestRaceLogInsBySkewedClocks(t *testing.T) {
 				var running sync.WaitGroup
 				for i := range 8 {
 					running.Go(func() {
-						if w.logIn(i+round, "203.0.113.9", rightPassword) != 200 {
+						if w.login(i+round, "203.0.113.9", rightPassword) != 200 {
 							refused.Add(1)
 						}
 					})
@@ -153,7 +153,7 @@ func TestRaceLogInsBySkewedClocks(t *testing.T) {
 			var running sync.WaitGroup
 			for i := range 60 {
 				running.Go(func() {
-					switch status := w.logIn(i, fmt.Sprintf("203.0.113.%d", 10+i), "wrong"); status {
+					switch status := w.login(i, fmt.Sprintf("203.0.113.%d", 10+i), "wrong"); status {
 					case 404:
 						compared.Add(1)
 					case 429, 503:
@@ -167,13 +167,13 @@ func TestRaceLogInsBySkewedClocks(t *testing.T) {
 			if compared.Load() != 10 || refused.Load() != 50 {
 				t.Errorf("60 wrong passwords at once: %d compared, %d refused; want 10 and 50", compared.Load(), refused.Load())
 			}
-			w.want("right away, behind", w.logIn(0, "192.0.2.9", rightPassword), 429)
+			w.want("right away, behind", w.login(0, "192.0.2.9", rightPassword), 429)
 			back := time.Minute
 			for _, s := range w.services {
 				now := s.Now
 				s.Now = func() time.Time { return now().Add(back) }
 			}
-			w.want("after the delay, behind", w.logIn(0, "192.0.2.9", rightPassword), 200)
+			w.want("after the delay, behind", w.login(0, "192.0.2.9", rightPassword), 200)
 		})
 	}
 }

@@ -25,13 +25,13 @@ const settleTimeout = 15 * time.Second
 // errPanicked says that a log-in panicked.
 var errPanicked = errors.New("the log-in panicked")
 
-// tryLogIn reserves a place in the limits before the password is looked at, so that many at once get no more guesses than one after
+// tryLogin reserves a place in the limits before the password is looked at, so that many at once get no more guesses than one after
 // another, and settles it however the log-in ends.
-func (s *Service) tryLogIn(ctx context.Context, email string, body *api.CreateAccessTokenRequest) (db.Session, error) {
+func (s *Service) tryLogin(ctx context.Context, email string, body *api.CreateAccessTokenRequest) (db.Session, error) {
 	if err := s.Hasher.Busy(); err != nil {
 		return db.Session{}, fmt.Errorf("check the password: %w", err)
 	}
-	account, attempt, err := s.beginLogIn(ctx, email)
+	account, attempt, err := s.beginLogin(ctx, email)
 	if err != nil {
 		return db.Session{}, err
 	}
@@ -41,11 +41,11 @@ func (s *Service) tryLogIn(ctx context.Context, email string, body *api.CreateAc
 			panic(p)
 		}
 	}()
-	session, err := s.logIn(ctx, account, attempt, body)
+	session, err := s.login(ctx, account, attempt, body)
 	if errors.Is(err, errAccountChanged) {
 		// Somebody logged in with an armed password, or the hash was renewed, between our look and our commit: look again.
 		if account, err = s.findAccount(ctx, email); err == nil {
-			session, err = s.logIn(ctx, account, attempt, body)
+			session, err = s.login(ctx, account, attempt, body)
 		}
 		if errors.Is(err, errWrongPassword) {
 			err = errAccountChanged // it was right when it came: no guess
@@ -57,13 +57,13 @@ func (s *Service) tryLogIn(ctx context.Context, email string, body *api.CreateAc
 	return session, nil
 }
 
-// beginLogIn finds the account, the zero one if there is none, and reserves a place for the log-in.
-func (s *Service) beginLogIn(ctx context.Context, email string) (account db.Account, attempt limit.Attempt, err error) {
+// beginLogin finds the account, the zero one if there is none, and reserves a place for the log-in.
+func (s *Service) beginLogin(ctx context.Context, email string) (account db.Account, attempt limit.Attempt, err error) {
 	for range 2 {
 		if account, err = s.findAccount(ctx, email); err != nil {
 			return account, attempt, err
 		}
-		attempt, err = s.Limits.Begin(ctx, s.Store, s.now, limit.LogIn{
+		attempt, err = s.Limits.Begin(ctx, s.Store, s.now, limit.Login{
 			Source: caller.FromContext(ctx).Addr, Address: email, AccountID: account.ID, Hidden: s.HideAccounts,
 			Knows: func(ctx context.Context, source string) (bool, error) { return s.isAtHome(ctx, account.ID, source) },
 		})
@@ -91,7 +91,7 @@ func (s *Service) settle(ctx context.Context, account db.Account, attempt limit.
 			event.Record(ctx, s.Log, event.LimitGiveBackFailed, slog.Any("error", err))
 		}
 		if errors.Is(outcome, errAccountChanged) {
-			s.logLogInFailed(ctx, account, attempt, outcome)
+			s.logLoginFailed(ctx, account, attempt, outcome)
 		}
 		return outcome
 	}
@@ -99,7 +99,7 @@ func (s *Service) settle(ctx context.Context, account db.Account, attempt limit.
 	if err != nil {
 		return err
 	}
-	s.logLogInFailed(ctx, account, attempt, outcome)
+	s.logLoginFailed(ctx, account, attempt, outcome)
 	if switchedOff && account.ID != uuid.Nil {
 		event.Record(ctx, s.Log, event.PasswordSwitchedOff, event.Account(account.ID))
 	}
@@ -115,10 +115,10 @@ func (s *Service) isAtHome(ctx context.Context, accountID uuid.UUID, source stri
 	}), err
 }
 
-// logLogInFailed tells the log, and nobody else, why a log-in was refused.
-func (s *Service) logLogInFailed(ctx context.Context, account db.Account, attempt limit.Attempt, outcome error) {
+// logLoginFailed tells the log, and nobody else, why a log-in was refused.
+func (s *Service) logLoginFailed(ctx context.Context, account db.Account, attempt limit.Attempt, outcome error) {
 	if account.ID == uuid.Nil {
-		event.Record(ctx, s.Log, event.LogInFailed, event.Reason("unknown_address"))
+		event.Record(ctx, s.Log, event.LoginFailed, event.Reason("unknown_address"))
 		return
 	}
 	reason := "wrong_password"
@@ -132,5 +132,5 @@ func (s *Service) logLogInFailed(ctx context.Context, account db.Account, attemp
 	case errors.Is(outcome, errAccountChanged):
 		reason = "changed_meanwhile"
 	}
-	event.Record(ctx, s.Log, event.LogInFailed, event.Reason(reason), event.Account(account.ID))
+	event.Record(ctx, s.Log, event.LoginFailed, event.Reason(reason), event.Account(account.ID))
 }
