@@ -110,17 +110,17 @@ func (q *Queries) DeleteSessionByID(ctx context.Context, id uuid.UUID) (Session,
 }
 
 const deleteSessionRange = `-- name: DeleteSessionRange :execrows
-DELETE FROM session WHERE id > $1 AND id <= $2
+DELETE FROM session WHERE id >= $1 AND id <= $2
 `
 
 type DeleteSessionRangeParams struct {
-	After uuid.UUID
+	First uuid.UUID
 	Last  uuid.UUID
 }
 
-// DeleteSessionRange ends the sessions after one ID up to and including another.
+// DeleteSessionRange ends the sessions from one ID to another, both included.
 func (q *Queries) DeleteSessionRange(ctx context.Context, arg DeleteSessionRangeParams) (int64, error) {
-	result, err := q.db.Exec(ctx, deleteSessionRange, arg.After, arg.Last)
+	result, err := q.db.Exec(ctx, deleteSessionRange, arg.First, arg.Last)
 	if err != nil {
 		return 0, err
 	}

@@ -9,13 +9,13 @@ import (
 
 	"github.com/financelime/authorization/api"
 	"github.com/financelime/authorization/db"
-	"github.com/financelime/authorization/impl/caller"
 	"github.com/financelime/authorization/impl/event"
 	"github.com/financelime/authorization/impl/limit"
 	"github.com/financelime/authorization/impl/link"
 	"github.com/financelime/authorization/impl/mail"
 	"github.com/financelime/authorization/impl/page"
 	"github.com/financelime/authorization/impl/password"
+	"github.com/financelime/authorization/impl/reqinfo"
 )
 
 // ConfirmUserEmail uses a mailed link up and owes the address a password.
@@ -25,49 +25,49 @@ import (
 func (s *Service) ConfirmUserEmail(
 	ctx context.Context, request api.ConfirmUserEmailRequestObject,
 ) (api.ConfirmUserEmailResponseObject, error) {
-	who := caller.FromContext(ctx)
-	format := page.Negotiate(who.Accept)
+	req := reqinfo.FromContext(ctx)
+	format := page.Negotiate(req.Accept)
 
 	keyHash, ok := link.Hash(request.ConfirmationKey)
 	if !ok {
 		event.Record(ctx, s.Log, event.LinkRefused, event.Reason("malformed"))
-		return pageResponse{page.Failure(format, page.Language(who.AcceptLanguage), http.StatusNotFound)}, nil
+		return pageResponse{page.Failure(format, page.Language(req.AcceptLanguage), http.StatusNotFound)}, nil
 	}
-	account, purpose, err := s.useLink(ctx, keyHash, s.linkGuess(who, request.ConfirmationKey))
+	account, purpose, err := s.useLink(ctx, keyHash, s.linkGuess(req, request.ConfirmationKey))
 	if errors.Is(err, db.ErrNotFound) {
 		event.Record(ctx, s.Log, event.LinkRefused, event.Reason("unusable"))
-		return pageResponse{page.Failure(format, page.Language(who.AcceptLanguage), http.StatusNotFound)}, nil
+		return pageResponse{page.Failure(format, page.Language(req.AcceptLanguage), http.StatusNotFound)}, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("confirm: %w", err)
 	}
-	who.AccountID = account.ID.String()
-	event.Record(ctx, s.Log, event.LinkUsed, slog.String("purpose", purpose))
+	req.AccountID = account.ID.String()
+	event.Record(ctx, s.Log, event.LinkUsed, slog.String("purpose", string(purpose)))
 	s.MailQueued()
-	return pageResponse{page.Confirmed(format, account.Language, purpose)}, nil
+	return pageResponse{page.Confirmed(format, account.Language, string(purpose))}, nil
 }
 
 // linkGuess is a guess at a link, if the service has not made the key: who has one that it made, used up or not, has guessed nothing.
-func (s *Service) linkGuess(who *caller.Caller, key string) limit.Use {
+func (s *Service) linkGuess(req *reqinfo.Info, key string) limit.Use {
 	if s.Links.Made(key) {
 		return limit.Use{}
 	}
-	return s.Limits.From(limit.LinkSource, who.Addr)
+	return s.Limits.From(limit.LinkSource, req.Addr)
 }
 
 // useLink uses a link up in one transaction, or fails with db.ErrNotFound where it does not work. A guess that found none is counted.
-func (s *Service) useLink(ctx context.Context, keyHash []byte, guess limit.Use) (account db.Account, purpose string, err error) {
-	if err := s.Limits.Check(ctx, s.Store, s.now(), guess); err != nil {
+func (s *Service) useLink(ctx context.Context, keyHash []byte, guess limit.Use) (account db.Account, purpose link.Purpose, err error) {
+	if err := s.Limits.Check(ctx, s.Store, s.Clock.Now(), guess); err != nil {
 		return account, "", err
 	}
 	var unknown error
 	err = s.Store.InTx(ctx, func(q *db.Queries) (err error) {
-		locked, err := s.Limits.Lock(ctx, q, s.now(), guess)
+		locked, err := s.Limits.Lock(ctx, q, s.Clock.Now(), guess)
 		if err != nil {
 			return err
 		}
 		// By a clock that is 5 s behind, or was set back, a link lives as much longer; by one that is ahead, as much less.
-		found, err := q.GetConfirmationByKey(ctx, db.GetConfirmationByKeyParams{KeyHash: keyHash, Now: s.now()})
+		found, err := q.GetConfirmationByKey(ctx, db.GetConfirmationByKeyParams{KeyHash: keyHash, Now: s.Clock.Now()})
 		if unknown = nil; errors.Is(err, db.ErrNotFound) {
 			unknown = err
 			return locked.Take(ctx, q)
@@ -75,7 +75,7 @@ func (s *Service) useLink(ctx context.Context, keyHash []byte, guess limit.Use) 
 		if err != nil {
 			return fmt.Errorf("find the link: %w", err)
 		}
-		purpose = found.Purpose
+		purpose = link.Purpose(found.Purpose)
 		account, err = s.confirm(ctx, q, found)
 		return err
 	})
@@ -87,7 +87,7 @@ func (s *Service) useLink(ctx context.Context, keyHash []byte, guess limit.Use) 
 
 // confirm fails with db.ErrNotFound where the link does not work, and then leaves nothing behind.
 func (s *Service) confirm(ctx context.Context, q *db.Queries, found db.Confirmation) (account db.Account, err error) {
-	now := s.now()
+	now := s.Clock.Now()
 	account, err = q.GetAccount(ctx, found.AccountID)
 	if err != nil {
 		return account, fmt.Errorf("find the account: %w", err)
@@ -95,7 +95,7 @@ func (s *Service) confirm(ctx context.Context, q *db.Queries, found db.Confirmat
 	if account.DisabledAt != nil {
 		return account, db.ErrNotFound
 	}
-	if found.Purpose == purposeSignUp {
+	if link.Purpose(found.Purpose) == link.SignUp {
 		if err := s.confirmSignUp(ctx, q, account); err != nil {
 			return account, err
 		}

@@ -68,7 +68,7 @@ type credential struct {
 func (s *Service) login(
 	ctx context.Context, account db.Account, attempt limit.Attempt, body *api.CreateAccessTokenRequest,
 ) (db.Session, error) {
-	credentials := credentials(account, s.now()) // none of an unknown account
+	credentials := credentials(account, s.Clock.Now()) // none of an unknown account
 	hashes := make([]string, len(credentials))
 	for i, c := range credentials {
 		hashes[i] = c.hash

@@ -41,7 +41,7 @@ func (s *Service) GetListActiveSessions(
 //
 // Clocks: the periods are of days. A clock that is 5 s off, or set back by 10 min, shows a session by as much too long or not long enough.
 func (s *Service) liveSessions(ctx context.Context, accountID uuid.UUID) ([]db.Session, error) {
-	now := s.now()
+	now := s.Clock.Now()
 	sessions, err := s.Store.Read().ListSessions(ctx, db.ListSessionsParams{
 		AccountID:      accountID,
 		CreatedAfter:   now.Add(-s.SessionMaxAge),

@@ -110,7 +110,7 @@ func (h *heartbeat) answered(now time.Time, grace time.Duration, row db.Heartbea
 // after it. Like a rotation, a start makes the beats write for a while.
 func (s *Service) StartHeartbeat(ctx context.Context) {
 	if s.RefreshGrace > 0 {
-		s.heartbeat.noteRotation(s.now())
+		s.heartbeat.noteRotation(s.Clock.Now())
 		s.heartbeat.writing = true
 		s.beat(ctx)
 	}
@@ -144,14 +144,14 @@ func (s *Service) RunHeartbeat(ctx context.Context) {
 // that time extends no grace, unless others beat too. Neither makes a rotation repeatable that is older than a grace before the gap.
 func (s *Service) beat(ctx context.Context) {
 	h := &s.heartbeat
-	began := s.now()
+	began := s.Clock.Now()
 	must := h.mustWrite(began, s.RefreshGrace)
 	// One more than there must be: a process that was stopped for longer than a grace is to see the gap too.
 	row, err := s.ask(ctx, began, must || h.writing, h.writing)
 	h.writing = must
 	switch {
 	case err == nil:
-		h.answered(s.now(), s.RefreshGrace, row)
+		h.answered(s.Clock.Now(), s.RefreshGrace, row)
 	case ctx.Err() != nil: // the process stops, which tells nothing
 	case h.failed(began):
 		s.Log.WarnContext(ctx, "heartbeat.failed", slog.Any("error", err)) // once for an outage

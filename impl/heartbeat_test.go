@@ -49,20 +49,20 @@ func openMigrated(t *testing.T, url string) *db.Store {
 
 // replica is as much of a service as beats.
 func replica(store *db.Store, c *replicaClock, grace time.Duration) *Service {
-	return &Service{Store: store, Log: slog.New(slog.DiscardHandler), RefreshGrace: grace, Now: c.now}
+	return &Service{Store: store, Log: slog.New(slog.DiscardHandler), RefreshGrace: grace, Clock: c.now}
 }
 
 // beats writes a beat, the first one after a pause or one in a row.
 func (s *Service) beats(t *testing.T, inARow bool) {
 	t.Helper()
-	s.heartbeat.noteRotation(s.now())
+	s.heartbeat.noteRotation(s.Clock.Now())
 	s.heartbeat.writing = inARow
 	s.beat(t.Context())
 }
 
 // repeats reports whether a replica would repeat the answer of a rotation.
 func (s *Service) repeats(rotated time.Time) bool {
-	return inGrace(rotated, s.now(), s.RefreshGrace, s.heartbeat.known(s.now()))
+	return inGrace(rotated, s.Clock.Now(), s.RefreshGrace, s.heartbeat.known(s.Clock.Now()))
 }
 
 const testGrace = 3 * time.Second
@@ -124,7 +124,7 @@ func TestTwoOutagesWithinOneGrace(t *testing.T) {
 		c.advance(10 * time.Second)
 		s := replica(store, c, grace)
 		s.StartHeartbeat(t.Context())
-		if got := s.heartbeat.known(s.now()); len(got) != 2 {
+		if got := s.heartbeat.known(s.Clock.Now()); len(got) != 2 {
 			t.Fatalf("outages: %v", got)
 		}
 		if !s.repeats(rotated) {
@@ -139,26 +139,26 @@ func TestBeatsRecordOutagesOnly(t *testing.T) {
 		c := new(replicaClock)
 		c.set(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 		s := replica(store, c, testGrace)
-		outages := func() int { return len(s.heartbeat.known(s.now())) }
+		outages := func() int { return len(s.heartbeat.known(s.Clock.Now())) }
 		s.StartHeartbeat(t.Context())
 		for range 5 {
 			c.advance(beatMissed) // exactly so late is not too late
 			s.beats(t, true)
 		}
 		if outages() != 0 {
-			t.Errorf("beats in time are an outage: %v", s.heartbeat.known(s.now()))
+			t.Errorf("beats in time are an outage: %v", s.heartbeat.known(s.Clock.Now()))
 		}
 		c.advance(time.Hour)
 		s.beats(t, false)
 		if outages() != 0 {
-			t.Errorf("a pause is an outage: %v", s.heartbeat.known(s.now()))
+			t.Errorf("a pause is an outage: %v", s.heartbeat.known(s.Clock.Now()))
 		}
 		c.advance(-10 * time.Minute)
 		s.beats(t, true)
 		c.advance(10 * time.Minute)
 		s.beats(t, true)
 		if outages() != 0 {
-			t.Errorf("a clock that was set back for a while is an outage: %v", s.heartbeat.known(s.now()))
+			t.Errorf("a clock that was set back for a while is an outage: %v", s.heartbeat.known(s.Clock.Now()))
 		}
 		c.advance(beatMissed + time.Microsecond)
 		s.beats(t, true)
@@ -173,7 +173,7 @@ func TestBeatsRecordOutagesOnly(t *testing.T) {
 		s.beats(t, true)
 		c.advance(time.Minute)
 		s.beats(t, true)
-		if known := s.heartbeat.known(s.now()); len(known) == 0 || !known[0].ended.Equal(c.now()) {
+		if known := s.heartbeat.known(s.Clock.Now()); len(known) == 0 || !known[0].ended.Equal(c.now()) {
 			t.Errorf("outages: %v", known)
 		}
 	})
@@ -271,7 +271,7 @@ func TestCallersMakeNoOutage(t *testing.T) {
 			s.beats(t, true)
 		}
 		if s.repeats(rotated) {
-			t.Errorf("outages: %v", s.heartbeat.known(s.now()))
+			t.Errorf("outages: %v", s.heartbeat.known(s.Clock.Now()))
 		}
 	})
 }

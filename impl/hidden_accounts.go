@@ -13,10 +13,10 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/db"
-	"github.com/financelime/authorization/impl/caller"
 	"github.com/financelime/authorization/impl/event"
 	"github.com/financelime/authorization/impl/limit"
 	"github.com/financelime/authorization/impl/mail"
+	"github.com/financelime/authorization/impl/reqinfo"
 )
 
 // With AUTH_HIDE_ACCOUNTS nobody learns from an answer, or from how long it takes, whether an address has an account
@@ -53,9 +53,9 @@ func insertHidden(ctx context.Context, q *db.Queries, account db.InsertAccountPa
 // deferReset notes that somebody asked to reset the password of an address. Whose the address is, if anybody's, is not looked at, and so the
 // mails to it are limited only when the reset is done: a stranger cannot spend what its owner needs, and nobody is told.
 func (s *Service) deferReset(ctx context.Context, email string) error {
-	who := caller.FromContext(ctx)
-	resets := s.Limits.From(limit.ResetSource, who.Addr)
-	if err := s.Limits.Check(ctx, s.Store, s.now(), resets); err != nil {
+	req := reqinfo.FromContext(ctx)
+	resets := s.Limits.From(limit.ResetSource, req.Addr)
+	if err := s.Limits.Check(ctx, s.Store, s.Clock.Now(), resets); err != nil {
 		return fmt.Errorf("note the reset: %w", err)
 	}
 	done, err := s.Limits.InTurn(ctx, resets)
@@ -64,11 +64,11 @@ func (s *Service) deferReset(ctx context.Context, email string) error {
 	}
 	defer done()
 	err = s.Store.InTx(ctx, func(q *db.Queries) error {
-		if err := s.Limits.Take(ctx, q, s.now(), resets); err != nil {
+		if err := s.Limits.Take(ctx, q, s.Clock.Now(), resets); err != nil {
 			return err
 		}
 		return q.InsertResetRequest(ctx, db.InsertResetRequestParams{
-			ID: newID(), Email: email, RequestID: who.RequestID, RemoteAddr: who.Addr.String(), Now: s.now(),
+			ID: newID(), Email: email, RequestID: req.RequestID, RemoteAddr: req.Addr.String(), Now: s.Clock.Now(),
 		})
 	})
 	if err != nil {
@@ -149,7 +149,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // doResets does the resets that are due, the oldest first, and counts those that it found. One that fails is left for later, and
 // given up when it has failed too often or has become too old.
 func (s *Service) doResets(ctx context.Context) (found int, err error) {
-	now := s.now()
+	now := s.Clock.Now()
 	if err := s.giveUpResets(ctx, now); err != nil {
 		return 0, err
 	}
@@ -185,7 +185,7 @@ func (s *Service) postponeReset(ctx context.Context, id uuid.UUID) error {
 		if err != nil {
 			return fmt.Errorf("postpone reset %s: %w", id, err)
 		}
-		now := s.now()
+		now := s.Clock.Now()
 		pause := resetFirstPause << min(attempts, resetAttempts)
 		return q.DeferResetRequest(ctx, db.DeferResetRequestParams{ID: id, Now: &now, DueAt: now.Add(pause)})
 	})
@@ -226,20 +226,20 @@ func (s *Service) doReset(ctx context.Context, id uuid.UUID) (err error) {
 	}()
 	var account db.Account
 	var refused, limited bool
-	who := &caller.Caller{} // whose request it was
-	ctx = caller.NewContext(ctx, who)
+	req := &reqinfo.Info{} // whose request it was
+	ctx = reqinfo.NewContext(ctx, req)
 	err = s.Store.InTx(ctx, func(q *db.Queries) error {
 		asked, err := q.ClaimResetRequest(ctx, id)
 		if err != nil {
 			return fmt.Errorf("take it: %w", err)
 		}
-		who.RequestID = asked.RequestID
-		who.Addr, _ = netip.ParseAddr(asked.RemoteAddr) // as it was written: an address, or none
+		req.RequestID = asked.RequestID
+		req.Addr, _ = netip.ParseAddr(asked.RemoteAddr) // as it was written: an address, or none
 		refused, limited = false, false
 		account, err = q.LockAccountByEmail(ctx, asked.Email)
 		if err == nil {
 			var mails limit.Locked
-			mails, err = s.Limits.Lock(ctx, q, s.now(), s.resetMails(account, asked.Email))
+			mails, err = s.Limits.Lock(ctx, q, s.Clock.Now(), s.resetMails(account, asked.Email))
 			if _, limited = errors.AsType[*limit.ExceededError](err); limited {
 				return nil // and done with
 			}

@@ -17,10 +17,10 @@ import (
 
 	"github.com/financelime/authorization/api"
 	"github.com/financelime/authorization/db"
-	"github.com/financelime/authorization/impl/caller"
 	"github.com/financelime/authorization/impl/limit"
 	"github.com/financelime/authorization/impl/link"
 	"github.com/financelime/authorization/impl/password"
+	"github.com/financelime/authorization/impl/reqinfo"
 	"github.com/financelime/authorization/impl/secret"
 	"github.com/financelime/authorization/impl/token"
 	"github.com/financelime/authorization/test/postgres"
@@ -52,7 +52,7 @@ func newSkewed(t *testing.T, engine string) *skewed {
 	for _, ahead := range []time.Duration{0, 5 * time.Second, 2 * time.Second} {
 		now := func() time.Time { return time.Now().Add(ahead) }
 		log := slog.New(slog.DiscardHandler)
-		cfg := token.Config{Issuer: "i", Audience: "a", Algorithm: token.ES256, AccessTTL: time.Minute, RefreshTTL: time.Hour, Now: now}
+		cfg := token.Config{Issuer: "i", Audience: "a", Algorithm: token.ES256, AccessTTL: time.Minute, RefreshTTL: time.Hour, Clock: now}
 		keys, err := token.OpenKeys(t.Context(), store, root, cfg, log)
 		must(t, err)
 		access, err := token.NewAccess(keys, cfg)
@@ -65,7 +65,7 @@ func newSkewed(t *testing.T, engine string) *skewed {
 		limits.Wait = time.Minute
 		w.services = append(w.services, &Service{
 			Store: store, Root: root, Links: link.New(root), Hasher: hasher, Limits: limits, Keys: keys, Access: access, Refresh: refresh,
-			Log: log, Now: now, MailQueued: func() {}, LoginNotice: NoticeNever, SessionsPerUser: 100,
+			Log: log, Clock: now, MailQueued: func() {}, LoginNotice: NoticeNever, SessionsPerUser: 100,
 			RefreshTTL: time.Hour, SessionMaxAge: time.Hour, RefreshGrace: time.Minute,
 		})
 	}
@@ -100,7 +100,7 @@ func (w *skewed) want(what string, got, want int) {
 
 // login logs in at one of the services, as openapi.yaml's statuses.
 func (w *skewed) login(service int, source, plain string) int {
-	ctx := caller.NewContext(context.WithoutCancel(w.t.Context()), &caller.Caller{RequestID: uuid.NewString(), Addr: netip.MustParseAddr(source)})
+	ctx := reqinfo.NewContext(context.WithoutCancel(w.t.Context()), &reqinfo.Info{RequestID: uuid.NewString(), Addr: netip.MustParseAddr(source)})
 	response, err := w.services[service%len(w.services)].CreateAccessToken(ctx, api.CreateAccessTokenRequestObject{
 		Body: &api.CreateAccessTokenRequest{Email: w.email, Password: plain, ClientID: "test"},
 	})
@@ -170,8 +170,8 @@ func TestRaceLoginsBySkewedClocks(t *testing.T) {
 			w.want("right away, behind", w.login(0, "192.0.2.9", rightPassword), 429)
 			back := time.Minute
 			for _, s := range w.services {
-				now := s.Now
-				s.Now = func() time.Time { return now().Add(back) }
+				now := s.Clock
+				s.Clock = func() time.Time { return now().Add(back) }
 			}
 			w.want("after the delay, behind", w.login(0, "192.0.2.9", rightPassword), 200)
 		})
@@ -210,7 +210,7 @@ func TestOneSourceHoldsOneConnection(t *testing.T) {
 	var running sync.WaitGroup
 	for i := range 10 {
 		running.Go(func() {
-			ctx := caller.NewContext(t.Context(), &caller.Caller{RequestID: uuid.NewString(), Addr: addr})
+			ctx := reqinfo.NewContext(t.Context(), &reqinfo.Info{RequestID: uuid.NewString(), Addr: addr})
 			response, err := s.Signup(ctx, api.SignupRequestObject{Body: &api.SignUpRequest{
 				Email: fmt.Sprintf("p%d@example.com", i), Language: "en",
 			}})

@@ -13,9 +13,9 @@ import (
 
 	"github.com/financelime/authorization/api"
 	"github.com/financelime/authorization/db"
-	"github.com/financelime/authorization/impl/caller"
 	"github.com/financelime/authorization/impl/event"
 	"github.com/financelime/authorization/impl/limit"
+	"github.com/financelime/authorization/impl/reqinfo"
 )
 
 // settleTimeout bounds how long it may take to record how a log-in ended, also when its caller has left. A wrong password gets no less time
@@ -63,8 +63,8 @@ func (s *Service) beginLogin(ctx context.Context, email string) (account db.Acco
 		if account, err = s.findAccount(ctx, email); err != nil {
 			return account, attempt, err
 		}
-		attempt, err = s.Limits.Begin(ctx, s.Store, s.now, limit.Login{
-			Source: caller.FromContext(ctx).Addr, Address: email, AccountID: account.ID, Hidden: s.HideAccounts,
+		attempt, err = s.Limits.Begin(ctx, s.Store, s.Clock.Now, limit.Login{
+			Source: reqinfo.FromContext(ctx).Addr, Address: email, AccountID: account.ID, Hidden: s.HideAccounts,
 			Knows: func(ctx context.Context, source string) (bool, error) { return s.isAtHome(ctx, account.ID, source) },
 		})
 		if !errors.Is(err, db.ErrConflict) { // the account was deleted since we looked: now there is none
@@ -87,7 +87,7 @@ func (s *Service) settle(ctx context.Context, account db.Account, attempt limit.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
 	if !errors.Is(outcome, errWrongPassword) {
-		if err := s.Limits.Undo(ctx, s.Store, s.now(), attempt); err != nil {
+		if err := s.Limits.Undo(ctx, s.Store, s.Clock.Now(), attempt); err != nil {
 			event.Record(ctx, s.Log, event.LimitGiveBackFailed, slog.Any("error", err))
 		}
 		if errors.Is(outcome, errAccountChanged) {
@@ -95,7 +95,7 @@ func (s *Service) settle(ctx context.Context, account db.Account, attempt limit.
 		}
 		return outcome
 	}
-	switchedOff, err := s.Limits.Fail(ctx, s.Store, s.now(), attempt)
+	switchedOff, err := s.Limits.Fail(ctx, s.Store, s.Clock.Now(), attempt)
 	if err != nil {
 		return err
 	}

@@ -9,8 +9,8 @@ import (
 
 	"github.com/financelime/authorization/api"
 	"github.com/financelime/authorization/db"
-	"github.com/financelime/authorization/impl/caller"
 	"github.com/financelime/authorization/impl/event"
+	"github.com/financelime/authorization/impl/reqinfo"
 	"github.com/financelime/authorization/impl/token"
 )
 
@@ -27,7 +27,7 @@ func (s *Service) RefreshAccessToken(
 		event.Record(ctx, s.Log, event.SessionRefused, event.Reason(token.RefusedFor(err, "invalid_token")))
 		return api.RefreshAccessToken400JSONResponse{Code: 400, Message: api.RefreshAccessTokenFailure400MessageBADPARAMETERS}, nil
 	}
-	now := s.now()
+	now := s.Clock.Now()
 	session, err := s.rotate(ctx, presented, now)
 	how := event.SessionRefreshed
 	if errors.Is(err, db.ErrNotFound) {
@@ -59,7 +59,7 @@ func (s *Service) rotate(ctx context.Context, presented token.RefreshClaims, now
 			ID:           presented.SessionID,
 			Generation:   presented.Generation,
 			Now:          now,
-			RemoteAddr:   caller.FromContext(ctx).Addr.String(),
+			RemoteAddr:   reqinfo.FromContext(ctx).Addr.String(),
 			CreatedAfter: now.Add(-s.SessionMaxAge),
 			FarAhead:     now.Add(maxSkew),
 		})

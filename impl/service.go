@@ -16,6 +16,7 @@ import (
 
 	"github.com/financelime/authorization/api"
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/clock"
 	"github.com/financelime/authorization/impl/limit"
 	"github.com/financelime/authorization/impl/link"
 	"github.com/financelime/authorization/impl/password"
@@ -40,7 +41,7 @@ type Service struct {
 	// MailQueued is called after a commit that owes somebody a mail, so that it leaves at once.
 	MailQueued func()
 	// Now is the clock; time.Now if nil.
-	Now func() time.Time
+	Clock clock.Clock
 
 	PublicURL string // under which the service is reached from outside
 	Issuer    string // of the access tokens
@@ -79,15 +80,6 @@ func principal(ctx context.Context) (token.Claims, error) {
 	return claims, nil
 }
 
-// now is the time in the precision in which both databases keep it.
-func (s *Service) now() time.Time {
-	now := time.Now
-	if s.Now != nil {
-		now = s.Now
-	}
-	return now().UTC().Truncate(time.Microsecond)
-}
-
 // The clocks of replicas differ, and a clock may be set back. Where a time is compared with one that another process wrote, a comment
 // says what that does.
 const (
@@ -99,9 +91,3 @@ const (
 
 // newID makes an id in the order of time, for rows whose id is no secret.
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) } // fails only where crypto/rand does, and that ends the process
-
-// The purposes of a mailed link, as the database knows them.
-const (
-	purposeSignUp   = "signup"
-	purposePassword = "password"
-)

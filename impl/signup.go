@@ -13,12 +13,12 @@ import (
 	"github.com/financelime/authorization/api"
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/address"
-	"github.com/financelime/authorization/impl/caller"
 	"github.com/financelime/authorization/impl/event"
 	"github.com/financelime/authorization/impl/invite"
 	"github.com/financelime/authorization/impl/limit"
 	"github.com/financelime/authorization/impl/link"
 	"github.com/financelime/authorization/impl/mail"
+	"github.com/financelime/authorization/impl/reqinfo"
 )
 
 var (
@@ -84,12 +84,12 @@ func (s *Service) logSignUp(ctx context.Context, accountID uuid.UUID, err error)
 // Sign-ups from one source that name a code do so one after another, because the limit of unknown codes is locked: so many guesses at
 // once are no more than one after another, and a good code is never counted.
 func (s *Service) signUp(ctx context.Context, account db.InsertAccountParams, code string) error {
-	source := caller.FromContext(ctx).Addr
+	source := reqinfo.FromContext(ctx).Addr
 	signUps, guesses := s.Limits.From(limit.SignUpSource, source), limit.Use{}
 	if code != "" {
 		guesses = s.Limits.From(limit.InviteSource, source)
 	}
-	if err := s.Limits.Check(ctx, s.Store, s.now(), signUps, guesses); err != nil {
+	if err := s.Limits.Check(ctx, s.Store, s.Clock.Now(), signUps, guesses); err != nil {
 		return err
 	}
 	done, err := s.Limits.InTurn(ctx, signUps)
@@ -97,12 +97,12 @@ func (s *Service) signUp(ctx context.Context, account db.InsertAccountParams, co
 		return err
 	}
 	defer done()
-	if err := s.Limits.Check(ctx, s.Store, s.now(), signUps, guesses); err != nil { // those before may have used it up
+	if err := s.Limits.Check(ctx, s.Store, s.Clock.Now(), signUps, guesses); err != nil { // those before may have used it up
 		return err
 	}
 	var refused error
 	err = s.Store.InTx(ctx, func(q *db.Queries) error {
-		now := s.now()
+		now := s.Clock.Now()
 		if err := s.Limits.Take(ctx, q, now, signUps); err != nil {
 			return err
 		}
@@ -155,7 +155,7 @@ func (s *Service) makeAccount(ctx context.Context, q *db.Queries, account db.Ins
 	if err := s.Limits.Take(ctx, q, now, s.signUpMails(account.Email)); err != nil {
 		return err
 	}
-	return s.queueLink(ctx, q, account.ID, purposeSignUp, kind, now, expiresAt)
+	return s.queueLink(ctx, q, account.ID, link.SignUp, kind, now, expiresAt)
 }
 
 // refuseEnded is errUserExists where the address is taken, and otherwise the refusal of an invite that has no use left.
@@ -238,7 +238,7 @@ func (s *Service) lockInvite(ctx context.Context, q *db.Queries, code string, no
 
 // queueLink makes a confirmation link for an account, in place of an older one for the same purpose, and owes a mail of a kind.
 func (s *Service) queueLink(
-	ctx context.Context, q *db.Queries, accountID uuid.UUID, purpose, kind string, now, expiresAt time.Time,
+	ctx context.Context, q *db.Queries, accountID uuid.UUID, purpose link.Purpose, kind string, now, expiresAt time.Time,
 ) error {
 	id := uuid.New() // random: the key of the link is derived from it
 	keyHash, ok := link.Hash(s.Links.Key(id))
@@ -246,7 +246,7 @@ func (s *Service) queueLink(
 		return errors.New("a link key of our own is malformed")
 	}
 	if err := q.UpsertConfirmation(ctx, db.UpsertConfirmationParams{
-		ID: id, AccountID: accountID, Purpose: purpose, KeyHash: keyHash, CreatedAt: now, ExpiresAt: expiresAt,
+		ID: id, AccountID: accountID, Purpose: string(purpose), KeyHash: keyHash, CreatedAt: now, ExpiresAt: expiresAt,
 	}); err != nil {
 		return fmt.Errorf("store the confirmation: %w", err)
 	}

@@ -11,9 +11,10 @@ import (
 
 	"github.com/financelime/authorization/api"
 	"github.com/financelime/authorization/db"
-	"github.com/financelime/authorization/impl/caller"
 	"github.com/financelime/authorization/impl/event"
 	"github.com/financelime/authorization/impl/limit"
+	"github.com/financelime/authorization/impl/link"
+	"github.com/financelime/authorization/impl/reqinfo"
 )
 
 // startSession begins a session if the verified credential still is one. The first log-in with an armed password makes it
@@ -22,14 +23,14 @@ import (
 func (s *Service) startSession(
 	ctx context.Context, account db.Account, verified credential, attempt limit.Attempt, body *api.CreateAccessTokenRequest,
 ) (db.Session, error) {
-	now := s.now()
+	now := s.Clock.Now()
 	session := db.Session{
 		ID:          newID(),
 		AccountID:   account.ID,
 		Generation:  1,
 		ClientID:    body.ClientID,
 		Platform:    deref(body.Device.Platform),
-		RemoteAddr:  caller.FromContext(ctx).Addr.String(),
+		RemoteAddr:  reqinfo.FromContext(ctx).Addr.String(),
 		CreatedAt:   now,
 		RefreshedAt: now,
 	}
@@ -135,7 +136,7 @@ func useArmedPassword(
 	if ended, err = q.DeleteAccountSessions(ctx, account.ID); err != nil {
 		return false, 0, fmt.Errorf("end the older sessions: %w", err)
 	}
-	if err := q.DeleteConfirmation(ctx, db.DeleteConfirmationParams{AccountID: account.ID, Purpose: purposePassword}); err != nil {
+	if err := q.DeleteConfirmation(ctx, db.DeleteConfirmationParams{AccountID: account.ID, Purpose: string(link.PasswordReset)}); err != nil {
 		return false, 0, fmt.Errorf("kill the reset link: %w", err)
 	}
 	return true, ended, nil

@@ -6,13 +6,13 @@ import (
 
 	"github.com/financelime/authorization/api"
 	"github.com/financelime/authorization/db"
-	"github.com/financelime/authorization/impl/caller"
+	"github.com/financelime/authorization/impl/reqinfo"
 )
 
 // tokens are the tokens of a session as it stands. The refresh token is a function of the session's row.
 func (s *Service) tokens(ctx context.Context, session db.Session) (api.AccessTokenResponse, error) {
-	who := caller.FromContext(ctx)
-	who.AccountID, who.SessionID = session.AccountID.String(), session.ID.String()
+	req := reqinfo.FromContext(ctx)
+	req.AccountID, req.SessionID = session.AccountID.String(), session.ID.String()
 
 	access, err := s.Access.Sign(session.AccountID, session.ID, session.ClientID)
 	if err != nil {

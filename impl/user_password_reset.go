@@ -11,10 +11,11 @@ import (
 	"github.com/financelime/authorization/api"
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/address"
-	"github.com/financelime/authorization/impl/caller"
 	"github.com/financelime/authorization/impl/event"
 	"github.com/financelime/authorization/impl/limit"
+	"github.com/financelime/authorization/impl/link"
 	"github.com/financelime/authorization/impl/mail"
+	"github.com/financelime/authorization/impl/reqinfo"
 )
 
 // UserPasswordReset owes a reset link to a user's address, or the confirmation link again to a sign-up that waits for it.
@@ -35,8 +36,8 @@ func (s *Service) UserPasswordReset(
 	if err != nil {
 		return nil, fmt.Errorf("reset the password: %w", err)
 	}
-	resets := s.Limits.From(limit.ResetSource, caller.FromContext(ctx).Addr)
-	if err := s.Limits.Check(ctx, s.Store, s.now(), resets, s.resetMails(account, email)); err != nil {
+	resets := s.Limits.From(limit.ResetSource, reqinfo.FromContext(ctx).Addr)
+	if err := s.Limits.Check(ctx, s.Store, s.Clock.Now(), resets, s.resetMails(account, email)); err != nil {
 		return nil, fmt.Errorf("reset the password: %w", err)
 	}
 	done, err := s.Limits.InTurn(ctx, resets)
@@ -46,14 +47,14 @@ func (s *Service) UserPasswordReset(
 	defer done()
 	var refused error
 	err = s.Store.InTx(ctx, func(q *db.Queries) error {
-		if err := s.Limits.Take(ctx, q, s.now(), resets); err != nil {
+		if err := s.Limits.Take(ctx, q, s.Clock.Now(), resets); err != nil {
 			return err
 		}
 		account, refused = s.resetPassword(ctx, q, email)
 		if refused != nil && !errors.Is(refused, db.ErrNotFound) {
 			return refused
 		}
-		return s.Limits.Take(ctx, q, s.now(), s.resetMails(account, email))
+		return s.Limits.Take(ctx, q, s.Clock.Now(), s.resetMails(account, email))
 	})
 	if err == nil {
 		err = refused
@@ -94,7 +95,7 @@ func (s *Service) logResetRefused(ctx context.Context, account db.Account) {
 
 // resetPassword fails with db.ErrNotFound where nobody active or pending has the address.
 func (s *Service) resetPassword(ctx context.Context, q *db.Queries, email string) (account db.Account, err error) {
-	now := s.now()
+	now := s.Clock.Now()
 	account, err = q.LockAccountByEmail(ctx, email) // so that no link comes after the account was disabled, or deleted
 	switch {
 	case err != nil:
@@ -102,11 +103,11 @@ func (s *Service) resetPassword(ctx context.Context, q *db.Queries, email string
 	case account.DisabledAt != nil:
 		return account, db.ErrNotFound
 	case account.PendingUntil == nil:
-		return account, s.queueLink(ctx, q, account.ID, purposePassword, mail.KindPasswordLink, now, now.Add(s.PasswordLinkTTL))
+		return account, s.queueLink(ctx, q, account.ID, link.PasswordReset, mail.KindPasswordLink, now, now.Add(s.PasswordLinkTTL))
 	case !account.PendingUntil.After(now):
 		return account, db.ErrNotFound
 	}
-	pending, err := q.GetConfirmation(ctx, db.GetConfirmationParams{AccountID: account.ID, Purpose: purposeSignUp})
+	pending, err := q.GetConfirmation(ctx, db.GetConfirmationParams{AccountID: account.ID, Purpose: string(link.SignUp)})
 	if err != nil {
 		return account, fmt.Errorf("find the pending confirmation: %w", err)
 	}

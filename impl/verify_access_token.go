@@ -8,7 +8,7 @@ import (
 
 	"github.com/financelime/authorization/api"
 	"github.com/financelime/authorization/db"
-	"github.com/financelime/authorization/impl/caller"
+	"github.com/financelime/authorization/impl/reqinfo"
 	"github.com/financelime/authorization/impl/token"
 )
 
@@ -22,13 +22,13 @@ func (s *Service) VerifyAccessToken(
 		return nil, err
 	}
 	// Clocks: the periods are of days. A clock that is 5 s off, or set back by 10 min, ends a session by as much too early or too late.
-	now := s.now()
+	now := s.Clock.Now()
 	_, err = s.Store.Read().IsSessionAlive(ctx, db.IsSessionAliveParams{
 		ID: claims.SessionID, AccountID: claims.AccountID,
 		CreatedAfter: now.Add(-s.SessionMaxAge), RefreshedAfter: now.Add(-s.RefreshTTL),
 	})
 	if errors.Is(err, db.ErrNotFound) {
-		return nil, caller.ErrUnauthorized
+		return nil, reqinfo.ErrUnauthorized
 	}
 	if err != nil {
 		return nil, fmt.Errorf("look for the session: %w", err)

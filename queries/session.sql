@@ -55,9 +55,9 @@ SELECT id FROM session ORDER BY id DESC LIMIT 1;
 -- name: ListSessionIDs :many
 SELECT id FROM session WHERE id > @after AND id <= @last ORDER BY id LIMIT CAST(@max_rows AS bigint);
 
--- DeleteSessionRange ends the sessions after one ID up to and including another.
+-- DeleteSessionRange ends the sessions from one ID to another, both included.
 -- name: DeleteSessionRange :execrows
-DELETE FROM session WHERE id > @after AND id <= @last;
+DELETE FROM session WHERE id >= @first AND id <= @last;
 
 -- DeleteExcessSessions ends the sessions of an account that were refreshed longest ago. It keeps one session and max_others others. The
 -- caller has locked the account, so that no session begins meanwhile.

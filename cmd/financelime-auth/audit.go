@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/clock"
 )
 
 type audits struct {
@@ -90,7 +91,7 @@ func (s *Settings) record(store *db.Store, what recorded) {
 			return fmt.Errorf("audit event: %w", err)
 		}
 		event := db.InsertAuditEventParams{
-			ID: id, Now: time.Now().UTC().Truncate(time.Microsecond), Operator: operator, Action: what.action,
+			ID: id, Now: clock.Clock(nil).Now(), Operator: operator, Action: what.action,
 			AccountID: what.account, Details: string(details),
 		}
 		if what.subject != "" {

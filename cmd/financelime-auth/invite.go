@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/clock"
 	"github.com/financelime/authorization/impl/invite"
 )
 
@@ -137,7 +138,7 @@ func (cmd *inviteRevoke) Run(ctx context.Context, s *Settings, c console) error 
 		}
 		id = found.ID
 	}
-	now := time.Now().UTC().Truncate(time.Microsecond)
+	now := clock.Clock(nil).Now()
 	s.record(store, recorded{action: "invite.revoked", subject: id.String()})
 	var revoked int64
 	err = store.Write(ctx, func(q *db.Queries) error {

@@ -6,14 +6,14 @@ import (
 	"time"
 
 	"github.com/financelime/authorization/db"
-	"github.com/financelime/authorization/impl/caller"
 	"github.com/financelime/authorization/impl/metric"
+	"github.com/financelime/authorization/impl/reqinfo"
 	"github.com/financelime/authorization/impl/trace"
 )
 
 // watches are what those are told who watch the service: always the metrics, and traces where they are wanted.
 type watches struct {
-	request  func(context.Context, caller.Request) (context.Context, func(status int))
+	request  func(context.Context, reqinfo.Request) (context.Context, func(status int))
 	database db.Watch
 	mail     func(ctx context.Context, kind string) (context.Context, func(outcome string))
 }

@@ -19,13 +19,13 @@ import (
 
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl"
-	"github.com/financelime/authorization/impl/caller"
-	"github.com/financelime/authorization/impl/keep"
+	"github.com/financelime/authorization/impl/cleanup"
 	"github.com/financelime/authorization/impl/limit"
 	"github.com/financelime/authorization/impl/link"
 	"github.com/financelime/authorization/impl/mail"
 	"github.com/financelime/authorization/impl/metric"
 	"github.com/financelime/authorization/impl/password"
+	"github.com/financelime/authorization/impl/reqinfo"
 	"github.com/financelime/authorization/impl/secret"
 	"github.com/financelime/authorization/impl/server"
 	"github.com/financelime/authorization/impl/token"
@@ -84,7 +84,7 @@ type process struct {
 	keys          *token.Keys
 	mail          *mail.Worker
 	service       *impl.Service
-	house         *keep.House
+	cleaner       *cleanup.Cleaner
 	slots         int // passwords that are hashed at a time
 	ready         *atomic.Bool
 	log           *slog.Logger
@@ -142,7 +142,7 @@ func assemble(
 	if err != nil {
 		return nil, err
 	}
-	house := &keep.House{Store: store, Log: log, RefreshTTL: s.RefreshTTL, SessionMaxAge: s.SessionMaxAge}
+	cleaner := &cleanup.Cleaner{Store: store, Log: log, RefreshTTL: s.RefreshTTL, SessionMaxAge: s.SessionMaxAge}
 	ready := new(atomic.Bool)
 	check := &readiness{store: store, keys: keys, serving: ready}
 	version := buildVersion()
@@ -155,7 +155,7 @@ func assemble(
 		public: httpServer(s.HTTPAddr, closeWhenStopping(handler, ready), log),
 		admin:  httpServer(s.AdminAddr, adminHandler(check, metrics.Handler(log), transport, s.AdminAddr), log),
 		https:  s.https(),
-		keys:   keys, mail: worker, service: service, house: house, slots: slots, ready: ready, log: log,
+		keys:   keys, mail: worker, service: service, cleaner: cleaner, slots: slots, ready: ready, log: log,
 	}, nil
 }
 
@@ -166,8 +166,8 @@ func authenticate(access *token.Access) func(context.Context, string) (context.C
 		if err != nil {
 			return nil, err
 		}
-		who := caller.FromContext(ctx)
-		who.AccountID, who.SessionID = claims.AccountID.String(), claims.SessionID.String()
+		req := reqinfo.FromContext(ctx)
+		req.AccountID, req.SessionID = claims.AccountID.String(), claims.SessionID.String()
 		return token.NewContext(ctx, claims), nil
 	}
 }
@@ -237,7 +237,7 @@ func (p *process) run(ctx context.Context, delay time.Duration, listening func(a
 	})
 	running.Go(func() { p.service.RunResets(background) })
 	running.Go(func() { p.service.RunHeartbeat(background) })
-	running.Go(func() { p.house.Run(background) })
+	running.Go(func() { p.cleaner.Run(background) })
 	running.Go(func() { keepMemory(background, p.slots) })
 	running.Go(func() { serveOn(p.public, server.Listener(public, p.https, p.log), failed) })
 	running.Go(func() { serveOn(p.admin, admin, failed) })

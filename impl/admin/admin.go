@@ -83,6 +83,3 @@ func State(account db.Account, now time.Time) string {
 		return Expired
 	}
 }
-
-// micro is a time in the precision in which both databases keep it.
-func micro(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/link"
 )
 
 // VoidAfterRestore takes away what was used up since a database's backup and would be good once more: all sessions, which it
@@ -15,7 +16,7 @@ func VoidAfterRestore(ctx context.Context, store *db.Store) (ended int64, err er
 		return ended, err
 	}
 	if err := store.Write(ctx, func(q *db.Queries) error {
-		_, err := q.DeleteConfirmationsByPurpose(ctx, "password")
+		_, err := q.DeleteConfirmationsByPurpose(ctx, string(link.PasswordReset))
 		return err
 	}); err != nil {
 		return ended, fmt.Errorf("void the links: %w", err)

@@ -79,40 +79,25 @@ func EndUserSessions(ctx context.Context, store *db.Store, id uuid.UUID) (ended 
 	return ended, nil
 }
 
-// endAtOnce is how many sessions one transaction ends: others wait for it on SQLite.
-const endAtOnce = 1000
-
-// EndAllSessions ends every session that there is when it is called, and counts them also where it fails. One that begins
-// meanwhile may end too. An ended one comes back with an older copy of the database: after a restore, end all.
+// EndAllSessions ends every session that exists when it is called, and returns how many it ended, also with an error. A session that
+// begins meanwhile may end too. An older copy of the database brings ended sessions back: after a restore, end all again.
 //
-// Clocks: it asks none. The walk ends at the greatest id that there is at its begin, so that log-ins cannot keep it going.
+// It depends on no clock. The walk ends at the greatest ID that exists when it begins, so that logins cannot prolong it.
 func EndAllSessions(ctx context.Context, store *db.Store) (ended int64, err error) {
 	end, err := store.Read().LastSessionID(ctx)
 	if errors.Is(err, db.ErrNotFound) {
 		return 0, nil
 	}
 	if err != nil {
-		return 0, fmt.Errorf("find sessions: %w", err)
+		return 0, fmt.Errorf("find the last session: %w", err)
 	}
-	var after uuid.UUID
-	for {
-		next, err := store.Read().ListSessionIDs(ctx, db.ListSessionIDsParams{After: after, Last: end, MaxRows: endAtOnce})
-		if err != nil {
-			return ended, fmt.Errorf("find sessions: %w", err)
-		}
-		if len(next) == 0 {
-			return ended, nil
-		}
-		last := next[len(next)-1]
-		var n int64
-		err = store.Write(ctx, func(q *db.Queries) error {
-			n, err = q.DeleteSessionRange(ctx, db.DeleteSessionRangeParams{After: after, Last: last})
-			return err
-		})
-		ended += n
-		if err != nil {
-			return ended, fmt.Errorf("end sessions: %w", err)
-		}
-		after = last
+	ended, err = db.DeleteInBatches(ctx, store, uuid.Nil, func(q *db.Queries, after uuid.UUID) ([]uuid.UUID, error) {
+		return q.ListSessionIDs(ctx, db.ListSessionIDsParams{After: after, Last: end, MaxRows: db.BatchRows})
+	}, func(q *db.Queries, first, last uuid.UUID) (int64, error) {
+		return q.DeleteSessionRange(ctx, db.DeleteSessionRangeParams{First: first, Last: last})
+	})
+	if err != nil {
+		return ended, fmt.Errorf("end all sessions: %w", err)
 	}
+	return ended, nil
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/clock"
+	"github.com/financelime/authorization/impl/link"
 	"github.com/financelime/authorization/impl/mail"
 )
 
@@ -32,7 +34,7 @@ type Ended struct {
 // not be held, but a password in it does not work. The link of a sign-up stays: nobody else can sign up with the address, so the
 // user needs it after Enable. While the user is disabled it is refused, and not used up.
 func Disable(ctx context.Context, store *db.Store, id uuid.UUID, now time.Time) (ended Ended, err error) {
-	now = micro(now)
+	now = clock.Truncate(now)
 	err = store.InTx(ctx, func(q *db.Queries) error {
 		disabled, err := q.DisableAccount(ctx, db.DisableAccountParams{Now: &now, ID: id})
 		if err != nil {
@@ -50,7 +52,7 @@ func Disable(ctx context.Context, store *db.Store, id uuid.UUID, now time.Time) 
 // Enable undoes the flag: the user logs in anew, with the password that they had. Whoever had none yet goes on where they were:
 // the link of the sign-up works again, and its mail is queued if it had not been sent; queued counts such mails.
 func Enable(ctx context.Context, store *db.Store, id uuid.UUID, now time.Time) (queued int64, err error) {
-	now = micro(now)
+	now = clock.Truncate(now)
 	err = store.InTx(ctx, func(q *db.Queries) error {
 		enabled, err := q.EnableAccount(ctx, id)
 		if err != nil {
@@ -74,7 +76,7 @@ func queueSignUpLink(ctx context.Context, q *db.Queries, id uuid.UUID, now time.
 	if account.PendingUntil == nil || !account.PendingUntil.After(now) || account.DecoyOf != nil {
 		return 0, nil
 	}
-	pending, err := q.GetConfirmation(ctx, db.GetConfirmationParams{AccountID: id, Purpose: "signup"})
+	pending, err := q.GetConfirmation(ctx, db.GetConfirmationParams{AccountID: id, Purpose: string(link.SignUp)})
 	if errors.Is(err, db.ErrNotFound) {
 		return 0, nil // withdrawn by the version before
 	}

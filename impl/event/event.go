@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/financelime/authorization/impl/caller"
+	"github.com/financelime/authorization/impl/reqinfo"
 )
 
 // Name is an event's name, which log searches and alerts may rely on.
@@ -93,16 +93,16 @@ func Record(ctx context.Context, log *slog.Logger, name Name, attrs ...slog.Attr
 	if !log.Enabled(ctx, name.level()) {
 		return
 	}
-	who := caller.FromContext(ctx)
+	req := reqinfo.FromContext(ctx)
 	all := append(make([]slog.Attr, 0, 5+len(attrs)),
 		slog.String("outcome", string(name.outcome())),
-		slog.String("request_id", who.RequestID),
-		slog.String("remote_addr", who.Addr.String()))
-	if who.AccountID != "" && !has(attrs, accountID) {
-		all = append(all, slog.String(accountID, who.AccountID))
+		slog.String("request_id", req.RequestID),
+		slog.String("remote_addr", req.Addr.String()))
+	if req.AccountID != "" && !has(attrs, accountID) {
+		all = append(all, slog.String(accountID, req.AccountID))
 	}
-	if who.SessionID != "" && !has(attrs, sessionID) {
-		all = append(all, slog.String(sessionID, who.SessionID))
+	if req.SessionID != "" && !has(attrs, sessionID) {
+		all = append(all, slog.String(sessionID, req.SessionID))
 	}
 	log.LogAttrs(ctx, name.level(), string(name), append(all, attrs...)...) //nolint:sloglint // the names above are all there are
 }

@@ -18,19 +18,19 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/financelime/authorization/impl/caller"
+	"github.com/financelime/authorization/impl/reqinfo"
 )
 
 // An event is one line of JSON with all that is known, whatever stands in it.
 func TestLog(t *testing.T) {
 	t.Parallel()
-	who := &caller.Caller{
+	req := &reqinfo.Info{
 		RequestID: "a-request", Addr: netip.MustParseAddr("2001:db8::1"), AccountID: uuid.NewString(), SessionID: uuid.NewString(),
 	}
 	other := uuid.New()
 	var out bytes.Buffer
 	log := slog.New(slog.NewJSONHandler(&out, nil))
-	Record(caller.NewContext(t.Context(), who), log, LoginFailed, Account(other),
+	Record(reqinfo.NewContext(t.Context(), req), log, LoginFailed, Account(other),
 		Reason("a\nb\r\x00\x1b[31m\u2028"), slog.Int64("sessions_ended", 1))
 	if strings.Count(out.String(), "\n") != 1 || strings.ContainsAny(out.String(), "\x00\x1b\r\u2028") {
 		t.Errorf("not one clean line: %q", out.String())
@@ -41,7 +41,7 @@ func TestLog(t *testing.T) {
 	}
 	for key, want := range map[string]string{
 		"msg": "login.failed", "outcome": "failure", "request_id": "a-request", "remote_addr": "2001:db8::1",
-		"account_id": other.String(), "session_id": who.SessionID,
+		"account_id": other.String(), "session_id": req.SessionID,
 	} {
 		if line[key] != want {
 			t.Errorf("%s is %v, want %s", key, line[key], want)

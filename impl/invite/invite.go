@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/clock"
 	"github.com/financelime/authorization/impl/secret"
 )
 
@@ -42,7 +43,7 @@ func Create(ctx context.Context, store *db.Store, root secret.Root, o Options, n
 	if err != nil {
 		return "", fmt.Errorf("make an id: %w", err)
 	}
-	now = now.UTC().Truncate(time.Microsecond)
+	now = clock.Truncate(now)
 	if _, err := Find(ctx, store.Read(), root, o.Code); err == nil {
 		return "", ErrTaken // perhaps under the secret before this one, which the database can not see
 	} else if !errors.Is(err, db.ErrNotFound) {

@@ -34,7 +34,7 @@ func (f *fixture) queueMany(t *testing.T, n int) []uuid.UUID {
 			for i := begin; i < min(begin+500, n); i++ {
 				account, confirmation := uuid.Must(uuid.NewV7()), uuid.New()
 				ids[i] = uuid.Must(uuid.NewV7())
-				now := f.now().Add(time.Duration(i-n) * time.Millisecond)
+				now := f.Clock.Now().Add(time.Duration(i-n) * time.Millisecond)
 				end := now.Add(24 * time.Hour)
 				if _, err := q.InsertAccount(ctx, db.InsertAccountParams{
 					ID: account, Email: fmt.Sprintf("p%d@example.org", i), Language: "en", CreatedAt: now, PendingUntil: &end,

@@ -44,7 +44,7 @@ func inABubble(t *testing.T, test func(t *testing.T, f *fixture)) {
 
 func (f *fixture) withRealClock() Config {
 	cfg := f.Config
-	cfg.Now = time.Now
+	cfg.Clock = time.Now
 	return cfg
 }
 
@@ -142,9 +142,9 @@ func TestMailThatLooksLikeAnOutage(t *testing.T) {
 func TestOutageLongerThanADay(t *testing.T) {
 	onBothEngines(t, func(t *testing.T, f *fixture) {
 		probe := f.queuePassword(t, f.account(t, "a@example.org", "en"))
-		f.clock.advance(time.Second)
+		f.clock.Advance(time.Second)
 		other := f.queuePassword(t, f.account(t, "b@example.org", "en"))
-		f.clock.advance(giveUpAfter + time.Hour)
+		f.clock.Advance(giveUpAfter + time.Hour)
 		f.out.failWith(dead)
 		f.step(t)
 		f.expect(t, probe, row{Dead: true, Attempts: 1, LastError: "connect to the mail relay: connection refused"})
@@ -170,7 +170,7 @@ func TestBusyHashingDoesNotCount(t *testing.T) {
 		if f.step(t) {
 			t.Error("tried again at once")
 		}
-		f.clock.advance(2 * time.Second)
+		f.clock.Advance(2 * time.Second)
 		if !f.step(t) {
 			t.Error("not tried again soon")
 		}
@@ -231,7 +231,7 @@ func TestPoisonedRowsDelayNoOther(t *testing.T) {
 	onBothEngines(t, func(t *testing.T, f *fixture) {
 		const good = 100
 		poisoned := f.poison(t)
-		f.clock.advance(time.Second)
+		f.clock.Advance(time.Second)
 		f.queueMany(t, good)
 		cfg := f.Config
 		cfg.Transport = f.relayThatRefuses(t, "refused@example.org")

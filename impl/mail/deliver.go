@@ -13,9 +13,10 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/db"
-	"github.com/financelime/authorization/impl/caller"
+	"github.com/financelime/authorization/impl/clock"
 	"github.com/financelime/authorization/impl/link"
 	"github.com/financelime/authorization/impl/password"
+	"github.com/financelime/authorization/impl/reqinfo"
 )
 
 // delivery is one attempt at one mail.
@@ -57,7 +58,7 @@ func (w *Worker) deliver(sending, settling context.Context, m leased) {
 		"mail_id", m.ID, "kind", m.Kind, "account_id", m.AccountID, "request_id", m.RequestID, "attempt", m.Attempts), outcome: OutcomeUnsettled}
 
 	// One context for both halves: what is seen of them belongs together. The mail goes on in its request's name.
-	watched := caller.NewContext(context.WithoutCancel(sending), &caller.Caller{RequestID: m.RequestID})
+	watched := reqinfo.NewContext(context.WithoutCancel(sending), &reqinfo.Info{RequestID: m.RequestID})
 	if w.Watch != nil {
 		var end func(string)
 		watched, end = w.Watch(watched, m.Kind)
@@ -85,7 +86,7 @@ func (w *Worker) deliver(sending, settling context.Context, m leased) {
 		err = d.judgeRelay(settling, err)
 	}
 	if err := d.guard(func() error { return d.settle(settling, err) }); err != nil {
-		d.log.ErrorContext(settling, "mail.unsettled", "error", clean(err, d.secrets...))
+		d.log.ErrorContext(settling, "mail.unsettled", "error", redact(err, d.secrets...))
 	}
 	d.hurry(settling)
 }
@@ -126,14 +127,14 @@ func (d *delivery) judgeRelay(ctx context.Context, outcome error) error {
 }
 
 func (d *delivery) relayDown(ctx context.Context, err error) {
-	d.Log.WarnContext(ctx, "mail.relay_down", "error", clean(err, d.secrets...))
+	d.Log.WarnContext(ctx, "mail.relay_down", "error", redact(err, d.secrets...))
 }
 
 // hurry lets the mails go soon, one after the other, that wait because the relay had refused everybody.
 func (d *delivery) hurry(ctx context.Context) {
 	const within = 10 * time.Second
 	for _, id := range d.gate.release() {
-		due := d.now().Add(rand.N(within)).Truncate(time.Microsecond) //nolint:gosec // spreads load, guards nothing
+		due := clock.Truncate(d.Clock.Now().Add(rand.N(within))) //nolint:gosec // spreads load, guards nothing
 		err := d.Store.Write(ctx, func(q *db.Queries) error {
 			_, err := q.RescheduleMailNow(ctx, db.RescheduleMailNowParams{Now: due, ID: id})
 			return err
@@ -149,7 +150,7 @@ func (d *delivery) guard(f func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("panic: %v", r)
-			d.log.Error("mail.panicked", "error", clean(err, d.secrets...), "stack", string(debug.Stack()))
+			d.log.Error("mail.panicked", "error", redact(err, d.secrets...), "stack", string(debug.Stack()))
 		}
 	}()
 	return f()
@@ -171,10 +172,8 @@ func (d *delivery) attempt(ctx context.Context) error {
 
 	values := Values{Service: d.sender.service}
 	switch d.mail.Kind {
-	case KindSignUpLink:
-		err = d.addLink(ctx, &values, "signup")
-	case KindPasswordLink:
-		err = d.addLink(ctx, &values, "password")
+	case KindSignUpLink, KindPasswordLink:
+		err = d.addLink(ctx, &values)
 	case KindPassword:
 		err = d.addPassword(ctx, &values, account)
 	case KindLoginNotice, KindPasswordNotice:
@@ -206,11 +205,11 @@ func (d *delivery) attempt(ctx context.Context) error {
 }
 
 // addLink derives the link of the mail's confirmation, if that is still the account's newest one and can be used.
-func (d *delivery) addLink(ctx context.Context, v *Values, purpose string) error {
+func (d *delivery) addLink(ctx context.Context, v *Values) error {
 	if d.mail.ConfirmationID == nil {
 		return permanent(errors.New("the row of a link has no confirmation"))
 	}
-	c, err := d.Store.Read().GetConfirmation(ctx, db.GetConfirmationParams{AccountID: d.mail.AccountID, Purpose: purpose})
+	c, err := getLink(ctx, d.Store.Read(), d.mail.AccountID, linkPurpose(d.mail.Kind))
 	switch {
 	case errors.Is(err, db.ErrNotFound):
 		return expired
@@ -219,7 +218,7 @@ func (d *delivery) addLink(ctx context.Context, v *Values, purpose string) error
 	case c.ID != *d.mail.ConfirmationID:
 		return superseded
 	}
-	if v.Life = c.ExpiresAt.Sub(d.now()); v.Life <= 0 {
+	if v.Life = c.ExpiresAt.Sub(d.Clock.Now()); v.Life <= 0 {
 		return expired
 	}
 	key, ok := d.Links.Find(c.ID, c.KeyHash)
@@ -324,9 +323,9 @@ func armedBy(account db.Account, mailID uuid.UUID) bool {
 // the mail withdrawn, changes nothing.
 func (d *delivery) settle(ctx context.Context, outcome error) error {
 	if outcome == nil {
-		return d.settleSent(ctx, d.now())
+		return d.settleSent(ctx, d.Clock.Now())
 	}
-	now := d.now()
+	now := d.Clock.Now()
 	if why, is := errors.AsType[withdrawn](outcome); is {
 		return d.settleDead(ctx, now, "mail.superseded", slog.LevelInfo, why)
 	}
@@ -442,6 +441,6 @@ func (d *delivery) record(
 
 // storable is an error as it may be stored and logged.
 func (d *delivery) storable(err error) *string {
-	text := clean(err, d.secrets...)
+	text := redact(err, d.secrets...)
 	return &text
 }

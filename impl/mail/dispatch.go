@@ -65,8 +65,8 @@ func (d *dispatcher) run(ctx context.Context) {
 		case errors.Is(err, db.ErrNotFound):
 			d.answers()
 		case !d.failing: // once for an outage
-			d.failing, d.outage = true, d.now()
-			d.Log.WarnContext(ctx, "mail.unavailable", "error", clean(err))
+			d.failing, d.outage = true, d.Clock.Now()
+			d.Log.WarnContext(ctx, "mail.unavailable", "error", redact(err))
 		}
 		d.pause(ctx, lookEvery, d.wake)
 	}
@@ -138,9 +138,9 @@ func (d *dispatcher) look(ctx context.Context) error {
 // seconds to do so, or to record what they have sent.
 func (d *dispatcher) find(ctx context.Context, most int64) ([]uuid.UUID, error) {
 	if d.failing || time.Since(d.back) < maxClockSkew {
-		return d.Store.Read().ListDueMailsAfterOutage(ctx, db.ListDueMailsAfterOutageParams{Now: d.now(), Outage: d.outage, MaxRows: most})
+		return d.Store.Read().ListDueMailsAfterOutage(ctx, db.ListDueMailsAfterOutageParams{Now: d.Clock.Now(), Outage: d.outage, MaxRows: most})
 	}
-	return d.Store.Read().ListDueMails(ctx, db.ListDueMailsParams{Now: d.now(), MaxRows: most})
+	return d.Store.Read().ListDueMails(ctx, db.ListDueMailsParams{Now: d.Clock.Now(), MaxRows: most})
 }
 
 // handle leases a mail and delivers it.
@@ -165,7 +165,7 @@ func (d *dispatcher) handle(ctx context.Context, id uuid.UUID) {
 func (w *Worker) lease(ctx context.Context, id uuid.UUID) (leased, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseLimit)
 	defer cancel()
-	now, began := w.now(), time.Now()
+	now, began := w.Clock.Now(), time.Now()
 	length := leaseLimit + sendLimit*w.Timeout
 	m := leased{
 		latest: now.Add(length),

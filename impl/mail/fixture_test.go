@@ -20,6 +20,7 @@ import (
 	"github.com/financelime/authorization/impl/link"
 	"github.com/financelime/authorization/impl/password"
 	"github.com/financelime/authorization/impl/secret"
+	"github.com/financelime/authorization/test/fakeclock"
 	"github.com/financelime/authorization/test/postgres"
 )
 
@@ -47,7 +48,7 @@ func onBothEngines(t *testing.T, test func(t *testing.T, f *fixture)) {
 // fixture is a worker on a real database, with a transport and a clock that do as they are told.
 type fixture struct {
 	*Worker
-	clock *clock
+	clock *fakeclock.Clock
 	out   *outbox
 	log   *syncBuffer
 	url   string  // of the database
@@ -77,10 +78,10 @@ func newFixture(t *testing.T, url, driver, source string) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{clock: &clock{now: sampleDate}, out: new(outbox), log: new(syncBuffer), url: url, raw: raw}
+	f := &fixture{clock: fakeclock.New(sampleDate), out: new(outbox), log: new(syncBuffer), url: url, raw: raw}
 	f.Worker = f.worker(t, Config{
 		Store: store, Transport: f.out, Hasher: password.NewHasher(password.Options{Params: password.Params{Memory: 64, Time: 1, Threads: 1}}),
-		Root: root, Links: link.New(root), Log: slog.New(slog.NewTextHandler(f.log, nil)), Now: f.clock.Now,
+		Root: root, Links: link.New(root), Log: slog.New(slog.NewTextHandler(f.log, nil)), Clock: f.clock.Now,
 		PublicURL: testPublicURL, From: sampleFrom, Timeout: testTimeout, MailedPasswordTTL: 24 * time.Hour,
 	})
 	return f
@@ -94,24 +95,6 @@ func (f *fixture) worker(t *testing.T, cfg Config) *Worker {
 		t.Fatal(err)
 	}
 	return w
-}
-
-// clock stands still until it is moved.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
 }
 
 // outbox is a transport that keeps what it takes.
@@ -177,10 +160,10 @@ func (b *syncBuffer) String() string {
 func (f *fixture) account(t *testing.T, email, language string) uuid.UUID {
 	t.Helper()
 	id := uuid.Must(uuid.NewV7())
-	until := f.now().Add(24 * time.Hour)
+	until := f.Clock.Now().Add(24 * time.Hour)
 	f.write(t, func(ctx context.Context, q *db.Queries) error {
 		_, err := q.InsertAccount(ctx, db.InsertAccountParams{
-			ID: id, Email: email, Language: language, CreatedAt: f.now(), PendingUntil: &until})
+			ID: id, Email: email, Language: language, CreatedAt: f.Clock.Now(), PendingUntil: &until})
 		return err
 	})
 	return id
@@ -193,7 +176,7 @@ func (f *fixture) queueLink(t *testing.T, account uuid.UUID, purpose string, ttl
 	hash, _ := link.Hash(f.Links.Key(confirmationID))
 	f.write(t, func(ctx context.Context, q *db.Queries) error {
 		return q.UpsertConfirmation(ctx, db.UpsertConfirmationParams{
-			ID: confirmationID, AccountID: account, Purpose: purpose, KeyHash: hash, CreatedAt: f.now(), ExpiresAt: f.now().Add(ttl)})
+			ID: confirmationID, AccountID: account, Purpose: purpose, KeyHash: hash, CreatedAt: f.Clock.Now(), ExpiresAt: f.Clock.Now().Add(ttl)})
 	})
 	kind := map[string]string{"signup": KindSignUpLink, "password": KindPasswordLink}[purpose]
 	mailID = f.queue(t, db.InsertMailParams{AccountID: account, Kind: kind, ConfirmationID: &confirmationID})
@@ -209,7 +192,7 @@ func (f *fixture) queuePassword(t *testing.T, account uuid.UUID) uuid.UUID {
 
 func (f *fixture) queue(t *testing.T, m db.InsertMailParams) uuid.UUID {
 	t.Helper()
-	m.RequestID, m.Now = "request-0001", f.now()
+	m.RequestID, m.Now = "request-0001", f.Clock.Now()
 	var id uuid.UUID
 	f.write(t, func(ctx context.Context, q *db.Queries) (err error) {
 		if m.Kind == KindPassword {
@@ -296,7 +279,7 @@ func (f *fixture) readAccount(t *testing.T, id uuid.UUID) db.Account {
 func (f *fixture) opens(t *testing.T, account uuid.UUID, word string) bool {
 	t.Helper()
 	a := f.readAccount(t, account)
-	if a.PendingPasswordHash == nil || !a.PendingPasswordExpiresAt.After(f.now()) {
+	if a.PendingPasswordHash == nil || !a.PendingPasswordExpiresAt.After(f.Clock.Now()) {
 		return false
 	}
 	i, err := f.Hasher.Match(t.Context(), word, *a.PendingPasswordHash)

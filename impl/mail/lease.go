@@ -136,7 +136,7 @@ func (h *hold) renew(ctx context.Context) (bool, error) {
 	if err := h.clear(ctx); err != nil {
 		return false, err
 	}
-	until := h.worker.now().Add(leaseLength)
+	until := h.worker.Clock.Now().Add(leaseLength)
 	var renewed int64
 	err := h.worker.Store.Write(ctx, func(q *db.Queries) (err error) {
 		renewed, err = q.RenewMailLease(ctx, db.RenewMailLeaseParams{ID: h.id, Attempts: h.attempts, LeaseUntil: h.dueAt, RenewedUntil: until})

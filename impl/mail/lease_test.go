@@ -124,7 +124,7 @@ func TestLeaseAndClocksThatDiffer(t *testing.T) {
 					holder.deliver(t.Context(), ctx, m)
 				}()
 				other := f.withRealClock()
-				other.Now = func() time.Time { return time.Now().Add(skew) }
+				other.Clock = func() time.Time { return time.Now().Add(skew) }
 				running(t, f.worker(t, other))
 				f.awaitSent(t, 1, time.Minute)
 				took := time.Since(began)
@@ -152,7 +152,7 @@ func TestHolderThatStoodStill(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f.clock.advance(leaseLength)
+		f.clock.Advance(leaseLength)
 		if !f.step(t) {
 			t.Fatal("not taken over")
 		}
@@ -253,8 +253,8 @@ func TestLeasesAfterAnOutage(t *testing.T) {
 		if _, err := f.leaseAny(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		outage := f.now().Add(10 * time.Second)
-		f.clock.advance(time.Minute)
+		outage := f.Clock.Now().Add(10 * time.Second)
+		f.clock.Advance(time.Minute)
 		fresh := f.queuePassword(t, f.account(t, "jane@example.org", "en"))
 		d := &dispatcher{Worker: f.Worker, mine: make(map[uuid.UUID]bool), failing: true, outage: outage}
 		if due, err := d.find(t.Context(), 10); err != nil || len(due) != 1 || due[0] != fresh {
@@ -268,7 +268,7 @@ func TestLeasesAfterAnOutage(t *testing.T) {
 		if due, err := d.find(t.Context(), 10); err != nil || len(due) != 2 || !slices.Contains(due, held) {
 			t.Errorf("later: %v, %v", due, err)
 		}
-		d.back, d.outage = time.Now(), f.now() // the lease ran out before the outage: its holder is dead
+		d.back, d.outage = time.Now(), f.Clock.Now() // the lease ran out before the outage: its holder is dead
 		if due, err := d.find(t.Context(), 10); err != nil || len(due) != 2 {
 			t.Errorf("dead before: %v, %v", due, err)
 		}

@@ -39,7 +39,7 @@ func (d *delivery) findOwner(ctx context.Context, signUp db.Account) (owner db.A
 		return owner, disabled
 	}
 	d.secrets = append(d.secrets, owner.Email)
-	before := db.FirstIDAt(d.now().Add(-tellEvery))
+	before := db.FirstIDAt(d.Clock.Now().Add(-tellEvery))
 	var first int64
 	err = d.Store.Write(ctx, func(q *db.Queries) (err error) {
 		first, err = q.MarkOwnerNotified(ctx, db.MarkOwnerNotifiedParams{MailID: &d.mail.ID, ID: owner.ID, NotifiedBefore: &before})

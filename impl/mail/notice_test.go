@@ -36,15 +36,15 @@ func TestShowable(t *testing.T) {
 // signUpTaken owes the mail of a sign-up with an owner's address.
 func (f *fixture) signUpTaken(t *testing.T, owner uuid.UUID) (mailID uuid.UUID) {
 	t.Helper()
-	id, until := uuid.Must(uuid.NewV7()), f.now().Add(24*time.Hour)
-	mailID = idAt(f.now())
+	id, until := uuid.Must(uuid.NewV7()), f.Clock.Now().Add(24*time.Hour)
+	mailID = idAt(f.Clock.Now())
 	f.write(t, func(ctx context.Context, q *db.Queries) error {
 		_, err := q.InsertAccount(ctx, db.InsertAccountParams{
-			ID: id, Email: id.String(), Language: "ru", CreatedAt: f.now(), PendingUntil: &until, DecoyOf: &owner})
+			ID: id, Email: id.String(), Language: "ru", CreatedAt: f.Clock.Now(), PendingUntil: &until, DecoyOf: &owner})
 		if err != nil {
 			return err
 		}
-		return q.InsertMail(ctx, db.InsertMailParams{ID: mailID, AccountID: id, Kind: KindSignUpNotice, RequestID: "request-0001", Now: f.now()})
+		return q.InsertMail(ctx, db.InsertMailParams{ID: mailID, AccountID: id, Kind: KindSignUpNotice, RequestID: "request-0001", Now: f.Clock.Now()})
 	})
 	return mailID
 }
@@ -65,7 +65,7 @@ func TestOwnerIsToldOnceADay(t *testing.T) {
 		f.out.failWith(func(context.Context, Envelope) error { return errors.New("try again") })
 		f.step(t)
 		f.out.failWith(nil)
-		f.clock.advance(time.Hour)
+		f.clock.Advance(time.Hour)
 		second := f.signUpTaken(t, owner)
 		for f.step(t) {
 		}
@@ -74,16 +74,16 @@ func TestOwnerIsToldOnceADay(t *testing.T) {
 		if sent := f.out.sent(); len(sent) != 1 || sent[0].To != "jane@example.org" || !strings.Contains(string(sent[0].Data), "tried to sign up") {
 			t.Errorf("sent: %+v", sent)
 		}
-		if _, err := Retry(t.Context(), f.Store, f.Root, second, f.now()); !errors.Is(err, errTold) {
+		if _, err := Retry(t.Context(), f.Store, f.Root, second, f.Clock.Now()); !errors.Is(err, errTold) {
 			t.Errorf("retry within the day: %v", err)
 		}
-		f.clock.advance(24 * time.Hour)
-		if _, err := Retry(t.Context(), f.Store, f.Root, second, f.now()); err != nil {
+		f.clock.Advance(24 * time.Hour)
+		if _, err := Retry(t.Context(), f.Store, f.Root, second, f.Clock.Now()); err != nil {
 			t.Errorf("retry after it: %v", err)
 		}
 		third := f.signUpTaken(t, owner)
 		f.write(t, func(ctx context.Context, q *db.Queries) error {
-			now := f.now()
+			now := f.Clock.Now()
 			_, err := q.DisableAccount(ctx, db.DisableAccountParams{Now: &now, ID: owner})
 			return err
 		})
@@ -100,13 +100,13 @@ func TestOwnerIsToldOnceADay(t *testing.T) {
 func TestLoginNoticeIsQueuedAnew(t *testing.T) {
 	onBothEngines(t, func(t *testing.T, f *fixture) {
 		account := f.account(t, "jane@example.org", "ru")
-		at, platform, addr := f.now(), "iPhone", "203.0.113.5"
+		at, platform, addr := f.Clock.Now(), "iPhone", "203.0.113.5"
 		id := f.queue(t, db.InsertMailParams{AccountID: account, Kind: KindLoginNotice, HappenedAt: &at, Platform: &platform, RemoteAddr: &addr})
 		f.out.failWith(func(context.Context, Envelope) error { return permanent(errors.New("no such mailbox")) })
 		f.step(t)
 		f.out.failWith(nil)
-		f.clock.advance(2 * time.Hour)
-		if _, err := Retry(t.Context(), f.Store, f.Root, id, f.now()); err != nil {
+		f.clock.Advance(2 * time.Hour)
+		if _, err := Retry(t.Context(), f.Store, f.Root, id, f.Clock.Now()); err != nil {
 			t.Fatal(err)
 		}
 		f.step(t)

@@ -15,7 +15,7 @@ import (
 // queuePasswordAt owes a password as a click does on a replica whose clock is off by skew.
 func (f *fixture) queuePasswordAt(t *testing.T, account uuid.UUID, skew time.Duration) uuid.UUID {
 	t.Helper()
-	now := f.now().Add(skew)
+	now := f.Clock.Now().Add(skew)
 	id := idAt(now)
 	f.write(t, func(ctx context.Context, q *db.Queries) error {
 		number, err := q.NextPasswordNumber(ctx, account)
@@ -34,7 +34,7 @@ func (f *fixture) queuePasswordAt(t *testing.T, account uuid.UUID, skew time.Dur
 func (f *fixture) disableAndEnable(t *testing.T, account uuid.UUID) {
 	t.Helper()
 	f.write(t, func(ctx context.Context, q *db.Queries) error {
-		now := f.now()
+		now := f.Clock.Now()
 		_, err := q.DisableAccount(ctx, db.DisableAccountParams{Now: &now, ID: account})
 		if err != nil {
 			return err
@@ -120,11 +120,11 @@ func TestWithdrawnMailIsNotSent(t *testing.T) {
 		},
 		"leased by another worker": func(t *testing.T, f *fixture, _, mail uuid.UUID) {
 			t.Helper()
-			f.clock.advance(leaseLength + maxClockSkew)
+			f.clock.Advance(leaseLength + maxClockSkew)
 			if _, err := f.lease(t.Context(), mail); err != nil {
 				t.Fatal(err)
 			}
-			f.clock.advance(-leaseLength - maxClockSkew)
+			f.clock.Advance(-leaseLength - maxClockSkew)
 		},
 		"settled by another worker": func(t *testing.T, f *fixture, _, mail uuid.UUID) {
 			t.Helper()
@@ -146,7 +146,7 @@ func TestWithdrawnMailIsNotSent(t *testing.T) {
 						f.out.failWith(func(context.Context, Envelope) error { return errors.New("450 greylisted") })
 						f.step(t)
 						f.out.failWith(nil)
-						f.clock.advance(retryMax)
+						f.clock.Advance(retryMax)
 					}
 					attempts := len(f.out.attempts())
 					stopped, err := f.leaseAny(t.Context())
@@ -204,7 +204,7 @@ func TestMailsOfTheVersionBefore(t *testing.T) {
 				}
 				return q.InsertMail(ctx, db.InsertMailParams{
 					ID: id, AccountID: account, Kind: KindPassword, Nonce: password.NewNonce(f.Root), RequestID: "request-0001",
-					Now: f.now(), DueAt: f.now(),
+					Now: f.Clock.Now(), DueAt: f.Clock.Now(),
 				})
 			})
 			return id
@@ -226,7 +226,7 @@ func TestMailsOfTheVersionBefore(t *testing.T) {
 		f.out.failWith(func(context.Context, Envelope) error { return errors.New("450 greylisted") })
 		f.step(t)
 		f.out.failWith(nil)
-		f.clock.advance(retryMax)
+		f.clock.Advance(retryMax)
 		f.step(t)
 		works("one of the version before again, at the second attempt", 3)
 		if a := f.readAccount(t, account); a.LastPasswordNumber != 3 || a.PendingPasswordNumber != 3 || *a.PendingPasswordMailID != third {
@@ -251,13 +251,13 @@ func TestMailsOfTheVersionBefore(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.write(t, func(ctx context.Context, q *db.Queries) error {
-			_, err := q.SetPendingPassword(ctx, db.SetPendingPasswordParams{ID: account, MailID: &fourth, Number: 4, PasswordHash: &hash, ExpiresAt: new(f.now())})
+			_, err := q.SetPendingPassword(ctx, db.SetPendingPasswordParams{ID: account, MailID: &fourth, Number: 4, PasswordHash: &hash, ExpiresAt: new(f.Clock.Now())})
 			return err
 		})
 		if _, err := f.raw.ExecContext(t.Context(), "UPDATE account SET pending_password_number = 3"); err != nil {
 			t.Fatal(err)
 		}
-		f.clock.advance(retryMax)
+		f.clock.Advance(retryMax)
 		f.step(t)
 		works("one that the version before has armed", 4)
 	})
@@ -270,7 +270,7 @@ func TestClocksDoNotDelayNewMails(t *testing.T) {
 		account := f.account(t, "jane@example.org", "en")
 		for _, skew := range []time.Duration{5 * time.Second, 10 * time.Minute, 59 * time.Minute} {
 			mail := f.queuePassword(t, account)
-			f.clock.advance(-skew)
+			f.clock.Advance(-skew)
 			if !f.step(t) {
 				t.Errorf("set back by %s: not due", skew)
 			}
@@ -281,11 +281,11 @@ func TestClocksDoNotDelayNewMails(t *testing.T) {
 		f.out.failWith(func(context.Context, Envelope) error { return errors.New("450 greylisted") })
 		f.step(t)
 		f.out.failWith(nil)
-		f.clock.advance(-10 * time.Minute)
+		f.clock.Advance(-10 * time.Minute)
 		if f.step(t) {
 			t.Error("tried again at once")
 		}
-		f.clock.advance(10*time.Minute + 2*retryMin)
+		f.clock.Advance(10*time.Minute + 2*retryMin)
 		if !f.step(t) {
 			t.Error("a retry waits for longer than its pause and the step of the clock")
 		}
@@ -301,10 +301,10 @@ func TestOrderOfTheQueue(t *testing.T) {
 		f.step(t)
 		f.out.failWith(nil)
 		for _, email := range []string{"b@example.org", "c@example.org", "d@example.org"} {
-			f.clock.advance(time.Second)
+			f.clock.Advance(time.Second)
 			want = append(want, f.queuePassword(t, f.account(t, email, "en")))
 		}
-		f.clock.advance(2 * retryMin)
+		f.clock.Advance(2 * retryMin)
 		for f.step(t) {
 		}
 		sent := f.out.sent()
@@ -313,13 +313,13 @@ func TestOrderOfTheQueue(t *testing.T) {
 				t.Errorf("mail %d of %d is not the one that was queued as such", i, len(sent))
 			}
 		}
-		m, err := f.Store.Read().MailQueueStats(t.Context(), db.MailQueueStatsParams{Now: f.now(), MaxRows: 10})
+		m, err := f.Store.Read().MailQueueStats(t.Context(), db.MailQueueStatsParams{Now: f.Clock.Now(), MaxRows: 10})
 		if err != nil || len(m) != 0 {
 			t.Errorf("%+v, %v", m, err)
 		}
 		f.queuePassword(t, f.account(t, "e@example.org", "en"))
-		m, err = f.Store.Read().MailQueueStats(t.Context(), db.MailQueueStatsParams{Now: f.now(), MaxRows: 10})
-		if err != nil || len(m) != 1 || m[0].State != "due" || !m[0].Oldest.Equal(f.now()) {
+		m, err = f.Store.Read().MailQueueStats(t.Context(), db.MailQueueStatsParams{Now: f.Clock.Now(), MaxRows: 10})
+		if err != nil || len(m) != 1 || m[0].State != "due" || !m[0].Oldest.Equal(f.Clock.Now()) {
 			t.Errorf("one mail that was just queued: %+v, %v", m, err)
 		}
 	})

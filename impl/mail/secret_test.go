@@ -36,7 +36,7 @@ func TestMailsAfterAChangeOfTheSecret(t *testing.T) {
 
 		use(after)
 		f.out.failWith(nil)
-		f.clock.advance(time.Hour)
+		f.clock.Advance(time.Hour)
 		for f.step(t) {
 		}
 		if len(f.out.sent()) != 0 {
@@ -51,7 +51,7 @@ func TestMailsAfterAChangeOfTheSecret(t *testing.T) {
 		}
 
 		use(after.Accepting(before))
-		f.clock.advance(time.Hour)
+		f.clock.Advance(time.Hour)
 		for f.step(t) {
 		}
 		sent := f.out.sent()

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/clock"
 	"github.com/financelime/authorization/impl/link"
 	"github.com/financelime/authorization/impl/password"
 	"github.com/financelime/authorization/impl/secret"
@@ -30,7 +31,7 @@ type Config struct {
 
 	Concurrency int           // mails in flight at once; 8
 	StopGrace   time.Duration // how long Run lets mails in flight finish; 10 s
-	Now         func() time.Time
+	Clock       clock.Clock
 
 	// Watch, if not nil, is told of every attempt at a mail before it begins, and what it returns is called with how it ended.
 	Watch func(ctx context.Context, kind string) (context.Context, func(outcome string))
@@ -88,9 +89,6 @@ func NewWorker(cfg Config) (*Worker, error) {
 	if cfg.StopGrace <= 0 {
 		cfg.StopGrace = 10 * time.Second
 	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
 	return &Worker{Config: cfg, sender: from, gate: newGate(cfg.Concurrency), wake: make(chan struct{}, 1)}, nil
 }
 
@@ -125,4 +123,3 @@ func (w *Worker) Run(ctx context.Context) error {
 }
 
 // now is the time in the precision in which both databases keep it.
-func (w *Worker) now() time.Time { return w.Now().UTC().Truncate(time.Microsecond) }

@@ -59,10 +59,10 @@ func TestDeliverPassword(t *testing.T) {
 	onBothEngines(t, func(t *testing.T, f *fixture) {
 		account := f.account(t, "jane@example.org", "en")
 		mailID := f.queuePassword(t, account)
-		f.clock.advance(time.Minute)
+		f.clock.Advance(time.Minute)
 		f.out.failWith(func(context.Context, Envelope) error {
 			// Whoever has the mail must be able to log in, for as long as it says even if it is accepted at the last moment.
-			until := f.now().Add(leaseLimit + sendLimit*testTimeout + 24*time.Hour)
+			until := f.Clock.Now().Add(leaseLimit + sendLimit*testTimeout + 24*time.Hour)
 			if a := f.readAccount(t, account); a.PendingPasswordHash == nil || !a.PendingPasswordExpiresAt.Equal(until) || *a.PendingPasswordMailID != mailID {
 				t.Errorf("not armed before it was sent: %+v", a)
 			}
@@ -77,8 +77,8 @@ func TestDeliverPassword(t *testing.T) {
 			t.Error("the password of the mail does not open the account")
 		}
 		// Its life begins when the mail was accepted.
-		if until := f.readAccount(t, account).PendingPasswordExpiresAt; until == nil || !until.Equal(f.now().Add(24*time.Hour)) {
-			t.Errorf("armed until %v, now is %v", until, f.now())
+		if until := f.readAccount(t, account).PendingPasswordExpiresAt; until == nil || !until.Equal(f.Clock.Now().Add(24*time.Hour)) {
+			t.Errorf("armed until %v, now is %v", until, f.Clock.Now())
 		}
 	})
 }
@@ -96,16 +96,16 @@ func TestRetrySendsTheSameMail(t *testing.T) {
 		if f.step(t) {
 			t.Fatal("tried again at once")
 		}
-		f.clock.advance(retryMin - time.Microsecond)
+		f.clock.Advance(retryMin - time.Microsecond)
 		if f.step(t) {
 			t.Fatal("tried again too soon")
 		}
-		f.clock.advance(retryMin)
+		f.clock.Advance(retryMin)
 		if !f.step(t) {
 			t.Fatal("not tried again")
 		}
 		f.out.failWith(nil)
-		f.clock.advance(20 * time.Second)
+		f.clock.Advance(20 * time.Second)
 		if !f.step(t) {
 			t.Fatal("not tried again")
 		}
@@ -142,15 +142,15 @@ func TestGiveUpAfterADay(t *testing.T) {
 		mailID := f.queuePassword(t, account)
 		f.out.failWith(func(context.Context, Envelope) error { return errors.New("connection refused") })
 		attempts := 0
-		for ; !f.row(t, mailID).Dead; f.clock.advance(time.Minute) {
+		for ; !f.row(t, mailID).Dead; f.clock.Advance(time.Minute) {
 			if f.step(t) {
 				attempts++
 			}
-			if f.now().After(sampleDate.Add(25 * time.Hour)) {
+			if f.Clock.Now().After(sampleDate.Add(25 * time.Hour)) {
 				t.Fatal("still tried after 25 hours")
 			}
 		}
-		if end := f.now().Sub(sampleDate); end < 24*time.Hour {
+		if end := f.Clock.Now().Sub(sampleDate); end < 24*time.Hour {
 			t.Errorf("given up after %s", end)
 		}
 		if attempts < 30 || attempts > 80 {
@@ -230,7 +230,7 @@ func TestSupersededLinks(t *testing.T) {
 		}
 
 		late, _ := f.queueLink(t, account, "signup", time.Hour)
-		f.clock.advance(time.Hour)
+		f.clock.Advance(time.Hour)
 		used, _ := f.queueLink(t, account, "password", time.Hour)
 		f.write(t, func(ctx context.Context, q *db.Queries) error {
 			return q.DeleteConfirmation(ctx, db.DeleteConfirmationParams{AccountID: account, Purpose: "password"})
@@ -293,7 +293,7 @@ func TestEveryMailedPasswordEnds(t *testing.T) {
 		f.queuePassword(t, account)
 		var second uuid.UUID
 		f.out.failWith(func(context.Context, Envelope) error {
-			f.clock.advance(time.Minute)
+			f.clock.Advance(time.Minute)
 			f.write(t, func(ctx context.Context, q *db.Queries) error { return q.DeleteOlderPasswordMails(ctx, account) })
 			second = f.queue(t, db.InsertMailParams{AccountID: account, Kind: KindPassword}) // without a nonce
 			return nil
@@ -303,11 +303,11 @@ func TestEveryMailedPasswordEnds(t *testing.T) {
 		f.step(t)
 		f.expect(t, second, row{Dead: true, Attempts: 1, LastError: "the row of a password has no nonce"})
 		word := secretOf(t, f.out.sent()[0], "-")
-		f.clock.advance(24*time.Hour - time.Microsecond)
+		f.clock.Advance(24*time.Hour - time.Microsecond)
 		if !f.opens(t, account, word) {
 			t.Error("ends too early")
 		}
-		f.clock.advance(leaseLimit + sendLimit*testTimeout)
+		f.clock.Advance(leaseLimit + sendLimit*testTimeout)
 		if f.opens(t, account, word) {
 			t.Error("does not end")
 		}
@@ -321,22 +321,22 @@ func TestLateMailedPasswordLives(t *testing.T) {
 		f.queuePassword(t, account)
 		f.out.failWith(dead)
 		for range 30 { // hours without a relay, and with one attempt in each
-			f.clock.advance(time.Hour)
-			if f.now().Before(sampleDate.Add(giveUpAfter)) {
+			f.clock.Advance(time.Hour)
+			if f.Clock.Now().Before(sampleDate.Add(giveUpAfter)) {
 				f.step(t)
 			}
 		}
 		reached := false
 		f.out.failWith(func(context.Context, Envelope) error {
 			reached = true
-			until := f.now().Add(leaseLimit + sendLimit*testTimeout + 24*time.Hour)
+			until := f.Clock.Now().Add(leaseLimit + sendLimit*testTimeout + 24*time.Hour)
 			if a := f.readAccount(t, account); !a.PendingPasswordExpiresAt.Equal(until) {
 				t.Errorf("armed until %s, want %s", a.PendingPasswordExpiresAt, until)
 			}
 			return nil
 		})
 		f.step(t)
-		f.clock.advance(24*time.Hour - time.Microsecond)
+		f.clock.Advance(24*time.Hour - time.Microsecond)
 		if !reached || !f.opens(t, account, secretOf(t, f.out.sent()[0], "-")) {
 			t.Error("the password ended too early")
 		}
@@ -349,7 +349,7 @@ func TestHashesShareTheSalt(t *testing.T) {
 		account := f.account(t, "jane@example.org", "en")
 		f.queuePassword(t, account)
 		f.step(t)
-		now := f.now()
+		now := f.Clock.Now()
 		armed := f.readAccount(t, account).PendingPasswordHash
 		f.write(t, func(ctx context.Context, q *db.Queries) error {
 			if _, err := q.ConfirmAccount(ctx, account); err != nil {
@@ -385,18 +385,18 @@ func TestLeaseTakeover(t *testing.T) {
 			t.Fatal(err)
 		}
 		dead.ours = time.Now() // as its own clock has it
-		f.clock.advance(leaseLength - time.Microsecond)
+		f.clock.Advance(leaseLength - time.Microsecond)
 		if f.step(t) {
 			t.Fatal("taken over within its lease")
 		}
-		f.clock.advance(time.Microsecond)
+		f.clock.Advance(time.Microsecond)
 		if !f.step(t) {
 			t.Fatal("not taken over")
 		}
 		f.expect(t, mailID, row{Sent: true, Attempts: 2})
 		until := f.readAccount(t, account).PendingPasswordExpiresAt
 
-		f.clock.advance(time.Minute)
+		f.clock.Advance(time.Minute)
 		f.out.failWith(func(context.Context, Envelope) error { return permanent(errors.New("550 no")) })
 		f.deliver(t.Context(), t.Context(), dead)
 		f.expect(t, mailID, row{Sent: true, Attempts: 2})
@@ -574,7 +574,7 @@ func TestStopFinishesTheMailInFlight(t *testing.T) {
 		cfg.Concurrency = 1
 		w := f.worker(t, cfg)
 		first := f.queuePassword(t, f.account(t, "first@example.org", "en"))
-		f.clock.advance(time.Microsecond)
+		f.clock.Advance(time.Microsecond)
 		second := f.queuePassword(t, f.account(t, "second@example.org", "en"))
 		reached, release := make(chan struct{}), make(chan struct{})
 		f.out.failWith(func(ctx context.Context, _ Envelope) error {
@@ -684,7 +684,7 @@ func TestDatabaseGoneAfterSending(t *testing.T) {
 		f.expect(t, mailID, row{Nonce: true, Attempts: 1})
 
 		f.out.failWith(nil)
-		f.clock.advance(leaseLength)
+		f.clock.Advance(leaseLength)
 		if !f.step(t) {
 			t.Fatal("not taken over")
 		}

@@ -8,15 +8,15 @@ import (
 	"time"
 
 	"github.com/financelime/authorization/db"
-	"github.com/financelime/authorization/impl/caller"
 	"github.com/financelime/authorization/impl/mail"
+	"github.com/financelime/authorization/impl/reqinfo"
 )
 
 // noOperation stands for requests that openapi.yaml has no path for.
 const noOperation = "none"
 
 // Request is told of a request.
-func (m *Metrics) Request(ctx context.Context, r caller.Request) (context.Context, func(status int)) {
+func (m *Metrics) Request(ctx context.Context, r reqinfo.Request) (context.Context, func(status int)) {
 	began := time.Now()
 	m.inFlight.Inc()
 	operation := r.Operation

@@ -15,9 +15,9 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/financelime/authorization/api"
-	"github.com/financelime/authorization/impl/caller"
 	"github.com/financelime/authorization/impl/event"
 	"github.com/financelime/authorization/impl/page"
+	"github.com/financelime/authorization/impl/reqinfo"
 )
 
 // refusal is a request that the surface itself turns away. The reason, a code, and the cause are for the log, never for the caller.
@@ -104,8 +104,8 @@ func answer(c echo.Context, status int, retryAfter time.Duration) error {
 	if op := operationOf(c); op == nil || !op.pages {
 		return c.JSON(status, jsonFailure(status))
 	}
-	who := caller.FromContext(c.Request().Context())
-	format, language := page.Negotiate(who.Accept), page.Language(who.AcceptLanguage)
+	req := reqinfo.FromContext(c.Request().Context())
+	format, language := page.Negotiate(req.Accept), page.Language(req.AcceptLanguage)
 	if status == http.StatusTooManyRequests {
 		return page.TooManyRequests(format, language, retryAfter).Send(c.Response())
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/labstack/echo/v4"
 
-	"github.com/financelime/authorization/impl/caller"
+	"github.com/financelime/authorization/impl/reqinfo"
 )
 
 // What a request may be made of. What is longer than any request of the contract has no good reason.
@@ -77,7 +77,7 @@ func (g *guard) check(next echo.HandlerFunc) echo.HandlerFunc {
 // documented gives errors from behind the guard the operation's own status: the 400 of the generated code, which counts
 // a parameter's values, and the 401 of an operation that looks further than at the token.
 func (g *guard) documented(c echo.Context, err error) error {
-	if errors.Is(err, caller.ErrUnauthorized) {
+	if errors.Is(err, reqinfo.ErrUnauthorized) {
 		return unauthorized(c, invalidToken, "session_ended", err)
 	}
 	var bound *echo.HTTPError

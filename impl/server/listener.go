@@ -14,8 +14,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/financelime/authorization/impl/caller"
 	"github.com/financelime/authorization/impl/event"
+	"github.com/financelime/authorization/impl/reqinfo"
 )
 
 // Listener gives the answers of net/http itself the form of all others. What is not HTTP, is ambiguous or too long it
@@ -96,11 +96,11 @@ func refusedByGo(b []byte) int {
 }
 
 func (c *conn) refuse(status int) ([]byte, error) {
-	who := &caller.Caller{RequestID: uuid.NewString()}
+	req := &reqinfo.Info{RequestID: uuid.NewString()}
 	if peer, err := netip.ParseAddrPort(c.RemoteAddr().String()); err == nil {
-		who.Addr = peer.Addr().Unmap().WithZone("")
+		req.Addr = peer.Addr().Unmap().WithZone("")
 	}
-	event.Record(caller.NewContext(context.Background(), who), c.listener.log, event.RequestMalformed, slog.Int("status", status))
+	event.Record(reqinfo.NewContext(context.Background(), req), c.listener.log, event.RequestMalformed, slog.Int("status", status))
 
 	body, err := json.Marshal(jsonFailure(status))
 	if err != nil {
@@ -111,7 +111,7 @@ func (c *conn) refuse(status int) ([]byte, error) {
 		Header:        http.Header{"Content-Type": {"application/json"}, "Content-Length": {strconv.Itoa(len(body))}},
 		ContentLength: int64(len(body)), Body: io.NopCloser(bytes.NewReader(body)),
 	}
-	setHeaders(response.Header, who.RequestID, c.listener.https)
+	setHeaders(response.Header, req.RequestID, c.listener.https)
 	var answer bytes.Buffer
 	err = response.Write(&answer)
 	return answer.Bytes(), err

@@ -16,7 +16,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
-	"github.com/financelime/authorization/impl/caller"
+	"github.com/financelime/authorization/impl/reqinfo"
 )
 
 const requestIDHeader = "request-id"
@@ -30,7 +30,7 @@ type observer struct {
 	fail       *failer
 	log        *slog.Logger
 	timeout    time.Duration
-	watch      func(context.Context, caller.Request) (context.Context, func(status int))
+	watch      func(context.Context, reqinfo.Request) (context.Context, func(status int))
 }
 
 // observe names the request, answers panics and errors, and writes the one line that the log has of it.
@@ -51,14 +51,14 @@ func (o *observer) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		c.Set(operationKey, op)
 
 		r := c.Request()
-		who := &caller.Caller{
+		req := &reqinfo.Info{
 			RequestID:      requestID(r, op),
 			Addr:           o.remoteAddr(r),
 			Accept:         r.Header.Get(echo.HeaderAccept),
 			AcceptLanguage: r.Header.Get("Accept-Language"),
 			TraceParent:    r.Header.Get("traceparent"),
 		}
-		ctx, cancel := context.WithTimeout(caller.NewContext(r.Context(), who), o.timeout)
+		ctx, cancel := context.WithTimeout(reqinfo.NewContext(r.Context(), req), o.timeout)
 		defer cancel()
 		if o.watch != nil {
 			var end func(int)
@@ -66,7 +66,7 @@ func (o *observer) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			defer func() { end(c.Response().Status) }()
 		}
 		c.SetRequest(r.WithContext(ctx))
-		setHeaders(c.Response().Header(), who.RequestID, o.https)
+		setHeaders(c.Response().Header(), req.RequestID, o.https)
 		o.cors.setHeaders(c.Response().Header(), r)
 		if len(r.TransferEncoding) > 0 {
 			// net/http lets a Content-Length stand beside it. Whoever went by that takes what follows for another request: there
@@ -79,7 +79,7 @@ func (o *observer) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		if err != nil {
 			o.fail.fail(err, c)
 		}
-		o.logRequest(c, op, who, time.Since(start))
+		o.logRequest(c, op, req, time.Since(start))
 		if late {
 			panic(http.ErrAbortHandler) // hang up: net/http would end half an answer as if it was whole
 		}
@@ -88,11 +88,11 @@ func (o *observer) observe(next echo.HandlerFunc) echo.HandlerFunc {
 }
 
 // told is what a watch may know of a request to an operation, or to none.
-func told(op *operation) caller.Request {
+func told(op *operation) reqinfo.Request {
 	if op == nil {
-		return caller.Request{}
+		return reqinfo.Request{}
 	}
-	return caller.Request{Operation: op.id, Route: op.route.Path, Method: op.route.Method}
+	return reqinfo.Request{Operation: op.id, Route: op.route.Path, Method: op.route.Method}
 }
 
 // manySegments tells whether a parameter of the path has taken more than its one segment: Echo gives the last one all that is left,
@@ -137,22 +137,22 @@ func setHeaders(h http.Header, requestID string, https bool) {
 }
 
 // logRequest writes no path: a path may hold the key of a mailed link.
-func (o *observer) logRequest(c echo.Context, op *operation, who *caller.Caller, took time.Duration) {
+func (o *observer) logRequest(c echo.Context, op *operation, req *reqinfo.Info, took time.Duration) {
 	attrs := []slog.Attr{
-		slog.String("request_id", who.RequestID),
+		slog.String("request_id", req.RequestID),
 		slog.String("method", knownMethod(c.Request().Method)),
 		slog.Int("status", c.Response().Status),
 		slog.Float64("duration_ms", float64(took.Microseconds())/1000),
-		slog.String("remote_addr", who.Addr.String()),
+		slog.String("remote_addr", req.Addr.String()),
 	}
 	if op != nil {
 		attrs = append(attrs, slog.String("operation", op.id))
 	}
-	if who.AccountID != "" {
-		attrs = append(attrs, slog.String("account_id", who.AccountID))
+	if req.AccountID != "" {
+		attrs = append(attrs, slog.String("account_id", req.AccountID))
 	}
-	if who.SessionID != "" {
-		attrs = append(attrs, slog.String("session_id", who.SessionID))
+	if req.SessionID != "" {
+		attrs = append(attrs, slog.String("session_id", req.SessionID))
 	}
 	o.log.LogAttrs(c.Request().Context(), slog.LevelInfo, "request", attrs...)
 }

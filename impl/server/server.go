@@ -20,7 +20,7 @@ import (
 
 	"github.com/financelime/authorization"
 	"github.com/financelime/authorization/api"
-	"github.com/financelime/authorization/impl/caller"
+	"github.com/financelime/authorization/impl/reqinfo"
 )
 
 // Config is what the surface needs beside the contract and its implementation.
@@ -39,7 +39,7 @@ type Config struct {
 	Log     *slog.Logger
 	// Watch, if not nil, is told of every request before anything is done about it, and what it returns is called with the
 	// status that was answered.
-	Watch func(context.Context, caller.Request) (context.Context, func(status int))
+	Watch func(context.Context, reqinfo.Request) (context.Context, func(status int))
 	// Limited, if not nil, is told of each limit that refused a request.
 	Limited func(limit string)
 }

@@ -42,7 +42,7 @@ func NewAccess(keys *Keys, cfg Config) (*Access, error) {
 			jwt.WithExpirationRequired(),
 			jwt.WithIssuedAt(),
 			jwt.WithLeeway(leeway),
-			jwt.WithTimeFunc(cfg.now),
+			jwt.WithTimeFunc(cfg.Clock.Now),
 		)
 	}
 	return a, nil
@@ -76,7 +76,7 @@ func (a *Access) Sign(accountID, sessionID uuid.UUID, clientID string) (string, 
 		Session:      sessionID.String(),
 		ClientID:     &clientID,
 	}
-	claims.IssuedAt, claims.ExpiresAt = newTimes(a.cfg.now(), a.cfg.AccessTTL)
+	claims.IssuedAt, claims.ExpiresAt = newTimes(a.cfg.Clock.Now(), a.cfg.AccessTTL)
 	key := a.keys.signing()
 	token := &jwt.Token{
 		Method: key.method,
@@ -137,7 +137,7 @@ func (a *Access) read(c accessClaims) (Claims, error) {
 		ExpiresAt: time.Unix(*c.ExpiresAt, 0).UTC(),
 	}
 	// golang-jwt has one leeway for all times. For the end of a token that lives for minutes it is less.
-	if !a.cfg.now().Before(claims.ExpiresAt.Add(a.grace())) {
+	if !a.cfg.Clock.Now().Before(claims.ExpiresAt.Add(a.grace())) {
 		return Claims{}, invalid("expired")
 	}
 	return claims, nil

@@ -23,11 +23,12 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/impl/secret"
+	"github.com/financelime/authorization/test/fakeclock"
 )
 
 // bench is one replica with everything that a test of access tokens needs.
 type bench struct {
-	clock  *clock
+	clock  *fakeclock.Clock
 	root   secret.Root
 	cfg    Config
 	keys   *Keys
@@ -36,7 +37,7 @@ type bench struct {
 
 func newBench(t testing.TB, algorithm string) bench {
 	t.Helper()
-	c := newClock()
+	c := fakeclock.New(start)
 	cfg := newConfig(c)
 	cfg.Algorithm = algorithm
 	root := newRoot(t)

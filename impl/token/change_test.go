@@ -13,6 +13,7 @@ import (
 
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/secret"
+	"github.com/financelime/authorization/test/fakeclock"
 )
 
 // The three steps of docs/keys.md: every replica knows both secrets, then every one writes with the new one, then the old
@@ -20,7 +21,7 @@ import (
 func TestChangeOfTheSecret(t *testing.T) { onBoth(t, testChangeOfTheSecret) }
 
 func testChangeOfTheSecret(t *testing.T, store *db.Store) {
-	c, before, after := newClock(), newRoot(t), newRoot(t)
+	c, before, after := fakeclock.New(start), newRoot(t), newRoot(t)
 	cfg := newConfig(c)
 	steps := []*Keys{openKeys(t, store, before, cfg)}
 	sealed := rows(t, store)[0].Sealed
@@ -76,7 +77,7 @@ func testChangeOfTheSecret(t *testing.T, store *db.Store) {
 // A replica that was left behind keeps what it has: it must not fail because others sealed the keys anew.
 func TestReplicaWithTheOldSecretLivesOn(t *testing.T) {
 	t.Parallel()
-	c, store, before, after := newClock(), newStore(t), newRoot(t), newRoot(t)
+	c, store, before, after := fakeclock.New(start), newStore(t), newRoot(t), newRoot(t)
 	cfg := newConfig(c)
 	old := openKeys(t, store, before, cfg)
 	openKeys(t, store, after.Accepting(before), cfg)
@@ -105,7 +106,7 @@ type changing struct {
 	resealed      reseals
 }
 
-func newChanging(t testing.TB, store *db.Store, c *clock) *changing {
+func newChanging(t testing.TB, store *db.Store, c *fakeclock.Clock) *changing {
 	t.Helper()
 	return &changing{store: store, cfg: newConfig(c), before: newRoot(t), after: newRoot(t), resealed: reseals{}}
 }
@@ -149,7 +150,7 @@ func (r reseals) Handle(_ context.Context, record slog.Record) error {
 func TestSealsAreMadeOnce(t *testing.T) { onBoth(t, testSealsAreMadeOnce) }
 
 func testSealsAreMadeOnce(t *testing.T, store *db.Store) {
-	clk := newClock()
+	clk := fakeclock.New(start)
 	c := newChanging(t, store, clk)
 	first := c.start(t, 0).signing().id
 	one, two := c.start(t, 1), c.start(t, 2)
@@ -202,7 +203,7 @@ func testSealsAreMadeOnce(t *testing.T, store *db.Store) {
 func TestChangeWithoutTheFirstStep(t *testing.T) { onBoth(t, testChangeWithoutTheFirstStep) }
 
 func testChangeWithoutTheFirstStep(t *testing.T, store *db.Store) {
-	c := newChanging(t, store, newClock())
+	c := newChanging(t, store, fakeclock.New(start))
 	old := c.start(t, 0)
 	a, b := c.start(t, 2), c.start(t, 2)
 	for range 5 {
@@ -219,7 +220,7 @@ func testChangeWithoutTheFirstStep(t *testing.T, store *db.Store) {
 func TestChangeTakenBack(t *testing.T) { onBoth(t, testChangeTakenBack) }
 
 func testChangeTakenBack(t *testing.T, store *db.Store) {
-	clk := newClock()
+	clk := fakeclock.New(start)
 	c := newChanging(t, store, clk)
 	first := c.start(t, 0).signing().id
 	one, two := c.start(t, 1), c.start(t, 2)
@@ -254,7 +255,7 @@ func testChangeTakenBack(t *testing.T, store *db.Store) {
 func TestNewKeyBeforeTheOthersAreSealedAnew(t *testing.T) { onBoth(t, testNewKeyBeforeTheOthers) }
 
 func testNewKeyBeforeTheOthers(t *testing.T, store *db.Store) {
-	c := newChanging(t, store, newClock())
+	c := newChanging(t, store, fakeclock.New(start))
 	one := c.start(t, 0)
 	seals, err := newSealer(c.after.Accepting(c.before))
 	if err != nil {
@@ -265,7 +266,7 @@ func testNewKeyBeforeTheOthers(t *testing.T, store *db.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := two.add(t.Context(), keys, keys[0].number+1, c.cfg.Now()); err != nil {
+	if _, err := two.add(t.Context(), keys, keys[0].number+1, c.cfg.Clock.Now()); err != nil {
 		t.Fatal(err)
 	}
 	refreshKeys(t, c.start(t, 1), two, c.start(t, 1), two)
@@ -280,7 +281,7 @@ func testNewKeyBeforeTheOthers(t *testing.T, store *db.Store) {
 func TestChangeBesideTheVersionBefore(t *testing.T) { onBoth(t, testChangeBesideTheVersionBefore) }
 
 func testChangeBesideTheVersionBefore(t *testing.T, store *db.Store) {
-	c := newChanging(t, store, newClock())
+	c := newChanging(t, store, fakeclock.New(start))
 	key := c.start(t, 0).signing()
 	two := c.start(t, 2)
 	old, err := newSealer(c.before)

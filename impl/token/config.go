@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/financelime/authorization/impl/clock"
 )
 
 // Config is what the tokens say and how long they live.
@@ -18,7 +20,7 @@ type Config struct {
 	Algorithm  string // of new signing keys: ES256, RS256 or EdDSA
 	AccessTTL  time.Duration
 	RefreshTTL time.Duration
-	Now        func() time.Time // nil: the clock
+	Clock      clock.Clock
 
 	JWKSMaxAge time.Duration // how long the published keys may be cached; 0: JWKSMaxAge. PublishAhead and RefreshEvery follow it
 	KeyLife    time.Duration // how long a key signs; 0: KeyLife
@@ -37,9 +39,6 @@ func (c Config) withDefaults() (Config, error) {
 		return c, errors.New("a token's life is shorter than a second")
 	case c.Audience == c.refreshAudience():
 		return c, errors.New("token audience is the one of refresh tokens")
-	}
-	if c.Now == nil {
-		c.Now = time.Now
 	}
 	if c.JWKSMaxAge == 0 {
 		c.JWKSMaxAge = JWKSMaxAge
@@ -68,7 +67,6 @@ func (c Config) refreshEvery() time.Duration { return c.JWKSMaxAge / (JWKSMaxAge
 func (c Config) retireAfter() time.Duration { return c.AccessTTL + 2*leeway + c.JWKSMaxAge }
 
 // now is the time with the precision that the database has.
-func (c Config) now() time.Time { return c.Now().UTC().Truncate(time.Microsecond) }
 
 // refreshAudience is an audience that no gateway has.
 func (c Config) refreshAudience() string { return c.Issuer + "/v1/oauth/refresh" }

@@ -3,12 +3,14 @@ package token
 import (
 	"testing"
 	"time"
+
+	"github.com/financelime/authorization/test/fakeclock"
 )
 
 // An empty issuer or audience would make golang-jwt check nothing.
 func TestConstructorsRefuse(t *testing.T) {
 	t.Parallel()
-	good := newConfig(newClock())
+	good := newConfig(fakeclock.New(start))
 	store, root := newStore(t), newRoot(t)
 	keys := openKeys(t, store, root, good)
 	for name, change := range map[string]func(*Config){
@@ -41,13 +43,13 @@ func TestConstructorsRefuse(t *testing.T) {
 
 func TestClockIsTheDefault(t *testing.T) {
 	t.Parallel()
-	cfg := newConfig(newClock())
-	cfg.Now = nil
+	cfg := newConfig(fakeclock.New(start))
+	cfg.Clock = nil
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		t.Fatal(err)
 	}
-	now := cfg.now()
+	now := cfg.Clock.Now()
 	if since := time.Since(now); since < 0 || since > time.Minute {
 		t.Errorf("now is %s ago", since)
 	}

@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"log/slog"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/secret"
+	"github.com/financelime/authorization/test/fakeclock"
 	"github.com/financelime/authorization/test/postgres"
 )
 
@@ -20,32 +20,13 @@ const (
 	audience = "https://api.example.com"
 )
 
-// clock stands still until somebody moves it.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
+// start is what the tests' clocks show first.
+var start = time.Date(2030, 1, 2, 3, 4, 5, 678_901_234, time.UTC)
 
-func newClock() *clock {
-	return &clock{now: time.Date(2030, 1, 2, 3, 4, 5, 678_901_234, time.UTC)}
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
-func newConfig(c *clock) Config {
+func newConfig(c *fakeclock.Clock) Config {
 	return Config{
 		Issuer: issuer, Audience: audience, Algorithm: ES256,
-		AccessTTL: 10 * time.Minute, RefreshTTL: 30 * 24 * time.Hour, Now: c.Now,
+		AccessTTL: 10 * time.Minute, RefreshTTL: 30 * 24 * time.Hour, Clock: c.Now,
 	}
 }
 

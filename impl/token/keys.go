@@ -125,13 +125,13 @@ func (k *Keys) lookup(ctx context.Context, id string) (*signingKey, error) {
 	if found := k.ring.Load().byID[id]; found != nil { // whoever was before us found it
 		return found, nil
 	}
-	now := k.cfg.now()
+	now := k.cfg.Clock.Now()
 	if since := now.Sub(k.reloadedAt); since < 0 || since >= reloadEvery { // below zero: the clock was set back
 		// The answer is for others too, so it does not end with the request that happened to ask.
 		shared, cancel := context.WithTimeout(context.WithoutCancel(ctx), reloadTimeout)
 		defer cancel()
 		k.reloadErr = k.reload(shared)
-		k.reloadedAt = k.cfg.now() // whoever waited for it, however long, has this answer
+		k.reloadedAt = k.cfg.Clock.Now() // whoever waited for it, however long, has this answer
 	}
 	if k.reloadErr != nil {
 		return nil, notTold(fmt.Errorf("look for an unknown signing key: %w", k.reloadErr))
@@ -191,7 +191,7 @@ func (k *Keys) reload(ctx context.Context) error {
 func (k *Keys) use(keys []*signingKey) {
 	if len(keys) > 0 {
 		k.ring.Store(newRing(keys))
-		k.readAt.Store(k.cfg.now().UnixMicro())
+		k.readAt.Store(k.cfg.Clock.Now().UnixMicro())
 	}
 }
 
@@ -230,7 +230,7 @@ func (k *Keys) load(ctx context.Context) ([]*signingKey, error) {
 // as much longer and makes none; the others do. A key of a clock that is behind is published for as much less than it should be
 // before it signs on the others: of PublishAhead, 20 min, at least 10 min remain, and a JWKS is cached for 5.
 func (k *Keys) nextKey(keys []*signingKey) (activeAt time.Time, due bool) {
-	now := k.cfg.now()
+	now := k.cfg.Clock.Now()
 	if len(keys) == 0 {
 		return now, true // nobody can have a token of another key, so there is nothing to wait for
 	}
@@ -272,7 +272,7 @@ func (k *Keys) add(ctx context.Context, keys []*signingKey, number int64, active
 	var rows int64
 	err = k.store.Write(ctx, func(q *db.Queries) (err error) {
 		rows, err = q.InsertSigningKey(ctx, db.InsertSigningKeyParams{
-			ID: key.id, Number: number, Algorithm: key.algorithm, Sealed: sealed, CreatedAt: k.cfg.now(), ActiveAt: activeAt,
+			ID: key.id, Number: number, Algorithm: key.algorithm, Sealed: sealed, CreatedAt: k.cfg.Clock.Now(), ActiveAt: activeAt,
 			PreviousSecretFingerprint: k.sealer.predecessor(keys),
 		})
 		return err
@@ -323,7 +323,7 @@ func (k *Keys) goesAt(successor *signingKey) time.Time {
 // Clocks: a replica that is 5 s ahead deletes a key 5 s early, well within the margin of retireAfter. Where one was set back by 10 min, its
 // last tokens of the old key have expired for everybody else before the key is deleted, because their life counts from its clock.
 func (k *Keys) kept(keys []*signingKey) []*signingKey {
-	now := k.cfg.now()
+	now := k.cfg.Clock.Now()
 	for len(keys) > 1 && k.goesAt(keys[1]).Before(now) {
 		keys = keys[1:]
 	}
@@ -340,4 +340,4 @@ func (k *Keys) delete(ctx context.Context, old *signingKey) error {
 }
 
 // signing is the key that signs now.
-func (k *Keys) signing() *signingKey { return k.ring.Load().signing(k.cfg.now()) }
+func (k *Keys) signing() *signingKey { return k.ring.Load().signing(k.cfg.Clock.Now()) }

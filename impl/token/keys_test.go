@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/test/fakeclock"
 )
 
 // A gateway must know a key before the first token of it comes, and a replaced key must outlive its last token.
@@ -29,7 +30,7 @@ func TestLifeOfAKeyAddsUp(t *testing.T) {
 	if KeyLife <= 2*PublishAhead {
 		t.Error("a key is replaced before it signs")
 	}
-	cfg, err := newConfig(newClock()).withDefaults()
+	cfg, err := newConfig(fakeclock.New(start)).withDefaults()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +46,7 @@ func TestLifeOfAKeyAddsUp(t *testing.T) {
 func TestFirstKeySignsAtOnce(t *testing.T) { onBoth(t, testFirstKeySignsAtOnce) }
 
 func testFirstKeySignsAtOnce(t *testing.T, store *db.Store) {
-	c, root := newClock(), newRoot(t)
+	c, root := fakeclock.New(start), newRoot(t)
 	keys := openKeys(t, store, root, newConfig(c))
 	list := rows(t, store)
 	if len(list) != 1 || list[0].Number != 1 || list[0].Algorithm != ES256 || list[0].ActiveAt.After(c.Now()) {
@@ -63,7 +64,7 @@ func testFirstKeySignsAtOnce(t *testing.T, store *db.Store) {
 func TestRotation(t *testing.T) { onBoth(t, testRotation) }
 
 func testRotation(t *testing.T, store *db.Store) {
-	c, root := newClock(), newRoot(t)
+	c, root := fakeclock.New(start), newRoot(t)
 	cfg := newConfig(c)
 	keys := openKeys(t, store, root, cfg)
 	access := newAccess(t, keys, cfg)
@@ -149,7 +150,7 @@ func published(t testing.TB, keys *Keys) []string {
 func TestRestart(t *testing.T) { onBoth(t, testRestart) }
 
 func testRestart(t *testing.T, store *db.Store) {
-	c, root := newClock(), newRoot(t)
+	c, root := fakeclock.New(start), newRoot(t)
 	cfg := newConfig(c)
 	before := openKeys(t, store, root, cfg)
 	token, err := newAccess(t, before, cfg).Sign(uuid.New(), uuid.New(), "web")
@@ -186,7 +187,7 @@ func testRestart(t *testing.T, store *db.Store) {
 func TestAlgorithmChange(t *testing.T) { onBoth(t, testAlgorithmChange) }
 
 func testAlgorithmChange(t *testing.T, store *db.Store) {
-	c, root := newClock(), newRoot(t)
+	c, root := fakeclock.New(start), newRoot(t)
 	es, rs := newConfig(c), newConfig(c)
 	rs.Algorithm = RS256
 	before := openKeys(t, store, root, es)
@@ -231,7 +232,7 @@ func testAlgorithmChange(t *testing.T, store *db.Store) {
 func TestReplicasThatDisagree(t *testing.T) { onBoth(t, testReplicasThatDisagree) }
 
 func testReplicasThatDisagree(t *testing.T, store *db.Store) {
-	c, root := newClock(), newRoot(t)
+	c, root := fakeclock.New(start), newRoot(t)
 	es, ed := newConfig(c), newConfig(c)
 	ed.Algorithm = EdDSA
 	one, two := openKeys(t, store, root, es), openKeys(t, store, root, ed)
@@ -247,7 +248,7 @@ func testReplicasThatDisagree(t *testing.T, store *db.Store) {
 
 func TestForeignSecret(t *testing.T) {
 	t.Parallel()
-	c, store := newClock(), newStore(t)
+	c, store := fakeclock.New(start), newStore(t)
 	openKeys(t, store, newRoot(t), newConfig(c))
 	_, err := OpenKeys(t.Context(), store, newRoot(t), newConfig(c), quiet())
 	if err == nil || !strings.Contains(err.Error(), "AUTH_SECRET is not the one that sealed the signing keys") {
@@ -262,7 +263,7 @@ func TestForeignSecret(t *testing.T) {
 func TestRotationRace(t *testing.T) { onBoth(t, testRotationRace) }
 
 func testRotationRace(t *testing.T, store *db.Store) {
-	c, root := newClock(), newRoot(t)
+	c, root := fakeclock.New(start), newRoot(t)
 	cfg := newConfig(c)
 	const replicas = 8
 	keys := make([]*Keys, replicas)
@@ -312,7 +313,7 @@ func together(n int, f func(i int)) {
 func TestUnknownKey(t *testing.T) { onBoth(t, testUnknownKey) }
 
 func testUnknownKey(t *testing.T, store *db.Store) {
-	c, root := newClock(), newRoot(t)
+	c, root := fakeclock.New(start), newRoot(t)
 	cfg := newConfig(c)
 	one, two := openKeys(t, store, root, cfg), openKeys(t, store, root, cfg)
 	access := newAccess(t, one, cfg)
@@ -359,7 +360,7 @@ func testUnknownKey(t *testing.T, store *db.Store) {
 // Without the database, the keys that we have do; of others it cannot be told whether they are ours.
 func TestDatabaseGone(t *testing.T) {
 	t.Parallel()
-	c, root := newClock(), newRoot(t)
+	c, root := fakeclock.New(start), newRoot(t)
 	cfg := newConfig(c)
 	store, err := db.Open(t.Context(), "sqlite:"+t.TempDir()+"/auth.db")
 	if err != nil {
@@ -418,7 +419,7 @@ func (e events) Handle(_ context.Context, r slog.Record) error {
 
 func TestRun(t *testing.T) {
 	t.Parallel()
-	c, store, root := newClock(), newStore(t), newRoot(t)
+	c, store, root := fakeclock.New(start), newStore(t), newRoot(t)
 	log := make(events, 100)
 	keys, err := OpenKeys(t.Context(), store, root, newConfig(c), slog.New(log))
 	if err != nil {
@@ -476,7 +477,7 @@ func waitFor(t *testing.T, log events, event string) {
 
 func TestPanicIsAFailureOfOneRefresh(t *testing.T) {
 	t.Parallel()
-	c := newClock()
+	c := fakeclock.New(start)
 	keys := openKeys(t, newStore(t), newRoot(t), newConfig(c))
 	store := keys.store
 	keys.store = nil
@@ -491,7 +492,7 @@ func TestPanicIsAFailureOfOneRefresh(t *testing.T) {
 
 func TestWaitingEndsWithTheContext(t *testing.T) {
 	t.Parallel()
-	keys := openKeys(t, newStore(t), newRoot(t), newConfig(newClock()))
+	keys := openKeys(t, newStore(t), newRoot(t), newConfig(fakeclock.New(start)))
 	keys.turn <- struct{}{} // somebody is at it
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -505,7 +506,7 @@ func TestWaitingEndsWithTheContext(t *testing.T) {
 
 func TestEverythingAtOnce(t *testing.T) {
 	t.Parallel()
-	c, store, root := newClock(), newStore(t), newRoot(t)
+	c, store, root := fakeclock.New(start), newStore(t), newRoot(t)
 	cfg := newConfig(c)
 	keys := openKeys(t, store, root, cfg)
 	access := newAccess(t, keys, cfg)

@@ -9,13 +9,14 @@ import (
 	"time"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/test/fakeclock"
 )
 
 // A request that cannot wait any longer is not told that its token is no good.
 func TestALookupThatIsCutOffIsNoVerdict(t *testing.T) {
 	t.Parallel()
 	store := newStore(t)
-	keys := openKeys(t, store, newRoot(t), newConfig(newClock()))
+	keys := openKeys(t, store, newRoot(t), newConfig(fakeclock.New(start)))
 	keys.turn <- struct{}{} // somebody waits for the database
 	defer func() { <-keys.turn }()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
@@ -34,7 +35,7 @@ func TestALookupThatIsCutOffIsNoVerdict(t *testing.T) {
 func TestASlowReloadIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	store := newStore(t)
-	clock := newClock()
+	clock := fakeclock.New(start)
 	keys := openKeys(t, store, newRoot(t), newConfig(clock))
 	var looks atomic.Int64
 	store.Watch(func(ctx context.Context, name string) (context.Context, func(error)) {

@@ -43,7 +43,7 @@ func NewRefresh(root secret.Root, cfg Config) (*Refresh, error) {
 		jwt.WithIssuer(cfg.Issuer),
 		jwt.WithAudience(cfg.refreshAudience()),
 		jwt.WithExpirationRequired(),
-		jwt.WithTimeFunc(cfg.now),
+		jwt.WithTimeFunc(cfg.Clock.Now),
 		// Without WithIssuedAt: the database knows whether a token was issued. A replica whose clock was set back
 		// would refuse the tokens of the last hour, and with that log people out.
 	)}, nil

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/impl/secret"
+	"github.com/financelime/authorization/test/fakeclock"
 )
 
 func newRefresh(t testing.TB, root secret.Root, cfg Config) *Refresh {
@@ -34,7 +35,7 @@ func mustToken(t testing.TB, r *Refresh, session uuid.UUID, generation int64, at
 
 func TestRefreshToken(t *testing.T) {
 	t.Parallel()
-	c, root := newClock(), newRoot(t)
+	c, root := fakeclock.New(start), newRoot(t)
 	cfg := newConfig(c)
 	r := newRefresh(t, root, cfg)
 	session := uuid.New()
@@ -70,7 +71,7 @@ func TestRefreshToken(t *testing.T) {
 // A client whose answer was lost gets the same token again, from any replica and after a restart.
 func TestRefreshTokenIsAFunction(t *testing.T) {
 	t.Parallel()
-	c, root := newClock(), newRoot(t)
+	c, root := fakeclock.New(start), newRoot(t)
 	cfg := newConfig(c)
 	again, err := secret.Parse(root.Encode())
 	if err != nil {
@@ -97,7 +98,7 @@ func TestRefreshTokenIsAFunction(t *testing.T) {
 
 func TestRefreshTokenTimes(t *testing.T) {
 	t.Parallel()
-	c := newClock()
+	c := fakeclock.New(start)
 	c.Advance(-time.Duration(c.Now().Nanosecond()))
 	cfg := newConfig(c)
 	r := newRefresh(t, newRoot(t), cfg)
@@ -119,7 +120,7 @@ func TestRefreshTokenTimes(t *testing.T) {
 
 func TestRefreshParseRefuses(t *testing.T) {
 	t.Parallel()
-	c, root := newClock(), newRoot(t)
+	c, root := fakeclock.New(start), newRoot(t)
 	cfg := newConfig(c)
 	r := newRefresh(t, root, cfg)
 	key := root.Key(refreshPurpose)
@@ -219,7 +220,7 @@ func TestRefreshParseRefuses(t *testing.T) {
 }
 
 func FuzzRefreshParse(f *testing.F) {
-	c, root := newClock(), newRoot(f)
+	c, root := fakeclock.New(start), newRoot(f)
 	r := newRefresh(f, root, newConfig(c))
 	session := uuid.New()
 	good := mustToken(f, r, session, 5, c.Now())
@@ -237,7 +238,7 @@ func FuzzRefreshParse(f *testing.F) {
 
 // FuzzRefreshClaims signs anything with the real key. What is accepted has a whole session id and a real generation.
 func FuzzRefreshClaims(f *testing.F) {
-	c, root := newClock(), newRoot(f)
+	c, root := fakeclock.New(start), newRoot(f)
 	r := newRefresh(f, root, newConfig(c))
 	key := root.Key(refreshPurpose)
 	good := strings.Split(mustToken(f, r, uuid.New(), 5, c.Now()), ".")

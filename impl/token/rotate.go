@@ -38,7 +38,7 @@ func ListKeys(ctx context.Context, store *db.Store, cfg Config) ([]KeyInfo, erro
 	if err != nil {
 		return nil, fmt.Errorf("read signing keys: %w", err)
 	}
-	now := cfg.now()
+	now := cfg.Clock.Now()
 	keys := make([]KeyInfo, len(rows))
 	signing := 0
 	for i, row := range rows {
@@ -85,7 +85,7 @@ func (k *Keys) Rotate(ctx context.Context) (next KeyInfo, made bool, err error) 
 
 // follow makes the key after another one. Of several that do so at once one succeeds, and all get its key.
 func (k *Keys) follow(ctx context.Context, newest KeyInfo) (next KeyInfo, made bool, err error) {
-	made, err = k.add(ctx, k.ring.Load().keys, newest.Number+1, k.cfg.now().Add(k.cfg.publishAhead()))
+	made, err = k.add(ctx, k.ring.Load().keys, newest.Number+1, k.cfg.Clock.Now().Add(k.cfg.publishAhead()))
 	if err != nil {
 		return next, false, err
 	}
@@ -127,7 +127,7 @@ func (k *Keys) ReplaceAll(ctx context.Context, published func(KeyInfo, time.Dura
 	err = k.store.InTx(ctx, func(q *db.Queries) error {
 		// Clocks: the operator's may be 5 s ahead of a replica's, or the replica's set back by 10 min, so that the key is not active there
 		// yet. It is the only one, so it signs all the same (ring.signing).
-		now := k.cfg.now()
+		now := k.cfg.Clock.Now()
 		if _, err := q.ActivateSigningKey(ctx, db.ActivateSigningKeyParams{Now: now, ID: signs.ID}); err != nil {
 			return fmt.Errorf("let the new key sign: %w", err)
 		}

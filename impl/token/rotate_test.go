@@ -11,10 +11,11 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/test/fakeclock"
 )
 
 // inSeconds has the periods of a life that a test can wait for.
-func inSeconds(c *clock) Config {
+func inSeconds(c *fakeclock.Clock) Config {
 	cfg := newConfig(c)
 	cfg.JWKSMaxAge = time.Second
 	return cfg
@@ -41,7 +42,7 @@ func states(t testing.TB, store *db.Store, cfg Config) []string {
 func TestListFollowsALife(t *testing.T) { onBoth(t, testListFollowsALife) }
 
 func testListFollowsALife(t *testing.T, store *db.Store) {
-	c, root := newClock(), newRoot(t)
+	c, root := fakeclock.New(start), newRoot(t)
 	cfg := newConfig(c)
 	if len(listKeys(t, store, cfg)) != 0 {
 		t.Error("keys before the first start")
@@ -95,7 +96,7 @@ func testListFollowsALife(t *testing.T, store *db.Store) {
 func TestRotateRace(t *testing.T) { onBoth(t, testRotateRace) }
 
 func testRotateRace(t *testing.T, store *db.Store) {
-	c, root := newClock(), newRoot(t)
+	c, root := fakeclock.New(start), newRoot(t)
 	cfg := newConfig(c)
 	const replicas = 8
 	keys := make([]*Keys, replicas)
@@ -131,11 +132,11 @@ func testRotateRace(t *testing.T, store *db.Store) {
 func TestReplaceAll(t *testing.T) { onBoth(t, testReplaceAll) }
 
 func testReplaceAll(t *testing.T, store *db.Store) {
-	c, root := newClock(), newRoot(t)
+	c, root := fakeclock.New(start), newRoot(t)
 	cfg := inSeconds(c)
 	one, two := openKeys(t, store, root, cfg), openKeys(t, store, root, cfg)
 	slow := cfg
-	slow.Now = func() time.Time { return c.Now().Add(-leeway) }
+	slow.Clock = func() time.Time { return c.Now().Add(-leeway) }
 	behind := openKeys(t, store, root, slow)
 	replicas := []*Keys{one, two, behind}
 	leaked := one.signing()
@@ -199,7 +200,7 @@ func testReplaceAll(t *testing.T, store *db.Store) {
 func TestReplaceAllRace(t *testing.T) { onBoth(t, testReplaceAllRace) }
 
 func testReplaceAllRace(t *testing.T, store *db.Store) {
-	c, root := newClock(), newRoot(t)
+	c, root := fakeclock.New(start), newRoot(t)
 	cfg := inSeconds(c)
 	keys := openKeys(t, store, root, cfg)
 	leaked := keys.signing().id
@@ -229,7 +230,7 @@ func testReplaceAllRace(t *testing.T, store *db.Store) {
 // Interrupted halfway it is a rotation like any other, and repeating it ends it.
 func TestReplaceAllInterrupted(t *testing.T) {
 	t.Parallel()
-	c, store := newClock(), newStore(t)
+	c, store := fakeclock.New(start), newStore(t)
 	cfg := inSeconds(c)
 	keys := openKeys(t, store, newRoot(t), cfg)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/test/fakeclock"
 )
 
 func newTestSealer(t testing.TB) sealer {
@@ -63,7 +64,7 @@ func TestWeakKeyInTheDatabaseStopsTheStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, store, root := newClock(), newStore(t), newRoot(t)
+	c, store, root := fakeclock.New(start), newStore(t), newRoot(t)
 	seals, err := newSealer(root)
 	if err != nil {
 		t.Fatal(err)

@@ -28,8 +28,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/financelime/authorization/db"
-	"github.com/financelime/authorization/impl/caller"
 	"github.com/financelime/authorization/impl/mail"
+	"github.com/financelime/authorization/impl/reqinfo"
 )
 
 // Wanted tells whether the environment asks for traces, by the variables that OpenTelemetry has for it.
@@ -76,7 +76,7 @@ func (t *Tracer) Close(ctx context.Context) error { return t.provider.Shutdown(c
 type ids struct{}
 
 func (ids) NewIDs(ctx context.Context) (traceID trace.TraceID, spanID trace.SpanID) {
-	sum := sha256.Sum256([]byte("financelime-auth trace " + caller.FromContext(ctx).RequestID))
+	sum := sha256.Sum256([]byte("financelime-auth trace " + reqinfo.FromContext(ctx).RequestID))
 	copy(traceID[:], sum[:])
 	_, _ = rand.Read(spanID[:]) // it never fails
 	return traceID, spanID
@@ -88,8 +88,8 @@ func (ids) NewSpanID(context.Context, trace.TraceID) (spanID trace.SpanID) {
 }
 
 // Request is told of a request.
-func (t *Tracer) Request(ctx context.Context, r caller.Request) (context.Context, func(status int)) {
-	who := caller.FromContext(ctx)
+func (t *Tracer) Request(ctx context.Context, r reqinfo.Request) (context.Context, func(status int)) {
+	req := reqinfo.FromContext(ctx)
 	name := r.Operation
 	if name == "" {
 		name = "none"
@@ -97,11 +97,11 @@ func (t *Tracer) Request(ctx context.Context, r caller.Request) (context.Context
 	options := []trace.SpanStartOption{
 		trace.WithNewRoot(), trace.WithSpanKind(trace.SpanKindServer),
 		trace.WithAttributes(
-			attribute.String("request_id", who.RequestID), attribute.String("operation", name),
+			attribute.String("request_id", req.RequestID), attribute.String("operation", name),
 			attribute.String("http.request.method", r.Method), attribute.String("http.route", r.Route),
 		),
 	}
-	if cause := parse(who.TraceParent); cause.IsValid() {
+	if cause := parse(req.TraceParent); cause.IsValid() {
 		options = append(options, trace.WithLinks(trace.Link{SpanContext: cause}))
 	}
 	ctx, span := t.tracer.Start(ctx, name, options...) //nolint:spancheck // whoever was told that it began tells that it ended
@@ -149,7 +149,7 @@ func meaning(err error) string {
 // Mail is told of an attempt at a mail.
 func (t *Tracer) Mail(ctx context.Context, kind string) (context.Context, func(outcome string)) {
 	ctx, span := t.tracer.Start(ctx, "mail "+kind, trace.WithNewRoot(), trace.WithSpanKind(trace.SpanKindConsumer), //nolint:spancheck // as above
-		trace.WithAttributes(attribute.String("request_id", caller.FromContext(ctx).RequestID), attribute.String("mail.kind", kind)))
+		trace.WithAttributes(attribute.String("request_id", reqinfo.FromContext(ctx).RequestID), attribute.String("mail.kind", kind)))
 	return ctx, func(outcome string) { //nolint:spancheck // as above
 		span.SetAttributes(attribute.String("mail.outcome", outcome))
 		if outcome != mail.OutcomeSent && outcome != mail.OutcomeSuperseded && outcome != mail.OutcomeOvertaken {

@@ -13,11 +13,11 @@ import (
 	"github.com/financelime/authorization/api/client"
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl"
-	"github.com/financelime/authorization/impl/caller"
 	"github.com/financelime/authorization/impl/limit"
 	"github.com/financelime/authorization/impl/link"
 	"github.com/financelime/authorization/impl/mail"
 	"github.com/financelime/authorization/impl/password"
+	"github.com/financelime/authorization/impl/reqinfo"
 	"github.com/financelime/authorization/impl/secret"
 	"github.com/financelime/authorization/impl/server"
 	"github.com/financelime/authorization/impl/token"
@@ -122,7 +122,7 @@ func serveByClock(
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	tokens := token.Config{
 		Issuer: "https://auth.example.test", Audience: "https://auth.example.test", Algorithm: token.ES256,
-		AccessTTL: 10 * time.Minute, RefreshTTL: 720 * time.Hour, Now: c.now,
+		AccessTTL: 10 * time.Minute, RefreshTTL: 720 * time.Hour, Clock: c.now,
 	}
 	keys, err := token.OpenKeys(t.Context(), store, root, tokens, log)
 	must(err)
@@ -138,7 +138,7 @@ func serveByClock(
 	must(err)
 	worker, err := mail.NewWorker(mail.Config{
 		Store: store, Transport: transport, Hasher: hasher, Root: root, Links: link.New(root), PublicURL: tokens.Issuer,
-		From: from, Timeout: timeout, MailedPasswordTTL: 24 * time.Hour, Log: log, Now: c.now,
+		From: from, Timeout: timeout, MailedPasswordTTL: 24 * time.Hour, Log: log, Clock: c.now,
 	})
 	must(err)
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
@@ -154,11 +154,11 @@ func serveByClock(
 		if err != nil {
 			return nil, err
 		}
-		caller.FromContext(ctx).AccountID = claims.AccountID.String()
+		reqinfo.FromContext(ctx).AccountID = claims.AccountID.String()
 		return token.NewContext(ctx, claims), nil
 	}}, &impl.Service{
 		Store: store, Root: root, Links: link.New(root), Hasher: hasher, Limits: limit.New(root, nil), Keys: keys, Access: access, Refresh: refresh, Log: log,
-		MailQueued: worker.Wake, Now: c.now, InviteRequired: true,
+		MailQueued: worker.Wake, Clock: c.now, InviteRequired: true,
 		SignUpLinkTTL: 24 * time.Hour, PasswordLinkTTL: 30 * time.Minute,
 		RefreshTTL: 720 * time.Hour, RefreshGrace: 2 * time.Minute, SessionMaxAge: 180 * 24 * time.Hour,
 		SessionsPerUser: sessionsPerUser, LoginNotice: impl.NoticeNever,

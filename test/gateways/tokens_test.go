@@ -98,7 +98,7 @@ func openKeys(t testing.TB, databaseURL, secretText string) *token.Keys {
 func config(iss, aud string, shift time.Duration) token.Config {
 	return token.Config{
 		Issuer: iss, Audience: aud, Algorithm: token.ES256, AccessTTL: 10 * time.Minute, RefreshTTL: time.Hour,
-		Now: func() time.Time { return time.Now().Add(shift) },
+		Clock: func() time.Time { return time.Now().Add(shift) },
 	}
 }
 

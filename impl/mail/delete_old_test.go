@@ -20,7 +20,7 @@ func (f *fixture) queueDone(t *testing.T, n int, sent bool) {
 	for begin := 0; begin < n; begin += 500 {
 		f.write(t, func(ctx context.Context, q *db.Queries) error {
 			for i := begin; i < min(begin+500, n); i++ {
-				now := f.now()
+				now := f.Clock.Now()
 				id := db.FirstIDAt(now) // with a tail that makes it unique
 				other := uuid.New()
 				copy(id[8:], other[8:])
@@ -62,27 +62,27 @@ func (f *fixture) left(t *testing.T) (queued, sent, dead int) {
 func TestCleanMails(t *testing.T) {
 	onBothEngines(t, func(t *testing.T, f *fixture) {
 		f.queuePassword(t, f.account(t, "jane@example.org", "en")) // never sent, and never forgotten
-		f.queueDone(t, 2*cleanBatch+7, true)
+		f.queueDone(t, 2*db.BatchRows+7, true)
 		f.queueDone(t, 5, false)
-		f.clock.advance(time.Hour)
+		f.clock.Advance(time.Hour)
 		f.queueDone(t, 3, true)
 		f.queueDone(t, 3, false)
-		start := f.now()
+		start := f.Clock.Now()
 		for _, c := range []struct {
 			after      time.Duration
 			sent, dead int
 		}{
-			{0, 2*cleanBatch + 10, 8},
-			{keepSent - time.Hour, 2*cleanBatch + 10, 8},
-			{keepSent - time.Hour + time.Millisecond, 3, 8},
-			{keepSent + time.Millisecond, 0, 8},
-			{keepDead - time.Hour, 0, 8},
-			{keepDead - time.Hour + time.Millisecond, 0, 3},
-			{keepDead + time.Millisecond, 0, 0},
+			{0, 2*db.BatchRows + 10, 8},
+			{sentRetention - time.Hour, 2*db.BatchRows + 10, 8},
+			{sentRetention - time.Hour + time.Millisecond, 3, 8},
+			{sentRetention + time.Millisecond, 0, 8},
+			{deadRetention - time.Hour, 0, 8},
+			{deadRetention - time.Hour + time.Millisecond, 0, 3},
+			{deadRetention + time.Millisecond, 0, 0},
 		} {
-			f.clock.advance(start.Add(c.after).Sub(f.now()))
+			f.clock.Advance(start.Add(c.after).Sub(f.Clock.Now()))
 			_, sentBefore, deadBefore := f.left(t)
-			n, err := Clean(t.Context(), f.Store, f.now())
+			n, err := DeleteOld(t.Context(), f.Store, f.Clock.Now())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -97,14 +97,14 @@ func TestCleanMails(t *testing.T) {
 // Replicas that clean up at the same moment do not stand in each other's way.
 func TestCleanMailsTogether(t *testing.T) {
 	onBothEngines(t, func(t *testing.T, f *fixture) {
-		const mails = 3*cleanBatch + 1
+		const mails = 3*db.BatchRows + 1
 		f.queueDone(t, mails, true)
-		f.clock.advance(keepSent + time.Second)
+		f.clock.Advance(sentRetention + time.Second)
 		var all sync.WaitGroup
 		counts := make([]int64, 4)
 		failures := make([]error, len(counts))
 		for i := range counts {
-			all.Go(func() { counts[i], failures[i] = Clean(t.Context(), f.Store, f.now()) })
+			all.Go(func() { counts[i], failures[i] = DeleteOld(t.Context(), f.Store, f.Clock.Now()) })
 		}
 		all.Wait()
 		var sum int64
@@ -121,9 +121,9 @@ func TestCleanMailsTogether(t *testing.T) {
 func TestCleanMailsHasACursor(t *testing.T) {
 	onBothEngines(t, func(t *testing.T, f *fixture) {
 		f.queueDone(t, 1, false) // dead, and kept for longer than those that were sent
-		f.clock.advance(time.Second)
-		f.queueDone(t, cleanBatch+1, true)
-		f.clock.advance(keepSent + time.Second)
+		f.clock.Advance(time.Second)
+		f.queueDone(t, db.BatchRows+1, true)
+		f.clock.Advance(sentRetention + time.Second)
 		become := "UPDATE mail SET sent_at = dead_at, dead_at = NULL WHERE dead_at IS NOT NULL"
 		trigger := []string{"CREATE TRIGGER later AFTER DELETE ON mail BEGIN " + become + "; END"}
 		if f.Store.Engine() == "postgres" {
@@ -137,8 +137,8 @@ func TestCleanMailsHasACursor(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for purge, want := range []int64{cleanBatch + 1, 1, 0} {
-			if n, err := Clean(t.Context(), f.Store, f.now()); n != want || err != nil {
+		for purge, want := range []int64{db.BatchRows + 1, 1, 0} {
+			if n, err := DeleteOld(t.Context(), f.Store, f.Clock.Now()); n != want || err != nil {
 				t.Errorf("purge %d forgot %d mails, want %d; %v", purge, n, want, err)
 			}
 		}

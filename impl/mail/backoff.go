@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/clock"
 )
 
 const (
@@ -57,5 +58,5 @@ func notAfterTheEnd(m db.Mail, next time.Time) time.Time {
 	if last := m.CreatedAt.Add(giveUpAfter); next.After(last) {
 		return last
 	}
-	return next.Truncate(time.Microsecond)
+	return clock.Truncate(next)
 }

@@ -9,7 +9,7 @@ import (
 // spam filters also links out of the message. So every word that is or looks like an address or a link is blotted out,
 // as is every given secret. What is left is one line of valid UTF-8 (PostgreSQL refuses other bytes and NUL) of bounded
 // length.
-func clean(err error, secrets ...string) string {
+func redact(err error, secrets ...string) string {
 	const (
 		blot   = "[...]"
 		maxLen = 400

@@ -20,11 +20,11 @@ func TestClean(t *testing.T) {
 		"dial tcp 127.0.0.1:25: connect: connection refused":           "dial tcp 127.0.0.1:25: connect: connection refused",
 		"550 other@example.org":                                        "550 [...]",
 	} {
-		if got := clean(errors.New(in), "jane@example.org", "", "k3v9-0a1b"); got != want {
+		if got := redact(errors.New(in), "jane@example.org", "", "k3v9-0a1b"); got != want {
 			t.Errorf("%q became %q, want %q", in, got, want)
 		}
 	}
-	long := clean(errors.New(strings.Repeat("отказ ", 1000)))
+	long := redact(errors.New(strings.Repeat("отказ ", 1000)))
 	if len(long) > 410 || !utf8.ValidString(long) {
 		t.Errorf("%d bytes, valid: %t", len(long), utf8.ValidString(long))
 	}
@@ -36,7 +36,7 @@ func FuzzClean(f *testing.F) {
 	f.Add("\xff\x00", "k3v9")
 	f.Add("xk3v9k3v9K3V9", "k3v9")
 	f.Fuzz(func(t *testing.T, text, secret string) {
-		got := clean(errors.New(text), secret)
+		got := redact(errors.New(text), secret)
 		if !utf8.ValidString(got) || strings.ContainsAny(got, "\x00\r\n@") {
 			t.Fatalf("%q became %q", text, got)
 		}

@@ -1,4 +1,4 @@
-package keep_test
+package cleanup_test
 
 import (
 	"bytes"
@@ -17,7 +17,7 @@ import (
 	_ "modernc.org/sqlite"             // the driver "sqlite"
 
 	"github.com/financelime/authorization/db"
-	"github.com/financelime/authorization/impl/keep"
+	"github.com/financelime/authorization/impl/cleanup"
 	"github.com/financelime/authorization/impl/limit"
 	"github.com/financelime/authorization/impl/mail"
 	"github.com/financelime/authorization/impl/secret"
@@ -30,9 +30,9 @@ const (
 	day           = 24 * time.Hour
 )
 
-// fixture is a house on a real database, with a clock that stands still until it is moved.
+// fixture is a Cleaner on a real database, with a clock that stands still until it is moved.
 type fixture struct {
-	*keep.House
+	*cleanup.Cleaner
 	t     *testing.T
 	clock time.Time
 	log   *bytes.Buffer
@@ -74,9 +74,9 @@ func newFixture(t *testing.T, url, driver, source string) *fixture {
 	}
 	t.Cleanup(func() { _ = raw.Close() })
 	f := &fixture{t: t, clock: time.Now().UTC().Truncate(time.Microsecond), log: new(bytes.Buffer), raw: raw}
-	f.House = &keep.House{
+	f.Cleaner = &cleanup.Cleaner{
 		Store: store, Log: slog.New(slog.NewTextHandler(f.log, nil)), RefreshTTL: refreshTTL, SessionMaxAge: sessionMaxAge,
-		Now: func() time.Time { return f.clock },
+		Clock: func() time.Time { return f.clock },
 	}
 	return f
 }
@@ -144,7 +144,7 @@ func (f *fixture) count(table string) (n int) {
 func (f *fixture) after(d time.Duration, table string, want int) {
 	f.t.Helper()
 	f.clock = f.clock.Add(d)
-	f.Pass(f.t.Context())
+	f.RunOnce(f.t.Context())
 	if n := f.count(table); n != want {
 		f.t.Errorf("%s: %d rows are left, want %d", table, n, want)
 	}
@@ -266,9 +266,9 @@ func TestReplicasForgetTogether(t *testing.T) {
 		var all sync.WaitGroup
 		for range 4 {
 			all.Go(func() {
-				house := *f.House
-				house.Log = slog.New(slog.DiscardHandler)
-				house.Pass(t.Context())
+				cleaner := *f.Cleaner
+				cleaner.Log = slog.New(slog.DiscardHandler)
+				cleaner.RunOnce(t.Context())
 			})
 		}
 		for generation := range int64(50) {
@@ -285,7 +285,7 @@ func TestReplicasForgetTogether(t *testing.T) {
 }
 
 // A database that does not answer costs a line in the log and nothing else.
-func TestPassFails(t *testing.T) {
+func TestRunOnceLogsFailures(t *testing.T) {
 	onBothEngines(t, func(t *testing.T, f *fixture) {
 		account := f.account(nil)
 		f.sessions(account, 1)
@@ -294,7 +294,7 @@ func TestPassFails(t *testing.T) {
 		}
 		f.link(account, "password", time.Hour)
 		f.clock = f.clock.Add(3 * time.Hour)
-		f.Pass(t.Context())
+		f.RunOnce(t.Context())
 		if log := f.log.String(); strings.Count(log, "housekeeping.failed") != 1 || !strings.Contains(log, "what=links rows=1") {
 			t.Errorf("log: %s", log)
 		}
@@ -307,7 +307,7 @@ func TestRun(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "auth.db")
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, "sqlite:"+path, "sqlite", path)
-		f.Now = nil
+		f.Clock = nil
 		account := f.account(nil)
 		f.link(account, "password", time.Second)
 		f.link(account, "signup", 30*time.Minute)
@@ -339,8 +339,8 @@ func TestRun(t *testing.T) {
 func TestPanicIsAFailureOfOneJob(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
-	house := keep.House{Log: slog.New(slog.NewTextHandler(&log, nil))} // without a store, every job panics
-	house.Pass(t.Context())
+	cleaner := cleanup.Cleaner{Log: slog.New(slog.NewTextHandler(&log, nil))} // without a store, every job panics
+	cleaner.RunOnce(t.Context())
 	if n := strings.Count(log.String(), "housekeeping.failed"); n != 6 || strings.Count(log.String(), "\n") != n {
 		t.Errorf("%d of 6 jobs are told to have failed: %s", n, log.String())
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/clock"
 	"github.com/financelime/authorization/impl/password"
 	"github.com/financelime/authorization/impl/secret"
 )
@@ -35,7 +36,7 @@ const (
 // is dead is queued anew, as another mail with a day of its own. A dead password is replaced by a fresh one: nobody knows the old
 // one, whose nonce is gone, and some receivers would drop a second mail with the Message-ID of the first.
 func Retry(ctx context.Context, store *db.Store, root secret.Root, id uuid.UUID, now time.Time) (uuid.UUID, error) {
-	now = now.UTC().Truncate(time.Microsecond)
+	now = clock.Truncate(now)
 	m, err := store.Read().GetMail(ctx, id)
 	switch {
 	case errors.Is(err, db.ErrNotFound):
@@ -116,8 +117,7 @@ func stillWanted(ctx context.Context, q *db.Queries, m db.Mail, now time.Time) e
 	if err := active(ctx, q, m.AccountID); err != nil {
 		return err
 	}
-	purpose := map[string]string{KindSignUpLink: "signup", KindPasswordLink: "password"}[m.Kind]
-	c, err := q.GetConfirmation(ctx, db.GetConfirmationParams{AccountID: m.AccountID, Purpose: purpose})
+	c, err := getLink(ctx, q, m.AccountID, linkPurpose(m.Kind))
 	switch {
 	case errors.Is(err, db.ErrNotFound):
 		return errLink

@@ -13,7 +13,7 @@ import (
 
 // More than a batch of each kind is cleaned, and nothing else.
 func TestClean(t *testing.T) {
-	rates := map[Name]Rate{LinkSource: {1, time.Hour}, LoginAccount: {10, time.Minute}, MailAddress: {1, 2 * keepFailures}}
+	rates := map[Name]Rate{LinkSource: {1, time.Hour}, LoginAccount: {10, time.Minute}, MailAddress: {1, 2 * failureRetention}}
 	onBoth(t, rates, func(t *testing.T, l *Limits, store *db.Store) {
 		account, pending := uuid.Must(uuid.NewV7()), start
 		nobody := func(context.Context, string) (bool, error) { return false, nil }
@@ -21,7 +21,7 @@ func TestClean(t *testing.T) {
 			_, err := q.InsertAccount(t.Context(), db.InsertAccountParams{
 				ID: account, Email: "a@example.com", Language: "en", CreatedAt: start, PendingUntil: &pending,
 			})
-			for i := range cleanBatch + 10 {
+			for i := range db.BatchRows + 10 {
 				if err == nil {
 					err = l.Take(t.Context(), q, start, l.By(LinkSource, fmt.Sprint(i)))
 				}
@@ -49,8 +49,8 @@ func TestClean(t *testing.T) {
 		for _, step := range []struct {
 			at   time.Duration
 			want int64
-		}{{0, 0}, {time.Hour, 0}, {2 * time.Hour, cleanBatch + 10 + 2}, {keepFailures + time.Second, 1}, {keepFailures + time.Second, 0}} {
-			if got, err := Clean(t.Context(), store, start.Add(step.at)); err != nil || got != step.want {
+		}{{0, 0}, {time.Hour, 0}, {2 * time.Hour, db.BatchRows + 10 + 2}, {failureRetention + time.Second, 1}, {failureRetention + time.Second, 0}} {
+			if got, err := DeleteOld(t.Context(), store, start.Add(step.at)); err != nil || got != step.want {
 				t.Errorf("after %s: %d, %v; want %d", step.at, got, err, step.want)
 			}
 		}

@@ -15,7 +15,7 @@ import (
 
 func (f *fixture) retry(t *testing.T, id uuid.UUID) (uuid.UUID, error) {
 	t.Helper()
-	return Retry(t.Context(), f.Store, f.Root, id, f.now())
+	return Retry(t.Context(), f.Store, f.Root, id, f.Clock.Now())
 }
 
 func (f *fixture) expectRefusal(t *testing.T, id uuid.UUID, want NotRetriedError) {
@@ -62,7 +62,7 @@ func TestRetryOfADeadLink(t *testing.T) {
 		f.out.failWith(refuse)
 		old, confirmation := f.queueLink(t, account, "signup", 48*time.Hour)
 		f.step(t)
-		f.clock.advance(25 * time.Hour)
+		f.clock.Advance(25 * time.Hour)
 		fresh, err := f.retry(t, old)
 		if err != nil || fresh == old {
 			t.Fatalf("retry: %s, %v", fresh, err)
@@ -74,7 +74,7 @@ func TestRetryOfADeadLink(t *testing.T) {
 		f.step(t)
 		f.expect(t, fresh, row{Attempts: 1, LastError: "450 greylisted"})
 		f.out.failWith(nil)
-		f.clock.advance(time.Minute)
+		f.clock.Advance(time.Minute)
 		f.step(t)
 		f.expect(t, fresh, row{Sent: true, Attempts: 2})
 		if got, want := secretOf(t, f.out.sent()[0], "/u/"), link.URL(testPublicURL, f.Links.Key(confirmation), "request-0001"); got != want {
@@ -99,7 +99,7 @@ func TestRetryOfAUselessLink(t *testing.T) {
 			return q.DeleteConfirmation(ctx, db.DeleteConfirmationParams{AccountID: account, Purpose: "password"})
 		})
 		f.expectRefusal(t, used, errLink)
-		f.clock.advance(time.Hour)
+		f.clock.Advance(time.Hour)
 		f.expectRefusal(t, late, errLink)
 		f.expect(t, late, row{Dead: true, Attempts: 1, LastError: "550 no such user"}) // as it was
 	})
@@ -138,7 +138,7 @@ func TestRetryOfAReplacedPassword(t *testing.T) {
 		f.out.failWith(nil)
 		f.step(t)
 		f.expectRefusal(t, old, errReplaced) // it was sent
-		f.clock.advance(keepSent + time.Hour)
+		f.clock.Advance(sentRetention + time.Hour)
 		if _, err := f.raw.ExecContext(t.Context(), "DELETE FROM mail WHERE sent_at IS NOT NULL"); err != nil {
 			t.Fatal(err)
 		}
@@ -159,7 +159,7 @@ func TestRetryTogether(t *testing.T) {
 		var all sync.WaitGroup
 		failures := make([]error, 8)
 		for i := range failures {
-			all.Go(func() { _, failures[i] = Retry(t.Context(), f.Store, f.Root, old, f.now()) })
+			all.Go(func() { _, failures[i] = Retry(t.Context(), f.Store, f.Root, old, f.Clock.Now()) })
 		}
 		all.Wait()
 		refused := 0

@@ -1,0 +1,140 @@
+// Package cleanup deletes rows whose retention has ended: expired sessions, links and sign-ups, devices, limits and mails.
+//
+// Every replica does so on its own; replicas need no coordination, because a row is deleted once. Each write deletes a few hundred rows
+// at most, so that requests do not wait for it.
+package cleanup
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"runtime/debug"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/clock"
+	"github.com/financelime/authorization/impl/limit"
+	"github.com/financelime/authorization/impl/mail"
+)
+
+const (
+	// The first run comes soon, so that a service that never runs for an hour cleans up too.
+	firstRun = time.Minute
+	interval = time.Hour
+
+	// margin tolerates clocks that differ or were wrong: a row is deleted when it has expired by all clocks. A clock that is 5 s ahead, or
+	// one beside others that were set back by 10 min, deletes nothing that is alive; one that is behind deletes later. The same margin
+	// covers walks by IDs that another replica's clock made: a row whose ID is too young is found an hour later.
+	margin = time.Hour
+
+	// deviceRetention starts at the last login from the device. Clocks that differ do not matter for 180 days.
+	deviceRetention = 180 * 24 * time.Hour
+)
+
+// Cleaner deletes expired rows. All fields are required, except Clock.
+type Cleaner struct {
+	Store *db.Store
+	Log   *slog.Logger
+
+	RefreshTTL    time.Duration // a session that was not refreshed for this long has expired
+	SessionMaxAge time.Duration
+
+	Clock clock.Clock
+}
+
+// Run calls RunOnce about every hour until ctx ends.
+func (c *Cleaner) Run(ctx context.Context) {
+	for next := firstRun; ; next = interval {
+		timer := time.NewTimer(next*9/10 + rand.N(next/5)) //nolint:gosec // spreads load, guards nothing
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+		c.RunOnce(ctx)
+	}
+}
+
+// RunOnce deletes all rows that have expired now. It logs a job that fails; the next run tries again.
+func (c *Cleaner) RunOnce(ctx context.Context) {
+	for _, job := range []struct {
+		what string
+		do   func(ctx context.Context, now time.Time) (int64, error)
+	}{
+		{"sessions", c.deleteSessions},
+		{"links", c.deleteLinks},
+		{"signups", c.deleteSignUps},
+		{"devices", c.deleteDevices},
+		{"limits", func(ctx context.Context, now time.Time) (int64, error) { return limit.DeleteOld(ctx, c.Store, now) }},
+		{"mails", func(ctx context.Context, now time.Time) (int64, error) { return mail.DeleteOld(ctx, c.Store, now) }},
+	} {
+		deleted, err := recovered(ctx, c.Clock.Now(), job.do)
+		if err != nil && ctx.Err() == nil {
+			c.Log.WarnContext(ctx, "housekeeping.failed", slog.String("what", job.what), slog.Any("error", err))
+		}
+		if deleted > 0 {
+			c.Log.InfoContext(ctx, "housekeeping.forgot", slog.String("what", job.what), slog.Int64("rows", deleted))
+		}
+	}
+}
+
+// recovered turns a panic into an error, so that it ends one job and not the process (ASVS 16.5.4).
+func recovered(
+	ctx context.Context, now time.Time, do func(ctx context.Context, now time.Time) (int64, error),
+) (deleted int64, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return do(ctx, now)
+}
+
+// deleteSessions deletes sessions that can no longer be refreshed. It reads all sessions that are old enough to have expired: refreshed_at
+// has no index.
+func (c *Cleaner) deleteSessions(ctx context.Context, now time.Time) (int64, error) {
+	refreshed, created := now.Add(-c.RefreshTTL-margin), now.Add(-c.SessionMaxAge-margin)
+	youngest := refreshed
+	if created.After(youngest) {
+		youngest = created
+	}
+	return db.DeleteInBatches(ctx, c.Store, uuid.Nil, func(q *db.Queries, after uuid.UUID) ([]uuid.UUID, error) {
+		return q.ListSessionIDsBefore(ctx, db.ListSessionIDsBeforeParams{After: after, Before: db.FirstIDAt(youngest), MaxRows: db.BatchRows})
+	}, func(q *db.Queries, first, last uuid.UUID) (int64, error) {
+		return q.DeleteExpiredSessions(ctx, db.DeleteExpiredSessionsParams{
+			First: first, Last: last, RefreshedBefore: refreshed, CreatedBefore: created,
+		})
+	})
+}
+
+func (c *Cleaner) deleteLinks(ctx context.Context, now time.Time) (int64, error) {
+	return db.DeleteInBatches(ctx, c.Store, uuid.Nil, func(q *db.Queries, after uuid.UUID) ([]uuid.UUID, error) {
+		return q.ListConfirmationIDs(ctx, db.ListConfirmationIDsParams{After: after, MaxRows: db.BatchRows})
+	}, func(q *db.Queries, first, last uuid.UUID) (int64, error) {
+		return q.DeleteExpiredConfirmations(ctx, db.DeleteExpiredConfirmationsParams{First: first, Last: last, Before: now.Add(-margin)})
+	})
+}
+
+// deleteSignUps deletes sign-ups that were not confirmed in time, with their links and mails. The uses that they reserved of their invites
+// became available when they expired.
+func (c *Cleaner) deleteSignUps(ctx context.Context, now time.Time) (int64, error) {
+	before := now.Add(-margin)
+	return db.DeleteInBatches(ctx, c.Store, uuid.Nil, func(q *db.Queries, after uuid.UUID) ([]uuid.UUID, error) {
+		return q.ListExpiredSignUps(ctx, db.ListExpiredSignUpsParams{After: after, Before: &before, MaxRows: db.BatchRows})
+	}, func(q *db.Queries, first, last uuid.UUID) (int64, error) {
+		return q.DeleteExpiredSignUps(ctx, db.DeleteExpiredSignUpsParams{First: first, Last: last, Before: &before})
+	})
+}
+
+func (c *Cleaner) deleteDevices(ctx context.Context, now time.Time) (int64, error) {
+	before := now.Add(-deviceRetention)
+	return db.DeleteInBatches(ctx, c.Store, uuid.Nil, func(q *db.Queries, after uuid.UUID) ([]uuid.UUID, error) {
+		return q.ListDeviceIDsBefore(ctx, db.ListDeviceIDsBeforeParams{After: after, Before: db.FirstIDAt(before), MaxRows: db.BatchRows})
+	}, func(q *db.Queries, first, last uuid.UUID) (int64, error) {
+		return q.DeleteStaleDevices(ctx, db.DeleteStaleDevicesParams{First: first, Last: last, Before: before})
+	})
+}

@@ -1,0 +1,43 @@
+// Package reqinfo carries what is known of an HTTP request in its context: from the HTTP layer to the operations, and back to the line that
+// logs the request.
+package reqinfo
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+)
+
+// Info describes one request. It is used by one goroutine at a time.
+type Info struct {
+	// RequestID is the header request-id, the parameter rid of a mailed link, or a generated ID.
+	RequestID string
+	// Addr is the client IP: the TCP peer, or the address that a trusted proxy forwards.
+	Addr netip.Addr
+	// Accept and AcceptLanguage are the headers of those names, for the operations whose responses people read.
+	Accept, AcceptLanguage string
+
+	// TraceParent is the header traceparent (W3C Trace Context), unchecked.
+	TraceParent string
+
+	// AccountID and SessionID are set when they become known, for the log.
+	AccountID, SessionID string
+}
+
+// ErrUnauthorized is returned when an authentic access token is no longer valid: its session has ended. The response is 401.
+var ErrUnauthorized = errors.New("the session of the access token has ended")
+
+type contextKey struct{}
+
+// NewContext returns a context that carries info.
+func NewContext(ctx context.Context, info *Info) context.Context {
+	return context.WithValue(ctx, contextKey{}, info)
+}
+
+// FromContext returns the Info of ctx, or an empty one; never nil.
+func FromContext(ctx context.Context) *Info {
+	if info, ok := ctx.Value(contextKey{}).(*Info); ok {
+		return info
+	}
+	return &Info{}
+}
