@@ -210,7 +210,7 @@ func (s *Service) giveUpResets(ctx context.Context, now time.Time) error {
 			case err != nil:
 				return fmt.Errorf("give up reset %s: %w", id, err)
 			default:
-				s.Log.WarnContext(ctx, "password.reset_given_up", slog.String("request_id", given.RequestID),
+				s.Log.WarnContext(ctx, "password.reset_dropped", slog.String("request_id", given.RequestID),
 					slog.Int64("attempts", given.Attempts), slog.Duration("age", now.Sub(given.CreatedAt).Round(time.Second)))
 			}
 		}

@@ -88,7 +88,7 @@ func (s *Service) repeat(ctx context.Context, presented token.RefreshClaims, now
 		event.Record(ctx, s.Log, event.SessionRefused, append(about, event.Reason("too_old"))...)
 		return session, db.ErrNotFound
 	case behind <= 0: // a token that this database never gave: it was restored from a backup
-		event.Record(ctx, s.Log, event.SessionRefused, append(about, event.Reason("never_given"))...)
+		event.Record(ctx, s.Log, event.SessionRefused, append(about, event.Reason("unknown_generation"))...)
 		return session, db.ErrNotFound
 	case behind == 1 && inGrace(session.RefreshedAt, now, s.RefreshGrace, s.heartbeat.known(now)):
 		return session, nil

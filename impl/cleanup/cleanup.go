@@ -74,10 +74,10 @@ func (c *Cleaner) RunOnce(ctx context.Context) {
 	} {
 		deleted, err := recovered(ctx, c.Clock.Now(), job.do)
 		if err != nil && ctx.Err() == nil {
-			c.Log.WarnContext(ctx, "housekeeping.failed", slog.String("what", job.what), slog.Any("error", err))
+			c.Log.WarnContext(ctx, "cleanup.failed", slog.String("what", job.what), slog.Any("error", err))
 		}
 		if deleted > 0 {
-			c.Log.InfoContext(ctx, "housekeeping.forgot", slog.String("what", job.what), slog.Int64("rows", deleted))
+			c.Log.InfoContext(ctx, "cleanup.deleted", slog.String("what", job.what), slog.Int64("rows", deleted))
 		}
 	}
 }

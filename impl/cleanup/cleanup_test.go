@@ -148,7 +148,7 @@ func (f *fixture) after(d time.Duration, table string, want int) {
 	if n := f.count(table); n != want {
 		f.t.Errorf("%s: %d rows are left, want %d", table, n, want)
 	}
-	if strings.Contains(f.log.String(), "housekeeping.failed") {
+	if strings.Contains(f.log.String(), "cleanup.failed") {
 		f.t.Errorf("log: %s", f.log)
 	}
 }
@@ -295,7 +295,7 @@ func TestRunOnceLogsFailures(t *testing.T) {
 		f.link(account, "password", time.Hour)
 		f.clock = f.clock.Add(3 * time.Hour)
 		f.RunOnce(t.Context())
-		if log := f.log.String(); strings.Count(log, "housekeeping.failed") != 1 || !strings.Contains(log, "what=links rows=1") {
+		if log := f.log.String(); strings.Count(log, "cleanup.failed") != 1 || !strings.Contains(log, "what=links rows=1") {
 			t.Errorf("log: %s", log)
 		}
 	})
@@ -341,7 +341,7 @@ func TestPanicIsAFailureOfOneJob(t *testing.T) {
 	var log bytes.Buffer
 	cleaner := cleanup.Cleaner{Log: slog.New(slog.NewTextHandler(&log, nil))} // without a store, every job panics
 	cleaner.RunOnce(t.Context())
-	if n := strings.Count(log.String(), "housekeeping.failed"); n != 6 || strings.Count(log.String(), "\n") != n {
+	if n := strings.Count(log.String(), "cleanup.failed"); n != 6 || strings.Count(log.String(), "\n") != n {
 		t.Errorf("%d of 6 jobs are told to have failed: %s", n, log.String())
 	}
 }

@@ -37,19 +37,19 @@ const (
 	SessionRefreshed     Name = "session.refreshed"
 	SessionRepeated      Name = "session.repeated"
 	SessionRefused       Name = "session.refused"
-	SessionStraggler     Name = "session.straggler"
+	SessionStraggler     Name = "session.late_refresh"
 	SessionReuseDetected Name = "session.reuse_detected"
 	SessionRevoked       Name = "session.revoked"
 	SessionCapped        Name = "session.capped"
 
 	TokenRefused        Name = "token.refused"
 	LimitExceeded       Name = "limit.exceeded"
-	LimitGiveBackFailed Name = "limit.give_back_failed"
+	LimitGiveBackFailed Name = "limit.release_failed"
 
 	RequestMalformed   Name = "request.malformed"
 	RequestUnavailable Name = "request.unavailable"
 	RequestFailed      Name = "request.failed"
-	RequestAnswerLost  Name = "request.answer_lost"
+	RequestAnswerLost  Name = "request.response_lost"
 )
 
 // level tells what is broken (error) and what somebody should look at (warn) from what happens all day, and that from what happens

@@ -143,7 +143,7 @@ func TestThreeProcessesSideBySide(t *testing.T) {
 			}
 			seen[env.ID] = true
 		}
-		if len(seen) != mails || f.logged("mail.overtaken") != 0 {
+		if len(seen) != mails || f.logged("mail.lease_lost") != 0 {
 			t.Errorf("%d mails were sent, not %d", len(seen), mails)
 		}
 		var unsent int

@@ -86,7 +86,7 @@ func (w *Worker) deliver(sending, settling context.Context, m leased) {
 		err = d.judgeRelay(settling, err)
 	}
 	if err := d.guard(func() error { return d.settle(settling, err) }); err != nil {
-		d.log.ErrorContext(settling, "mail.unsettled", "error", redact(err, d.secrets...))
+		d.log.ErrorContext(settling, "mail.record_failed", "error", redact(err, d.secrets...))
 	}
 	d.hurry(settling)
 }
@@ -278,7 +278,7 @@ func (d *delivery) addPassword(ctx context.Context, v *Values, account db.Accoun
 		return armed, number, err
 	})
 	if err == nil {
-		d.log.InfoContext(ctx, "password.armed")
+		d.log.InfoContext(ctx, "password.pending")
 	}
 	return err
 }
@@ -392,7 +392,7 @@ func (d *delivery) settleRetry(ctx context.Context, now, due time.Time, outcome 
 
 // settleReturn gives back a mail that could not be tried. What the trouble is, others tell: once, not for each mail.
 func (d *delivery) settleReturn(ctx context.Context, due time.Time, outcome error) error {
-	return d.record(ctx, "mail.returned", slog.LevelDebug, outcome, func(q *db.Queries) (int64, error) {
+	return d.record(ctx, "mail.requeued", slog.LevelDebug, outcome, func(q *db.Queries) (int64, error) {
 		return q.ReleaseMail(ctx, db.ReleaseMailParams{
 			DueAt: due, LastError: d.storable(outcome), ID: d.mail.ID, Attempts: d.mail.Attempts, LeaseUntil: d.mail.DueAt})
 	})
@@ -417,7 +417,7 @@ func (d *delivery) record(
 		})
 		if err == nil {
 			if settled == 0 && !unsure {
-				event, level = "mail.overtaken", slog.LevelInfo
+				event, level = "mail.lease_lost", slog.LevelInfo
 			}
 			var attributes []any
 			if outcome != nil {

@@ -209,7 +209,7 @@ func TestCommittedAttemptIsNotCutOff(t *testing.T) {
 		}
 		m.DueAt = m.DueAt.Add(time.Microsecond) // it cannot be renewed
 		f.deliver(t.Context(), t.Context(), m)
-		if n := len(f.out.sent()); n != 1 || f.logged("mail.overtaken") != 1 {
+		if n := len(f.out.sent()); n != 1 || f.logged("mail.lease_lost") != 1 {
 			t.Errorf("%d sent, log: %s", n, f.log)
 		}
 		if r := f.row(t, id); r.Sent {

@@ -162,7 +162,7 @@ func TestWithdrawnMailIsNotSent(t *testing.T) {
 					if after := f.readAccount(t, account); (after.PendingPasswordHash == nil) != (before.PendingPasswordHash == nil) || after.PendingPasswordNumber != before.PendingPasswordNumber {
 						t.Errorf("%+v\nwas\n%+v", after, before)
 					}
-					if f.logged("mail.overtaken") != 1 {
+					if f.logged("mail.lease_lost") != 1 {
 						t.Errorf("log: %s", f.log)
 					}
 				})
@@ -186,7 +186,7 @@ func TestWithdrawnLinkIsNotSent(t *testing.T) {
 		})
 		f.disableAndEnable(t, account)
 		f.deliver(t.Context(), t.Context(), stopped)
-		if n := len(f.out.attempts()); n != 0 || f.logged("mail.overtaken") != 1 {
+		if n := len(f.out.attempts()); n != 0 || f.logged("mail.lease_lost") != 1 {
 			t.Errorf("%d attempts, log: %s", n, f.log)
 		}
 	})

@@ -403,7 +403,7 @@ func TestLeaseTakeover(t *testing.T) {
 		if got := f.readAccount(t, account); got.PendingPasswordHash == nil || !got.PendingPasswordExpiresAt.Equal(*until) {
 			t.Errorf("the late worker changed the account: %+v", got)
 		}
-		if f.logged("mail.overtaken") != 1 || f.logged("mail.dead") != 0 {
+		if f.logged("mail.lease_lost") != 1 || f.logged("mail.dead") != 0 {
 			t.Errorf("log: %s", f.log)
 		}
 	})
@@ -678,7 +678,7 @@ func TestDatabaseGoneAfterSending(t *testing.T) {
 			return store.Close()
 		})
 		w.deliver(t.Context(), settling, m)
-		if f.logged("mail.unsettled") != 1 || f.logged("mail.sent") != 0 {
+		if f.logged("mail.record_failed") != 1 || f.logged("mail.sent") != 0 {
 			t.Errorf("log: %s", f.log)
 		}
 		f.expect(t, mailID, row{Nonce: true, Attempts: 1})

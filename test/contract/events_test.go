@@ -130,7 +130,7 @@ func TestEvents(t *testing.T) {
 			{Event: "login.succeeded", Level: "INFO", Outcome: "success", AccountID: account, SessionID: first.SessionID},
 			{Event: "session.refreshed", Level: "DEBUG", Outcome: "success", AccountID: account, SessionID: first.SessionID},
 			{Event: "session.repeated", Level: "DEBUG", Outcome: "success", AccountID: account, SessionID: first.SessionID},
-			{Event: "session.straggler", Level: "INFO", Outcome: "failure", AccountID: account, SessionID: first.SessionID},
+			{Event: "session.late_refresh", Level: "INFO", Outcome: "failure", AccountID: account, SessionID: first.SessionID},
 			{Event: "session.refused", Level: "INFO", Outcome: "failure", Reason: "invalid_token"},
 			{Event: "session.revoked", Level: "INFO", Outcome: "success", AccountID: account, SessionID: first.SessionID},
 			{Event: "session.refused", Level: "INFO", Outcome: "failure", Reason: "ended", SessionID: first.SessionID},

@@ -62,7 +62,7 @@ func TestWithdrawnWhileStopped(t *testing.T) {
 	}
 	s.Signal(t, syscall.SIGCONT)
 
-	eventually(t, "the worker is through with the mail", time.Minute, func() bool { return strings.Contains(s.Log(), `"msg":"mail.overtaken"`) })
+	eventually(t, "the worker is through with the mail", time.Minute, func() bool { return strings.Contains(s.Log(), `"msg":"mail.lease_lost"`) })
 	if n := s.Count(t, "SELECT count(*) FROM account WHERE pending_password_hash IS NOT NULL"); n != 0 {
 		t.Error("a mail that was withdrawn has armed its password")
 	}
