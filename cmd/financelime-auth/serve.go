@@ -80,7 +80,6 @@ func (serve) Run(ctx context.Context, s *Settings, c console) error {
 // process is the wired service: two listeners, and workers.
 type process struct {
 	public, admin *http.Server
-	https         bool // how the service is reached from outside
 	keys          *token.Keys
 	mail          *mail.Worker
 	service       *impl.Service
@@ -154,7 +153,6 @@ func assemble(
 	return &process{
 		public: httpServer(s.HTTPAddr, closeWhenStopping(handler, ready), log),
 		admin:  httpServer(s.AdminAddr, adminHandler(check, metrics.Handler(log), transport, s.AdminAddr), log),
-		https:  s.https(),
 		keys:   keys, mail: worker, service: service, cleaner: cleaner, slots: slots, ready: ready, log: log,
 	}, nil
 }
@@ -239,7 +237,7 @@ func (p *process) run(ctx context.Context, delay time.Duration, listening func(a
 	running.Go(func() { p.service.RunHeartbeat(background) })
 	running.Go(func() { p.cleaner.Run(background) })
 	running.Go(func() { keepMemory(background, p.slots) })
-	running.Go(func() { serveOn(p.public, server.Listener(public, p.https, p.log), failed) })
+	running.Go(func() { serveOn(p.public, public, failed) })
 	running.Go(func() { serveOn(p.admin, admin, failed) })
 
 	p.ready.Store(true)

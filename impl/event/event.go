@@ -46,7 +46,6 @@ const (
 	LimitExceeded       Name = "limit.exceeded"
 	LimitGiveBackFailed Name = "limit.release_failed"
 
-	RequestMalformed   Name = "request.malformed"
 	RequestUnavailable Name = "request.unavailable"
 	RequestFailed      Name = "request.failed"
 	RequestAnswerLost  Name = "request.response_lost"

@@ -115,7 +115,7 @@ func (op operation) heads(t *testing.T) []attack {
 		with("the absolute form of nothing", func(head string) string { return strings.Replace(head, " /", " gopher:///", 1) }, whatever...),
 		with("a space in the target", func(head string) string { return strings.Replace(head, " HTTP/", " x HTTP/", 1) }, refused...),
 		with("no version", func(head string) string { return strings.Replace(head, " HTTP/1.1", "", 1) }, refused...),
-		with("HTTP/9.9", func(head string) string { return strings.Replace(head, "HTTP/1.1", "HTTP/9.9", 1) }, 400),
+		with("HTTP/9.9", func(head string) string { return strings.Replace(head, "HTTP/1.1", "HTTP/9.9", 1) }, 505),
 		with("a header without a name", line(": canary"), 400),
 		with("a header with a space in its name", line("X Y: canary"), 400),
 		with("a header without a colon", line("canary"), 400),
