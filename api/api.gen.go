@@ -277,30 +277,30 @@ func (e SignUpFailure409Message) Valid() bool {
 	}
 }
 
-// AccessTokenResponse A session's tokens
+// AccessTokenResponse The tokens of a session
 //
 // Example: {"accessToken":"eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6IjEifQ.eyJzdWIiOiIwMTlhYWY2ZS0wIn0.c2lnbmF0dXJl","refreshToken":"eyJhbGciOiJIUzI1NiIsInR5cCI6InJ0K2p3dCJ9.eyJnZW4iOjF9.c2lnbmF0dXJl","sessionID":"019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7"}
 type AccessTokenResponse struct {
-	// AccessToken A JWT (RFC 9068, `typ: at+jwt`) for the header `authorization` of this and of other services, which verify
-	// it with the keys of `/.well-known/jwks.json`. Claims: `iss`, `sub` (the user's id), `aud`, `exp`, `iat`,
-	// `jti`, `sid` (the session's id), `client_id`.
+	// AccessToken A JWT (RFC 9068, `typ: at+jwt`) for the header `authorization` of this and of other services. Other services verify it
+	// with the keys of `/.well-known/jwks.json`. Claims: `iss`, `sub` (the user's ID), `aud`, `exp`, `iat`, `jti`,
+	// `sid` (the session's ID), `client_id`.
 	//
 	//
 	// Example: eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6IjEifQ.eyJzdWIiOiIwMTlhYWY2ZS0wIn0.c2lnbmF0dXJl
 	AccessToken string `json:"accessToken"`
 
-	// RefreshToken For the next refresh. Opaque; keep it secret, never send it to another service.
+	// RefreshToken The token for the next refresh. It is opaque and secret; never send it to another service.
 	//
 	// Example: eyJhbGciOiJIUzI1NiIsInR5cCI6InJ0K2p3dCJ9.eyJnZW4iOjF9.c2lnbmF0dXJl
 	RefreshToken string `json:"refreshToken"`
 
-	// SessionID The session's id. Keep it to end the session later.
+	// SessionID The session's ID. Store it to end the session later.
 	//
 	// Example: 019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7
 	SessionID string `json:"sessionID"`
 }
 
-// CommonFailure A failure that needs no code of its own
+// CommonFailure A failure whose HTTP status is its only code
 //
 // Example: {"code":404,"message":"404 Not Found"}
 type CommonFailure struct {
@@ -309,7 +309,7 @@ type CommonFailure struct {
 	// Example: 404
 	Code int64 `json:"code"`
 
-	// Message The HTTP status in words
+	// Message The HTTP status as text
 	//
 	// Example: 404 Not Found
 	Message string `json:"message"`
@@ -335,27 +335,27 @@ type CommonFailure400 struct {
 // Example: BAD_PARAMETERS
 type CommonFailure400Message string
 
-// ConfirmationResponse A link was opened and worked
+// ConfirmationResponse The result of a link that was opened successfully
 //
-// Example: {"message":"Your e-mail address is confirmed. A password is on its way to you by mail.","purpose":"signup"}
+// Example: {"message":"Your email address is confirmed. You will receive a password by email.","purpose":"signup"}
 type ConfirmationResponse struct {
-	// Message A sentence for the user, in the user's language
+	// Message A message for the user, in the user's language
 	//
-	// Example: Your e-mail address is confirmed. A password is on its way to you by mail.
+	// Example: Your email address is confirmed. You will receive a password by email.
 	Message string `json:"message"`
 
-	// Purpose What the link was for
+	// Purpose The purpose of the link
 	//
 	// Example: signup
 	Purpose ConfirmationResponsePurpose `json:"purpose"`
 }
 
-// ConfirmationResponsePurpose What the link was for
+// ConfirmationResponsePurpose The purpose of the link
 //
 // Example: signup
 type ConfirmationResponsePurpose string
 
-// CreateAccessTokenFailure400 Why a log-in was refused with 400: a parameter is missing or malformed, or the client is not a known one.
+// CreateAccessTokenFailure400 Why a login was rejected with 400: a parameter is missing or malformed, or the client ID is not allowed.
 //
 // Example: {"code":400,"message":"BAD_PARAMETERS"}
 type CreateAccessTokenFailure400 struct {
@@ -375,7 +375,7 @@ type CreateAccessTokenFailure400 struct {
 // Example: BAD_PARAMETERS
 type CreateAccessTokenFailure400Message string
 
-// CreateAccessTokenFailure404 Why a log-in was refused with 404: no active user has this address and this password.
+// CreateAccessTokenFailure404 Why a login was rejected with 404: no active user has this address and this password.
 //
 // Example: {"code":404,"message":"USER_NOT_FOUND"}
 type CreateAccessTokenFailure404 struct {
@@ -395,36 +395,36 @@ type CreateAccessTokenFailure404 struct {
 // Example: USER_NOT_FOUND
 type CreateAccessTokenFailure404Message string
 
-// CreateAccessTokenRequest Data for creating a new token
+// CreateAccessTokenRequest Data of the login
 //
 // Example: {"clientID":"PWA_v0.0.1","device":{"height":1920,"language":"en-US","platform":"Linux x86_64","timezone":"2","width":1060},"email":"test.user@financelime.com","password":"qmhVXVC1%hVNa0Hcq"}
 type CreateAccessTokenRequest struct {
-	// ClientID User Client ID: which application, in which version. It comes back in the list of sessions and in the
-	// access token. An operator can restrict it to known clients.
+	// ClientID The client ID: the application and its version. The list of sessions and the access token contain it. An operator can
+	// restrict logins to known clients.
 	//
 	//
 	// Example: PWA_v0.0.1
 	ClientID string `json:"clientID"`
 
-	// Device What the client knows of the device. All of it is optional; `platform` is shown in the list of sessions.
+	// Device Information about the device. All fields are optional; the list of sessions shows `platform`.
 	//
 	// Example: {"height":1920,"language":"en-US","platform":"Linux x86_64","timezone":"2","width":1060}
 	Device Device `json:"device"`
 
-	// Email E-mail address: one plain address in ASCII (the domain may be written in any script), without a display name,
-	// quotes or comments. Letter case does not matter: `Test.User@Financelime.com` is the same user.
+	// Email The email address: one plain ASCII address without a display name, quotes or comments. The domain may be in any script.
+	// Letter case does not matter: `Test.User@Financelime.com` is the same user.
 	//
 	//
 	// Example: test.user@financelime.com
 	Email Email `json:"email"`
 
-	// Password User Password, exactly as it was mailed
+	// Password The password, exactly as in the email
 	//
 	// Example: qmhVXVC1%hVNa0Hcq
 	Password string `json:"password"`
 }
 
-// Device What the client knows of the device. All of it is optional; `platform` is shown in the list of sessions.
+// Device Information about the device. All fields are optional; the list of sessions shows `platform`.
 //
 // Example: {"height":1920,"language":"en-US","platform":"Linux x86_64","timezone":"2","width":1060}
 type Device struct {
@@ -438,7 +438,7 @@ type Device struct {
 	// Example: en-US
 	Language *string `json:"language,omitempty"`
 
-	// Platform Operating system and processor, as `navigator.platform` tells them
+	// Platform Operating system and processor, as in `navigator.platform`
 	//
 	// Example: Linux x86_64
 	Platform *string `json:"platform,omitempty"`
@@ -454,27 +454,27 @@ type Device struct {
 	Width *int64 `json:"width,omitempty"`
 }
 
-// Email E-mail address: one plain address in ASCII (the domain may be written in any script), without a display name,
-// quotes or comments. Letter case does not matter: `Test.User@Financelime.com` is the same user.
+// Email The email address: one plain ASCII address without a display name, quotes or comments. The domain may be in any script.
+// Letter case does not matter: `Test.User@Financelime.com` is the same user.
 //
 // Example: test.user@financelime.com
 type Email = string
 
-// FailurePage A page for people that says what happened and what to do next
+// FailurePage An HTML page that explains what happened and what to do next
 //
 // Example: <!doctype html><html lang="en">…</html>
 type FailurePage = string
 
-// FailureText The same sentences without the page
+// FailureText The same message as plain text
 //
-// Example: This link does not work any more.
+// Example: This link no longer works.
 type FailureText = string
 
 // JWK A public JSON Web Key, RFC 7517 section 4
 //
 // Example: {"alg":"ES256","crv":"P-256","kid":"q5fZ1oW5cZ","kty":"EC","use":"sig","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}
 type JWK struct {
-	// Alg The one algorithm that the key is for
+	// Alg The only algorithm for which the key may be used
 	//
 	// Example: ES256
 	Alg JWKAlg `json:"alg"`
@@ -489,7 +489,7 @@ type JWK struct {
 	// Example: AQAB
 	E *string `json:"e,omitempty"`
 
-	// Kid Key id, the RFC 7638 thumbprint
+	// Kid Key ID, the RFC 7638 thumbprint
 	//
 	// Example: q5fZ1oW5cZ
 	Kid string `json:"kid"`
@@ -520,7 +520,7 @@ type JWK struct {
 	Y *string `json:"y,omitempty"`
 }
 
-// JWKAlg The one algorithm that the key is for
+// JWKAlg The only algorithm for which the key may be used
 //
 // Example: ES256
 type JWKAlg string
@@ -544,7 +544,7 @@ type JWKUse string
 //
 // Example: {"keys":[{"alg":"ES256","crv":"P-256","kid":"q5fZ1oW5cZ","kty":"EC","use":"sig","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}
 type JWKS struct {
-	// Keys Public keys only. The order means nothing; choose by `kid`.
+	// Keys Public keys only. Select a key by `kid`; the order has no meaning.
 	//
 	// Example: [{"alg":"ES256","crv":"P-256","kid":"q5fZ1oW5cZ","kty":"EC","use":"sig","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]
 	Keys []JWK `json:"keys"`
@@ -571,7 +571,7 @@ type OpenAPIDocument struct {
 	AdditionalProperties map[string]interface{} `json:"-"`
 }
 
-// OpenIDConfiguration What a gateway discovers by the issuer
+// OpenIDConfiguration The metadata of the issuer, for gateways
 //
 // Example: {"issuer":"https://auth.example.com","jwks_uri":"https://auth.example.com/.well-known/jwks.json"}
 type OpenIDConfiguration struct {
@@ -580,13 +580,13 @@ type OpenIDConfiguration struct {
 	// Example: https://auth.example.com
 	Issuer string `json:"issuer"`
 
-	// JwksURI Where the keys are
+	// JwksURI The URL of the keys
 	//
 	// Example: https://auth.example.com/.well-known/jwks.json
 	JwksURI string `json:"jwks_uri"`
 }
 
-// RefreshAccessTokenFailure400 Why a refresh was refused with 400: a parameter is missing, or the refresh token is malformed, forged or expired.
+// RefreshAccessTokenFailure400 Why a refresh was rejected with 400: a parameter is missing, or the refresh token is malformed, forged or expired.
 //
 // Example: {"code":400,"message":"BAD_PARAMETERS"}
 type RefreshAccessTokenFailure400 struct {
@@ -606,7 +606,7 @@ type RefreshAccessTokenFailure400 struct {
 // Example: BAD_PARAMETERS
 type RefreshAccessTokenFailure400Message string
 
-// RefreshAccessTokenFailure404 Why a refresh was refused with 404: the session has ended.
+// RefreshAccessTokenFailure404 Why a refresh was rejected with 404: the session has ended.
 //
 // Example: {"code":404,"message":"USER_NOT_FOUND"}
 type RefreshAccessTokenFailure404 struct {
@@ -626,22 +626,22 @@ type RefreshAccessTokenFailure404 struct {
 // Example: USER_NOT_FOUND
 type RefreshAccessTokenFailure404Message string
 
-// RefreshAccessTokenRequest Data for refreshing the access token
+// RefreshAccessTokenRequest Data of the refresh
 //
 // Example: {"refreshToken":"eyJhbGciOiJIUzI1NiIsInR5cCI6InJ0K2p3dCJ9.eyJzaWQiOiIwMTlhYWY2ZS05YzJiLTdjNDEtOGIxZS0yZjYwYTRhOWQxYzciLCJnZW4iOjF9.Yk3Q1yJm0m2nS8c4t6vT0l5s7u9w1x3z5A7C9E1G3I5"}
 type RefreshAccessTokenRequest struct {
-	// RefreshToken The refresh token of the last log-in or refresh. Opaque to clients.
+	// RefreshToken The refresh token from the last login or refresh. Opaque to clients.
 	//
 	// Example: eyJhbGciOiJIUzI1NiIsInR5cCI6InJ0K2p3dCJ9.eyJzaWQiOiIwMTlhYWY2ZS05YzJiLTdjNDEtOGIxZS0yZjYwYTRhOWQxYzciLCJnZW4iOjF9.Yk3Q1yJm0m2nS8c4t6vT0l5s7u9w1x3z5A7C9E1G3I5
 	RefreshToken string `json:"refreshToken"`
 }
 
-// RequestID A name for one request
+// RequestID The ID of one request
 //
 // Example: 4f7c1f1e-8a52-4d5b-9c0c-0c1d6a0f5a11
 type RequestID = string
 
-// RequestUserPasswordResetFailure400 Why a password reset was refused with 400: a parameter is missing or malformed.
+// RequestUserPasswordResetFailure400 Why a password reset was rejected with 400: a parameter is missing or malformed.
 //
 // Example: {"code":400,"message":"BAD_PARAMETERS"}
 type RequestUserPasswordResetFailure400 struct {
@@ -661,7 +661,7 @@ type RequestUserPasswordResetFailure400 struct {
 // Example: BAD_PARAMETERS
 type RequestUserPasswordResetFailure400Message string
 
-// RequestUserPasswordResetFailure404 Why a password reset was refused with 404: no active user has this address.
+// RequestUserPasswordResetFailure404 Why a password reset was rejected with 404: no active user has this address.
 //
 // Example: {"code":404,"message":"USER_NOT_FOUND"}
 type RequestUserPasswordResetFailure404 struct {
@@ -681,19 +681,19 @@ type RequestUserPasswordResetFailure404 struct {
 // Example: USER_NOT_FOUND
 type RequestUserPasswordResetFailure404Message string
 
-// RequestUserPasswordResetRequest Data for resetting your password
+// RequestUserPasswordResetRequest Data of the password reset
 //
 // Example: {"email":"test.user@financelime.com"}
 type RequestUserPasswordResetRequest struct {
-	// Email E-mail address: one plain address in ASCII (the domain may be written in any script), without a display name,
-	// quotes or comments. Letter case does not matter: `Test.User@Financelime.com` is the same user.
+	// Email The email address: one plain ASCII address without a display name, quotes or comments. The domain may be in any script.
+	// Letter case does not matter: `Test.User@Financelime.com` is the same user.
 	//
 	//
 	// Example: test.user@financelime.com
 	Email Email `json:"email"`
 }
 
-// RevokeRefreshTokenFailure400 Why ending a session was refused with 400: a parameter is missing or malformed.
+// RevokeRefreshTokenFailure400 Why a logout was rejected with 400: a parameter is missing or malformed.
 //
 // Example: {"code":400,"message":"BAD_PARAMETERS"}
 type RevokeRefreshTokenFailure400 struct {
@@ -713,51 +713,51 @@ type RevokeRefreshTokenFailure400 struct {
 // Example: BAD_PARAMETERS
 type RevokeRefreshTokenFailure400Message string
 
-// RevokeRefreshTokenRequest Data for revoking the Refresh Token
+// RevokeRefreshTokenRequest The session to end
 //
 // Example: {"sessionID":"f58f06a96b69083b7c4fb068faa6c8314af0636e44ecc710261abe1759b07755"}
 type RevokeRefreshTokenRequest struct {
-	// SessionID The session's id, as in the list of sessions. Take it as it is; its form may change.
+	// SessionID The session's ID from the login or the list of sessions. Treat it as opaque; its format may change.
 	//
 	// Example: f58f06a96b69083b7c4fb068faa6c8314af0636e44ecc710261abe1759b07755
 	SessionID string `json:"sessionID"`
 }
 
-// Session One place where the user is logged in
+// Session A login of the user on one device
 //
 // Example: {"clientID":"PWA_v0.0.1","createdAt":"2026-11-20T18:02:55.654321Z","current":true,"platform":"Linux x86_64","remoteAddr":"203.0.113.7","sessionID":"019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7","updatedAt":"2026-11-23T09:41:07.123456Z"}
 type Session struct {
-	// ClientID As the client told it at the log-in
+	// ClientID The client ID that the client sent at login
 	//
 	// Example: PWA_v0.0.1
 	ClientID string `json:"clientID"`
 
-	// CreatedAt Log-in, in UTC
+	// CreatedAt Time of the login, in UTC
 	//
 	// Example: 2026-11-20T18:02:55.654321Z
 	CreatedAt time.Time `json:"createdAt"`
 
-	// Current Whether it is the session of the presented access token
+	// Current Whether the access token of the request belongs to this session
 	//
 	// Example: true
 	Current bool `json:"current"`
 
-	// Platform As the client told it at the log-in; may be empty
+	// Platform The platform that the client sent at login; may be empty
 	//
 	// Example: Linux x86_64
 	Platform string `json:"platform"`
 
-	// RemoteAddr The IP address of the log-in or the last refresh
+	// RemoteAddr The client IP of the login or of the last refresh
 	//
 	// Example: 203.0.113.7
 	RemoteAddr string `json:"remoteAddr"`
 
-	// SessionID The session's id, for ending it
+	// SessionID The session's ID
 	//
 	// Example: 019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7
 	SessionID string `json:"sessionID"`
 
-	// UpdatedAt Log-in or last refresh, in UTC
+	// UpdatedAt Time of the login or of the last refresh, in UTC
 	//
 	// Example: 2026-11-23T09:41:07.123456Z
 	UpdatedAt time.Time `json:"updatedAt"`
@@ -768,7 +768,7 @@ type Session struct {
 // Example: [{"clientID":"PWA_v0.0.1","createdAt":"2026-11-20T18:02:55.654321Z","current":true,"platform":"Linux x86_64","remoteAddr":"203.0.113.7","sessionID":"019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7","updatedAt":"2026-11-23T09:41:07.123456Z"}]
 type SessionList = []Session
 
-// SignUpFailure400 Why a sign-up was refused with 400: a parameter is missing or malformed, or the invite code is empty though it is required.
+// SignUpFailure400 Why a sign-up was rejected with 400: a parameter is missing or malformed, or a required invite code is empty.
 //
 // Example: {"code":400,"message":"BAD_PARAMETERS"}
 type SignUpFailure400 struct {
@@ -788,7 +788,7 @@ type SignUpFailure400 struct {
 // Example: BAD_PARAMETERS
 type SignUpFailure400Message string
 
-// SignUpFailure404 Why a sign-up was refused with 404: the invite code is unknown, revoked or expired.
+// SignUpFailure404 Why a sign-up was rejected with 404: the invite code is unknown, revoked or expired.
 //
 // Example: {"code":404,"message":"INVITE_NOT_FOUND"}
 type SignUpFailure404 struct {
@@ -808,7 +808,7 @@ type SignUpFailure404 struct {
 // Example: INVITE_NOT_FOUND
 type SignUpFailure404Message string
 
-// SignUpFailure409 Why a sign-up was refused with 409: the address is taken (`USER_ALREADY_EXIST`, also while an earlier sign-up waits for its confirmation), or the invite code has no use left (`INVITE_HAS_ENDED`).
+// SignUpFailure409 Why a sign-up was rejected with 409: the address is taken or an earlier sign-up waits for its confirmation (`USER_ALREADY_EXIST`), or the invite code has no uses left (`INVITE_HAS_ENDED`).
 //
 // Example: {"code":409,"message":"USER_ALREADY_EXIST"}
 type SignUpFailure409 struct {
@@ -828,32 +828,32 @@ type SignUpFailure409 struct {
 // Example: USER_ALREADY_EXIST
 type SignUpFailure409Message string
 
-// SignUpRequest Data for creating a new user
+// SignUpRequest Data of the new user
 //
 // Example: {"email":"test.user@financelime.com","inviteCode":"testInviteCode","language":"en"}
 type SignUpRequest struct {
-	// Email E-mail address: one plain address in ASCII (the domain may be written in any script), without a display name,
-	// quotes or comments. Letter case does not matter: `Test.User@Financelime.com` is the same user.
+	// Email The email address: one plain ASCII address without a display name, quotes or comments. The domain may be in any script.
+	// Letter case does not matter: `Test.User@Financelime.com` is the same user.
 	//
 	//
 	// Example: test.user@financelime.com
 	Email Email `json:"email"`
 
-	// InviteCode Invite code. Required depending on the setting of environment variable `AUTH_INVITE_CODE_REQUIRED`.
-	// The default is required. Where it is not required, it may be empty.
+	// InviteCode The invite code. It may be empty if the operator does not require one (`AUTH_INVITE_CODE_REQUIRED`). By default it is
+	// required.
 	//
 	//
 	// Example: testInviteCode
 	InviteCode string `json:"inviteCode"`
 
-	// Language User language: `en` or `ru`, of the mails and pages that the user will get. A region (`en-US`) is accepted.
+	// Language The language of the user's emails and pages: `en` or `ru`. A region is accepted (`en-US`).
 	//
 	//
 	// Example: en
 	Language string `json:"language"`
 }
 
-// VersionResponse What is running
+// VersionResponse The version and the build of the service
 //
 // Example: {"build":"fc56bb1 [2021-05-07_11:12:09]","number":"v0.2.0-alpha"}
 type VersionResponse struct {
@@ -871,7 +871,7 @@ type VersionResponse struct {
 // IfNoneMatch defines model for IfNoneMatch.
 type IfNoneMatch = string
 
-// OptionalRequestID A name for one request
+// OptionalRequestID The ID of one request
 //
 // Example: 4f7c1f1e-8a52-4d5b-9c0c-0c1d6a0f5a11
 type OptionalRequestID = RequestID
@@ -881,131 +881,131 @@ type OptionalRequestID = RequestID
 // Example: {"code":400,"message":"BAD_PARAMETERS"}
 type BadParameters = CommonFailure400
 
-// NotFound A failure that needs no code of its own
+// NotFound A failure whose HTTP status is its only code
 //
 // Example: {"code":404,"message":"404 Not Found"}
 type NotFound = CommonFailure
 
-// PageNotFound A failure that needs no code of its own
+// PageNotFound A failure whose HTTP status is its only code
 //
 // Example: {"code":404,"message":"404 Not Found"}
 type PageNotFound = CommonFailure
 
 // GetJwksParams defines parameters for GetJwks.
 type GetJwksParams struct {
-	// RequestID RequestID. The service makes one up if the caller does not.
+	// RequestID The request ID. If it is missing, the service generates one.
 	RequestID *OptionalRequestID `json:"request-id,omitempty"`
 
-	// IfNoneMatch The `etag` of a copy that the caller has. If it is still good, the answer is 304 without a body.
+	// IfNoneMatch The `etag` of a cached response. If it is current, the service responds with 304 and no body.
 	IfNoneMatch *IfNoneMatch `json:"if-none-match,omitempty"`
 }
 
 // GetOpenidConfigurationParams defines parameters for GetOpenidConfiguration.
 type GetOpenidConfigurationParams struct {
-	// RequestID RequestID. The service makes one up if the caller does not.
+	// RequestID The request ID. If it is missing, the service generates one.
 	RequestID *OptionalRequestID `json:"request-id,omitempty"`
 
-	// IfNoneMatch The `etag` of a copy that the caller has. If it is still good, the answer is 304 without a body.
+	// IfNoneMatch The `etag` of a cached response. If it is current, the service responds with 304 and no body.
 	IfNoneMatch *IfNoneMatch `json:"if-none-match,omitempty"`
 }
 
 // GetDocsParams defines parameters for GetDocs.
 type GetDocsParams struct {
-	// RequestID RequestID. The service makes one up if the caller does not.
+	// RequestID The request ID. If it is missing, the service generates one.
 	RequestID *OptionalRequestID `json:"request-id,omitempty"`
 }
 
 // GetDocsAssetParams defines parameters for GetDocsAsset.
 type GetDocsAssetParams struct {
-	// RequestID RequestID. The service makes one up if the caller does not.
+	// RequestID The request ID. If it is missing, the service generates one.
 	RequestID *OptionalRequestID `json:"request-id,omitempty"`
 
-	// IfNoneMatch The `etag` of a copy that the caller has. If it is still good, the answer is 304 without a body.
+	// IfNoneMatch The `etag` of a cached response. If it is current, the service responds with 304 and no body.
 	IfNoneMatch *IfNoneMatch `json:"if-none-match,omitempty"`
 }
 
 // GetOpenapiJSONParams defines parameters for GetOpenapiJSON.
 type GetOpenapiJSONParams struct {
-	// RequestID RequestID. The service makes one up if the caller does not.
+	// RequestID The request ID. If it is missing, the service generates one.
 	RequestID *OptionalRequestID `json:"request-id,omitempty"`
 
-	// IfNoneMatch The `etag` of a copy that the caller has. If it is still good, the answer is 304 without a body.
+	// IfNoneMatch The `etag` of a cached response. If it is current, the service responds with 304 and no body.
 	IfNoneMatch *IfNoneMatch `json:"if-none-match,omitempty"`
 }
 
 // GetOpenapiYamlParams defines parameters for GetOpenapiYaml.
 type GetOpenapiYamlParams struct {
-	// RequestID RequestID. The service makes one up if the caller does not.
+	// RequestID The request ID. If it is missing, the service generates one.
 	RequestID *OptionalRequestID `json:"request-id,omitempty"`
 
-	// IfNoneMatch The `etag` of a copy that the caller has. If it is still good, the answer is 304 without a body.
+	// IfNoneMatch The `etag` of a cached response. If it is current, the service responds with 304 and no body.
 	IfNoneMatch *IfNoneMatch `json:"if-none-match,omitempty"`
 }
 
 // ConfirmUserEmailParams defines parameters for ConfirmUserEmail.
 type ConfirmUserEmailParams struct {
-	// Rid RequestID of the request that caused the mail. It comes back in the header `request-id`.
+	// Rid The request ID of the request that caused the email. The response has it in the header `request-id`.
 	Rid string `form:"rid" json:"rid"`
 }
 
 // CreateAccessTokenParams defines parameters for CreateAccessToken.
 type CreateAccessTokenParams struct {
-	// RequestID RequestID. A name for this request that the caller makes up: 8 to 128 letters, digits and `. _ : / + = @ -`.
-	// A UUID is a good choice. It does not have to be unique; it is easier to find in the logs if it is.
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
 	RequestID RequestID `json:"request-id"`
 }
 
 // RefreshAccessTokenParams defines parameters for RefreshAccessToken.
 type RefreshAccessTokenParams struct {
-	// RequestID RequestID. A name for this request that the caller makes up: 8 to 128 letters, digits and `. _ : / + = @ -`.
-	// A UUID is a good choice. It does not have to be unique; it is easier to find in the logs if it is.
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
 	RequestID RequestID `json:"request-id"`
 }
 
 // VerifyAccessTokenParams defines parameters for VerifyAccessToken.
 type VerifyAccessTokenParams struct {
-	// RequestID RequestID. The service makes one up if the caller does not.
+	// RequestID The request ID. If it is missing, the service generates one.
 	RequestID *OptionalRequestID `json:"request-id,omitempty"`
 }
 
 // GetListActiveSessionsParams defines parameters for GetListActiveSessions.
 type GetListActiveSessionsParams struct {
-	// RequestID RequestID. A name for this request that the caller makes up: 8 to 128 letters, digits and `. _ : / + = @ -`.
-	// A UUID is a good choice. It does not have to be unique; it is easier to find in the logs if it is.
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
 	RequestID RequestID `json:"request-id"`
 }
 
 // RevokeRefreshTokenParams defines parameters for RevokeRefreshToken.
 type RevokeRefreshTokenParams struct {
-	// RequestID RequestID. A name for this request that the caller makes up: 8 to 128 letters, digits and `. _ : / + = @ -`.
-	// A UUID is a good choice. It does not have to be unique; it is easier to find in the logs if it is.
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
 	RequestID RequestID `json:"request-id"`
 }
 
 // RevokeSessionParams defines parameters for RevokeSession.
 type RevokeSessionParams struct {
-	// RequestID RequestID. The service makes one up if the caller does not.
+	// RequestID The request ID. If it is missing, the service generates one.
 	RequestID *OptionalRequestID `json:"request-id,omitempty"`
 }
 
 // UserPasswordResetParams defines parameters for UserPasswordReset.
 type UserPasswordResetParams struct {
-	// RequestID RequestID. A name for this request that the caller makes up: 8 to 128 letters, digits and `. _ : / + = @ -`.
-	// A UUID is a good choice. It does not have to be unique; it is easier to find in the logs if it is.
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
 	RequestID RequestID `json:"request-id"`
 }
 
 // SignupParams defines parameters for Signup.
 type SignupParams struct {
-	// RequestID RequestID. A name for this request that the caller makes up: 8 to 128 letters, digits and `. _ : / + = @ -`.
-	// A UUID is a good choice. It does not have to be unique; it is easier to find in the logs if it is.
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
 	RequestID RequestID `json:"request-id"`
 }
 
 // GetVersionParams defines parameters for GetVersion.
 type GetVersionParams struct {
-	// RequestID RequestID. A name for this request that the caller makes up: 8 to 128 letters, digits and `. _ : / + = @ -`.
-	// A UUID is a good choice. It does not have to be unique; it is easier to find in the logs if it is.
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
 	RequestID RequestID `json:"request-id"`
 }
 
@@ -1122,16 +1122,16 @@ func (a OpenAPIDocument) MarshalJSON() ([]byte, error) {
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
-	// GetJwks Get the keys that verify access tokens
+	// GetJwks Get the public keys of the access tokens
 	// (GET /.well-known/jwks.json)
 	GetJwks(ctx echo.Context, params GetJwksParams) error
-	// GetOpenidConfiguration Get the issuer and where its keys are
+	// GetOpenidConfiguration Get the issuer and the URL of its keys
 	// (GET /.well-known/openid-configuration)
 	GetOpenidConfiguration(ctx echo.Context, params GetOpenidConfigurationParams) error
 	// GetDocs Read this document in a browser
 	// (GET /docs)
 	GetDocs(ctx echo.Context, params GetDocsParams) error
-	// GetDocsAsset Get a part of the page
+	// GetDocsAsset Get a file of the documentation page
 	// (GET /docs/{asset})
 	GetDocsAsset(ctx echo.Context, asset string, params GetDocsAssetParams) error
 	// GetOpenapiJSON Get this document as JSON
@@ -1140,34 +1140,34 @@ type ServerInterface interface {
 	// GetOpenapiYaml Get this document as YAML
 	// (GET /openapi.yaml)
 	GetOpenapiYaml(ctx echo.Context, params GetOpenapiYamlParams) error
-	// ConfirmUserEmail Confirm User Email
+	// ConfirmUserEmail Confirm an email address
 	// (GET /u/{confirmationKey})
 	ConfirmUserEmail(ctx echo.Context, confirmationKey string, params ConfirmUserEmailParams) error
-	// CreateAccessToken Create Access Token (Domain Action: Log In)
+	// CreateAccessToken Log in
 	// (POST /v1/oauth/create)
 	CreateAccessToken(ctx echo.Context, params CreateAccessTokenParams) error
-	// RefreshAccessToken Refresh Access Token (Domain Action: Renew authorization)
+	// RefreshAccessToken Refresh the access token
 	// (PUT /v1/oauth/refresh)
 	RefreshAccessToken(ctx echo.Context, params RefreshAccessTokenParams) error
-	// VerifyAccessToken Verify an access token, for gateways that ask on every request
+	// VerifyAccessToken Verify an access token, for gateways that check every request
 	// (GET /v1/oauth/verify)
 	VerifyAccessToken(ctx echo.Context, params VerifyAccessTokenParams) error
-	// GetListActiveSessions Get a list of active sessions
+	// GetListActiveSessions List the active sessions
 	// (GET /v1/session/list)
 	GetListActiveSessions(ctx echo.Context, params GetListActiveSessionsParams) error
-	// RevokeRefreshToken Revoke Refresh Token (Domain Action: Log Out)
+	// RevokeRefreshToken Log out
 	// (DELETE /v1/session/remove)
 	RevokeRefreshToken(ctx echo.Context, params RevokeRefreshTokenParams) error
 	// RevokeSession End a session, without a request body
 	// (DELETE /v1/session/{sessionID})
 	RevokeSession(ctx echo.Context, sessionID string, params RevokeSessionParams) error
-	// UserPasswordReset Request to user password reset
+	// UserPasswordReset Request a password reset
 	// (POST /v1/user/password)
 	UserPasswordReset(ctx echo.Context, params UserPasswordResetParams) error
-	// Signup Create new user
+	// Signup Sign up
 	// (POST /v1/user/signup)
 	Signup(ctx echo.Context, params SignupParams) error
-	// GetVersion Get the Service version
+	// GetVersion Get the version of the service
 	// (GET /v1/version)
 	GetVersion(ctx echo.Context, params GetVersionParams) error
 }
@@ -2593,16 +2593,16 @@ func (response GetVersion400JSONResponse) VisitGetVersionResponse(w http.Respons
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
-	// GetJwks Get the keys that verify access tokens
+	// GetJwks Get the public keys of the access tokens
 	// (GET /.well-known/jwks.json)
 	GetJwks(ctx context.Context, request GetJwksRequestObject) (GetJwksResponseObject, error)
-	// GetOpenidConfiguration Get the issuer and where its keys are
+	// GetOpenidConfiguration Get the issuer and the URL of its keys
 	// (GET /.well-known/openid-configuration)
 	GetOpenidConfiguration(ctx context.Context, request GetOpenidConfigurationRequestObject) (GetOpenidConfigurationResponseObject, error)
 	// GetDocs Read this document in a browser
 	// (GET /docs)
 	GetDocs(ctx context.Context, request GetDocsRequestObject) (GetDocsResponseObject, error)
-	// GetDocsAsset Get a part of the page
+	// GetDocsAsset Get a file of the documentation page
 	// (GET /docs/{asset})
 	GetDocsAsset(ctx context.Context, request GetDocsAssetRequestObject) (GetDocsAssetResponseObject, error)
 	// GetOpenapiJSON Get this document as JSON
@@ -2611,34 +2611,34 @@ type StrictServerInterface interface {
 	// GetOpenapiYaml Get this document as YAML
 	// (GET /openapi.yaml)
 	GetOpenapiYaml(ctx context.Context, request GetOpenapiYamlRequestObject) (GetOpenapiYamlResponseObject, error)
-	// ConfirmUserEmail Confirm User Email
+	// ConfirmUserEmail Confirm an email address
 	// (GET /u/{confirmationKey})
 	ConfirmUserEmail(ctx context.Context, request ConfirmUserEmailRequestObject) (ConfirmUserEmailResponseObject, error)
-	// CreateAccessToken Create Access Token (Domain Action: Log In)
+	// CreateAccessToken Log in
 	// (POST /v1/oauth/create)
 	CreateAccessToken(ctx context.Context, request CreateAccessTokenRequestObject) (CreateAccessTokenResponseObject, error)
-	// RefreshAccessToken Refresh Access Token (Domain Action: Renew authorization)
+	// RefreshAccessToken Refresh the access token
 	// (PUT /v1/oauth/refresh)
 	RefreshAccessToken(ctx context.Context, request RefreshAccessTokenRequestObject) (RefreshAccessTokenResponseObject, error)
-	// VerifyAccessToken Verify an access token, for gateways that ask on every request
+	// VerifyAccessToken Verify an access token, for gateways that check every request
 	// (GET /v1/oauth/verify)
 	VerifyAccessToken(ctx context.Context, request VerifyAccessTokenRequestObject) (VerifyAccessTokenResponseObject, error)
-	// GetListActiveSessions Get a list of active sessions
+	// GetListActiveSessions List the active sessions
 	// (GET /v1/session/list)
 	GetListActiveSessions(ctx context.Context, request GetListActiveSessionsRequestObject) (GetListActiveSessionsResponseObject, error)
-	// RevokeRefreshToken Revoke Refresh Token (Domain Action: Log Out)
+	// RevokeRefreshToken Log out
 	// (DELETE /v1/session/remove)
 	RevokeRefreshToken(ctx context.Context, request RevokeRefreshTokenRequestObject) (RevokeRefreshTokenResponseObject, error)
 	// RevokeSession End a session, without a request body
 	// (DELETE /v1/session/{sessionID})
 	RevokeSession(ctx context.Context, request RevokeSessionRequestObject) (RevokeSessionResponseObject, error)
-	// UserPasswordReset Request to user password reset
+	// UserPasswordReset Request a password reset
 	// (POST /v1/user/password)
 	UserPasswordReset(ctx context.Context, request UserPasswordResetRequestObject) (UserPasswordResetResponseObject, error)
-	// Signup Create new user
+	// Signup Sign up
 	// (POST /v1/user/signup)
 	Signup(ctx context.Context, request SignupRequestObject) (SignupResponseObject, error)
-	// GetVersion Get the Service version
+	// GetVersion Get the version of the service
 	// (GET /v1/version)
 	GetVersion(ctx context.Context, request GetVersionRequestObject) (GetVersionResponseObject, error)
 }

@@ -281,30 +281,30 @@ func (e SignUpFailure409Message) Valid() bool {
 	}
 }
 
-// AccessTokenResponse A session's tokens
+// AccessTokenResponse The tokens of a session
 //
 // Example: {"accessToken":"eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6IjEifQ.eyJzdWIiOiIwMTlhYWY2ZS0wIn0.c2lnbmF0dXJl","refreshToken":"eyJhbGciOiJIUzI1NiIsInR5cCI6InJ0K2p3dCJ9.eyJnZW4iOjF9.c2lnbmF0dXJl","sessionID":"019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7"}
 type AccessTokenResponse struct {
-	// AccessToken A JWT (RFC 9068, `typ: at+jwt`) for the header `authorization` of this and of other services, which verify
-	// it with the keys of `/.well-known/jwks.json`. Claims: `iss`, `sub` (the user's id), `aud`, `exp`, `iat`,
-	// `jti`, `sid` (the session's id), `client_id`.
+	// AccessToken A JWT (RFC 9068, `typ: at+jwt`) for the header `authorization` of this and of other services. Other services verify it
+	// with the keys of `/.well-known/jwks.json`. Claims: `iss`, `sub` (the user's ID), `aud`, `exp`, `iat`, `jti`,
+	// `sid` (the session's ID), `client_id`.
 	//
 	//
 	// Example: eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6IjEifQ.eyJzdWIiOiIwMTlhYWY2ZS0wIn0.c2lnbmF0dXJl
 	AccessToken string `json:"accessToken"`
 
-	// RefreshToken For the next refresh. Opaque; keep it secret, never send it to another service.
+	// RefreshToken The token for the next refresh. It is opaque and secret; never send it to another service.
 	//
 	// Example: eyJhbGciOiJIUzI1NiIsInR5cCI6InJ0K2p3dCJ9.eyJnZW4iOjF9.c2lnbmF0dXJl
 	RefreshToken string `json:"refreshToken"`
 
-	// SessionID The session's id. Keep it to end the session later.
+	// SessionID The session's ID. Store it to end the session later.
 	//
 	// Example: 019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7
 	SessionID string `json:"sessionID"`
 }
 
-// CommonFailure A failure that needs no code of its own
+// CommonFailure A failure whose HTTP status is its only code
 //
 // Example: {"code":404,"message":"404 Not Found"}
 type CommonFailure struct {
@@ -313,7 +313,7 @@ type CommonFailure struct {
 	// Example: 404
 	Code int64 `json:"code"`
 
-	// Message The HTTP status in words
+	// Message The HTTP status as text
 	//
 	// Example: 404 Not Found
 	Message string `json:"message"`
@@ -339,27 +339,27 @@ type CommonFailure400 struct {
 // Example: BAD_PARAMETERS
 type CommonFailure400Message string
 
-// ConfirmationResponse A link was opened and worked
+// ConfirmationResponse The result of a link that was opened successfully
 //
-// Example: {"message":"Your e-mail address is confirmed. A password is on its way to you by mail.","purpose":"signup"}
+// Example: {"message":"Your email address is confirmed. You will receive a password by email.","purpose":"signup"}
 type ConfirmationResponse struct {
-	// Message A sentence for the user, in the user's language
+	// Message A message for the user, in the user's language
 	//
-	// Example: Your e-mail address is confirmed. A password is on its way to you by mail.
+	// Example: Your email address is confirmed. You will receive a password by email.
 	Message string `json:"message"`
 
-	// Purpose What the link was for
+	// Purpose The purpose of the link
 	//
 	// Example: signup
 	Purpose ConfirmationResponsePurpose `json:"purpose"`
 }
 
-// ConfirmationResponsePurpose What the link was for
+// ConfirmationResponsePurpose The purpose of the link
 //
 // Example: signup
 type ConfirmationResponsePurpose string
 
-// CreateAccessTokenFailure400 Why a log-in was refused with 400: a parameter is missing or malformed, or the client is not a known one.
+// CreateAccessTokenFailure400 Why a login was rejected with 400: a parameter is missing or malformed, or the client ID is not allowed.
 //
 // Example: {"code":400,"message":"BAD_PARAMETERS"}
 type CreateAccessTokenFailure400 struct {
@@ -379,7 +379,7 @@ type CreateAccessTokenFailure400 struct {
 // Example: BAD_PARAMETERS
 type CreateAccessTokenFailure400Message string
 
-// CreateAccessTokenFailure404 Why a log-in was refused with 404: no active user has this address and this password.
+// CreateAccessTokenFailure404 Why a login was rejected with 404: no active user has this address and this password.
 //
 // Example: {"code":404,"message":"USER_NOT_FOUND"}
 type CreateAccessTokenFailure404 struct {
@@ -399,36 +399,36 @@ type CreateAccessTokenFailure404 struct {
 // Example: USER_NOT_FOUND
 type CreateAccessTokenFailure404Message string
 
-// CreateAccessTokenRequest Data for creating a new token
+// CreateAccessTokenRequest Data of the login
 //
 // Example: {"clientID":"PWA_v0.0.1","device":{"height":1920,"language":"en-US","platform":"Linux x86_64","timezone":"2","width":1060},"email":"test.user@financelime.com","password":"qmhVXVC1%hVNa0Hcq"}
 type CreateAccessTokenRequest struct {
-	// ClientID User Client ID: which application, in which version. It comes back in the list of sessions and in the
-	// access token. An operator can restrict it to known clients.
+	// ClientID The client ID: the application and its version. The list of sessions and the access token contain it. An operator can
+	// restrict logins to known clients.
 	//
 	//
 	// Example: PWA_v0.0.1
 	ClientID string `json:"clientID"`
 
-	// Device What the client knows of the device. All of it is optional; `platform` is shown in the list of sessions.
+	// Device Information about the device. All fields are optional; the list of sessions shows `platform`.
 	//
 	// Example: {"height":1920,"language":"en-US","platform":"Linux x86_64","timezone":"2","width":1060}
 	Device Device `json:"device"`
 
-	// Email E-mail address: one plain address in ASCII (the domain may be written in any script), without a display name,
-	// quotes or comments. Letter case does not matter: `Test.User@Financelime.com` is the same user.
+	// Email The email address: one plain ASCII address without a display name, quotes or comments. The domain may be in any script.
+	// Letter case does not matter: `Test.User@Financelime.com` is the same user.
 	//
 	//
 	// Example: test.user@financelime.com
 	Email Email `json:"email"`
 
-	// Password User Password, exactly as it was mailed
+	// Password The password, exactly as in the email
 	//
 	// Example: qmhVXVC1%hVNa0Hcq
 	Password string `json:"password"`
 }
 
-// Device What the client knows of the device. All of it is optional; `platform` is shown in the list of sessions.
+// Device Information about the device. All fields are optional; the list of sessions shows `platform`.
 //
 // Example: {"height":1920,"language":"en-US","platform":"Linux x86_64","timezone":"2","width":1060}
 type Device struct {
@@ -442,7 +442,7 @@ type Device struct {
 	// Example: en-US
 	Language *string `json:"language,omitempty"`
 
-	// Platform Operating system and processor, as `navigator.platform` tells them
+	// Platform Operating system and processor, as in `navigator.platform`
 	//
 	// Example: Linux x86_64
 	Platform *string `json:"platform,omitempty"`
@@ -458,27 +458,27 @@ type Device struct {
 	Width *int64 `json:"width,omitempty"`
 }
 
-// Email E-mail address: one plain address in ASCII (the domain may be written in any script), without a display name,
-// quotes or comments. Letter case does not matter: `Test.User@Financelime.com` is the same user.
+// Email The email address: one plain ASCII address without a display name, quotes or comments. The domain may be in any script.
+// Letter case does not matter: `Test.User@Financelime.com` is the same user.
 //
 // Example: test.user@financelime.com
 type Email = openapi_types.Email
 
-// FailurePage A page for people that says what happened and what to do next
+// FailurePage An HTML page that explains what happened and what to do next
 //
 // Example: <!doctype html><html lang="en">…</html>
 type FailurePage = string
 
-// FailureText The same sentences without the page
+// FailureText The same message as plain text
 //
-// Example: This link does not work any more.
+// Example: This link no longer works.
 type FailureText = string
 
 // JWK A public JSON Web Key, RFC 7517 section 4
 //
 // Example: {"alg":"ES256","crv":"P-256","kid":"q5fZ1oW5cZ","kty":"EC","use":"sig","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}
 type JWK struct {
-	// Alg The one algorithm that the key is for
+	// Alg The only algorithm for which the key may be used
 	//
 	// Example: ES256
 	Alg JWKAlg `json:"alg"`
@@ -493,7 +493,7 @@ type JWK struct {
 	// Example: AQAB
 	E *string `json:"e,omitempty"`
 
-	// Kid Key id, the RFC 7638 thumbprint
+	// Kid Key ID, the RFC 7638 thumbprint
 	//
 	// Example: q5fZ1oW5cZ
 	Kid string `json:"kid"`
@@ -524,7 +524,7 @@ type JWK struct {
 	Y *string `json:"y,omitempty"`
 }
 
-// JWKAlg The one algorithm that the key is for
+// JWKAlg The only algorithm for which the key may be used
 //
 // Example: ES256
 type JWKAlg string
@@ -548,7 +548,7 @@ type JWKUse string
 //
 // Example: {"keys":[{"alg":"ES256","crv":"P-256","kid":"q5fZ1oW5cZ","kty":"EC","use":"sig","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}
 type JWKS struct {
-	// Keys Public keys only. The order means nothing; choose by `kid`.
+	// Keys Public keys only. Select a key by `kid`; the order has no meaning.
 	//
 	// Example: [{"alg":"ES256","crv":"P-256","kid":"q5fZ1oW5cZ","kty":"EC","use":"sig","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]
 	Keys []JWK `json:"keys"`
@@ -575,7 +575,7 @@ type OpenAPIDocument struct {
 	AdditionalProperties map[string]interface{} `json:"-"`
 }
 
-// OpenIDConfiguration What a gateway discovers by the issuer
+// OpenIDConfiguration The metadata of the issuer, for gateways
 //
 // Example: {"issuer":"https://auth.example.com","jwks_uri":"https://auth.example.com/.well-known/jwks.json"}
 type OpenIDConfiguration struct {
@@ -584,13 +584,13 @@ type OpenIDConfiguration struct {
 	// Example: https://auth.example.com
 	Issuer string `json:"issuer"`
 
-	// JwksURI Where the keys are
+	// JwksURI The URL of the keys
 	//
 	// Example: https://auth.example.com/.well-known/jwks.json
 	JwksURI string `json:"jwks_uri"`
 }
 
-// RefreshAccessTokenFailure400 Why a refresh was refused with 400: a parameter is missing, or the refresh token is malformed, forged or expired.
+// RefreshAccessTokenFailure400 Why a refresh was rejected with 400: a parameter is missing, or the refresh token is malformed, forged or expired.
 //
 // Example: {"code":400,"message":"BAD_PARAMETERS"}
 type RefreshAccessTokenFailure400 struct {
@@ -610,7 +610,7 @@ type RefreshAccessTokenFailure400 struct {
 // Example: BAD_PARAMETERS
 type RefreshAccessTokenFailure400Message string
 
-// RefreshAccessTokenFailure404 Why a refresh was refused with 404: the session has ended.
+// RefreshAccessTokenFailure404 Why a refresh was rejected with 404: the session has ended.
 //
 // Example: {"code":404,"message":"USER_NOT_FOUND"}
 type RefreshAccessTokenFailure404 struct {
@@ -630,22 +630,22 @@ type RefreshAccessTokenFailure404 struct {
 // Example: USER_NOT_FOUND
 type RefreshAccessTokenFailure404Message string
 
-// RefreshAccessTokenRequest Data for refreshing the access token
+// RefreshAccessTokenRequest Data of the refresh
 //
 // Example: {"refreshToken":"eyJhbGciOiJIUzI1NiIsInR5cCI6InJ0K2p3dCJ9.eyJzaWQiOiIwMTlhYWY2ZS05YzJiLTdjNDEtOGIxZS0yZjYwYTRhOWQxYzciLCJnZW4iOjF9.Yk3Q1yJm0m2nS8c4t6vT0l5s7u9w1x3z5A7C9E1G3I5"}
 type RefreshAccessTokenRequest struct {
-	// RefreshToken The refresh token of the last log-in or refresh. Opaque to clients.
+	// RefreshToken The refresh token from the last login or refresh. Opaque to clients.
 	//
 	// Example: eyJhbGciOiJIUzI1NiIsInR5cCI6InJ0K2p3dCJ9.eyJzaWQiOiIwMTlhYWY2ZS05YzJiLTdjNDEtOGIxZS0yZjYwYTRhOWQxYzciLCJnZW4iOjF9.Yk3Q1yJm0m2nS8c4t6vT0l5s7u9w1x3z5A7C9E1G3I5
 	RefreshToken string `json:"refreshToken"`
 }
 
-// RequestID A name for one request
+// RequestID The ID of one request
 //
 // Example: 4f7c1f1e-8a52-4d5b-9c0c-0c1d6a0f5a11
 type RequestID = string
 
-// RequestUserPasswordResetFailure400 Why a password reset was refused with 400: a parameter is missing or malformed.
+// RequestUserPasswordResetFailure400 Why a password reset was rejected with 400: a parameter is missing or malformed.
 //
 // Example: {"code":400,"message":"BAD_PARAMETERS"}
 type RequestUserPasswordResetFailure400 struct {
@@ -665,7 +665,7 @@ type RequestUserPasswordResetFailure400 struct {
 // Example: BAD_PARAMETERS
 type RequestUserPasswordResetFailure400Message string
 
-// RequestUserPasswordResetFailure404 Why a password reset was refused with 404: no active user has this address.
+// RequestUserPasswordResetFailure404 Why a password reset was rejected with 404: no active user has this address.
 //
 // Example: {"code":404,"message":"USER_NOT_FOUND"}
 type RequestUserPasswordResetFailure404 struct {
@@ -685,19 +685,19 @@ type RequestUserPasswordResetFailure404 struct {
 // Example: USER_NOT_FOUND
 type RequestUserPasswordResetFailure404Message string
 
-// RequestUserPasswordResetRequest Data for resetting your password
+// RequestUserPasswordResetRequest Data of the password reset
 //
 // Example: {"email":"test.user@financelime.com"}
 type RequestUserPasswordResetRequest struct {
-	// Email E-mail address: one plain address in ASCII (the domain may be written in any script), without a display name,
-	// quotes or comments. Letter case does not matter: `Test.User@Financelime.com` is the same user.
+	// Email The email address: one plain ASCII address without a display name, quotes or comments. The domain may be in any script.
+	// Letter case does not matter: `Test.User@Financelime.com` is the same user.
 	//
 	//
 	// Example: test.user@financelime.com
 	Email Email `json:"email"`
 }
 
-// RevokeRefreshTokenFailure400 Why ending a session was refused with 400: a parameter is missing or malformed.
+// RevokeRefreshTokenFailure400 Why a logout was rejected with 400: a parameter is missing or malformed.
 //
 // Example: {"code":400,"message":"BAD_PARAMETERS"}
 type RevokeRefreshTokenFailure400 struct {
@@ -717,51 +717,51 @@ type RevokeRefreshTokenFailure400 struct {
 // Example: BAD_PARAMETERS
 type RevokeRefreshTokenFailure400Message string
 
-// RevokeRefreshTokenRequest Data for revoking the Refresh Token
+// RevokeRefreshTokenRequest The session to end
 //
 // Example: {"sessionID":"f58f06a96b69083b7c4fb068faa6c8314af0636e44ecc710261abe1759b07755"}
 type RevokeRefreshTokenRequest struct {
-	// SessionID The session's id, as in the list of sessions. Take it as it is; its form may change.
+	// SessionID The session's ID from the login or the list of sessions. Treat it as opaque; its format may change.
 	//
 	// Example: f58f06a96b69083b7c4fb068faa6c8314af0636e44ecc710261abe1759b07755
 	SessionID string `json:"sessionID"`
 }
 
-// Session One place where the user is logged in
+// Session A login of the user on one device
 //
 // Example: {"clientID":"PWA_v0.0.1","createdAt":"2026-11-20T18:02:55.654321Z","current":true,"platform":"Linux x86_64","remoteAddr":"203.0.113.7","sessionID":"019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7","updatedAt":"2026-11-23T09:41:07.123456Z"}
 type Session struct {
-	// ClientID As the client told it at the log-in
+	// ClientID The client ID that the client sent at login
 	//
 	// Example: PWA_v0.0.1
 	ClientID string `json:"clientID"`
 
-	// CreatedAt Log-in, in UTC
+	// CreatedAt Time of the login, in UTC
 	//
 	// Example: 2026-11-20T18:02:55.654321Z
 	CreatedAt time.Time `json:"createdAt"`
 
-	// Current Whether it is the session of the presented access token
+	// Current Whether the access token of the request belongs to this session
 	//
 	// Example: true
 	Current bool `json:"current"`
 
-	// Platform As the client told it at the log-in; may be empty
+	// Platform The platform that the client sent at login; may be empty
 	//
 	// Example: Linux x86_64
 	Platform string `json:"platform"`
 
-	// RemoteAddr The IP address of the log-in or the last refresh
+	// RemoteAddr The client IP of the login or of the last refresh
 	//
 	// Example: 203.0.113.7
 	RemoteAddr string `json:"remoteAddr"`
 
-	// SessionID The session's id, for ending it
+	// SessionID The session's ID
 	//
 	// Example: 019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7
 	SessionID string `json:"sessionID"`
 
-	// UpdatedAt Log-in or last refresh, in UTC
+	// UpdatedAt Time of the login or of the last refresh, in UTC
 	//
 	// Example: 2026-11-23T09:41:07.123456Z
 	UpdatedAt time.Time `json:"updatedAt"`
@@ -772,7 +772,7 @@ type Session struct {
 // Example: [{"clientID":"PWA_v0.0.1","createdAt":"2026-11-20T18:02:55.654321Z","current":true,"platform":"Linux x86_64","remoteAddr":"203.0.113.7","sessionID":"019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7","updatedAt":"2026-11-23T09:41:07.123456Z"}]
 type SessionList = []Session
 
-// SignUpFailure400 Why a sign-up was refused with 400: a parameter is missing or malformed, or the invite code is empty though it is required.
+// SignUpFailure400 Why a sign-up was rejected with 400: a parameter is missing or malformed, or a required invite code is empty.
 //
 // Example: {"code":400,"message":"BAD_PARAMETERS"}
 type SignUpFailure400 struct {
@@ -792,7 +792,7 @@ type SignUpFailure400 struct {
 // Example: BAD_PARAMETERS
 type SignUpFailure400Message string
 
-// SignUpFailure404 Why a sign-up was refused with 404: the invite code is unknown, revoked or expired.
+// SignUpFailure404 Why a sign-up was rejected with 404: the invite code is unknown, revoked or expired.
 //
 // Example: {"code":404,"message":"INVITE_NOT_FOUND"}
 type SignUpFailure404 struct {
@@ -812,7 +812,7 @@ type SignUpFailure404 struct {
 // Example: INVITE_NOT_FOUND
 type SignUpFailure404Message string
 
-// SignUpFailure409 Why a sign-up was refused with 409: the address is taken (`USER_ALREADY_EXIST`, also while an earlier sign-up waits for its confirmation), or the invite code has no use left (`INVITE_HAS_ENDED`).
+// SignUpFailure409 Why a sign-up was rejected with 409: the address is taken or an earlier sign-up waits for its confirmation (`USER_ALREADY_EXIST`), or the invite code has no uses left (`INVITE_HAS_ENDED`).
 //
 // Example: {"code":409,"message":"USER_ALREADY_EXIST"}
 type SignUpFailure409 struct {
@@ -832,32 +832,32 @@ type SignUpFailure409 struct {
 // Example: USER_ALREADY_EXIST
 type SignUpFailure409Message string
 
-// SignUpRequest Data for creating a new user
+// SignUpRequest Data of the new user
 //
 // Example: {"email":"test.user@financelime.com","inviteCode":"testInviteCode","language":"en"}
 type SignUpRequest struct {
-	// Email E-mail address: one plain address in ASCII (the domain may be written in any script), without a display name,
-	// quotes or comments. Letter case does not matter: `Test.User@Financelime.com` is the same user.
+	// Email The email address: one plain ASCII address without a display name, quotes or comments. The domain may be in any script.
+	// Letter case does not matter: `Test.User@Financelime.com` is the same user.
 	//
 	//
 	// Example: test.user@financelime.com
 	Email Email `json:"email"`
 
-	// InviteCode Invite code. Required depending on the setting of environment variable `AUTH_INVITE_CODE_REQUIRED`.
-	// The default is required. Where it is not required, it may be empty.
+	// InviteCode The invite code. It may be empty if the operator does not require one (`AUTH_INVITE_CODE_REQUIRED`). By default it is
+	// required.
 	//
 	//
 	// Example: testInviteCode
 	InviteCode string `json:"inviteCode"`
 
-	// Language User language: `en` or `ru`, of the mails and pages that the user will get. A region (`en-US`) is accepted.
+	// Language The language of the user's emails and pages: `en` or `ru`. A region is accepted (`en-US`).
 	//
 	//
 	// Example: en
 	Language string `json:"language"`
 }
 
-// VersionResponse What is running
+// VersionResponse The version and the build of the service
 //
 // Example: {"build":"fc56bb1 [2021-05-07_11:12:09]","number":"v0.2.0-alpha"}
 type VersionResponse struct {
@@ -875,7 +875,7 @@ type VersionResponse struct {
 // IfNoneMatch defines model for IfNoneMatch.
 type IfNoneMatch = string
 
-// OptionalRequestID A name for one request
+// OptionalRequestID The ID of one request
 //
 // Example: 4f7c1f1e-8a52-4d5b-9c0c-0c1d6a0f5a11
 type OptionalRequestID = RequestID
@@ -885,186 +885,186 @@ type OptionalRequestID = RequestID
 // Example: {"code":400,"message":"BAD_PARAMETERS"}
 type BadParameters = CommonFailure400
 
-// InternalServerError A failure that needs no code of its own
+// InternalServerError A failure whose HTTP status is its only code
 //
 // Example: {"code":404,"message":"404 Not Found"}
 type InternalServerError = CommonFailure
 
-// MethodNotAllowed A failure that needs no code of its own
+// MethodNotAllowed A failure whose HTTP status is its only code
 //
 // Example: {"code":404,"message":"404 Not Found"}
 type MethodNotAllowed = CommonFailure
 
-// NotFound A failure that needs no code of its own
+// NotFound A failure whose HTTP status is its only code
 //
 // Example: {"code":404,"message":"404 Not Found"}
 type NotFound = CommonFailure
 
-// PageInternalServerError A failure that needs no code of its own
+// PageInternalServerError A failure whose HTTP status is its only code
 //
 // Example: {"code":404,"message":"404 Not Found"}
 type PageInternalServerError = CommonFailure
 
-// PageMethodNotAllowed A failure that needs no code of its own
+// PageMethodNotAllowed A failure whose HTTP status is its only code
 //
 // Example: {"code":404,"message":"404 Not Found"}
 type PageMethodNotAllowed = CommonFailure
 
-// PageNotFound A failure that needs no code of its own
+// PageNotFound A failure whose HTTP status is its only code
 //
 // Example: {"code":404,"message":"404 Not Found"}
 type PageNotFound = CommonFailure
 
-// PagePayloadTooLarge A failure that needs no code of its own
+// PagePayloadTooLarge A failure whose HTTP status is its only code
 //
 // Example: {"code":404,"message":"404 Not Found"}
 type PagePayloadTooLarge = CommonFailure
 
-// PageServiceUnavailable A failure that needs no code of its own
+// PageServiceUnavailable A failure whose HTTP status is its only code
 //
 // Example: {"code":404,"message":"404 Not Found"}
 type PageServiceUnavailable = CommonFailure
 
-// PageTooManyRequests A failure that needs no code of its own
+// PageTooManyRequests A failure whose HTTP status is its only code
 //
 // Example: {"code":404,"message":"404 Not Found"}
 type PageTooManyRequests = CommonFailure
 
-// PayloadTooLarge A failure that needs no code of its own
+// PayloadTooLarge A failure whose HTTP status is its only code
 //
 // Example: {"code":404,"message":"404 Not Found"}
 type PayloadTooLarge = CommonFailure
 
-// ServiceUnavailable A failure that needs no code of its own
+// ServiceUnavailable A failure whose HTTP status is its only code
 //
 // Example: {"code":404,"message":"404 Not Found"}
 type ServiceUnavailable = CommonFailure
 
-// TooManyRequests A failure that needs no code of its own
+// TooManyRequests A failure whose HTTP status is its only code
 //
 // Example: {"code":404,"message":"404 Not Found"}
 type TooManyRequests = CommonFailure
 
-// Unauthorized A failure that needs no code of its own
+// Unauthorized A failure whose HTTP status is its only code
 //
 // Example: {"code":404,"message":"404 Not Found"}
 type Unauthorized = CommonFailure
 
 // GetJwksParams defines parameters for GetJwks.
 type GetJwksParams struct {
-	// RequestID RequestID. The service makes one up if the caller does not.
+	// RequestID The request ID. If it is missing, the service generates one.
 	RequestID *OptionalRequestID `json:"request-id,omitempty"`
 
-	// IfNoneMatch The `etag` of a copy that the caller has. If it is still good, the answer is 304 without a body.
+	// IfNoneMatch The `etag` of a cached response. If it is current, the service responds with 304 and no body.
 	IfNoneMatch *IfNoneMatch `json:"if-none-match,omitempty"`
 }
 
 // GetOpenidConfigurationParams defines parameters for GetOpenidConfiguration.
 type GetOpenidConfigurationParams struct {
-	// RequestID RequestID. The service makes one up if the caller does not.
+	// RequestID The request ID. If it is missing, the service generates one.
 	RequestID *OptionalRequestID `json:"request-id,omitempty"`
 
-	// IfNoneMatch The `etag` of a copy that the caller has. If it is still good, the answer is 304 without a body.
+	// IfNoneMatch The `etag` of a cached response. If it is current, the service responds with 304 and no body.
 	IfNoneMatch *IfNoneMatch `json:"if-none-match,omitempty"`
 }
 
 // GetDocsParams defines parameters for GetDocs.
 type GetDocsParams struct {
-	// RequestID RequestID. The service makes one up if the caller does not.
+	// RequestID The request ID. If it is missing, the service generates one.
 	RequestID *OptionalRequestID `json:"request-id,omitempty"`
 }
 
 // GetDocsAssetParams defines parameters for GetDocsAsset.
 type GetDocsAssetParams struct {
-	// RequestID RequestID. The service makes one up if the caller does not.
+	// RequestID The request ID. If it is missing, the service generates one.
 	RequestID *OptionalRequestID `json:"request-id,omitempty"`
 
-	// IfNoneMatch The `etag` of a copy that the caller has. If it is still good, the answer is 304 without a body.
+	// IfNoneMatch The `etag` of a cached response. If it is current, the service responds with 304 and no body.
 	IfNoneMatch *IfNoneMatch `json:"if-none-match,omitempty"`
 }
 
 // GetOpenapiJSONParams defines parameters for GetOpenapiJSON.
 type GetOpenapiJSONParams struct {
-	// RequestID RequestID. The service makes one up if the caller does not.
+	// RequestID The request ID. If it is missing, the service generates one.
 	RequestID *OptionalRequestID `json:"request-id,omitempty"`
 
-	// IfNoneMatch The `etag` of a copy that the caller has. If it is still good, the answer is 304 without a body.
+	// IfNoneMatch The `etag` of a cached response. If it is current, the service responds with 304 and no body.
 	IfNoneMatch *IfNoneMatch `json:"if-none-match,omitempty"`
 }
 
 // GetOpenapiYamlParams defines parameters for GetOpenapiYaml.
 type GetOpenapiYamlParams struct {
-	// RequestID RequestID. The service makes one up if the caller does not.
+	// RequestID The request ID. If it is missing, the service generates one.
 	RequestID *OptionalRequestID `json:"request-id,omitempty"`
 
-	// IfNoneMatch The `etag` of a copy that the caller has. If it is still good, the answer is 304 without a body.
+	// IfNoneMatch The `etag` of a cached response. If it is current, the service responds with 304 and no body.
 	IfNoneMatch *IfNoneMatch `json:"if-none-match,omitempty"`
 }
 
 // ConfirmUserEmailParams defines parameters for ConfirmUserEmail.
 type ConfirmUserEmailParams struct {
-	// Rid RequestID of the request that caused the mail. It comes back in the header `request-id`.
+	// Rid The request ID of the request that caused the email. The response has it in the header `request-id`.
 	Rid string `form:"rid" json:"rid"`
 }
 
 // CreateAccessTokenParams defines parameters for CreateAccessToken.
 type CreateAccessTokenParams struct {
-	// RequestID RequestID. A name for this request that the caller makes up: 8 to 128 letters, digits and `. _ : / + = @ -`.
-	// A UUID is a good choice. It does not have to be unique; it is easier to find in the logs if it is.
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
 	RequestID RequestID `json:"request-id"`
 }
 
 // RefreshAccessTokenParams defines parameters for RefreshAccessToken.
 type RefreshAccessTokenParams struct {
-	// RequestID RequestID. A name for this request that the caller makes up: 8 to 128 letters, digits and `. _ : / + = @ -`.
-	// A UUID is a good choice. It does not have to be unique; it is easier to find in the logs if it is.
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
 	RequestID RequestID `json:"request-id"`
 }
 
 // VerifyAccessTokenParams defines parameters for VerifyAccessToken.
 type VerifyAccessTokenParams struct {
-	// RequestID RequestID. The service makes one up if the caller does not.
+	// RequestID The request ID. If it is missing, the service generates one.
 	RequestID *OptionalRequestID `json:"request-id,omitempty"`
 }
 
 // GetListActiveSessionsParams defines parameters for GetListActiveSessions.
 type GetListActiveSessionsParams struct {
-	// RequestID RequestID. A name for this request that the caller makes up: 8 to 128 letters, digits and `. _ : / + = @ -`.
-	// A UUID is a good choice. It does not have to be unique; it is easier to find in the logs if it is.
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
 	RequestID RequestID `json:"request-id"`
 }
 
 // RevokeRefreshTokenParams defines parameters for RevokeRefreshToken.
 type RevokeRefreshTokenParams struct {
-	// RequestID RequestID. A name for this request that the caller makes up: 8 to 128 letters, digits and `. _ : / + = @ -`.
-	// A UUID is a good choice. It does not have to be unique; it is easier to find in the logs if it is.
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
 	RequestID RequestID `json:"request-id"`
 }
 
 // RevokeSessionParams defines parameters for RevokeSession.
 type RevokeSessionParams struct {
-	// RequestID RequestID. The service makes one up if the caller does not.
+	// RequestID The request ID. If it is missing, the service generates one.
 	RequestID *OptionalRequestID `json:"request-id,omitempty"`
 }
 
 // UserPasswordResetParams defines parameters for UserPasswordReset.
 type UserPasswordResetParams struct {
-	// RequestID RequestID. A name for this request that the caller makes up: 8 to 128 letters, digits and `. _ : / + = @ -`.
-	// A UUID is a good choice. It does not have to be unique; it is easier to find in the logs if it is.
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
 	RequestID RequestID `json:"request-id"`
 }
 
 // SignupParams defines parameters for Signup.
 type SignupParams struct {
-	// RequestID RequestID. A name for this request that the caller makes up: 8 to 128 letters, digits and `. _ : / + = @ -`.
-	// A UUID is a good choice. It does not have to be unique; it is easier to find in the logs if it is.
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
 	RequestID RequestID `json:"request-id"`
 }
 
 // GetVersionParams defines parameters for GetVersion.
 type GetVersionParams struct {
-	// RequestID RequestID. A name for this request that the caller makes up: 8 to 128 letters, digits and `. _ : / + = @ -`.
-	// A UUID is a good choice. It does not have to be unique; it is easier to find in the logs if it is.
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
 	RequestID RequestID `json:"request-id"`
 }
 
@@ -1253,77 +1253,73 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 // The interface specification for the client above.
 type ClientInterface interface {
 
-	// GetJwks Get the keys that verify access tokens
+	// GetJwks Get the public keys of the access tokens
 	//
-	// A JSON Web Key Set (RFC 7517) with the public keys of the access tokens that are alive now, and the key that
-	// will sign next. For gateways and services that verify access tokens themselves: cache it as long as
-	// `Cache-Control` says, no longer.
+	// A JSON Web Key Set (RFC 7517) with the public keys of all valid access tokens and of the next signing key. It is for
+	// gateways and services that verify access tokens themselves. Cache it for as long as `Cache-Control` allows, not longer.
 	//
 	// Corresponds with GET /.well-known/jwks.json (the `GetJwks` operationId).
 	GetJwks(ctx context.Context, params *GetJwksParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetOpenidConfiguration Get the issuer and where its keys are
+	// GetOpenidConfiguration Get the issuer and the URL of its keys
 	//
-	// For gateways that discover the keys by the issuer (OpenID Connect Discovery 1.0, RFC 8414). The service is no OpenID
-	// provider: beyond these two there is nothing to discover.
+	// For gateways that find the keys through the issuer (OpenID Connect Discovery 1.0, RFC 8414). The service is not an OpenID
+	// provider, and the document has no other metadata.
 	//
 	// Corresponds with GET /.well-known/openid-configuration (the `GetOpenidConfiguration` operationId).
 	GetOpenidConfiguration(ctx context.Context, params *GetOpenidConfigurationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetDocs Read this document in a browser
 	//
-	// A page that shows every operation and can try it out. It loads nothing from elsewhere.
+	// A page that shows every operation and can call it. It loads nothing from other hosts.
 	//
 	// Corresponds with GET /docs (the `GetDocs` operationId).
 	GetDocs(ctx context.Context, params *GetDocsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetDocsAsset Get a part of the page
+	// GetDocsAsset Get a file of the documentation page
 	//
-	// The script and the style of [`GET /docs`](#operation/get_docs).
+	// A script or a style sheet of [`GET /docs`](#operation/get_docs).
 	//
 	// Corresponds with GET /docs/{asset} (the `GetDocsAsset` operationId).
 	GetDocsAsset(ctx context.Context, asset string, params *GetDocsAssetParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetOpenapiJSON Get this document as JSON
 	//
-	// The very document that the service validates requests against.
+	// The document against which the service validates requests.
 	//
 	// Corresponds with GET /openapi.json (the `GetOpenapiJSON` operationId).
 	GetOpenapiJSON(ctx context.Context, params *GetOpenapiJSONParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetOpenapiYaml Get this document as YAML
 	//
-	// The very document that the service validates requests against, comments and all.
+	// The document against which the service validates requests, with its comments.
 	//
 	// Corresponds with GET /openapi.yaml (the `GetOpenapiYaml` operationId).
 	GetOpenapiYaml(ctx context.Context, params *GetOpenapiYamlParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ConfirmUserEmail Confirm User Email
+	// ConfirmUserEmail Confirm an email address
 	//
-	// API returns HTML-page with a message (success or error).
+	// Returns an HTML page with a message: success or failure.
 	//
-	// This is the address of the links in the service's mails, for sign-ups and for password resets alike; people
-	// open it in a browser. A link works once. The page is in the user's language; a program that prefers
-	// `text/plain` or `application/json` in its `Accept` header gets that instead.
+	// The links in the emails of sign-ups and password resets lead to this path, and users open it in a browser. A link works
+	// once. The page is in the user's language. A program that prefers `text/plain` or `application/json` in its `Accept`
+	// header gets that instead.
 	//
-	// Any key that does not work (used, expired, replaced by a newer one, unknown, malformed) and a missing or
-	// malformed `rid` give the same 404, whose page says what to do next. A HEAD request does not use the link up.
+	// Any key that does not work (used, expired, replaced by a newer one, unknown, malformed) and a missing or malformed `rid`
+	// give the same 404. Its page explains what to do next. A HEAD request does not use the link.
 	//
 	// Corresponds with GET /u/{confirmationKey} (the `ConfirmUserEmail` operationId).
 	ConfirmUserEmail(ctx context.Context, confirmationKey string, params *ConfirmUserEmailParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// CreateAccessTokenWithBody Create Access Token (Domain Action: Log In)
+	// CreateAccessTokenWithBody Log in
 	//
-	// Create Access Token
+	// Creates a session on one device, with an access token and a refresh token. The access token is valid for 10 minutes by
+	// default; [refresh](#operation/refresh_access_token) it before then.
 	//
-	// Begins a session on one device. The access token lives 10 minutes unless the operator chose otherwise;
-	// [refresh](#operation/refresh_access_token) it before then.
+	// The first login with a password that was sent by email makes it the user's password and ends all older sessions.
+	// A user can have 100 sessions by default; another login ends the least recently refreshed.
 	//
-	// The first log-in with a password that was just mailed makes it the user's password and ends all older sessions.
-	// A user has a greatest number of sessions (100 unless the operator chose otherwise): one more ends the one that was
-	// refreshed longest ago.
-	//
-	// Unknown address, wrong password, unconfirmed and disabled user are one and the same answer: 404
+	// An unknown address, a wrong password, an unconfirmed user and a disabled user give the same response: 404
 	// `USER_NOT_FOUND`.
 	//
 	// Takes any type of body and a specified content type.
@@ -1331,18 +1327,15 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/oauth/create (the `CreateAccessToken` operationId).
 	CreateAccessTokenWithBody(ctx context.Context, params *CreateAccessTokenParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// CreateAccessToken Create Access Token (Domain Action: Log In)
+	// CreateAccessToken Log in
 	//
-	// Create Access Token
+	// Creates a session on one device, with an access token and a refresh token. The access token is valid for 10 minutes by
+	// default; [refresh](#operation/refresh_access_token) it before then.
 	//
-	// Begins a session on one device. The access token lives 10 minutes unless the operator chose otherwise;
-	// [refresh](#operation/refresh_access_token) it before then.
+	// The first login with a password that was sent by email makes it the user's password and ends all older sessions.
+	// A user can have 100 sessions by default; another login ends the least recently refreshed.
 	//
-	// The first log-in with a password that was just mailed makes it the user's password and ends all older sessions.
-	// A user has a greatest number of sessions (100 unless the operator chose otherwise): one more ends the one that was
-	// refreshed longest ago.
-	//
-	// Unknown address, wrong password, unconfirmed and disabled user are one and the same answer: 404
+	// An unknown address, a wrong password, an unconfirmed user and a disabled user give the same response: 404
 	// `USER_NOT_FOUND`.
 	//
 	// Takes a body of the `application/json` content type.
@@ -1350,95 +1343,85 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/oauth/create (the `CreateAccessToken` operationId).
 	CreateAccessToken(ctx context.Context, params *CreateAccessTokenParams, body CreateAccessTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RefreshAccessTokenWithBody Refresh Access Token (Domain Action: Renew authorization)
+	// RefreshAccessTokenWithBody Refresh the access token
 	//
-	// Refresh Access Token
+	// Returns a new access token and a new refresh token for the same session. The presented refresh token is then used.
 	//
-	// Gives a new access token and a new refresh token for the same session; the presented refresh token is used up.
+	// If a response was lost, or two tabs refreshed at the same time, present the same refresh token again within two minutes
+	// (by default): the response has the same new refresh token. The service treats a used token that is presented later as
+	// stolen and ends the session. Store the new token before you use it, and never keep an older one.
 	//
-	// Was the answer lost, or did two tabs refresh at once? Present the same refresh token again within two minutes
-	// (unless the operator chose otherwise): the answer carries the same new refresh token. A used-up token that
-	// is presented later counts as stolen and ends the session. Store the new token before using it, and never keep
-	// an older one.
-	//
-	// A session that is not refreshed for 30 days ends, and so does every session after 180 days (unless the operator
-	// chose otherwise). A malformed, forged or expired token is 400; an ended or unknown session is 404: log in again.
+	// A session ends when it is not refreshed for 30 days, and at the latest after 180 days (both by default). A malformed,
+	// forged or expired token gives 400. An ended or unknown session gives 404: the user must log in again.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /v1/oauth/refresh (the `RefreshAccessToken` operationId).
 	RefreshAccessTokenWithBody(ctx context.Context, params *RefreshAccessTokenParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RefreshAccessToken Refresh Access Token (Domain Action: Renew authorization)
+	// RefreshAccessToken Refresh the access token
 	//
-	// Refresh Access Token
+	// Returns a new access token and a new refresh token for the same session. The presented refresh token is then used.
 	//
-	// Gives a new access token and a new refresh token for the same session; the presented refresh token is used up.
+	// If a response was lost, or two tabs refreshed at the same time, present the same refresh token again within two minutes
+	// (by default): the response has the same new refresh token. The service treats a used token that is presented later as
+	// stolen and ends the session. Store the new token before you use it, and never keep an older one.
 	//
-	// Was the answer lost, or did two tabs refresh at once? Present the same refresh token again within two minutes
-	// (unless the operator chose otherwise): the answer carries the same new refresh token. A used-up token that
-	// is presented later counts as stolen and ends the session. Store the new token before using it, and never keep
-	// an older one.
-	//
-	// A session that is not refreshed for 30 days ends, and so does every session after 180 days (unless the operator
-	// chose otherwise). A malformed, forged or expired token is 400; an ended or unknown session is 404: log in again.
+	// A session ends when it is not refreshed for 30 days, and at the latest after 180 days (both by default). A malformed,
+	// forged or expired token gives 400. An ended or unknown session gives 404: the user must log in again.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PUT /v1/oauth/refresh (the `RefreshAccessToken` operationId).
 	RefreshAccessToken(ctx context.Context, params *RefreshAccessTokenParams, body RefreshAccessTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// VerifyAccessToken Verify an access token, for gateways that ask on every request
+	// VerifyAccessToken Verify an access token, for gateways that check every request
 	//
-	// Answers 204 while the access token is alive and its session has not ended, and says whose it is in headers that a
-	// gateway passes on to what it protects. Anything else is 401.
+	// Returns 204 while the access token is valid and its session has not ended. The response headers identify the user, the
+	// session and the client; a gateway passes them to the services behind it. Everything else gives 401.
 	//
-	// Unlike the signature alone, this sees at once that a session was ended. A gateway that can live with tokens that
-	// outlive their session by their remaining minutes verifies them itself, with `/.well-known/jwks.json`.
+	// Unlike a check of the signature alone, this operation detects an ended session immediately. A gateway that may accept a
+	// token of an ended session until the token expires can verify tokens locally, with `/.well-known/jwks.json`.
 	//
-	// A gateway must remove `x-auth-*` headers that come from outside.
+	// A gateway must remove `x-auth-*` headers from incoming requests.
 	//
 	// Corresponds with GET /v1/oauth/verify (the `VerifyAccessToken` operationId).
 	VerifyAccessToken(ctx context.Context, params *VerifyAccessTokenParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetListActiveSessions Get a list of active sessions
+	// GetListActiveSessions List the active sessions
 	//
-	// Get a list of active sessions
-	//
-	// The sessions of the user whose access token is presented, the most recently refreshed first. The list is empty
-	// when the last session was ended while its access token is still alive.
+	// Lists the sessions of the user to whom the access token belongs, the most recently refreshed first. The list is empty if
+	// the last session has ended and its access token is still valid.
 	//
 	// Corresponds with GET /v1/session/list (the `GetListActiveSessions` operationId).
 	GetListActiveSessions(ctx context.Context, params *GetListActiveSessionsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RevokeRefreshTokenWithBody Revoke Refresh Token (Domain Action: Log Out)
+	// RevokeRefreshTokenWithBody Log out
 	//
-	// This request revoke the Refresh Token associated with the specified session. Thus, when the Access Token
-	// expires, then it cannot be renewed. And only after that, the user will be log out.
-	// Be aware that this query is idempotent.
+	// Ends a session: revokes its refresh token. Its access token stays valid until it expires and cannot be renewed.
+	// The operation is idempotent.
 	//
-	// Only a session of the user whose access token is presented is ended. Any other `sessionID` is answered in the
-	// same way, and nothing happens.
+	// It ends only a session of the user to whom the access token belongs. Any other `sessionID` gives the same response
+	// and has no effect.
 	//
-	// Many gateways and HTTP libraries drop the body of a DELETE: behind those, use
-	// [the form with the id in the path](#operation/revoke_session).
+	// Many gateways and HTTP libraries drop the body of a DELETE request. Behind those, use
+	// [the operation with the ID in the path](#operation/revoke_session).
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with DELETE /v1/session/remove (the `RevokeRefreshToken` operationId).
 	RevokeRefreshTokenWithBody(ctx context.Context, params *RevokeRefreshTokenParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RevokeRefreshToken Revoke Refresh Token (Domain Action: Log Out)
+	// RevokeRefreshToken Log out
 	//
-	// This request revoke the Refresh Token associated with the specified session. Thus, when the Access Token
-	// expires, then it cannot be renewed. And only after that, the user will be log out.
-	// Be aware that this query is idempotent.
+	// Ends a session: revokes its refresh token. Its access token stays valid until it expires and cannot be renewed.
+	// The operation is idempotent.
 	//
-	// Only a session of the user whose access token is presented is ended. Any other `sessionID` is answered in the
-	// same way, and nothing happens.
+	// It ends only a session of the user to whom the access token belongs. Any other `sessionID` gives the same response
+	// and has no effect.
 	//
-	// Many gateways and HTTP libraries drop the body of a DELETE: behind those, use
-	// [the form with the id in the path](#operation/revoke_session).
+	// Many gateways and HTTP libraries drop the body of a DELETE request. Behind those, use
+	// [the operation with the ID in the path](#operation/revoke_session).
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1447,103 +1430,102 @@ type ClientInterface interface {
 
 	// RevokeSession End a session, without a request body
 	//
-	// Does what [`DELETE /v1/session/remove`](#operation/revoke_refresh_token) does, for clients and gateways that
-	// can not send a body with DELETE.
+	// Does the same as [`DELETE /v1/session/remove`](#operation/revoke_refresh_token), for clients and gateways that cannot send
+	// a body with DELETE.
 	//
 	// Corresponds with DELETE /v1/session/{sessionID} (the `RevokeSession` operationId).
 	RevokeSession(ctx context.Context, sessionID string, params *RevokeSessionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// UserPasswordResetWithBody Request to user password reset
+	// UserPasswordResetWithBody Request a password reset
 	//
-	// The service sends a confirmation link to the specified email.
-	// After confirmation, the service will send a new password for authorization.
+	// Sends a link to the email address. When the user opens the link, the service sends a new password by email.
 	//
-	// Until the user logs in with the new password, the old one and all sessions stay as they are.
-	// A newer link makes the older one useless; a link lives 30 minutes unless the operator chose otherwise.
+	// The old password and all sessions stay valid until the user logs in with the new password.
+	// A newer link invalidates the older one. A link is valid for 30 minutes by default.
 	//
-	// For an address whose sign-up waits for its confirmation, that confirmation link is sent again, with the
-	// lifetime that it has left.
+	// If the address belongs to a sign-up that waits for its confirmation, the service sends the confirmation link again, with
+	// its remaining lifetime.
 	//
-	// A service that hides accounts answers 204 whether or not there is such a user. Tell the user to look into the mailbox.
+	// If the service hides accounts, it responds with 204 whether or not the user exists. Ask the user to check the mailbox.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/user/password (the `UserPasswordReset` operationId).
 	UserPasswordResetWithBody(ctx context.Context, params *UserPasswordResetParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// UserPasswordReset Request to user password reset
+	// UserPasswordReset Request a password reset
 	//
-	// The service sends a confirmation link to the specified email.
-	// After confirmation, the service will send a new password for authorization.
+	// Sends a link to the email address. When the user opens the link, the service sends a new password by email.
 	//
-	// Until the user logs in with the new password, the old one and all sessions stay as they are.
-	// A newer link makes the older one useless; a link lives 30 minutes unless the operator chose otherwise.
+	// The old password and all sessions stay valid until the user logs in with the new password.
+	// A newer link invalidates the older one. A link is valid for 30 minutes by default.
 	//
-	// For an address whose sign-up waits for its confirmation, that confirmation link is sent again, with the
-	// lifetime that it has left.
+	// If the address belongs to a sign-up that waits for its confirmation, the service sends the confirmation link again, with
+	// its remaining lifetime.
 	//
-	// A service that hides accounts answers 204 whether or not there is such a user. Tell the user to look into the mailbox.
+	// If the service hides accounts, it responds with 204 whether or not the user exists. Ask the user to check the mailbox.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/user/password (the `UserPasswordReset` operationId).
 	UserPasswordReset(ctx context.Context, params *UserPasswordResetParams, body UserPasswordResetJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// SignupWithBody Create new user
+	// SignupWithBody Sign up
 	//
-	// The service sends a confirmation link to the specified email.
-	// After confirmation, the service will send a password for authorization.
+	// Creates a user and sends a confirmation link to the email address. When the user opens the link, the service sends a
+	// password by email.
 	//
-	// The sign-up holds one use of the invite code. If the link is not opened before it expires (24 hours unless the
-	// operator chose otherwise), the sign-up is forgotten, the use is free again, and so is the address.
-	// To have the link sent again, request a [password reset](#operation/user_password_reset) for the address.
+	// The sign-up reserves one use of the invite code. If nobody opens the link before it expires (after 24 hours by default),
+	// the service deletes the sign-up and releases the use and the address.
+	// To receive the link again, request a [password reset](#operation/user_password_reset) for the address.
 	//
-	// Reasons to refuse are checked in this order: the invite code is unknown or expired (404), the address is taken
-	// or waits for its confirmation (409 `USER_ALREADY_EXIST`), the invite code has no use left
-	// (409 `INVITE_HAS_ENDED`). So somebody who repeats a sign-up after a lost answer is told that it had succeeded.
+	// The service checks in this order: the invite code is unknown or expired (404), the address is taken or waits for its
+	// confirmation (409 `USER_ALREADY_EXIST`), the invite code has no uses left (409 `INVITE_HAS_ENDED`). If a client lost the
+	// response and repeats the sign-up, `USER_ALREADY_EXIST` shows that the first request succeeded.
 	//
-	// A service that hides accounts checks the uses of the invite code first, and answers 204 whether or not the address
-	// is taken; its owner is told by mail. Tell the user to look into the mailbox, not that an account was made.
+	// If the service hides accounts, it checks the uses of the invite code first and responds with 204 whether or not the address
+	// is taken. The owner of a taken address receives an email. Ask the user to check the mailbox; do not state that an
+	// account was created.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/user/signup (the `Signup` operationId).
 	SignupWithBody(ctx context.Context, params *SignupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// Signup Create new user
+	// Signup Sign up
 	//
-	// The service sends a confirmation link to the specified email.
-	// After confirmation, the service will send a password for authorization.
+	// Creates a user and sends a confirmation link to the email address. When the user opens the link, the service sends a
+	// password by email.
 	//
-	// The sign-up holds one use of the invite code. If the link is not opened before it expires (24 hours unless the
-	// operator chose otherwise), the sign-up is forgotten, the use is free again, and so is the address.
-	// To have the link sent again, request a [password reset](#operation/user_password_reset) for the address.
+	// The sign-up reserves one use of the invite code. If nobody opens the link before it expires (after 24 hours by default),
+	// the service deletes the sign-up and releases the use and the address.
+	// To receive the link again, request a [password reset](#operation/user_password_reset) for the address.
 	//
-	// Reasons to refuse are checked in this order: the invite code is unknown or expired (404), the address is taken
-	// or waits for its confirmation (409 `USER_ALREADY_EXIST`), the invite code has no use left
-	// (409 `INVITE_HAS_ENDED`). So somebody who repeats a sign-up after a lost answer is told that it had succeeded.
+	// The service checks in this order: the invite code is unknown or expired (404), the address is taken or waits for its
+	// confirmation (409 `USER_ALREADY_EXIST`), the invite code has no uses left (409 `INVITE_HAS_ENDED`). If a client lost the
+	// response and repeats the sign-up, `USER_ALREADY_EXIST` shows that the first request succeeded.
 	//
-	// A service that hides accounts checks the uses of the invite code first, and answers 204 whether or not the address
-	// is taken; its owner is told by mail. Tell the user to look into the mailbox, not that an account was made.
+	// If the service hides accounts, it checks the uses of the invite code first and responds with 204 whether or not the address
+	// is taken. The owner of a taken address receives an email. Ask the user to check the mailbox; do not state that an
+	// account was created.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/user/signup (the `Signup` operationId).
 	Signup(ctx context.Context, params *SignupParams, body SignupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetVersion Get the Service version
+	// GetVersion Get the version of the service
 	//
-	// Get Version.
+	// Returns the version and the build of the running service.
 	//
 	// Corresponds with GET /v1/version (the `GetVersion` operationId).
 	GetVersion(ctx context.Context, params *GetVersionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
-// GetJwks Get the keys that verify access tokens
+// GetJwks Get the public keys of the access tokens
 //
-// A JSON Web Key Set (RFC 7517) with the public keys of the access tokens that are alive now, and the key that
-// will sign next. For gateways and services that verify access tokens themselves: cache it as long as
-// `Cache-Control` says, no longer.
+// A JSON Web Key Set (RFC 7517) with the public keys of all valid access tokens and of the next signing key. It is for
+// gateways and services that verify access tokens themselves. Cache it for as long as `Cache-Control` allows, not longer.
 //
 // Corresponds with GET /.well-known/jwks.json (the `GetJwks` operationId).
 func (c *Client) GetJwks(ctx context.Context, params *GetJwksParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1558,10 +1540,10 @@ func (c *Client) GetJwks(ctx context.Context, params *GetJwksParams, reqEditors 
 	return c.Client.Do(req)
 }
 
-// GetOpenidConfiguration Get the issuer and where its keys are
+// GetOpenidConfiguration Get the issuer and the URL of its keys
 //
-// For gateways that discover the keys by the issuer (OpenID Connect Discovery 1.0, RFC 8414). The service is no OpenID
-// provider: beyond these two there is nothing to discover.
+// For gateways that find the keys through the issuer (OpenID Connect Discovery 1.0, RFC 8414). The service is not an OpenID
+// provider, and the document has no other metadata.
 //
 // Corresponds with GET /.well-known/openid-configuration (the `GetOpenidConfiguration` operationId).
 func (c *Client) GetOpenidConfiguration(ctx context.Context, params *GetOpenidConfigurationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1578,7 +1560,7 @@ func (c *Client) GetOpenidConfiguration(ctx context.Context, params *GetOpenidCo
 
 // GetDocs Read this document in a browser
 //
-// A page that shows every operation and can try it out. It loads nothing from elsewhere.
+// A page that shows every operation and can call it. It loads nothing from other hosts.
 //
 // Corresponds with GET /docs (the `GetDocs` operationId).
 func (c *Client) GetDocs(ctx context.Context, params *GetDocsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1593,9 +1575,9 @@ func (c *Client) GetDocs(ctx context.Context, params *GetDocsParams, reqEditors 
 	return c.Client.Do(req)
 }
 
-// GetDocsAsset Get a part of the page
+// GetDocsAsset Get a file of the documentation page
 //
-// The script and the style of [`GET /docs`](#operation/get_docs).
+// A script or a style sheet of [`GET /docs`](#operation/get_docs).
 //
 // Corresponds with GET /docs/{asset} (the `GetDocsAsset` operationId).
 func (c *Client) GetDocsAsset(ctx context.Context, asset string, params *GetDocsAssetParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1612,7 +1594,7 @@ func (c *Client) GetDocsAsset(ctx context.Context, asset string, params *GetDocs
 
 // GetOpenapiJSON Get this document as JSON
 //
-// The very document that the service validates requests against.
+// The document against which the service validates requests.
 //
 // Corresponds with GET /openapi.json (the `GetOpenapiJSON` operationId).
 func (c *Client) GetOpenapiJSON(ctx context.Context, params *GetOpenapiJSONParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1629,7 +1611,7 @@ func (c *Client) GetOpenapiJSON(ctx context.Context, params *GetOpenapiJSONParam
 
 // GetOpenapiYaml Get this document as YAML
 //
-// The very document that the service validates requests against, comments and all.
+// The document against which the service validates requests, with its comments.
 //
 // Corresponds with GET /openapi.yaml (the `GetOpenapiYaml` operationId).
 func (c *Client) GetOpenapiYaml(ctx context.Context, params *GetOpenapiYamlParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1644,16 +1626,16 @@ func (c *Client) GetOpenapiYaml(ctx context.Context, params *GetOpenapiYamlParam
 	return c.Client.Do(req)
 }
 
-// ConfirmUserEmail Confirm User Email
+// ConfirmUserEmail Confirm an email address
 //
-// API returns HTML-page with a message (success or error).
+// Returns an HTML page with a message: success or failure.
 //
-// This is the address of the links in the service's mails, for sign-ups and for password resets alike; people
-// open it in a browser. A link works once. The page is in the user's language; a program that prefers
-// `text/plain` or `application/json` in its `Accept` header gets that instead.
+// The links in the emails of sign-ups and password resets lead to this path, and users open it in a browser. A link works
+// once. The page is in the user's language. A program that prefers `text/plain` or `application/json` in its `Accept`
+// header gets that instead.
 //
-// Any key that does not work (used, expired, replaced by a newer one, unknown, malformed) and a missing or
-// malformed `rid` give the same 404, whose page says what to do next. A HEAD request does not use the link up.
+// Any key that does not work (used, expired, replaced by a newer one, unknown, malformed) and a missing or malformed `rid`
+// give the same 404. Its page explains what to do next. A HEAD request does not use the link.
 //
 // Corresponds with GET /u/{confirmationKey} (the `ConfirmUserEmail` operationId).
 func (c *Client) ConfirmUserEmail(ctx context.Context, confirmationKey string, params *ConfirmUserEmailParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1668,18 +1650,15 @@ func (c *Client) ConfirmUserEmail(ctx context.Context, confirmationKey string, p
 	return c.Client.Do(req)
 }
 
-// CreateAccessTokenWithBody Create Access Token (Domain Action: Log In)
+// CreateAccessTokenWithBody Log in
 //
-// # Create Access Token
+// Creates a session on one device, with an access token and a refresh token. The access token is valid for 10 minutes by
+// default; [refresh](#operation/refresh_access_token) it before then.
 //
-// Begins a session on one device. The access token lives 10 minutes unless the operator chose otherwise;
-// [refresh](#operation/refresh_access_token) it before then.
+// The first login with a password that was sent by email makes it the user's password and ends all older sessions.
+// A user can have 100 sessions by default; another login ends the least recently refreshed.
 //
-// The first log-in with a password that was just mailed makes it the user's password and ends all older sessions.
-// A user has a greatest number of sessions (100 unless the operator chose otherwise): one more ends the one that was
-// refreshed longest ago.
-//
-// Unknown address, wrong password, unconfirmed and disabled user are one and the same answer: 404
+// An unknown address, a wrong password, an unconfirmed user and a disabled user give the same response: 404
 // `USER_NOT_FOUND`.
 //
 // Takes any type of body and a specified content type.
@@ -1697,18 +1676,15 @@ func (c *Client) CreateAccessTokenWithBody(ctx context.Context, params *CreateAc
 	return c.Client.Do(req)
 }
 
-// CreateAccessToken Create Access Token (Domain Action: Log In)
+// CreateAccessToken Log in
 //
-// # Create Access Token
+// Creates a session on one device, with an access token and a refresh token. The access token is valid for 10 minutes by
+// default; [refresh](#operation/refresh_access_token) it before then.
 //
-// Begins a session on one device. The access token lives 10 minutes unless the operator chose otherwise;
-// [refresh](#operation/refresh_access_token) it before then.
+// The first login with a password that was sent by email makes it the user's password and ends all older sessions.
+// A user can have 100 sessions by default; another login ends the least recently refreshed.
 //
-// The first log-in with a password that was just mailed makes it the user's password and ends all older sessions.
-// A user has a greatest number of sessions (100 unless the operator chose otherwise): one more ends the one that was
-// refreshed longest ago.
-//
-// Unknown address, wrong password, unconfirmed and disabled user are one and the same answer: 404
+// An unknown address, a wrong password, an unconfirmed user and a disabled user give the same response: 404
 // `USER_NOT_FOUND`.
 //
 // Takes a body of the `application/json` content type.
@@ -1726,19 +1702,16 @@ func (c *Client) CreateAccessToken(ctx context.Context, params *CreateAccessToke
 	return c.Client.Do(req)
 }
 
-// RefreshAccessTokenWithBody Refresh Access Token (Domain Action: Renew authorization)
+// RefreshAccessTokenWithBody Refresh the access token
 //
-// # Refresh Access Token
+// Returns a new access token and a new refresh token for the same session. The presented refresh token is then used.
 //
-// Gives a new access token and a new refresh token for the same session; the presented refresh token is used up.
+// If a response was lost, or two tabs refreshed at the same time, present the same refresh token again within two minutes
+// (by default): the response has the same new refresh token. The service treats a used token that is presented later as
+// stolen and ends the session. Store the new token before you use it, and never keep an older one.
 //
-// Was the answer lost, or did two tabs refresh at once? Present the same refresh token again within two minutes
-// (unless the operator chose otherwise): the answer carries the same new refresh token. A used-up token that
-// is presented later counts as stolen and ends the session. Store the new token before using it, and never keep
-// an older one.
-//
-// A session that is not refreshed for 30 days ends, and so does every session after 180 days (unless the operator
-// chose otherwise). A malformed, forged or expired token is 400; an ended or unknown session is 404: log in again.
+// A session ends when it is not refreshed for 30 days, and at the latest after 180 days (both by default). A malformed,
+// forged or expired token gives 400. An ended or unknown session gives 404: the user must log in again.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1755,19 +1728,16 @@ func (c *Client) RefreshAccessTokenWithBody(ctx context.Context, params *Refresh
 	return c.Client.Do(req)
 }
 
-// RefreshAccessToken Refresh Access Token (Domain Action: Renew authorization)
+// RefreshAccessToken Refresh the access token
 //
-// # Refresh Access Token
+// Returns a new access token and a new refresh token for the same session. The presented refresh token is then used.
 //
-// Gives a new access token and a new refresh token for the same session; the presented refresh token is used up.
+// If a response was lost, or two tabs refreshed at the same time, present the same refresh token again within two minutes
+// (by default): the response has the same new refresh token. The service treats a used token that is presented later as
+// stolen and ends the session. Store the new token before you use it, and never keep an older one.
 //
-// Was the answer lost, or did two tabs refresh at once? Present the same refresh token again within two minutes
-// (unless the operator chose otherwise): the answer carries the same new refresh token. A used-up token that
-// is presented later counts as stolen and ends the session. Store the new token before using it, and never keep
-// an older one.
-//
-// A session that is not refreshed for 30 days ends, and so does every session after 180 days (unless the operator
-// chose otherwise). A malformed, forged or expired token is 400; an ended or unknown session is 404: log in again.
+// A session ends when it is not refreshed for 30 days, and at the latest after 180 days (both by default). A malformed,
+// forged or expired token gives 400. An ended or unknown session gives 404: the user must log in again.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1784,15 +1754,15 @@ func (c *Client) RefreshAccessToken(ctx context.Context, params *RefreshAccessTo
 	return c.Client.Do(req)
 }
 
-// VerifyAccessToken Verify an access token, for gateways that ask on every request
+// VerifyAccessToken Verify an access token, for gateways that check every request
 //
-// Answers 204 while the access token is alive and its session has not ended, and says whose it is in headers that a
-// gateway passes on to what it protects. Anything else is 401.
+// Returns 204 while the access token is valid and its session has not ended. The response headers identify the user, the
+// session and the client; a gateway passes them to the services behind it. Everything else gives 401.
 //
-// Unlike the signature alone, this sees at once that a session was ended. A gateway that can live with tokens that
-// outlive their session by their remaining minutes verifies them itself, with `/.well-known/jwks.json`.
+// Unlike a check of the signature alone, this operation detects an ended session immediately. A gateway that may accept a
+// token of an ended session until the token expires can verify tokens locally, with `/.well-known/jwks.json`.
 //
-// A gateway must remove `x-auth-*` headers that come from outside.
+// A gateway must remove `x-auth-*` headers from incoming requests.
 //
 // Corresponds with GET /v1/oauth/verify (the `VerifyAccessToken` operationId).
 func (c *Client) VerifyAccessToken(ctx context.Context, params *VerifyAccessTokenParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1807,12 +1777,10 @@ func (c *Client) VerifyAccessToken(ctx context.Context, params *VerifyAccessToke
 	return c.Client.Do(req)
 }
 
-// GetListActiveSessions Get a list of active sessions
+// GetListActiveSessions List the active sessions
 //
-// # Get a list of active sessions
-//
-// The sessions of the user whose access token is presented, the most recently refreshed first. The list is empty
-// when the last session was ended while its access token is still alive.
+// Lists the sessions of the user to whom the access token belongs, the most recently refreshed first. The list is empty if
+// the last session has ended and its access token is still valid.
 //
 // Corresponds with GET /v1/session/list (the `GetListActiveSessions` operationId).
 func (c *Client) GetListActiveSessions(ctx context.Context, params *GetListActiveSessionsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1827,17 +1795,16 @@ func (c *Client) GetListActiveSessions(ctx context.Context, params *GetListActiv
 	return c.Client.Do(req)
 }
 
-// RevokeRefreshTokenWithBody Revoke Refresh Token (Domain Action: Log Out)
+// RevokeRefreshTokenWithBody Log out
 //
-// This request revoke the Refresh Token associated with the specified session. Thus, when the Access Token
-// expires, then it cannot be renewed. And only after that, the user will be log out.
-// Be aware that this query is idempotent.
+// Ends a session: revokes its refresh token. Its access token stays valid until it expires and cannot be renewed.
+// The operation is idempotent.
 //
-// Only a session of the user whose access token is presented is ended. Any other `sessionID` is answered in the
-// same way, and nothing happens.
+// It ends only a session of the user to whom the access token belongs. Any other `sessionID` gives the same response
+// and has no effect.
 //
-// Many gateways and HTTP libraries drop the body of a DELETE: behind those, use
-// [the form with the id in the path](#operation/revoke_session).
+// Many gateways and HTTP libraries drop the body of a DELETE request. Behind those, use
+// [the operation with the ID in the path](#operation/revoke_session).
 //
 // Takes any type of body and a specified content type.
 //
@@ -1854,17 +1821,16 @@ func (c *Client) RevokeRefreshTokenWithBody(ctx context.Context, params *RevokeR
 	return c.Client.Do(req)
 }
 
-// RevokeRefreshToken Revoke Refresh Token (Domain Action: Log Out)
+// RevokeRefreshToken Log out
 //
-// This request revoke the Refresh Token associated with the specified session. Thus, when the Access Token
-// expires, then it cannot be renewed. And only after that, the user will be log out.
-// Be aware that this query is idempotent.
+// Ends a session: revokes its refresh token. Its access token stays valid until it expires and cannot be renewed.
+// The operation is idempotent.
 //
-// Only a session of the user whose access token is presented is ended. Any other `sessionID` is answered in the
-// same way, and nothing happens.
+// It ends only a session of the user to whom the access token belongs. Any other `sessionID` gives the same response
+// and has no effect.
 //
-// Many gateways and HTTP libraries drop the body of a DELETE: behind those, use
-// [the form with the id in the path](#operation/revoke_session).
+// Many gateways and HTTP libraries drop the body of a DELETE request. Behind those, use
+// [the operation with the ID in the path](#operation/revoke_session).
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1883,8 +1849,8 @@ func (c *Client) RevokeRefreshToken(ctx context.Context, params *RevokeRefreshTo
 
 // RevokeSession End a session, without a request body
 //
-// Does what [`DELETE /v1/session/remove`](#operation/revoke_refresh_token) does, for clients and gateways that
-// can not send a body with DELETE.
+// Does the same as [`DELETE /v1/session/remove`](#operation/revoke_refresh_token), for clients and gateways that cannot send
+// a body with DELETE.
 //
 // Corresponds with DELETE /v1/session/{sessionID} (the `RevokeSession` operationId).
 func (c *Client) RevokeSession(ctx context.Context, sessionID string, params *RevokeSessionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1899,18 +1865,17 @@ func (c *Client) RevokeSession(ctx context.Context, sessionID string, params *Re
 	return c.Client.Do(req)
 }
 
-// UserPasswordResetWithBody Request to user password reset
+// UserPasswordResetWithBody Request a password reset
 //
-// The service sends a confirmation link to the specified email.
-// After confirmation, the service will send a new password for authorization.
+// Sends a link to the email address. When the user opens the link, the service sends a new password by email.
 //
-// Until the user logs in with the new password, the old one and all sessions stay as they are.
-// A newer link makes the older one useless; a link lives 30 minutes unless the operator chose otherwise.
+// The old password and all sessions stay valid until the user logs in with the new password.
+// A newer link invalidates the older one. A link is valid for 30 minutes by default.
 //
-// For an address whose sign-up waits for its confirmation, that confirmation link is sent again, with the
-// lifetime that it has left.
+// If the address belongs to a sign-up that waits for its confirmation, the service sends the confirmation link again, with
+// its remaining lifetime.
 //
-// A service that hides accounts answers 204 whether or not there is such a user. Tell the user to look into the mailbox.
+// If the service hides accounts, it responds with 204 whether or not the user exists. Ask the user to check the mailbox.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1927,18 +1892,17 @@ func (c *Client) UserPasswordResetWithBody(ctx context.Context, params *UserPass
 	return c.Client.Do(req)
 }
 
-// UserPasswordReset Request to user password reset
+// UserPasswordReset Request a password reset
 //
-// The service sends a confirmation link to the specified email.
-// After confirmation, the service will send a new password for authorization.
+// Sends a link to the email address. When the user opens the link, the service sends a new password by email.
 //
-// Until the user logs in with the new password, the old one and all sessions stay as they are.
-// A newer link makes the older one useless; a link lives 30 minutes unless the operator chose otherwise.
+// The old password and all sessions stay valid until the user logs in with the new password.
+// A newer link invalidates the older one. A link is valid for 30 minutes by default.
 //
-// For an address whose sign-up waits for its confirmation, that confirmation link is sent again, with the
-// lifetime that it has left.
+// If the address belongs to a sign-up that waits for its confirmation, the service sends the confirmation link again, with
+// its remaining lifetime.
 //
-// A service that hides accounts answers 204 whether or not there is such a user. Tell the user to look into the mailbox.
+// If the service hides accounts, it responds with 204 whether or not the user exists. Ask the user to check the mailbox.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1955,21 +1919,22 @@ func (c *Client) UserPasswordReset(ctx context.Context, params *UserPasswordRese
 	return c.Client.Do(req)
 }
 
-// SignupWithBody Create new user
+// SignupWithBody Sign up
 //
-// The service sends a confirmation link to the specified email.
-// After confirmation, the service will send a password for authorization.
+// Creates a user and sends a confirmation link to the email address. When the user opens the link, the service sends a
+// password by email.
 //
-// The sign-up holds one use of the invite code. If the link is not opened before it expires (24 hours unless the
-// operator chose otherwise), the sign-up is forgotten, the use is free again, and so is the address.
-// To have the link sent again, request a [password reset](#operation/user_password_reset) for the address.
+// The sign-up reserves one use of the invite code. If nobody opens the link before it expires (after 24 hours by default),
+// the service deletes the sign-up and releases the use and the address.
+// To receive the link again, request a [password reset](#operation/user_password_reset) for the address.
 //
-// Reasons to refuse are checked in this order: the invite code is unknown or expired (404), the address is taken
-// or waits for its confirmation (409 `USER_ALREADY_EXIST`), the invite code has no use left
-// (409 `INVITE_HAS_ENDED`). So somebody who repeats a sign-up after a lost answer is told that it had succeeded.
+// The service checks in this order: the invite code is unknown or expired (404), the address is taken or waits for its
+// confirmation (409 `USER_ALREADY_EXIST`), the invite code has no uses left (409 `INVITE_HAS_ENDED`). If a client lost the
+// response and repeats the sign-up, `USER_ALREADY_EXIST` shows that the first request succeeded.
 //
-// A service that hides accounts checks the uses of the invite code first, and answers 204 whether or not the address
-// is taken; its owner is told by mail. Tell the user to look into the mailbox, not that an account was made.
+// If the service hides accounts, it checks the uses of the invite code first and responds with 204 whether or not the address
+// is taken. The owner of a taken address receives an email. Ask the user to check the mailbox; do not state that an
+// account was created.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1986,21 +1951,22 @@ func (c *Client) SignupWithBody(ctx context.Context, params *SignupParams, conte
 	return c.Client.Do(req)
 }
 
-// Signup Create new user
+// Signup Sign up
 //
-// The service sends a confirmation link to the specified email.
-// After confirmation, the service will send a password for authorization.
+// Creates a user and sends a confirmation link to the email address. When the user opens the link, the service sends a
+// password by email.
 //
-// The sign-up holds one use of the invite code. If the link is not opened before it expires (24 hours unless the
-// operator chose otherwise), the sign-up is forgotten, the use is free again, and so is the address.
-// To have the link sent again, request a [password reset](#operation/user_password_reset) for the address.
+// The sign-up reserves one use of the invite code. If nobody opens the link before it expires (after 24 hours by default),
+// the service deletes the sign-up and releases the use and the address.
+// To receive the link again, request a [password reset](#operation/user_password_reset) for the address.
 //
-// Reasons to refuse are checked in this order: the invite code is unknown or expired (404), the address is taken
-// or waits for its confirmation (409 `USER_ALREADY_EXIST`), the invite code has no use left
-// (409 `INVITE_HAS_ENDED`). So somebody who repeats a sign-up after a lost answer is told that it had succeeded.
+// The service checks in this order: the invite code is unknown or expired (404), the address is taken or waits for its
+// confirmation (409 `USER_ALREADY_EXIST`), the invite code has no uses left (409 `INVITE_HAS_ENDED`). If a client lost the
+// response and repeats the sign-up, `USER_ALREADY_EXIST` shows that the first request succeeded.
 //
-// A service that hides accounts checks the uses of the invite code first, and answers 204 whether or not the address
-// is taken; its owner is told by mail. Tell the user to look into the mailbox, not that an account was made.
+// If the service hides accounts, it checks the uses of the invite code first and responds with 204 whether or not the address
+// is taken. The owner of a taken address receives an email. Ask the user to check the mailbox; do not state that an
+// account was created.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2017,9 +1983,9 @@ func (c *Client) Signup(ctx context.Context, params *SignupParams, body SignupJS
 	return c.Client.Do(req)
 }
 
-// GetVersion Get the Service version
+// GetVersion Get the version of the service
 //
-// Get Version.
+// Returns the version and the build of the running service.
 //
 // Corresponds with GET /v1/version (the `GetVersion` operationId).
 func (c *Client) GetVersion(ctx context.Context, params *GetVersionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2885,21 +2851,20 @@ func WithBaseURL(baseURL string) ClientOption {
 // ClientWithResponsesInterface is the interface specification for the client with responses above.
 type ClientWithResponsesInterface interface {
 
-	// GetJwksWithResponse Get the keys that verify access tokens
+	// GetJwksWithResponse Get the public keys of the access tokens
 	//
-	// A JSON Web Key Set (RFC 7517) with the public keys of the access tokens that are alive now, and the key that
-	// will sign next. For gateways and services that verify access tokens themselves: cache it as long as
-	// `Cache-Control` says, no longer.
+	// A JSON Web Key Set (RFC 7517) with the public keys of all valid access tokens and of the next signing key. It is for
+	// gateways and services that verify access tokens themselves. Cache it for as long as `Cache-Control` allows, not longer.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /.well-known/jwks.json (the `GetJwks` operationId).
 	GetJwksWithResponse(ctx context.Context, params *GetJwksParams, reqEditors ...RequestEditorFn) (*GetJwksResponse, error)
 
-	// GetOpenidConfigurationWithResponse Get the issuer and where its keys are
+	// GetOpenidConfigurationWithResponse Get the issuer and the URL of its keys
 	//
-	// For gateways that discover the keys by the issuer (OpenID Connect Discovery 1.0, RFC 8414). The service is no OpenID
-	// provider: beyond these two there is nothing to discover.
+	// For gateways that find the keys through the issuer (OpenID Connect Discovery 1.0, RFC 8414). The service is not an OpenID
+	// provider, and the document has no other metadata.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -2908,16 +2873,16 @@ type ClientWithResponsesInterface interface {
 
 	// GetDocsWithResponse Read this document in a browser
 	//
-	// A page that shows every operation and can try it out. It loads nothing from elsewhere.
+	// A page that shows every operation and can call it. It loads nothing from other hosts.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /docs (the `GetDocs` operationId).
 	GetDocsWithResponse(ctx context.Context, params *GetDocsParams, reqEditors ...RequestEditorFn) (*GetDocsResponse, error)
 
-	// GetDocsAssetWithResponse Get a part of the page
+	// GetDocsAssetWithResponse Get a file of the documentation page
 	//
-	// The script and the style of [`GET /docs`](#operation/get_docs).
+	// A script or a style sheet of [`GET /docs`](#operation/get_docs).
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -2926,7 +2891,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetOpenapiJSONWithResponse Get this document as JSON
 	//
-	// The very document that the service validates requests against.
+	// The document against which the service validates requests.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -2935,41 +2900,38 @@ type ClientWithResponsesInterface interface {
 
 	// GetOpenapiYamlWithResponse Get this document as YAML
 	//
-	// The very document that the service validates requests against, comments and all.
+	// The document against which the service validates requests, with its comments.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /openapi.yaml (the `GetOpenapiYaml` operationId).
 	GetOpenapiYamlWithResponse(ctx context.Context, params *GetOpenapiYamlParams, reqEditors ...RequestEditorFn) (*GetOpenapiYamlResponse, error)
 
-	// ConfirmUserEmailWithResponse Confirm User Email
+	// ConfirmUserEmailWithResponse Confirm an email address
 	//
-	// API returns HTML-page with a message (success or error).
+	// Returns an HTML page with a message: success or failure.
 	//
-	// This is the address of the links in the service's mails, for sign-ups and for password resets alike; people
-	// open it in a browser. A link works once. The page is in the user's language; a program that prefers
-	// `text/plain` or `application/json` in its `Accept` header gets that instead.
+	// The links in the emails of sign-ups and password resets lead to this path, and users open it in a browser. A link works
+	// once. The page is in the user's language. A program that prefers `text/plain` or `application/json` in its `Accept`
+	// header gets that instead.
 	//
-	// Any key that does not work (used, expired, replaced by a newer one, unknown, malformed) and a missing or
-	// malformed `rid` give the same 404, whose page says what to do next. A HEAD request does not use the link up.
+	// Any key that does not work (used, expired, replaced by a newer one, unknown, malformed) and a missing or malformed `rid`
+	// give the same 404. Its page explains what to do next. A HEAD request does not use the link.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /u/{confirmationKey} (the `ConfirmUserEmail` operationId).
 	ConfirmUserEmailWithResponse(ctx context.Context, confirmationKey string, params *ConfirmUserEmailParams, reqEditors ...RequestEditorFn) (*ConfirmUserEmailResponse, error)
 
-	// CreateAccessTokenWithBodyWithResponse Create Access Token (Domain Action: Log In)
+	// CreateAccessTokenWithBodyWithResponse Log in
 	//
-	// Create Access Token
+	// Creates a session on one device, with an access token and a refresh token. The access token is valid for 10 minutes by
+	// default; [refresh](#operation/refresh_access_token) it before then.
 	//
-	// Begins a session on one device. The access token lives 10 minutes unless the operator chose otherwise;
-	// [refresh](#operation/refresh_access_token) it before then.
+	// The first login with a password that was sent by email makes it the user's password and ends all older sessions.
+	// A user can have 100 sessions by default; another login ends the least recently refreshed.
 	//
-	// The first log-in with a password that was just mailed makes it the user's password and ends all older sessions.
-	// A user has a greatest number of sessions (100 unless the operator chose otherwise): one more ends the one that was
-	// refreshed longest ago.
-	//
-	// Unknown address, wrong password, unconfirmed and disabled user are one and the same answer: 404
+	// An unknown address, a wrong password, an unconfirmed user and a disabled user give the same response: 404
 	// `USER_NOT_FOUND`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -2977,18 +2939,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/oauth/create (the `CreateAccessToken` operationId).
 	CreateAccessTokenWithBodyWithResponse(ctx context.Context, params *CreateAccessTokenParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateAccessTokenResponse, error)
 
-	// CreateAccessTokenWithResponse Create Access Token (Domain Action: Log In)
+	// CreateAccessTokenWithResponse Log in
 	//
-	// Create Access Token
+	// Creates a session on one device, with an access token and a refresh token. The access token is valid for 10 minutes by
+	// default; [refresh](#operation/refresh_access_token) it before then.
 	//
-	// Begins a session on one device. The access token lives 10 minutes unless the operator chose otherwise;
-	// [refresh](#operation/refresh_access_token) it before then.
+	// The first login with a password that was sent by email makes it the user's password and ends all older sessions.
+	// A user can have 100 sessions by default; another login ends the least recently refreshed.
 	//
-	// The first log-in with a password that was just mailed makes it the user's password and ends all older sessions.
-	// A user has a greatest number of sessions (100 unless the operator chose otherwise): one more ends the one that was
-	// refreshed longest ago.
-	//
-	// Unknown address, wrong password, unconfirmed and disabled user are one and the same answer: 404
+	// An unknown address, a wrong password, an unconfirmed user and a disabled user give the same response: 404
 	// `USER_NOT_FOUND`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -2996,99 +2955,89 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/oauth/create (the `CreateAccessToken` operationId).
 	CreateAccessTokenWithResponse(ctx context.Context, params *CreateAccessTokenParams, body CreateAccessTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateAccessTokenResponse, error)
 
-	// RefreshAccessTokenWithBodyWithResponse Refresh Access Token (Domain Action: Renew authorization)
+	// RefreshAccessTokenWithBodyWithResponse Refresh the access token
 	//
-	// Refresh Access Token
+	// Returns a new access token and a new refresh token for the same session. The presented refresh token is then used.
 	//
-	// Gives a new access token and a new refresh token for the same session; the presented refresh token is used up.
+	// If a response was lost, or two tabs refreshed at the same time, present the same refresh token again within two minutes
+	// (by default): the response has the same new refresh token. The service treats a used token that is presented later as
+	// stolen and ends the session. Store the new token before you use it, and never keep an older one.
 	//
-	// Was the answer lost, or did two tabs refresh at once? Present the same refresh token again within two minutes
-	// (unless the operator chose otherwise): the answer carries the same new refresh token. A used-up token that
-	// is presented later counts as stolen and ends the session. Store the new token before using it, and never keep
-	// an older one.
-	//
-	// A session that is not refreshed for 30 days ends, and so does every session after 180 days (unless the operator
-	// chose otherwise). A malformed, forged or expired token is 400; an ended or unknown session is 404: log in again.
+	// A session ends when it is not refreshed for 30 days, and at the latest after 180 days (both by default). A malformed,
+	// forged or expired token gives 400. An ended or unknown session gives 404: the user must log in again.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /v1/oauth/refresh (the `RefreshAccessToken` operationId).
 	RefreshAccessTokenWithBodyWithResponse(ctx context.Context, params *RefreshAccessTokenParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RefreshAccessTokenResponse, error)
 
-	// RefreshAccessTokenWithResponse Refresh Access Token (Domain Action: Renew authorization)
+	// RefreshAccessTokenWithResponse Refresh the access token
 	//
-	// Refresh Access Token
+	// Returns a new access token and a new refresh token for the same session. The presented refresh token is then used.
 	//
-	// Gives a new access token and a new refresh token for the same session; the presented refresh token is used up.
+	// If a response was lost, or two tabs refreshed at the same time, present the same refresh token again within two minutes
+	// (by default): the response has the same new refresh token. The service treats a used token that is presented later as
+	// stolen and ends the session. Store the new token before you use it, and never keep an older one.
 	//
-	// Was the answer lost, or did two tabs refresh at once? Present the same refresh token again within two minutes
-	// (unless the operator chose otherwise): the answer carries the same new refresh token. A used-up token that
-	// is presented later counts as stolen and ends the session. Store the new token before using it, and never keep
-	// an older one.
-	//
-	// A session that is not refreshed for 30 days ends, and so does every session after 180 days (unless the operator
-	// chose otherwise). A malformed, forged or expired token is 400; an ended or unknown session is 404: log in again.
+	// A session ends when it is not refreshed for 30 days, and at the latest after 180 days (both by default). A malformed,
+	// forged or expired token gives 400. An ended or unknown session gives 404: the user must log in again.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /v1/oauth/refresh (the `RefreshAccessToken` operationId).
 	RefreshAccessTokenWithResponse(ctx context.Context, params *RefreshAccessTokenParams, body RefreshAccessTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*RefreshAccessTokenResponse, error)
 
-	// VerifyAccessTokenWithResponse Verify an access token, for gateways that ask on every request
+	// VerifyAccessTokenWithResponse Verify an access token, for gateways that check every request
 	//
-	// Answers 204 while the access token is alive and its session has not ended, and says whose it is in headers that a
-	// gateway passes on to what it protects. Anything else is 401.
+	// Returns 204 while the access token is valid and its session has not ended. The response headers identify the user, the
+	// session and the client; a gateway passes them to the services behind it. Everything else gives 401.
 	//
-	// Unlike the signature alone, this sees at once that a session was ended. A gateway that can live with tokens that
-	// outlive their session by their remaining minutes verifies them itself, with `/.well-known/jwks.json`.
+	// Unlike a check of the signature alone, this operation detects an ended session immediately. A gateway that may accept a
+	// token of an ended session until the token expires can verify tokens locally, with `/.well-known/jwks.json`.
 	//
-	// A gateway must remove `x-auth-*` headers that come from outside.
+	// A gateway must remove `x-auth-*` headers from incoming requests.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/oauth/verify (the `VerifyAccessToken` operationId).
 	VerifyAccessTokenWithResponse(ctx context.Context, params *VerifyAccessTokenParams, reqEditors ...RequestEditorFn) (*VerifyAccessTokenResponse, error)
 
-	// GetListActiveSessionsWithResponse Get a list of active sessions
+	// GetListActiveSessionsWithResponse List the active sessions
 	//
-	// Get a list of active sessions
-	//
-	// The sessions of the user whose access token is presented, the most recently refreshed first. The list is empty
-	// when the last session was ended while its access token is still alive.
+	// Lists the sessions of the user to whom the access token belongs, the most recently refreshed first. The list is empty if
+	// the last session has ended and its access token is still valid.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/session/list (the `GetListActiveSessions` operationId).
 	GetListActiveSessionsWithResponse(ctx context.Context, params *GetListActiveSessionsParams, reqEditors ...RequestEditorFn) (*GetListActiveSessionsResponse, error)
 
-	// RevokeRefreshTokenWithBodyWithResponse Revoke Refresh Token (Domain Action: Log Out)
+	// RevokeRefreshTokenWithBodyWithResponse Log out
 	//
-	// This request revoke the Refresh Token associated with the specified session. Thus, when the Access Token
-	// expires, then it cannot be renewed. And only after that, the user will be log out.
-	// Be aware that this query is idempotent.
+	// Ends a session: revokes its refresh token. Its access token stays valid until it expires and cannot be renewed.
+	// The operation is idempotent.
 	//
-	// Only a session of the user whose access token is presented is ended. Any other `sessionID` is answered in the
-	// same way, and nothing happens.
+	// It ends only a session of the user to whom the access token belongs. Any other `sessionID` gives the same response
+	// and has no effect.
 	//
-	// Many gateways and HTTP libraries drop the body of a DELETE: behind those, use
-	// [the form with the id in the path](#operation/revoke_session).
+	// Many gateways and HTTP libraries drop the body of a DELETE request. Behind those, use
+	// [the operation with the ID in the path](#operation/revoke_session).
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /v1/session/remove (the `RevokeRefreshToken` operationId).
 	RevokeRefreshTokenWithBodyWithResponse(ctx context.Context, params *RevokeRefreshTokenParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RevokeRefreshTokenResponse, error)
 
-	// RevokeRefreshTokenWithResponse Revoke Refresh Token (Domain Action: Log Out)
+	// RevokeRefreshTokenWithResponse Log out
 	//
-	// This request revoke the Refresh Token associated with the specified session. Thus, when the Access Token
-	// expires, then it cannot be renewed. And only after that, the user will be log out.
-	// Be aware that this query is idempotent.
+	// Ends a session: revokes its refresh token. Its access token stays valid until it expires and cannot be renewed.
+	// The operation is idempotent.
 	//
-	// Only a session of the user whose access token is presented is ended. Any other `sessionID` is answered in the
-	// same way, and nothing happens.
+	// It ends only a session of the user to whom the access token belongs. Any other `sessionID` gives the same response
+	// and has no effect.
 	//
-	// Many gateways and HTTP libraries drop the body of a DELETE: behind those, use
-	// [the form with the id in the path](#operation/revoke_session).
+	// Many gateways and HTTP libraries drop the body of a DELETE request. Behind those, use
+	// [the operation with the ID in the path](#operation/revoke_session).
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3097,95 +3046,95 @@ type ClientWithResponsesInterface interface {
 
 	// RevokeSessionWithResponse End a session, without a request body
 	//
-	// Does what [`DELETE /v1/session/remove`](#operation/revoke_refresh_token) does, for clients and gateways that
-	// can not send a body with DELETE.
+	// Does the same as [`DELETE /v1/session/remove`](#operation/revoke_refresh_token), for clients and gateways that cannot send
+	// a body with DELETE.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /v1/session/{sessionID} (the `RevokeSession` operationId).
 	RevokeSessionWithResponse(ctx context.Context, sessionID string, params *RevokeSessionParams, reqEditors ...RequestEditorFn) (*RevokeSessionResponse, error)
 
-	// UserPasswordResetWithBodyWithResponse Request to user password reset
+	// UserPasswordResetWithBodyWithResponse Request a password reset
 	//
-	// The service sends a confirmation link to the specified email.
-	// After confirmation, the service will send a new password for authorization.
+	// Sends a link to the email address. When the user opens the link, the service sends a new password by email.
 	//
-	// Until the user logs in with the new password, the old one and all sessions stay as they are.
-	// A newer link makes the older one useless; a link lives 30 minutes unless the operator chose otherwise.
+	// The old password and all sessions stay valid until the user logs in with the new password.
+	// A newer link invalidates the older one. A link is valid for 30 minutes by default.
 	//
-	// For an address whose sign-up waits for its confirmation, that confirmation link is sent again, with the
-	// lifetime that it has left.
+	// If the address belongs to a sign-up that waits for its confirmation, the service sends the confirmation link again, with
+	// its remaining lifetime.
 	//
-	// A service that hides accounts answers 204 whether or not there is such a user. Tell the user to look into the mailbox.
+	// If the service hides accounts, it responds with 204 whether or not the user exists. Ask the user to check the mailbox.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/user/password (the `UserPasswordReset` operationId).
 	UserPasswordResetWithBodyWithResponse(ctx context.Context, params *UserPasswordResetParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UserPasswordResetResponse, error)
 
-	// UserPasswordResetWithResponse Request to user password reset
+	// UserPasswordResetWithResponse Request a password reset
 	//
-	// The service sends a confirmation link to the specified email.
-	// After confirmation, the service will send a new password for authorization.
+	// Sends a link to the email address. When the user opens the link, the service sends a new password by email.
 	//
-	// Until the user logs in with the new password, the old one and all sessions stay as they are.
-	// A newer link makes the older one useless; a link lives 30 minutes unless the operator chose otherwise.
+	// The old password and all sessions stay valid until the user logs in with the new password.
+	// A newer link invalidates the older one. A link is valid for 30 minutes by default.
 	//
-	// For an address whose sign-up waits for its confirmation, that confirmation link is sent again, with the
-	// lifetime that it has left.
+	// If the address belongs to a sign-up that waits for its confirmation, the service sends the confirmation link again, with
+	// its remaining lifetime.
 	//
-	// A service that hides accounts answers 204 whether or not there is such a user. Tell the user to look into the mailbox.
+	// If the service hides accounts, it responds with 204 whether or not the user exists. Ask the user to check the mailbox.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/user/password (the `UserPasswordReset` operationId).
 	UserPasswordResetWithResponse(ctx context.Context, params *UserPasswordResetParams, body UserPasswordResetJSONRequestBody, reqEditors ...RequestEditorFn) (*UserPasswordResetResponse, error)
 
-	// SignupWithBodyWithResponse Create new user
+	// SignupWithBodyWithResponse Sign up
 	//
-	// The service sends a confirmation link to the specified email.
-	// After confirmation, the service will send a password for authorization.
+	// Creates a user and sends a confirmation link to the email address. When the user opens the link, the service sends a
+	// password by email.
 	//
-	// The sign-up holds one use of the invite code. If the link is not opened before it expires (24 hours unless the
-	// operator chose otherwise), the sign-up is forgotten, the use is free again, and so is the address.
-	// To have the link sent again, request a [password reset](#operation/user_password_reset) for the address.
+	// The sign-up reserves one use of the invite code. If nobody opens the link before it expires (after 24 hours by default),
+	// the service deletes the sign-up and releases the use and the address.
+	// To receive the link again, request a [password reset](#operation/user_password_reset) for the address.
 	//
-	// Reasons to refuse are checked in this order: the invite code is unknown or expired (404), the address is taken
-	// or waits for its confirmation (409 `USER_ALREADY_EXIST`), the invite code has no use left
-	// (409 `INVITE_HAS_ENDED`). So somebody who repeats a sign-up after a lost answer is told that it had succeeded.
+	// The service checks in this order: the invite code is unknown or expired (404), the address is taken or waits for its
+	// confirmation (409 `USER_ALREADY_EXIST`), the invite code has no uses left (409 `INVITE_HAS_ENDED`). If a client lost the
+	// response and repeats the sign-up, `USER_ALREADY_EXIST` shows that the first request succeeded.
 	//
-	// A service that hides accounts checks the uses of the invite code first, and answers 204 whether or not the address
-	// is taken; its owner is told by mail. Tell the user to look into the mailbox, not that an account was made.
+	// If the service hides accounts, it checks the uses of the invite code first and responds with 204 whether or not the address
+	// is taken. The owner of a taken address receives an email. Ask the user to check the mailbox; do not state that an
+	// account was created.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/user/signup (the `Signup` operationId).
 	SignupWithBodyWithResponse(ctx context.Context, params *SignupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SignupResponse, error)
 
-	// SignupWithResponse Create new user
+	// SignupWithResponse Sign up
 	//
-	// The service sends a confirmation link to the specified email.
-	// After confirmation, the service will send a password for authorization.
+	// Creates a user and sends a confirmation link to the email address. When the user opens the link, the service sends a
+	// password by email.
 	//
-	// The sign-up holds one use of the invite code. If the link is not opened before it expires (24 hours unless the
-	// operator chose otherwise), the sign-up is forgotten, the use is free again, and so is the address.
-	// To have the link sent again, request a [password reset](#operation/user_password_reset) for the address.
+	// The sign-up reserves one use of the invite code. If nobody opens the link before it expires (after 24 hours by default),
+	// the service deletes the sign-up and releases the use and the address.
+	// To receive the link again, request a [password reset](#operation/user_password_reset) for the address.
 	//
-	// Reasons to refuse are checked in this order: the invite code is unknown or expired (404), the address is taken
-	// or waits for its confirmation (409 `USER_ALREADY_EXIST`), the invite code has no use left
-	// (409 `INVITE_HAS_ENDED`). So somebody who repeats a sign-up after a lost answer is told that it had succeeded.
+	// The service checks in this order: the invite code is unknown or expired (404), the address is taken or waits for its
+	// confirmation (409 `USER_ALREADY_EXIST`), the invite code has no uses left (409 `INVITE_HAS_ENDED`). If a client lost the
+	// response and repeats the sign-up, `USER_ALREADY_EXIST` shows that the first request succeeded.
 	//
-	// A service that hides accounts checks the uses of the invite code first, and answers 204 whether or not the address
-	// is taken; its owner is told by mail. Tell the user to look into the mailbox, not that an account was made.
+	// If the service hides accounts, it checks the uses of the invite code first and responds with 204 whether or not the address
+	// is taken. The owner of a taken address receives an email. Ask the user to check the mailbox; do not state that an
+	// account was created.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/user/signup (the `Signup` operationId).
 	SignupWithResponse(ctx context.Context, params *SignupParams, body SignupJSONRequestBody, reqEditors ...RequestEditorFn) (*SignupResponse, error)
 
-	// GetVersionWithResponse Get the Service version
+	// GetVersionWithResponse Get the version of the service
 	//
-	// Get Version.
+	// Returns the version and the build of the running service.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5229,11 +5178,10 @@ func (r GetVersionResponse) ContentType() string {
 	return ""
 }
 
-// GetJwksWithResponse Get the keys that verify access tokens
+// GetJwksWithResponse Get the public keys of the access tokens
 //
-// A JSON Web Key Set (RFC 7517) with the public keys of the access tokens that are alive now, and the key that
-// will sign next. For gateways and services that verify access tokens themselves: cache it as long as
-// `Cache-Control` says, no longer.
+// A JSON Web Key Set (RFC 7517) with the public keys of all valid access tokens and of the next signing key. It is for
+// gateways and services that verify access tokens themselves. Cache it for as long as `Cache-Control` allows, not longer.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -5246,10 +5194,10 @@ func (c *ClientWithResponses) GetJwksWithResponse(ctx context.Context, params *G
 	return ParseGetJwksResponse(rsp)
 }
 
-// GetOpenidConfigurationWithResponse Get the issuer and where its keys are
+// GetOpenidConfigurationWithResponse Get the issuer and the URL of its keys
 //
-// For gateways that discover the keys by the issuer (OpenID Connect Discovery 1.0, RFC 8414). The service is no OpenID
-// provider: beyond these two there is nothing to discover.
+// For gateways that find the keys through the issuer (OpenID Connect Discovery 1.0, RFC 8414). The service is not an OpenID
+// provider, and the document has no other metadata.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -5264,7 +5212,7 @@ func (c *ClientWithResponses) GetOpenidConfigurationWithResponse(ctx context.Con
 
 // GetDocsWithResponse Read this document in a browser
 //
-// A page that shows every operation and can try it out. It loads nothing from elsewhere.
+// A page that shows every operation and can call it. It loads nothing from other hosts.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -5277,9 +5225,9 @@ func (c *ClientWithResponses) GetDocsWithResponse(ctx context.Context, params *G
 	return ParseGetDocsResponse(rsp)
 }
 
-// GetDocsAssetWithResponse Get a part of the page
+// GetDocsAssetWithResponse Get a file of the documentation page
 //
-// The script and the style of [`GET /docs`](#operation/get_docs).
+// A script or a style sheet of [`GET /docs`](#operation/get_docs).
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -5294,7 +5242,7 @@ func (c *ClientWithResponses) GetDocsAssetWithResponse(ctx context.Context, asse
 
 // GetOpenapiJSONWithResponse Get this document as JSON
 //
-// The very document that the service validates requests against.
+// The document against which the service validates requests.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -5309,7 +5257,7 @@ func (c *ClientWithResponses) GetOpenapiJSONWithResponse(ctx context.Context, pa
 
 // GetOpenapiYamlWithResponse Get this document as YAML
 //
-// The very document that the service validates requests against, comments and all.
+// The document against which the service validates requests, with its comments.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -5322,16 +5270,16 @@ func (c *ClientWithResponses) GetOpenapiYamlWithResponse(ctx context.Context, pa
 	return ParseGetOpenapiYamlResponse(rsp)
 }
 
-// ConfirmUserEmailWithResponse Confirm User Email
+// ConfirmUserEmailWithResponse Confirm an email address
 //
-// API returns HTML-page with a message (success or error).
+// Returns an HTML page with a message: success or failure.
 //
-// This is the address of the links in the service's mails, for sign-ups and for password resets alike; people
-// open it in a browser. A link works once. The page is in the user's language; a program that prefers
-// `text/plain` or `application/json` in its `Accept` header gets that instead.
+// The links in the emails of sign-ups and password resets lead to this path, and users open it in a browser. A link works
+// once. The page is in the user's language. A program that prefers `text/plain` or `application/json` in its `Accept`
+// header gets that instead.
 //
-// Any key that does not work (used, expired, replaced by a newer one, unknown, malformed) and a missing or
-// malformed `rid` give the same 404, whose page says what to do next. A HEAD request does not use the link up.
+// Any key that does not work (used, expired, replaced by a newer one, unknown, malformed) and a missing or malformed `rid`
+// give the same 404. Its page explains what to do next. A HEAD request does not use the link.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -5344,18 +5292,15 @@ func (c *ClientWithResponses) ConfirmUserEmailWithResponse(ctx context.Context, 
 	return ParseConfirmUserEmailResponse(rsp)
 }
 
-// CreateAccessTokenWithBodyWithResponse Create Access Token (Domain Action: Log In)
+// CreateAccessTokenWithBodyWithResponse Log in
 //
-// # Create Access Token
+// Creates a session on one device, with an access token and a refresh token. The access token is valid for 10 minutes by
+// default; [refresh](#operation/refresh_access_token) it before then.
 //
-// Begins a session on one device. The access token lives 10 minutes unless the operator chose otherwise;
-// [refresh](#operation/refresh_access_token) it before then.
+// The first login with a password that was sent by email makes it the user's password and ends all older sessions.
+// A user can have 100 sessions by default; another login ends the least recently refreshed.
 //
-// The first log-in with a password that was just mailed makes it the user's password and ends all older sessions.
-// A user has a greatest number of sessions (100 unless the operator chose otherwise): one more ends the one that was
-// refreshed longest ago.
-//
-// Unknown address, wrong password, unconfirmed and disabled user are one and the same answer: 404
+// An unknown address, a wrong password, an unconfirmed user and a disabled user give the same response: 404
 // `USER_NOT_FOUND`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -5369,18 +5314,15 @@ func (c *ClientWithResponses) CreateAccessTokenWithBodyWithResponse(ctx context.
 	return ParseCreateAccessTokenResponse(rsp)
 }
 
-// CreateAccessTokenWithResponse Create Access Token (Domain Action: Log In)
+// CreateAccessTokenWithResponse Log in
 //
-// # Create Access Token
+// Creates a session on one device, with an access token and a refresh token. The access token is valid for 10 minutes by
+// default; [refresh](#operation/refresh_access_token) it before then.
 //
-// Begins a session on one device. The access token lives 10 minutes unless the operator chose otherwise;
-// [refresh](#operation/refresh_access_token) it before then.
+// The first login with a password that was sent by email makes it the user's password and ends all older sessions.
+// A user can have 100 sessions by default; another login ends the least recently refreshed.
 //
-// The first log-in with a password that was just mailed makes it the user's password and ends all older sessions.
-// A user has a greatest number of sessions (100 unless the operator chose otherwise): one more ends the one that was
-// refreshed longest ago.
-//
-// Unknown address, wrong password, unconfirmed and disabled user are one and the same answer: 404
+// An unknown address, a wrong password, an unconfirmed user and a disabled user give the same response: 404
 // `USER_NOT_FOUND`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -5394,19 +5336,16 @@ func (c *ClientWithResponses) CreateAccessTokenWithResponse(ctx context.Context,
 	return ParseCreateAccessTokenResponse(rsp)
 }
 
-// RefreshAccessTokenWithBodyWithResponse Refresh Access Token (Domain Action: Renew authorization)
+// RefreshAccessTokenWithBodyWithResponse Refresh the access token
 //
-// # Refresh Access Token
+// Returns a new access token and a new refresh token for the same session. The presented refresh token is then used.
 //
-// Gives a new access token and a new refresh token for the same session; the presented refresh token is used up.
+// If a response was lost, or two tabs refreshed at the same time, present the same refresh token again within two minutes
+// (by default): the response has the same new refresh token. The service treats a used token that is presented later as
+// stolen and ends the session. Store the new token before you use it, and never keep an older one.
 //
-// Was the answer lost, or did two tabs refresh at once? Present the same refresh token again within two minutes
-// (unless the operator chose otherwise): the answer carries the same new refresh token. A used-up token that
-// is presented later counts as stolen and ends the session. Store the new token before using it, and never keep
-// an older one.
-//
-// A session that is not refreshed for 30 days ends, and so does every session after 180 days (unless the operator
-// chose otherwise). A malformed, forged or expired token is 400; an ended or unknown session is 404: log in again.
+// A session ends when it is not refreshed for 30 days, and at the latest after 180 days (both by default). A malformed,
+// forged or expired token gives 400. An ended or unknown session gives 404: the user must log in again.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -5419,19 +5358,16 @@ func (c *ClientWithResponses) RefreshAccessTokenWithBodyWithResponse(ctx context
 	return ParseRefreshAccessTokenResponse(rsp)
 }
 
-// RefreshAccessTokenWithResponse Refresh Access Token (Domain Action: Renew authorization)
+// RefreshAccessTokenWithResponse Refresh the access token
 //
-// # Refresh Access Token
+// Returns a new access token and a new refresh token for the same session. The presented refresh token is then used.
 //
-// Gives a new access token and a new refresh token for the same session; the presented refresh token is used up.
+// If a response was lost, or two tabs refreshed at the same time, present the same refresh token again within two minutes
+// (by default): the response has the same new refresh token. The service treats a used token that is presented later as
+// stolen and ends the session. Store the new token before you use it, and never keep an older one.
 //
-// Was the answer lost, or did two tabs refresh at once? Present the same refresh token again within two minutes
-// (unless the operator chose otherwise): the answer carries the same new refresh token. A used-up token that
-// is presented later counts as stolen and ends the session. Store the new token before using it, and never keep
-// an older one.
-//
-// A session that is not refreshed for 30 days ends, and so does every session after 180 days (unless the operator
-// chose otherwise). A malformed, forged or expired token is 400; an ended or unknown session is 404: log in again.
+// A session ends when it is not refreshed for 30 days, and at the latest after 180 days (both by default). A malformed,
+// forged or expired token gives 400. An ended or unknown session gives 404: the user must log in again.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -5444,15 +5380,15 @@ func (c *ClientWithResponses) RefreshAccessTokenWithResponse(ctx context.Context
 	return ParseRefreshAccessTokenResponse(rsp)
 }
 
-// VerifyAccessTokenWithResponse Verify an access token, for gateways that ask on every request
+// VerifyAccessTokenWithResponse Verify an access token, for gateways that check every request
 //
-// Answers 204 while the access token is alive and its session has not ended, and says whose it is in headers that a
-// gateway passes on to what it protects. Anything else is 401.
+// Returns 204 while the access token is valid and its session has not ended. The response headers identify the user, the
+// session and the client; a gateway passes them to the services behind it. Everything else gives 401.
 //
-// Unlike the signature alone, this sees at once that a session was ended. A gateway that can live with tokens that
-// outlive their session by their remaining minutes verifies them itself, with `/.well-known/jwks.json`.
+// Unlike a check of the signature alone, this operation detects an ended session immediately. A gateway that may accept a
+// token of an ended session until the token expires can verify tokens locally, with `/.well-known/jwks.json`.
 //
-// A gateway must remove `x-auth-*` headers that come from outside.
+// A gateway must remove `x-auth-*` headers from incoming requests.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -5465,12 +5401,10 @@ func (c *ClientWithResponses) VerifyAccessTokenWithResponse(ctx context.Context,
 	return ParseVerifyAccessTokenResponse(rsp)
 }
 
-// GetListActiveSessionsWithResponse Get a list of active sessions
+// GetListActiveSessionsWithResponse List the active sessions
 //
-// # Get a list of active sessions
-//
-// The sessions of the user whose access token is presented, the most recently refreshed first. The list is empty
-// when the last session was ended while its access token is still alive.
+// Lists the sessions of the user to whom the access token belongs, the most recently refreshed first. The list is empty if
+// the last session has ended and its access token is still valid.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -5483,17 +5417,16 @@ func (c *ClientWithResponses) GetListActiveSessionsWithResponse(ctx context.Cont
 	return ParseGetListActiveSessionsResponse(rsp)
 }
 
-// RevokeRefreshTokenWithBodyWithResponse Revoke Refresh Token (Domain Action: Log Out)
+// RevokeRefreshTokenWithBodyWithResponse Log out
 //
-// This request revoke the Refresh Token associated with the specified session. Thus, when the Access Token
-// expires, then it cannot be renewed. And only after that, the user will be log out.
-// Be aware that this query is idempotent.
+// Ends a session: revokes its refresh token. Its access token stays valid until it expires and cannot be renewed.
+// The operation is idempotent.
 //
-// Only a session of the user whose access token is presented is ended. Any other `sessionID` is answered in the
-// same way, and nothing happens.
+// It ends only a session of the user to whom the access token belongs. Any other `sessionID` gives the same response
+// and has no effect.
 //
-// Many gateways and HTTP libraries drop the body of a DELETE: behind those, use
-// [the form with the id in the path](#operation/revoke_session).
+// Many gateways and HTTP libraries drop the body of a DELETE request. Behind those, use
+// [the operation with the ID in the path](#operation/revoke_session).
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -5506,17 +5439,16 @@ func (c *ClientWithResponses) RevokeRefreshTokenWithBodyWithResponse(ctx context
 	return ParseRevokeRefreshTokenResponse(rsp)
 }
 
-// RevokeRefreshTokenWithResponse Revoke Refresh Token (Domain Action: Log Out)
+// RevokeRefreshTokenWithResponse Log out
 //
-// This request revoke the Refresh Token associated with the specified session. Thus, when the Access Token
-// expires, then it cannot be renewed. And only after that, the user will be log out.
-// Be aware that this query is idempotent.
+// Ends a session: revokes its refresh token. Its access token stays valid until it expires and cannot be renewed.
+// The operation is idempotent.
 //
-// Only a session of the user whose access token is presented is ended. Any other `sessionID` is answered in the
-// same way, and nothing happens.
+// It ends only a session of the user to whom the access token belongs. Any other `sessionID` gives the same response
+// and has no effect.
 //
-// Many gateways and HTTP libraries drop the body of a DELETE: behind those, use
-// [the form with the id in the path](#operation/revoke_session).
+// Many gateways and HTTP libraries drop the body of a DELETE request. Behind those, use
+// [the operation with the ID in the path](#operation/revoke_session).
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -5531,8 +5463,8 @@ func (c *ClientWithResponses) RevokeRefreshTokenWithResponse(ctx context.Context
 
 // RevokeSessionWithResponse End a session, without a request body
 //
-// Does what [`DELETE /v1/session/remove`](#operation/revoke_refresh_token) does, for clients and gateways that
-// can not send a body with DELETE.
+// Does the same as [`DELETE /v1/session/remove`](#operation/revoke_refresh_token), for clients and gateways that cannot send
+// a body with DELETE.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -5545,18 +5477,17 @@ func (c *ClientWithResponses) RevokeSessionWithResponse(ctx context.Context, ses
 	return ParseRevokeSessionResponse(rsp)
 }
 
-// UserPasswordResetWithBodyWithResponse Request to user password reset
+// UserPasswordResetWithBodyWithResponse Request a password reset
 //
-// The service sends a confirmation link to the specified email.
-// After confirmation, the service will send a new password for authorization.
+// Sends a link to the email address. When the user opens the link, the service sends a new password by email.
 //
-// Until the user logs in with the new password, the old one and all sessions stay as they are.
-// A newer link makes the older one useless; a link lives 30 minutes unless the operator chose otherwise.
+// The old password and all sessions stay valid until the user logs in with the new password.
+// A newer link invalidates the older one. A link is valid for 30 minutes by default.
 //
-// For an address whose sign-up waits for its confirmation, that confirmation link is sent again, with the
-// lifetime that it has left.
+// If the address belongs to a sign-up that waits for its confirmation, the service sends the confirmation link again, with
+// its remaining lifetime.
 //
-// A service that hides accounts answers 204 whether or not there is such a user. Tell the user to look into the mailbox.
+// If the service hides accounts, it responds with 204 whether or not the user exists. Ask the user to check the mailbox.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -5569,18 +5500,17 @@ func (c *ClientWithResponses) UserPasswordResetWithBodyWithResponse(ctx context.
 	return ParseUserPasswordResetResponse(rsp)
 }
 
-// UserPasswordResetWithResponse Request to user password reset
+// UserPasswordResetWithResponse Request a password reset
 //
-// The service sends a confirmation link to the specified email.
-// After confirmation, the service will send a new password for authorization.
+// Sends a link to the email address. When the user opens the link, the service sends a new password by email.
 //
-// Until the user logs in with the new password, the old one and all sessions stay as they are.
-// A newer link makes the older one useless; a link lives 30 minutes unless the operator chose otherwise.
+// The old password and all sessions stay valid until the user logs in with the new password.
+// A newer link invalidates the older one. A link is valid for 30 minutes by default.
 //
-// For an address whose sign-up waits for its confirmation, that confirmation link is sent again, with the
-// lifetime that it has left.
+// If the address belongs to a sign-up that waits for its confirmation, the service sends the confirmation link again, with
+// its remaining lifetime.
 //
-// A service that hides accounts answers 204 whether or not there is such a user. Tell the user to look into the mailbox.
+// If the service hides accounts, it responds with 204 whether or not the user exists. Ask the user to check the mailbox.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -5593,21 +5523,22 @@ func (c *ClientWithResponses) UserPasswordResetWithResponse(ctx context.Context,
 	return ParseUserPasswordResetResponse(rsp)
 }
 
-// SignupWithBodyWithResponse Create new user
+// SignupWithBodyWithResponse Sign up
 //
-// The service sends a confirmation link to the specified email.
-// After confirmation, the service will send a password for authorization.
+// Creates a user and sends a confirmation link to the email address. When the user opens the link, the service sends a
+// password by email.
 //
-// The sign-up holds one use of the invite code. If the link is not opened before it expires (24 hours unless the
-// operator chose otherwise), the sign-up is forgotten, the use is free again, and so is the address.
-// To have the link sent again, request a [password reset](#operation/user_password_reset) for the address.
+// The sign-up reserves one use of the invite code. If nobody opens the link before it expires (after 24 hours by default),
+// the service deletes the sign-up and releases the use and the address.
+// To receive the link again, request a [password reset](#operation/user_password_reset) for the address.
 //
-// Reasons to refuse are checked in this order: the invite code is unknown or expired (404), the address is taken
-// or waits for its confirmation (409 `USER_ALREADY_EXIST`), the invite code has no use left
-// (409 `INVITE_HAS_ENDED`). So somebody who repeats a sign-up after a lost answer is told that it had succeeded.
+// The service checks in this order: the invite code is unknown or expired (404), the address is taken or waits for its
+// confirmation (409 `USER_ALREADY_EXIST`), the invite code has no uses left (409 `INVITE_HAS_ENDED`). If a client lost the
+// response and repeats the sign-up, `USER_ALREADY_EXIST` shows that the first request succeeded.
 //
-// A service that hides accounts checks the uses of the invite code first, and answers 204 whether or not the address
-// is taken; its owner is told by mail. Tell the user to look into the mailbox, not that an account was made.
+// If the service hides accounts, it checks the uses of the invite code first and responds with 204 whether or not the address
+// is taken. The owner of a taken address receives an email. Ask the user to check the mailbox; do not state that an
+// account was created.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -5620,21 +5551,22 @@ func (c *ClientWithResponses) SignupWithBodyWithResponse(ctx context.Context, pa
 	return ParseSignupResponse(rsp)
 }
 
-// SignupWithResponse Create new user
+// SignupWithResponse Sign up
 //
-// The service sends a confirmation link to the specified email.
-// After confirmation, the service will send a password for authorization.
+// Creates a user and sends a confirmation link to the email address. When the user opens the link, the service sends a
+// password by email.
 //
-// The sign-up holds one use of the invite code. If the link is not opened before it expires (24 hours unless the
-// operator chose otherwise), the sign-up is forgotten, the use is free again, and so is the address.
-// To have the link sent again, request a [password reset](#operation/user_password_reset) for the address.
+// The sign-up reserves one use of the invite code. If nobody opens the link before it expires (after 24 hours by default),
+// the service deletes the sign-up and releases the use and the address.
+// To receive the link again, request a [password reset](#operation/user_password_reset) for the address.
 //
-// Reasons to refuse are checked in this order: the invite code is unknown or expired (404), the address is taken
-// or waits for its confirmation (409 `USER_ALREADY_EXIST`), the invite code has no use left
-// (409 `INVITE_HAS_ENDED`). So somebody who repeats a sign-up after a lost answer is told that it had succeeded.
+// The service checks in this order: the invite code is unknown or expired (404), the address is taken or waits for its
+// confirmation (409 `USER_ALREADY_EXIST`), the invite code has no uses left (409 `INVITE_HAS_ENDED`). If a client lost the
+// response and repeats the sign-up, `USER_ALREADY_EXIST` shows that the first request succeeded.
 //
-// A service that hides accounts checks the uses of the invite code first, and answers 204 whether or not the address
-// is taken; its owner is told by mail. Tell the user to look into the mailbox, not that an account was made.
+// If the service hides accounts, it checks the uses of the invite code first and responds with 204 whether or not the address
+// is taken. The owner of a taken address receives an email. Ask the user to check the mailbox; do not state that an
+// account was created.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -5647,9 +5579,9 @@ func (c *ClientWithResponses) SignupWithResponse(ctx context.Context, params *Si
 	return ParseSignupResponse(rsp)
 }
 
-// GetVersionWithResponse Get the Service version
+// GetVersionWithResponse Get the version of the service
 //
-// Get Version.
+// Returns the version and the build of the running service.
 //
 // Returns a wrapper object for the known response body format(s).
 //
