@@ -1,5 +1,7 @@
-// Package authorization holds the contract of the service: openapi.yaml, which everything else is generated from,
-// validated against or tested by.
+// Package authorization embeds openapi.yaml, the source of truth for the HTTP API of the service.
+//
+// The server's types and the Go client are generated from it. The service validates requests against it, and every test validates
+// responses against it.
 package authorization
 
 import _ "embed"
@@ -7,5 +9,5 @@ import _ "embed"
 //go:embed openapi.yaml
 var spec string
 
-// Spec returns openapi.yaml, byte by byte.
+// Spec returns a copy of openapi.yaml.
 func Spec() []byte { return []byte(spec) }
