@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/recovery"
 )
 
 const (
@@ -161,11 +161,7 @@ func (s *Service) beat(ctx context.Context) {
 
 // ask is the database's part of a beat. It makes an error of a panic, so that it ends neither the process nor the beats.
 func (s *Service) ask(ctx context.Context, now time.Time, write, record bool) (row db.Heartbeat, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		}
-	}()
+	defer recovery.ToError(&err)
 	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()
 	s.heartbeat.askedAt.Store(now.UnixMicro())

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
-	"runtime/debug"
 	"time"
 
 	"github.com/google/uuid"
@@ -16,6 +15,7 @@ import (
 	"github.com/financelime/authorization/impl/event"
 	"github.com/financelime/authorization/impl/limit"
 	"github.com/financelime/authorization/impl/mail"
+	"github.com/financelime/authorization/impl/recovery"
 	"github.com/financelime/authorization/impl/reqinfo"
 )
 
@@ -220,10 +220,11 @@ func (s *Service) giveUpResets(ctx context.Context, now time.Time) error {
 // doReset does one reset, unless another replica was faster, as if its request had waited for it. A panic may not end the process.
 func (s *Service) doReset(ctx context.Context, id uuid.UUID) (err error) {
 	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("reset %s: panic: %v\n%s", id, p, debug.Stack())
+		if recovery.IsPanic(err) {
+			err = fmt.Errorf("reset %s: %w", id, err)
 		}
 	}()
+	defer recovery.ToError(&err)
 	var account db.Account
 	var refused, limited bool
 	req := &reqinfo.Info{} // whose request it was

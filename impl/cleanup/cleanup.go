@@ -6,10 +6,8 @@ package cleanup
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"runtime/debug"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,6 +16,7 @@ import (
 	"github.com/financelime/authorization/impl/clock"
 	"github.com/financelime/authorization/impl/limit"
 	"github.com/financelime/authorization/impl/mail"
+	"github.com/financelime/authorization/impl/recovery"
 )
 
 const (
@@ -86,11 +85,7 @@ func (c *Cleaner) RunOnce(ctx context.Context) {
 func recovered(
 	ctx context.Context, now time.Time, do func(ctx context.Context, now time.Time) (int64, error),
 ) (deleted int64, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		}
-	}()
+	defer recovery.ToError(&err)
 	return do(ctx, now)
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 	"github.com/financelime/authorization/impl/clock"
 	"github.com/financelime/authorization/impl/link"
 	"github.com/financelime/authorization/impl/password"
+	"github.com/financelime/authorization/impl/recovery"
 	"github.com/financelime/authorization/impl/reqinfo"
 )
 
@@ -148,11 +148,12 @@ func (d *delivery) hurry(ctx context.Context) {
 // guard turns a panic into an error, so that one bad mail stops neither the others nor the service.
 func (d *delivery) guard(f func() error) (err error) {
 	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("panic: %v", r)
-			d.log.Error("mail.panicked", "error", redact(err, d.secrets...), "stack", string(debug.Stack()))
+		if p, is := errors.AsType[*recovery.PanicError](err); is {
+			err = fmt.Errorf("panic: %v", p.Value)
+			d.log.Error("mail.panicked", "error", redact(err, d.secrets...), "stack", string(p.Stack))
 		}
 	}()
+	defer recovery.ToError(&err)
 	return f()
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/financelime/authorization/api"
 	"github.com/financelime/authorization/impl/event"
 	"github.com/financelime/authorization/impl/page"
+	"github.com/financelime/authorization/impl/recovery"
 	"github.com/financelime/authorization/impl/reqinfo"
 )
 
@@ -60,7 +61,7 @@ type failer struct {
 func (f *failer) fail(err error, c echo.Context) {
 	if c.Response().Committed { // the status is out; Echo may call here again for the same error
 		name := event.RequestAnswerLost
-		if errors.Is(err, errPanic) {
+		if recovery.IsPanic(err) {
 			name = event.RequestFailed
 		}
 		event.Record(c.Request().Context(), f.log, name, slog.Any("error", err))
@@ -152,7 +153,7 @@ func (f *failer) logFailure(c echo.Context, status int, err error) {
 // onlyCancelled reports whether an error says no more than that a context was cancelled, or that something was away then. Of joined
 // errors each must say so: one may be a defect, and the other the roll-back that failed after it. A panic is always more.
 func onlyCancelled(err error) bool {
-	if errors.Is(err, errPanic) {
+	if recovery.IsPanic(err) {
 		return false
 	}
 	if _, away := err.(unavailable); away { //nolint:errorlint // what is inside is looked at below

@@ -2,13 +2,10 @@ package server
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
 	"regexp"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
+	"github.com/financelime/authorization/impl/recovery"
 	"github.com/financelime/authorization/impl/reqinfo"
 )
 
@@ -111,16 +109,9 @@ func (o *observer) sibling(path string) *operation {
 	return nil
 }
 
-// errPanic says that an error was a panic.
-var errPanic = errors.New("panic")
-
-// withoutPanic makes an error of a panic, so that it ends one request and not the process.
+// withoutPanic calls next and returns a panic as an error.
 func withoutPanic(next echo.HandlerFunc, c echo.Context) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %v\n%s", errPanic, p, debug.Stack())
-		}
-	}()
+	defer recovery.ToError(&err)
 	return next(c)
 }
 

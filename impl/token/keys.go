@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"sync/atomic"
 	"time"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/recovery"
 	"github.com/financelime/authorization/impl/secret"
 )
 
@@ -100,11 +100,7 @@ func (k *Keys) Run(ctx context.Context) {
 
 // tick is one refresh. A panic in it may end neither the service nor the rotation.
 func (k *Keys) tick(ctx context.Context) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		}
-	}()
+	defer recovery.ToError(&err)
 	ctx, cancel := context.WithTimeout(ctx, max(k.every, reloadTimeout))
 	defer cancel()
 	return k.refresh(ctx)
