@@ -20,8 +20,8 @@ func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.Valu
 // effect in a function that a deferred function calls:
 //
 //	defer recovery.ToError(&err)
-func ToError(err *error) {
-	if value := recover(); value != nil {
+func ToError(err *error) { //nolint:gocritic // a deferred function sets the result through its pointer
+	if value := recover(); value != nil { //nolint:revive // ToError is the deferred function
 		*err = &PanicError{Value: value, Stack: debug.Stack()}
 	}
 }

@@ -9,17 +9,17 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// preflightAge is for how long browsers may remember a preflight, in seconds: what Chromium allows at the most.
+// preflightAge is the number of seconds for which browsers may cache a preflight response: the maximum of Chromium.
 const preflightAge = "7200"
 
-// cors lets the pages of listed origins call the service (WHATWG Fetch, "HTTP-CORS protocol"). The tokens are in headers
-// and bodies, and no cookie is used, so credentials are never allowed.
+// cors allows the pages of listed origins to call the service (WHATWG Fetch, "HTTP-CORS protocol"). It never allows credentials:
+// tokens are sent in headers and bodies, not in cookies.
 type cors struct {
 	origins         []string
-	allowed, expose string // headers of requests and of answers
+	allowed, expose string // request headers and response headers
 }
 
-// newCORS takes the headers from the contract.
+// newCORS allows and exposes the headers that the document defines.
 func newCORS(origins []string, doc *openapi3.T) cors {
 	requests := []string{"content-type"}
 	for name := range doc.Components.SecuritySchemes {
@@ -30,31 +30,32 @@ func newCORS(origins []string, doc *openapi3.T) cors {
 			requests = append(requests, strings.ToLower(p.Value.Name))
 		}
 	}
-	var answers []string
+	var responses []string
 	for _, item := range doc.Paths.Map() {
 		for _, op := range item.Operations() {
 			for _, response := range op.Responses.Map() {
 				for name := range response.Value.Headers {
-					answers = append(answers, strings.ToLower(name))
+					responses = append(responses, strings.ToLower(name))
 				}
 			}
 		}
 	}
-	return cors{origins: origins, allowed: list(requests), expose: list(answers)}
+	return cors{origins: origins, allowed: joinSorted(requests), expose: joinSorted(responses)}
 }
 
-func list(names []string) string {
+// joinSorted returns a comma-separated list without duplicates.
+func joinSorted(names []string) string {
 	slices.Sort(names)
 	return strings.Join(slices.Compact(names), ", ")
 }
 
-// allows tells whether a request comes from a page of a listed origin.
+// allows reports whether a request comes from a page of a listed origin.
 func (c cors) allows(r *http.Request) bool {
 	origin := r.Header.Values(echo.HeaderOrigin)
 	return len(origin) == 1 && slices.Contains(c.origins, origin[0])
 }
 
-// setHeaders lets the page read the answer.
+// setHeaders allows the page to read the response.
 func (c cors) setHeaders(h http.Header, r *http.Request) {
 	if len(c.origins) == 0 {
 		return
@@ -66,7 +67,7 @@ func (c cors) setHeaders(h http.Header, r *http.Request) {
 	}
 }
 
-// preflight answers a browser's question before a request to a path with these methods, or tells that it is none.
+// preflight reports whether a request is a permitted preflight request for a path with these methods, and sets the response headers if so.
 func (c cors) preflight(e echo.Context, methods []string) bool {
 	r := e.Request()
 	wanted := r.Header.Get(echo.HeaderAccessControlRequestMethod)

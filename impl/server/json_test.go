@@ -32,7 +32,7 @@ func TestStrictJSON(t *testing.T) {
 	}
 }
 
-// Whatever strictJSON accepts, every other reader understands, and in one way only.
+// Every JSON decoder accepts what strictJSON accepts, and decodes it to the same value.
 func FuzzStrictJSON(f *testing.F) {
 	for _, seed := range []string{`{"a":1,"b":[{"c":"d"}]}`, `{"a":1,"\u0061":2}`, "{} {}", `{"a":"\ud83e\udd8a"}`, `{"a":"\u0000"}`} {
 		f.Add([]byte(seed))
@@ -48,7 +48,7 @@ func FuzzStrictJSON(f *testing.F) {
 		if err := json.Unmarshal(body, &value); err != nil {
 			t.Errorf("encoding/json: %v", err)
 		}
-		// Names that encoding/json keeps apart are as many as there are in the text: none came twice.
+		// encoding/json decodes as many members as the text has names, so no name is duplicated.
 		if names := topLevelNames(t, body); names != len(value) {
 			t.Errorf("%d names, %d members", names, len(value))
 		}
@@ -58,6 +58,7 @@ func FuzzStrictJSON(f *testing.F) {
 	})
 }
 
+// topLevelNames counts the names of the outer object.
 func topLevelNames(t *testing.T, body []byte) int {
 	t.Helper()
 	d := json.NewDecoder(bytes.NewReader(body))
@@ -86,6 +87,7 @@ func topLevelNames(t *testing.T, body []byte) int {
 	}
 }
 
+// flatten returns all names and strings of a decoded value.
 func flatten(value any) string {
 	switch v := value.(type) {
 	case string:

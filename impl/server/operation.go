@@ -9,28 +9,28 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 )
 
-// routeKey is a method and a path in Echo's spelling.
+// routeKey identifies a route by its method and its path in Echo's syntax.
 type routeKey struct{ method, path string }
 
-// operation is what openapi.yaml says of one operation, in the form in which every request needs it.
+// operation is one operation of openapi.yaml, prepared for the validation of requests.
 type operation struct {
 	id    string
-	route *routers.Route // what kin-openapi's validation wants to know of a routed request
+	route *routers.Route // an input of kin-openapi's validation
 
-	headers openapi3.Parameters // checked before the access token
-	others  openapi3.Parameters // and after it
+	headers openapi3.Parameters // validated before the access token
+	others  openapi3.Parameters // path and query parameters, validated after the access token
 	body    *openapi3.RequestBody
-	secured bool
+	secured bool // needs an access token
 
-	// malformed is the status for bad parameters: 400, or 404 where the contract documents no 400.
+	// malformed is the status of a malformed request: 400, or 404 if the operation does not document 400.
 	malformed int
-	// pages says that failures are pages for people, in the form that Accept asks for.
+	// pages is set if failures are pages in the format that the Accept header prefers.
 	pages bool
-	// ridInQuery says that a request is named by its parameter rid, not by a header.
+	// ridInQuery is set if the request ID is the query parameter rid and not a header.
 	ridInQuery bool
 }
 
-// readOperations reads the operations of a document, by Echo route.
+// readOperations returns the operations of a document by route.
 func readOperations(doc *openapi3.T) (map[routeKey]*operation, error) {
 	all := make(map[routeKey]*operation)
 	for path, item := range doc.Paths.Map() {
@@ -51,7 +51,7 @@ func readOperations(doc *openapi3.T) (map[routeKey]*operation, error) {
 
 func (op *operation) read(spec *openapi3.Operation) error {
 	if op.id == "" {
-		return fmt.Errorf("no operationId")
+		return fmt.Errorf("operationId is missing")
 	}
 	for _, p := range spec.Parameters {
 		if p.Value.In == openapi3.ParameterInHeader {
@@ -65,11 +65,11 @@ func (op *operation) read(spec *openapi3.Operation) error {
 		op.body = spec.RequestBody.Value
 	}
 	if spec.Security == nil {
-		return fmt.Errorf("does not say whether it needs an access token")
+		return fmt.Errorf("security is missing")
 	}
 	for _, requirement := range *spec.Security {
 		if _, ok := requirement["authorization"]; !ok || len(requirement) != 1 {
-			return fmt.Errorf("needs a security scheme that the service does not have: %v", requirement)
+			return fmt.Errorf("the service does not have this security scheme: %v", requirement)
 		}
 		op.secured = true
 	}
@@ -82,7 +82,7 @@ func (op *operation) read(spec *openapi3.Operation) error {
 	return nil
 }
 
-// echoPath turns /v1/session/{sessionID} into /v1/session/:sessionID.
+// echoPath converts a path to Echo's syntax: /v1/session/{sessionID} to /v1/session/:sessionID.
 func echoPath(path string) string {
 	return regexp.MustCompile(`\{([^}]+)\}`).ReplaceAllString(path, ":$1")
 }

@@ -1,8 +1,16 @@
-// Package server puts the contract's HTTP surface before an implementation of it.
+// Package server is the HTTP layer of the service. It validates requests against openapi.yaml, calls the implementation of the
+// operation, and turns errors into responses.
 //
-// A request passes three hands: observe (names it, logs it, catches panics), Echo's router, and guard (refuses
-// what openapi.yaml does not allow: size, request-id, access token, parameters, body). Behind them the generated code calls
-// the implementation. Whatever goes wrong on the way comes back as an error to fail, the one place that answers errors.
+// A request takes this way:
+//
+//  1. net/http reads it. It rejects malformed and ambiguous HTTP itself.
+//  2. Echo finds the route.
+//  3. The middleware assigns the request ID, the client IP and the deadline, and sets the response headers. After the response
+//     it logs the request. It also turns a panic into an error.
+//  4. The validator of the operation rejects what openapi.yaml does not allow, in the documented order: size, request-id, access
+//     token, parameters, body.
+//  5. The generated code of package api decodes the validated request and calls the implementation.
+//  6. An error of any step from 2 on goes to the error handler, the only place that maps errors to statuses and writes failures.
 package server
 
 import (
@@ -11,8 +19,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -23,28 +29,28 @@ import (
 	"github.com/financelime/authorization/impl/reqinfo"
 )
 
-// Config is what the surface needs beside the contract and its implementation.
+// Config has the settings of the HTTP layer and the functions that it calls.
 type Config struct {
-	// Authenticate checks an access token and returns a context that carries who it speaks for.
-	// An error means 401, whatever it says; one with a RetryAfter method means 503.
+	// Authenticate verifies an access token and returns a context with its account and session. An error gives 401, unless it has a
+	// RetryAfter method: then it gives 503.
 	Authenticate func(ctx context.Context, token string) (context.Context, error)
-	// CORSOrigins are the origins whose pages may call the service, each exactly as a browser names it. None by default.
+	// CORSOrigins are the origins whose pages may call the service, exactly as browsers send them. The default is none.
 	CORSOrigins []string
-	// HTTPS says that the service is reached by https alone, and browsers are told so.
+	// HTTPS is set if clients reach the service only by HTTPS. Responses then have the header Strict-Transport-Security.
 	HTTPS bool
-	// TrustedProxies are the networks whose X-Forwarded-For is believed. None by default.
+	// TrustedProxies are the networks of the proxies whose X-Forwarded-For is used. The default is none.
 	TrustedProxies []netip.Prefix
-	// Timeout ends the work on one request; 10 seconds if zero.
+	// Timeout limits the time for one request. The default is 10 seconds.
 	Timeout time.Duration
 	Log     *slog.Logger
-	// Watch, if not nil, is told of every request before anything is done about it, and what it returns is called with the
-	// status that was answered.
+	// Watch is called before a request is handled. It returns the context of the request and a function that is called with the status of
+	// the response. It may be nil.
 	Watch func(context.Context, reqinfo.Request) (context.Context, func(status int))
-	// Limited, if not nil, is told of each limit that refused a request.
+	// Limited is called with the name of the limit when a limit rejects a request. It may be nil.
 	Limited func(limit string)
 }
 
-// New returns the service's public HTTP handler. It fails when openapi.yaml and the generated code do not fit together.
+// New returns the service's public HTTP handler. It fails if openapi.yaml and the generated code do not match.
 func New(cfg Config, implementation api.StrictServerInterface) (http.Handler, error) {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 10 * time.Second
@@ -59,69 +65,36 @@ func New(cfg Config, implementation api.StrictServerInterface) (http.Handler, er
 	}
 
 	e := echo.New()
-	f := &failer{log: cfg.Log, limited: cfg.Limited}
-	o := &observer{
-		byRoute: operations, remoteAddr: remoteAddr(cfg.TrustedProxies), https: cfg.HTTPS, cors: newCORS(cfg.CORSOrigins, doc),
-		fail: f, log: cfg.Log, timeout: cfg.Timeout, watch: cfg.Watch,
+	failures := &errorHandler{log: cfg.Log, limited: cfg.Limited}
+	m := &middleware{
+		operations: operations, clientIP: clientIP(cfg.TrustedProxies), https: cfg.HTTPS, cors: newCORS(cfg.CORSOrigins, doc),
+		failures: failures, log: cfg.Log, timeout: cfg.Timeout, watch: cfg.Watch,
 	}
-	e.HTTPErrorHandler = f.fail
-	e.Use(o.observe)
+	e.HTTPErrorHandler = failures.handle
+	e.Use(m.wrap)
 
-	guards := make(map[string][]echo.MiddlewareFunc, len(operations))
+	validators := make(map[string][]echo.MiddlewareFunc, len(operations))
 	for _, op := range operations {
-		g := &guard{operation: op, authenticate: cfg.Authenticate}
-		guards[op.id] = []echo.MiddlewareFunc{g.check}
+		v := &validator{operation: op, authenticate: cfg.Authenticate}
+		validators[op.id] = []echo.MiddlewareFunc{v.wrap}
 	}
-	api.RegisterHandlersWithOptions(e, api.NewStrictHandler(implementation, nil), api.RegisterHandlersOptions{OperationMiddlewares: guards})
-	if err := sameRoutes(e.Routes(), operations); err != nil {
+	api.RegisterHandlersWithOptions(e, api.NewStrictHandler(implementation, nil), api.RegisterHandlersOptions{OperationMiddlewares: validators})
+	if err := checkRoutes(e.Routes(), operations); err != nil {
 		return nil, err
 	}
-	refuseOtherMethods(e, doc, o.cors)
+	rejectOtherMethods(e, doc, m.cors)
 	return e, nil
 }
 
-// sameRoutes checks that the generated code was generated from this openapi.yaml.
-func sameRoutes(routes []*echo.Route, operations map[routeKey]*operation) error {
+// checkRoutes returns an error unless the generated code has exactly the operations of openapi.yaml.
+func checkRoutes(routes []*echo.Route, operations map[routeKey]*operation) error {
 	if len(routes) != len(operations) {
 		return fmt.Errorf("openapi.yaml has %d operations, the generated code has %d: run make generate", len(operations), len(routes))
 	}
 	for _, r := range routes {
 		if operations[routeKey{r.Method, r.Path}] == nil {
-			return fmt.Errorf("the generated code has %s %s, openapi.yaml has not: run make generate", r.Method, r.Path)
+			return fmt.Errorf("the generated code has %s %s, openapi.yaml does not: run make generate", r.Method, r.Path)
 		}
 	}
 	return nil
-}
-
-// methods are all that RFC 9110 and RFC 5789 name.
-func methods() []string {
-	return []string{
-		http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
-		http.MethodDelete, http.MethodOptions, http.MethodTrace, http.MethodConnect,
-	}
-}
-
-// refuseOtherMethods answers 405 on every path of the contract for every method that it does not give the path.
-// Left to itself, Echo would answer OPTIONS, and take DELETE /v1/session/list for a session with the id "list".
-func refuseOtherMethods(e *echo.Echo, doc *openapi3.T, cors cors) {
-	for path, item := range doc.Paths.Map() {
-		var allowed []string
-		for method := range item.Operations() {
-			allowed = append(allowed, method)
-		}
-		slices.Sort(allowed)
-		allow := strings.Join(allowed, ", ")
-		refuse := func(c echo.Context) error {
-			if cors.preflight(c, allowed) {
-				return c.NoContent(http.StatusNoContent)
-			}
-			c.Response().Header().Set(echo.HeaderAllow, allow)
-			return &refusal{status: http.StatusMethodNotAllowed}
-		}
-		for _, method := range methods() {
-			if !slices.Contains(allowed, method) {
-				e.Add(method, echoPath(path), refuse)
-			}
-		}
-	}
 }

@@ -10,10 +10,10 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// remoteAddr returns a function that finds a request's source address: the TCP peer, or, where that is a trusted proxy, the last hop
-// in X-Forwarded-For that is not one. Whatever stands left of that hop, a client may have written. Where that hop cannot be
-// read, the source is the TCP peer: what stands left of it is not vouched for either.
-func remoteAddr(trusted []netip.Prefix) func(*http.Request) netip.Addr {
+// clientIP returns a function that finds the client IP of a request: the TCP peer or, if that is a trusted proxy, the last address in
+// X-Forwarded-For that is not a trusted proxy. A client can forge everything to the left of that address. If that address is
+// malformed, the client IP is the TCP peer, because everything to the left of it is untrusted too.
+func clientIP(trusted []netip.Prefix) func(*http.Request) netip.Addr {
 	networks := make([]netip.Prefix, len(trusted))
 	for i, p := range trusted {
 		networks[i] = unmapPrefix(p)
@@ -26,42 +26,43 @@ func remoteAddr(trusted []netip.Prefix) func(*http.Request) netip.Addr {
 		if !isTrusted(peer) {
 			return peer
 		}
-		source := peer
+		client := peer
 		hops := strings.Split(strings.Join(r.Header.Values(echo.HeaderXForwardedFor), ","), ",")
 		for _, hop := range slices.Backward(hops) {
 			hop = strings.Trim(hop, " \t")
-			if hop == "" { // RFC 9110 section 5.6.1.2: an empty element of a list is none
+			if hop == "" { // empty list elements are ignored (RFC 9110 section 5.6.1.2)
 				continue
 			}
-			addr, ok := readHop(hop)
+			addr, ok := parseHop(hop)
 			if !ok {
 				return peer
 			}
-			source = addr
+			client = addr
 			if !isTrusted(addr) {
 				break
 			}
 		}
-		return source
+		return client
 	}
 }
 
-// peerAddr is the TCP peer.
+// peerAddr returns the address of the TCP peer.
 func peerAddr(r *http.Request) netip.Addr {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{}
 	}
-	return peer.Addr().Unmap().WithZone("") // one spelling for each address
+	return peer.Addr().Unmap().WithZone("") // one form for each address
 }
 
-// hopForm is an address as proxies write it, with a port or without (RFC 7239 section 6): 203.0.113.5, 203.0.113.5:51234,
-// 2001:db8::1, [2001:db8::1], [2001:db8::1]:443. A port may be a made-up name (_x).
+// hopForm matches an address with or without a port (RFC 7239 section 6): 203.0.113.5, 203.0.113.5:51234, [2001:db8::1],
+// [2001:db8::1]:443. A port may be an obfuscated identifier (_x). An IPv6 address without brackets does not match.
 var hopForm = regexp.MustCompile(`^(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::(?:[0-9]{1,5}|_[0-9A-Za-z._-]+))?$`)
 
-// readHop reads one hop. It is not ok with "unknown", a made-up name (_hidden) and anything else that is no address.
-func readHop(hop string) (addr netip.Addr, ok bool) {
-	if n := len(hop); n >= 2 && hop[0] == '"' && hop[n-1] == '"' { // as in the header Forwarded
+// parseHop parses one element of X-Forwarded-For. ok is false for "unknown", an obfuscated identifier (_hidden) and everything else that is
+// not an IP address.
+func parseHop(hop string) (addr netip.Addr, ok bool) {
+	if n := len(hop); n >= 2 && hop[0] == '"' && hop[n-1] == '"' { // quoted, as in the header Forwarded
 		hop = hop[1 : n-1]
 	}
 	if parts := hopForm.FindStringSubmatch(hop); parts != nil {
@@ -73,7 +74,7 @@ func readHop(hop string) (addr netip.Addr, ok bool) {
 	return addr.Unmap(), err == nil && addr.Zone() == ""
 }
 
-// unmapPrefix is a network of IPv4 addresses, if it is written as one of IPv6 addresses (::ffff:10.0.0.0/104).
+// unmapPrefix converts a network of IPv4-mapped IPv6 addresses (::ffff:10.0.0.0/104) to IPv4 and returns other networks unchanged.
 func unmapPrefix(p netip.Prefix) netip.Prefix {
 	if bits := p.Bits() - 96; p.Addr().Is4In6() && bits >= 0 {
 		return netip.PrefixFrom(p.Addr().Unmap(), bits)
