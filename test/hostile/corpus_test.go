@@ -16,19 +16,19 @@ import (
 // attack is one hostile request.
 type attack struct {
 	name    string
-	request func(w *world) request
-	want    []int // the statuses that it may have; any refusal if nil
-	asBase  bool  // it must be answered as the operation's dead request is: what is hostile about it is not looked at
+	request func(env *environment) request
+	want    []int // the allowed statuses; nil allows what attack.allows returns
+	ignored bool  // the response must not differ from that to the operation's rejected request
 }
 
-// part is one kind of attacks, as docs/security.md names it.
+// part is one kind of attack. docs/security.md refers to it by its name.
 type part struct {
 	name    string
 	attacks func(*testing.T, operation) []attack
 }
 
-// corpus is everything that is sent at every operation. The names of forged tokens are those of any world.
-func corpus(w *world) []part {
+// corpus returns all attacks on an operation. The names of the forged tokens are the same in all environments.
+func corpus(env *environment) []part {
 	return []part{
 		{"JSON", jsonAttacks},
 		{"text", textAttacks},
@@ -36,96 +36,96 @@ func corpus(w *world) []part {
 		{"keys", keyAttacks},
 		{"paths", pathAttacks},
 		{"headers", headerAttacks},
-		{"tokens", func(t *testing.T, op operation) []attack { return tokenAttacks(t, op, w.forged) }},
+		{"tokens", func(t *testing.T, op operation) []attack { return tokenAttacks(t, op, env.forged) }},
 		{"bodies", bodyAttacks},
 	}
 }
 
-// The whole corpus against every operation, on both engines side by side.
+// TestCorpus sends the whole corpus to every operation, to both database engines at the same time.
 func TestCorpus(t *testing.T) {
-	sides := worlds(t)
+	envs := environments(t)
 	var slowest time.Duration
 	total := 0
 	for _, op := range operations(t) {
-		for _, part := range corpus(sides[0]) {
+		for _, part := range corpus(envs[0]) {
 			total += len(part.attacks(t, op))
 		}
 		t.Run(op.id, func(t *testing.T) {
-			for _, part := range corpus(sides[0]) {
+			for _, part := range corpus(envs[0]) {
 				t.Run(part.name, func(t *testing.T) {
-					slowest = max(slowest, strike(t, sides, op, part.attacks(t, op)))
+					slowest = max(slowest, runAttacks(t, envs, op, part.attacks(t, op)))
 				})
 			}
 		})
 	}
-	for _, w := range sides {
-		w.t = t
-		w.logIsClean()
-		w.everythingStillWorks()
+	for _, env := range envs {
+		env.t = t
+		env.checkLog()
+		env.checkWorking()
 	}
-	t.Logf("%d requests on each engine, the slowest answer took %s", total, slowest)
+	t.Logf("%d requests on each engine, the slowest response took %s", total, slowest)
 	if total < 5000 {
-		t.Errorf("only %d requests: is the table of operations read as it should be?", total)
+		t.Errorf("only %d requests: is the table of operations incomplete?", total)
 	}
 }
 
-// worlds are one service on each engine.
-func worlds(t *testing.T) []*world {
+// environments starts one service on each database engine.
+func environments(t *testing.T) []*environment {
 	t.Helper()
-	sides := make([]*world, 0, 2)
+	envs := make([]*environment, 0, 2)
 	for _, engine := range []string{harness.SQLite, harness.Postgres} {
-		sides = append(sides, newWorld(t, engine))
+		envs = append(envs, newEnvironment(t, engine))
 	}
-	return sides
+	return envs
 }
 
-// strike makes all attacks of one kind on an operation and judges what follows. It returns how long the slowest answer took.
-func strike(t *testing.T, sides []*world, op operation, attacks []attack) (slowest time.Duration) {
+// runAttacks sends attacks to an operation and checks the responses and their effects. It returns the time of the slowest response.
+func runAttacks(t *testing.T, envs []*environment, op operation, attacks []attack) (slowest time.Duration) {
 	t.Helper()
-	before, bases := make([]string, len(sides)), make([]string, len(sides))
-	for i, w := range sides {
-		w.t = t
-		before[i], bases[i] = w.state(), w.mustSend(op.request(t, w.dead)).verdict()
+	before, bases := make([]string, len(envs)), make([]string, len(envs))
+	for i, env := range envs {
+		env.t = t
+		before[i], bases[i] = env.state(), env.mustSend(op.request(t, env.rejected)).summary()
 	}
 	for _, a := range attacks {
-		answers, failures := make([]answer, len(sides)), make([]error, len(sides))
+		responses, failures := make([]response, len(envs)), make([]error, len(envs))
 		var running sync.WaitGroup
-		for i, w := range sides {
+		for i, env := range envs {
 			running.Go(func() {
-				r := a.request(w)
-				if answers[i], failures[i] = w.wire.send(r); failures[i] == nil {
-					failures[i] = r.check(answers[i])
+				r := a.request(env)
+				if responses[i], failures[i] = env.conn.send(r); failures[i] == nil {
+					failures[i] = r.check(responses[i])
 				}
 			})
 		}
 		running.Wait()
-		for i := range sides {
-			got := answers[i]
+		for i := range envs {
+			got := responses[i]
 			slowest = max(slowest, got.took)
 			switch {
 			case failures[i] != nil:
 				t.Errorf("%s: %d: %v: %.200s", a.name, got.status, failures[i], got.body)
-			case a.asBase && got.verdict() != bases[i]:
-				t.Errorf("%s: %.200s; without it: %.200s", a.name, got.verdict(), bases[i])
-			case !a.asBase && !a.allows(op, got.status):
-				t.Errorf("%s: %.200s; want %v", a.name, got.verdict(), a.want)
+			case a.ignored && got.summary() != bases[i]:
+				t.Errorf("%s: %.200s; without it: %.200s", a.name, got.summary(), bases[i])
+			case !a.ignored && !a.allows(op, got.status):
+				t.Errorf("%s: %.200s; want %v", a.name, got.summary(), a.want)
 			}
 		}
-		if one, other := answers[0].verdict(), answers[1].verdict(); one != other {
-			t.Errorf("%s: the engines differ:\n%.300s\n%.300s", a.name, one, other)
+		if one, other := responses[0].summary(), responses[1].summary(); one != other {
+			t.Errorf("%s: the responses of the engines differ:\n%.300s\n%.300s", a.name, one, other)
 		}
 	}
-	for i, w := range sides {
-		if after := w.state(); after != before[i] {
-			t.Errorf("something changed:\n%s", difference(before[i], after))
+	for i, env := range envs {
+		if after := env.state(); after != before[i] {
+			t.Errorf("the database or the mails changed:\n%s", difference(before[i], after))
 		}
-		w.stillServes()
+		env.checkServing()
 	}
 	return slowest
 }
 
-// allows tells whether an attack may be answered with a status. What reads only, and ending a session that is not there, may
-// succeed; everything else must be refused.
+// allows reports whether an attack may have a status. By default all attacks must be rejected, except that GET and DELETE may succeed: they
+// only read, or end a session that does not exist.
 func (a attack) allows(op operation, status int) bool {
 	if a.want != nil {
 		return slices.Contains(a.want, status)
@@ -133,6 +133,7 @@ func (a attack) allows(op operation, status int) bool {
 	return status >= 400 || op.method == http.MethodGet || op.method == http.MethodDelete
 }
 
+// difference returns the lines that were removed and added.
 func difference(before, after string) string {
 	had, has := strings.Split(before, "\n"), strings.Split(after, "\n")
 	var lines []string
@@ -149,13 +150,13 @@ func difference(before, after string) string {
 	return strings.Join(lines, "\n")
 }
 
-// aimed are the values for an attack by one field. Everything else would succeed, so that this field alone is the reason to
-// refuse; only a log-in comes from a client that may not log in, where neither address nor password is the field, for a device
-// may call itself anything.
-func (op operation) aimed(w *world, field string) values {
-	v := maps.Clone(w.live)
+// valuesFor returns the values for an attack on one field. All other values are valid, so the field is the only reason to reject the
+// request. The exception are attacks on fields other than email and password: their login uses a client that may not log in,
+// because a device may send any text about itself.
+func (op operation) valuesFor(env *environment, field string) values {
+	v := maps.Clone(env.accepted)
 	if field != "email" && field != "password" {
-		v["password"], v["clientID"] = wrongPassword, "dead_v1"
+		v["password"], v["clientID"] = wrongPassword, "unknown_v1"
 	}
 	if field != "email" && slices.Contains(op.fields(), "inviteCode") {
 		v["email"] = "free@example.com"
@@ -163,32 +164,32 @@ func (op operation) aimed(w *world, field string) values {
 	return v
 }
 
-// byField makes an attack by the JSON of one field.
-func (op operation) byField(t *testing.T, name, field, raw string, want ...int) attack {
+// withField returns an attack that sends raw JSON as the value of one field.
+func (op operation) withField(t *testing.T, name, field, raw string, want ...int) attack {
 	return attack{
 		name: fmt.Sprintf("%s is %s", field, name), want: want,
-		request: func(w *world) request {
-			r := op.request(t, op.aimed(w, field))
-			r.body = op.json(t, op.aimed(w, field), map[string]string{field: raw})
+		request: func(env *environment) request {
+			r := op.request(t, op.valuesFor(env, field))
+			r.body = op.json(t, op.valuesFor(env, field), map[string]string{field: raw})
 			return r
 		},
 	}
 }
 
-// byDead makes an attack out of the operation's dead request. It must be answered as that is.
-func (op operation) byDead(t *testing.T, name string, change func(w *world, r *request)) attack {
+// variant returns an attack that changes the operation's rejected request. Its response must be the same as without the change.
+func (op operation) variant(t *testing.T, name string, change func(env *environment, r *request)) attack {
 	return attack{
-		name: name, asBase: true,
-		request: func(w *world) request {
-			r := op.request(t, w.dead)
-			change(w, &r)
+		name: name, ignored: true,
+		request: func(env *environment) request {
+			r := op.request(t, env.rejected)
+			change(env, &r)
 			return r
 		},
 	}
 }
 
-// refused says with which statuses an attack must be answered.
-func (a attack) refused(want ...int) attack {
-	a.asBase, a.want = false, want
+// expect returns an attack whose response must have one of the statuses.
+func (a attack) expect(want ...int) attack {
+	a.ignored, a.want = false, want
 	return a
 }

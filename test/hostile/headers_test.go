@@ -10,8 +10,8 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
-// ignored are headers that no answer may depend on. The first value of each is one that somebody has fallen for.
-var ignored = []struct{ name, value string }{
+// ignoredHeaders must not affect any response. Other products had vulnerabilities with the first value of each.
+var ignoredHeaders = []struct{ name, value string }{
 	{"Host", "evil.example"}, {"Host", "evil.example:99999"}, {"Host", "[::1]"}, {"Host", "localhost"}, {"Host", strings.Repeat("a", 5000)}, {"Host", ""},
 	{"X-Forwarded-Host", "evil.example"}, {"X-Forwarded-Proto", "http"}, {"X-Forwarded-Proto", "javascript"}, {"X-Forwarded-Port", "0"}, {"X-Forwarded-Prefix", "//evil.example"}, {"X-Forwarded-Server", "evil.example"},
 	{"X-Host", "evil.example"}, {"Forwarded", "for=10.0.0.1;host=evil.example;proto=http"}, {"Forwarded", `for="[2001:db8::1]:80", for=_hidden;by=unknown`}, {"Forwarded", ";;=,"},
@@ -27,77 +27,77 @@ var ignored = []struct{ name, value string }{
 	{"Access-Control-Request-Method", "DELETE"}, {"Proxy-Authorization", "Basic canary"}, {"Proxy", "http://127.0.0.1:1"}, {"X-Request-Id", "canary"}, {"Request_id", "canary-underscore"}, {"Last-Event-Id", "canary"},
 }
 
-// badRequestIDs are no names of a request. None may come back, or be written anywhere.
-var badRequestIDs = []string{
+// invalidRequestIDs are malformed. No response and no log may contain them.
+var invalidRequestIDs = []string{
 	"canary!", "canary with space", "canary;drop", "canary\xff", "canary-\u00e4\u00e4", "canary<script>", `canary"quoted"`, "canary{{.}}", "canary%0d%0a", "canary\\n", strings.Repeat("canary", 22), "canary", "", "canary,other-1",
 	"canary\tid-of-a-kind", "canary'--", "canary|pipe", strings.Repeat("canary", 1000),
 }
 
-// badContentTypes do not say application/json in UTF-8.
-var badContentTypes = []string{
+// invalidContentTypes are not application/json in UTF-8.
+var invalidContentTypes = []string{
 	"", "text/plain", "text/json", "application/xml", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/json; charset=utf-16", "application/json; charset=latin1", "application/json; charset=utf-7",
 	"application/json; charset=", "application/json;;", "application/json, text/plain", "application/merge-patch+json", "application/json-patch+json", "application/problem+json", "application/jsonp", "*/*", "application/*", "json", "APPLICATION/JSON5",
 	"application/json; charset=utf-8; charset=utf-16", "application/json\xff", "text/plain; application/json", strings.Repeat("a", 3000) + "/json", "application/ld+json", "application/csp-report",
 }
 
-// otherMethods are methods that no operation has.
-var otherMethods = []string{"HEAD", "OPTIONS", "TRACE", "PATCH", "PROPFIND", "SEARCH", "QUERY", "PURGE", "DEBUG", "FOO", "get", "POST2", strings.Repeat("M", 2000)}
+// unsupportedMethods are methods of no operation.
+var unsupportedMethods = []string{"HEAD", "OPTIONS", "TRACE", "PATCH", "PROPFIND", "SEARCH", "QUERY", "PURGE", "DEBUG", "FOO", "get", "POST2", strings.Repeat("M", 2000)}
 
-// headerAttacks are the lists N-H and N-I, and every header that the service does look at.
+// headerAttacks returns forged hosts, methods, client IPs and other headers, and malformed values of every header that the service uses.
 func headerAttacks(t *testing.T, op operation) []attack {
 	t.Helper()
 	var all []attack
-	for _, h := range ignored {
-		all = append(all, op.byDead(t, fmt.Sprintf("%s: %.40q", h.name, h.value), func(_ *world, r *request) { r.header[h.name] = []string{h.value} }))
+	for _, h := range ignoredHeaders {
+		all = append(all, op.variant(t, fmt.Sprintf("%s: %.40q", h.name, h.value), func(_ *environment, r *request) { r.header[h.name] = []string{h.value} }))
 	}
 	set := func(name, value string, want ...int) {
-		all = append(all, op.byDead(t, fmt.Sprintf("%s: %.40q", name, value), func(_ *world, r *request) { r.header[name] = []string{value} }).refused(want...))
+		all = append(all, op.variant(t, fmt.Sprintf("%s: %.40q", name, value), func(_ *environment, r *request) { r.header[name] = []string{value} }).expect(want...))
 	}
 	if !op.takes("rid") {
-		for _, id := range badRequestIDs {
+		for _, id := range invalidRequestIDs {
 			set("Request-Id", id, 400)
 		}
-		all = append(all, op.byDead(t, "two request-ids", func(_ *world, r *request) {
+		all = append(all, op.variant(t, "two request-ids", func(_ *environment, r *request) {
 			r.header["Request-Id"] = []string{"hostile-1-1", "hostile-2-2"}
-		}).refused(400))
+		}).expect(400))
 	}
 	for _, accept := range []string{"", "*/*;q=0", "text/html;q=NaN", strings.Repeat("a/b,", 1000), "application/json;q=0.0001, */*;q=1e9", "\xff/\xfe", "image/png", "../../x", "application/xml", `a/b;c="\"`} {
-		all = append(all, op.byDead(t, fmt.Sprintf("Accept: %.40q", accept), func(_ *world, r *request) { r.header["Accept"] = []string{accept} }).refused(200, 204, 400, 404))
+		all = append(all, op.variant(t, fmt.Sprintf("Accept: %.40q", accept), func(_ *environment, r *request) { r.header["Accept"] = []string{accept} }).expect(200, 204, 400, 404))
 	}
 	for _, tag := range []string{"*", "", "W/", `"`, `W/"canary"`, strings.Repeat(`"a",`, 200), strings.Repeat("a", 1025), "\xff"} {
-		all = append(all, op.byDead(t, fmt.Sprintf("If-None-Match: %.40q", tag), func(_ *world, r *request) { r.header["If-None-Match"] = []string{tag} }).refused(200, 204, 304, 400, 404))
+		all = append(all, op.variant(t, fmt.Sprintf("If-None-Match: %.40q", tag), func(_ *environment, r *request) { r.header["If-None-Match"] = []string{tag} }).expect(200, 204, 304, 400, 404))
 	}
 	if op.body != nil {
-		for _, contentType := range badContentTypes {
+		for _, contentType := range invalidContentTypes {
 			set("Content-Type", contentType, 400)
 		}
-		for _, encoding := range []string{"gzip", "br", "deflate", "identity, gzip", "zstd", "canary"} { // the body is what it is
-			all = append(all, op.byDead(t, "Content-Encoding: "+encoding, func(_ *world, r *request) {
+		for _, encoding := range []string{"gzip", "br", "deflate", "identity, gzip", "zstd", "canary"} { // the body itself is not decompressed
+			all = append(all, op.variant(t, "Content-Encoding: "+encoding, func(_ *environment, r *request) {
 				r.header["Content-Encoding"] = []string{encoding}
 				r.body = "\x1f\x8b\x08\x00\x00\x00\x00\x00"
-			}).refused(400, 415))
+			}).expect(400, 415))
 		}
 	}
-	for _, method := range otherMethods {
+	for _, method := range unsupportedMethods {
 		if method != op.method {
-			all = append(all, op.byDead(t, "the method "+method[:min(9, len(method))], func(_ *world, r *request) { r.method = method }).refused(404, 405))
+			all = append(all, op.variant(t, "the method "+method[:min(9, len(method))], func(_ *environment, r *request) { r.method = method }).expect(404, 405))
 		}
 	}
-	all = append(all, op.heads(t)...)
+	all = append(all, op.malformedHeads(t)...)
 	return all
 }
 
-// takes tells whether an operation has a parameter.
+// takes reports whether an operation has a parameter.
 func (op operation) takes(name string) bool {
 	return slices.ContainsFunc(op.parameters, func(p *openapi3.Parameter) bool { return p.Name == name })
 }
 
-// heads are requests whose lines before the body are out of order. net/http refuses most of them itself.
-func (op operation) heads(t *testing.T) []attack {
+// malformedHeads returns requests with a malformed request line or malformed headers. net/http itself rejects most of them.
+func (op operation) malformedHeads(t *testing.T) []attack {
 	t.Helper()
 	with := func(name string, change func(head string) string, want ...int) attack {
-		return attack{name: name, want: want, request: func(w *world) request {
-			r := op.request(t, w.dead)
+		return attack{name: name, want: want, request: func(env *environment) request {
+			r := op.request(t, env.rejected)
 			head, _, _ := strings.Cut(r.text(), "\r\n\r\n")
 			r.head = change(head) + "\r\n\r\n"
 			return r
@@ -106,15 +106,15 @@ func (op operation) heads(t *testing.T) []attack {
 	line := func(l string) func(string) string {
 		return func(head string) string { return strings.Replace(head, "\r\n", "\r\n"+l+"\r\n", 1) }
 	}
-	refused, whatever := []int{400, 404, 405, 417, 431}, []int{200, 204, 400, 401, 404, 405, 431}
+	rejected, anyStatus := []int{400, 404, 405, 417, 431}, []int{200, 204, 400, 401, 404, 405, 431}
 	return []attack{
 		with("two hosts", line("Host: other.example"), 400),
 		with("no host", func(head string) string { return strings.Replace(head, "\r\nHost: auth.example.test", "", 1) }, 400),
 		with("a bad host", func(head string) string { return strings.Replace(head, "auth.example.test", "a b\x01", 1) }, 400),
-		with("the absolute form", func(head string) string { return strings.Replace(head, " /", " http://evil.example/", 1) }, whatever...),
-		with("the absolute form of nothing", func(head string) string { return strings.Replace(head, " /", " gopher:///", 1) }, whatever...),
-		with("a space in the target", func(head string) string { return strings.Replace(head, " HTTP/", " x HTTP/", 1) }, refused...),
-		with("no version", func(head string) string { return strings.Replace(head, " HTTP/1.1", "", 1) }, refused...),
+		with("the absolute form", func(head string) string { return strings.Replace(head, " /", " http://evil.example/", 1) }, anyStatus...),
+		with("the absolute form without a host", func(head string) string { return strings.Replace(head, " /", " gopher:///", 1) }, anyStatus...),
+		with("a space in the target", func(head string) string { return strings.Replace(head, " HTTP/", " x HTTP/", 1) }, rejected...),
+		with("no version", func(head string) string { return strings.Replace(head, " HTTP/1.1", "", 1) }, rejected...),
 		with("HTTP/9.9", func(head string) string { return strings.Replace(head, "HTTP/1.1", "HTTP/9.9", 1) }, 505),
 		with("a header without a name", line(": canary"), 400),
 		with("a header with a space in its name", line("X Y: canary"), 400),
@@ -122,9 +122,9 @@ func (op operation) heads(t *testing.T) []attack {
 		with("a NUL in a header", line("X-Y: a\x00b"), 400),
 		with("ANSI in a header", line("User-Agent: \x1b[31mcanary"), 400),
 		with("64 KiB of a header", line("X-Y: "+strings.Repeat("y", 64<<10)), 431),
-		with("2,000 headers", line(strings.TrimSuffix(strings.Repeat("X: y\r\n", 2000), "\r\n")), whatever...),
+		with("2,000 headers", line(strings.TrimSuffix(strings.Repeat("X: y\r\n", 2000), "\r\n")), anyStatus...),
 		with("64 KiB of headers", line(strings.TrimSuffix(strings.Repeat("X: y\r\n", 11000), "\r\n")), 431),
-		with("5,000 cookies", line("Cookie: "+strings.Repeat("a=;", 5000)), whatever...),
+		with("5,000 cookies", line("Cookie: "+strings.Repeat("a=;", 5000)), anyStatus...),
 		with("a target of 64 KiB", func(head string) string {
 			return strings.Replace(head, " HTTP/", "?"+strings.Repeat("x", 64<<10)+" HTTP/", 1)
 		}, 414, 431),
@@ -132,17 +132,17 @@ func (op operation) heads(t *testing.T) []attack {
 	}
 }
 
-// authorizations are headers that bring no token, whatever the token in them. Each is all values of the header.
-func authorizations(token string) map[string][]string {
+// badAuthorizations returns values of the header authorization that contain no valid credentials, with any token.
+func badAuthorizations(token string) map[string][]string {
 	return map[string][]string{
 		"none": nil, "empty": {""}, "only the scheme": {"Bearer"}, "only the scheme and a space": {"Bearer "}, "two headers": {"Bearer " + token, "Bearer " + token}, "two tokens": {"Bearer " + token + " " + token},
 		"a list": {"Bearer " + token + ", Bearer " + token}, "two spaces": {"Bearer  " + token}, "a tab": {"Bearer\t" + token}, "another scheme": {"Basic " + token}, "DPoP": {"DPoP " + token}, "Token": {"Token " + token}, "a name": {"Bearer token=" + token},
-		"quoted": {`Bearer "` + token + `"`}, "in brackets": {"Bearer <" + token + ">"}, "with a colon": {"Bearer: " + token}, "a scheme more": {"Bearer " + "Bearer " + token}, "null": {"Bearer null"}, "undefined": {"Bearer undefined"}, "star": {"Bearer *"},
+		"quoted": {`Bearer "` + token + `"`}, "in brackets": {"Bearer <" + token + ">"}, "with a colon": {"Bearer: " + token}, "the scheme twice": {"Bearer " + "Bearer " + token}, "null": {"Bearer null"}, "undefined": {"Bearer undefined"}, "star": {"Bearer *"},
 	}
 }
 
-// ways are the ways but the header authorization by which a token could come in.
-func ways(token string) map[string]func(*request) {
+// tokenLocations returns changes that send a token elsewhere than in the header authorization.
+func tokenLocations(token string) map[string]func(*request) {
 	header := func(name, value string) func(*request) {
 		return func(r *request) { r.header[name] = []string{value} }
 	}
@@ -164,9 +164,9 @@ func ways(token string) map[string]func(*request) {
 	}
 }
 
-// withHeader returns a change of a request that replaces a header's values.
-func withHeader(name string, values []string) func(*world, *request) {
-	return func(_ *world, r *request) {
+// withHeader returns a change that replaces the values of a header, or deletes the header if there are none.
+func withHeader(name string, values []string) func(*environment, *request) {
+	return func(_ *environment, r *request) {
 		if values == nil {
 			delete(r.header, http.CanonicalHeaderKey(name))
 			return

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// spellings are the list N-U, and what of N-E is an address: what a second sign-up gets after one for the first address.
-// 204: another person; 409: the same one; 400: no address.
+// spellings are pairs of similar addresses, with the status of a sign-up with the second address after one with the first.
+// 204: another user; 409: the same user; 400: not an address.
 var spellings = []struct {
 	first, second string
 	status        int
@@ -24,34 +24,34 @@ var spellings = []struct {
 	{"o'brien@one.example", "O'Brien@one.example", 409}, {"x@one.example", "x @one.example", 400}, {"y@one.example", "y@one.example\u00a0", 400}, {"z@one.example", "\ufeffz@one.example", 400},
 }
 
-// Two spellings are one person or two, or the second is no address, and on both engines alike: at the sign-up, where a second
-// account could be made, and at the reset, where somebody else could get the mail (CVE-2019-19844).
+// Both engines decide equally whether two spellings are the same user: at sign-up, which could create a second account, and at
+// password reset, which could send the mail to another user (CVE-2019-19844).
 func TestSpellings(t *testing.T) {
 	t.Parallel()
-	sides := worlds(t)
+	envs := environments(t)
 	for i, c := range spellings {
-		for _, w := range sides {
-			w.signUp(c.first, w.live["inviteCode"], 204)
-			accounts := w.s.Count(t, "SELECT count(*) FROM account")
-			w.signUp(c.second, w.live["inviteCode"], c.status)
-			if made := w.s.Count(t, "SELECT count(*) FROM account") - accounts; (made == 1) != (c.status == 204) || made > 1 {
-				t.Errorf("%+q after %+q: %d accounts more", c.second, c.first, made)
+		for _, env := range envs {
+			env.signUp(c.first, env.accepted["inviteCode"], 204)
+			accounts := env.s.Count(t, "SELECT count(*) FROM account")
+			env.signUp(c.second, env.accepted["inviteCode"], c.status)
+			if made := env.s.Count(t, "SELECT count(*) FROM account") - accounts; (made == 1) != (c.status == 204) || made > 1 {
+				t.Errorf("%+q after %+q: %d new accounts", c.second, c.first, made)
 			}
-			a := w.call(http.MethodPost, "/v1/user/password", map[string]any{"email": c.second})
+			a := env.call(http.MethodPost, "/v1/user/password", map[string]any{"email": c.second})
 			if want := map[int]int{204: 204, 409: 204, 400: 400}[c.status]; a.status != want {
 				t.Errorf("reset of %+q: %d, want %d", c.second, a.status, want)
 			}
 		}
-		if i%20 == 19 { // an invite has a hundred uses
-			for _, w := range sides {
-				w.live["inviteCode"] = w.s.Invite(t, 100)
+		if i%20 == 19 { // an invite has 100 uses
+			for _, env := range envs {
+				env.accepted["inviteCode"] = env.s.Invite(t, 100)
 			}
 		}
 	}
-	stored := func(w *world) string {
-		w.settle()
+	stored := func(env *environment) string {
+		env.waitForMails()
 		var all strings.Builder
-		for _, m := range w.s.Mails(t) {
+		for _, m := range env.s.Mails(t) {
 			if strings.HasSuffix(strings.TrimRight(m.To, ">"), ".example") {
 				fmt.Fprintln(&all, m.To, m.Subject)
 			}
@@ -61,7 +61,7 @@ func TestSpellings(t *testing.T) {
 		}
 		return all.String()
 	}
-	if one, other := len(stored(sides[0])), len(stored(sides[1])); one != other {
-		t.Errorf("the engines have sent other mails: %d and %d bytes of recipients", one, other)
+	if one, other := len(stored(envs[0])), len(stored(envs[1])); one != other {
+		t.Errorf("the recipients of the engines differ: %d and %d bytes", one, other)
 	}
 }

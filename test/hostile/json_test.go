@@ -9,10 +9,10 @@ import (
 	"unicode/utf16"
 )
 
-// The categories of JSON parsing cases follow those of github.com/nst/JSONTestSuite; the cases are our own.
+// The categories of the JSON cases follow github.com/nst/JSONTestSuite. The cases were written for this test.
 
-// noValues are texts that are no JSON value, by category. In the place of a value they spoil the whole body.
-var noValues = map[string][]string{
+// invalidJSON are texts that are not JSON values, by category. As the value of a field they make the body invalid.
+var invalidJSON = map[string][]string{
 	"array": {
 		"[1 true]", "[a]", `["":1]`, `[""],`, "[,1]", "[1,,2]", `["x"]]`, `["",]`, `["x"`, "[x", "[3[4]]", "[1:2]", "[,]", "[-]", `[   , ""]`,
 		"[1,", "[1,]", "[\"a\"\f]", "[*]", `[""`, "[{}", "[1,\n1\n,1", "]", "[",
@@ -33,7 +33,7 @@ var noValues = map[string][]string{
 		`"\u00A"`, `"\uD834\uDd"`, `"\uD800\uD800\x"`, `"\uqqqq"`, `"\a"`, "\"\\\xe5\"", `\u0020"asd"`, `\n`, `"`, "'single quotes'", "abc",
 		"\"new\nline\"", "\"a\ttab\"", "\"\x1f\"", `"\U0001f600"`, `"\x41"`, `"\'"`, "`x`", `"a" "b"`, `"a"+"b"`,
 	},
-	"encoding": { // which encoding/json would repair to U+FFFD
+	"encoding": { // encoding/json would replace these with U+FFFD
 		`"\uDADA"`, `"\uD888\u1234"`, `"\uD800\n"`, `"\ud800abc"`, `"\uDd1e\uD834"`, `"\ud800"`, `"\udc00\ud800"`, "\"\xe0\xff\"", "\"\xff\"", "\"\xfe\"",
 		"\"\xc0\xaf\"", "\"\xc0\x80\"", "\"\xfc\x83\xbf\xbf\xbf\xbf\"", "\"\xf4\x90\x80\x80\"", "\"\xf4\xbf\xbf\xbf\"", "\"\xed\xa0\x80\"", "\"\x81\"",
 		"\"\u65e5\u0448\xfa\"", "\"\xe2\x82\"", `"a\u0000@example.com"`, `"\u0000"`,
@@ -41,27 +41,27 @@ var noValues = map[string][]string{
 	"literal": {"nul", "tru", "fals", "True", "NULL", "undefined", "None", "nan", "truth", "", " ", ",", ":", "//", "/**/", "#", "*", "&a", "!!str x"},
 }
 
-// otherValues are JSON values of which no field of ours is one.
-var otherValues = map[string]string{
+// wrongTypes are JSON values that are invalid for every field.
+var wrongTypes = map[string]string{
 	"null": "null", "true": "true", "false": "false", "a list": `["a@example.com","b@example.com"]`, "an empty list": "[]",
 	"an operator": `{"$gt":""}`, "not equal": `{"$ne":null}`, "an empty object": `{"":{}}`, "a prototype": `{"__proto__":{"x":1}}`,
 	"1e400": "1e400", "-1e400": "-1e400", "1e999999999": "1e999999999", "400 digits": strings.Repeat("9", 400), "-1": "-1", "1.5": "1.5",
-	"a lot": "123123123123123123123123", "a deep list": strings.Repeat("[", 9) + strings.Repeat("]", 9),
+	"a large number": "123123123123123123123123", "a deep list": strings.Repeat("[", 9) + strings.Repeat("]", 9),
 	"a very deep list": strings.Repeat("[", 7000) + strings.Repeat("]", 7000),
 	"a deep object":    strings.Repeat(`{"a":`, 9) + "1" + strings.Repeat("}", 9),
 }
 
-// numbers are JSON numbers that readers disagree about.
-var numbers = []string{"-0", "1e-10000000", "0e1", "0.0", "1E2", "-0.0e0", "1.0", "100000000000000000000", "0.4e00669999999999999", "9007199254740993"}
+// unusualNumbers are JSON numbers that decoders read differently.
+var unusualNumbers = []string{"-0", "1e-10000000", "0e1", "0.0", "1E2", "-0.0e0", "1.0", "100000000000000000000", "0.4e00669999999999999", "9007199254740993"}
 
-// structures makes bodies that are not one JSON object out of a good one.
-func structures(good string) map[string]string {
+// malformedBodies returns changes of a valid body that are not exactly one JSON object.
+func malformedBodies(good string) map[string]string {
 	return map[string]string{
 		"empty": "", "white space": " \r\n\t", "null": "null", "an array": "[" + good + "]", "a string": `"x"`, "a number": "1", "true": "true",
 		"no fields": "{}", "cut off": good[:len(good)-1], "cut in the middle": good[:len(good)/2], "two objects": good + good,
-		"two lines": good + "\n" + good, "text behind": good + " x", "a brace behind": good + "}", "a comma behind": good + ",", "a NUL behind": good + "\x00",
-		"text before": "x" + good, "a BOM": "\ufeff" + good, "a BOM behind": good + "\ufeff", "only a BOM": "\ufeff", "U+2060": "\u2060" + good,
-		"a form feed": "\f" + good, "NBSP": "\u00a0" + good, "a comment": "/* x */" + good, "a comment behind": good + "// x", "a guard": ")]}',\n" + good,
+		"two lines": good + "\n" + good, "text at the end": good + " x", "a brace at the end": good + "}", "a comma at the end": good + ",", "a NUL at the end": good + "\x00",
+		"text before": "x" + good, "a BOM": "\ufeff" + good, "a BOM at the end": good + "\ufeff", "only a BOM": "\ufeff", "U+2060": "\u2060" + good,
+		"a form feed": "\f" + good, "NBSP": "\u00a0" + good, "a comment": "/* x */" + good, "a comment at the end": good + "// x", "an XSSI prefix": ")]}',\n" + good,
 		"JSONP": "f(" + good + ")", "single quotes": strings.ReplaceAll(good, `"`, "'"), "no quotes": strings.ReplaceAll(good, `"`, ""),
 		"a trailing comma": strings.TrimSuffix(good, "}") + ",}", "a leading comma": "{," + good[1:], "a double colon": strings.Replace(good, ":", "::", 1),
 		"equals": strings.Replace(good, ":", "=", 1), "UTF-16LE": utf16Text(good, false), "UTF-16BE": utf16Text(good, true),
@@ -76,6 +76,7 @@ func structures(good string) map[string]string {
 	}
 }
 
+// manyNames returns an object with 1,200 members.
 func manyNames() string {
 	var b strings.Builder
 	for i := range 1200 {
@@ -84,6 +85,7 @@ func manyNames() string {
 	return "{" + strings.TrimSuffix(b.String(), ",") + "}"
 }
 
+// utf16Text returns s in UTF-16 with a byte order mark.
 func utf16Text(s string, bigEndian bool) string {
 	var b strings.Builder
 	for _, unit := range utf16.Encode([]rune("\ufeff" + s)) {
@@ -96,6 +98,7 @@ func utf16Text(s string, bigEndian bool) string {
 	return b.String()
 }
 
+// utf32Text returns s in UTF-32, big-endian.
 func utf32Text(s string) string {
 	var b strings.Builder
 	for _, r := range s {
@@ -104,8 +107,8 @@ func utf32Text(s string) string {
 	return b.String()
 }
 
-// respelled makes bodies out of a good one in which a name is there twice, or in another spelling, or is not a name of ours.
-func respelled(good, field string) map[string]string {
+// alteredNames returns changes of a valid body with a duplicate, misspelled or unknown name.
+func alteredNames(good, field string) map[string]string {
 	more := func(member string) string { return strings.TrimSuffix(good, "}") + "," + member + "}" }
 	escaped := fmt.Sprintf(`\u%04x%s`, field[0], field[1:])
 	bad := map[string]string{
@@ -116,7 +119,7 @@ func respelled(good, field string) map[string]string {
 		"with a BOM": strings.Replace(good, `"`+field+`"`, "\"\ufeff"+field+`"`, 1), "with bad UTF-8": strings.Replace(good, `"`+field+`"`, "\""+field+"\xff\"", 1),
 		"missing": strings.Replace(good, `"`+field+`"`, `"x`+field+`"`, 1), "with brackets": strings.Replace(good, `"`+field+`"`, `"`+field+`[]"`, 1),
 	}
-	for letter, like := range map[string]string{"s": "\u017f", "k": "\u212a"} { // encoding/json takes them for s and k
+	for letter, like := range map[string]string{"s": "\u017f", "k": "\u212a"} { // encoding/json treats them as s and k
 		if strings.Contains(field, letter) {
 			bad["with "+like] = strings.Replace(good, `"`+field+`"`, `"`+strings.Replace(field, letter, like, 1)+`"`, 1)
 		}
@@ -124,69 +127,69 @@ func respelled(good, field string) map[string]string {
 	return bad
 }
 
-// moreThanAsked are members that would be somebody else's to set.
-var moreThanAsked = []string{
+// unexpectedMembers are members that a client must not be able to set (mass assignment).
+var unexpectedMembers = []string{
 	`"role":"admin"`, `"id":"1"`, `"accountID":"1"`, `"verified":true`, `"confirmed":true`, `"created_at":"2020-01-01T00:00:00Z"`, `"invite_uses":0`,
 	`"uses":0`, `"disabled":false`, `"pending_until":null`, `"password_hash":"x"`, `"sid":"x"`, `"session_id":"x"`, `"generation":1`, `"__proto__":{"x":1}`,
 	`"constructor":{}`, `"hint":"x"`, `"question":"x"`, `"":""`, `"$where":"1"`,
 }
 
-// jsonAttacks are the list N-J. Bodies of an operation that takes none are not looked at.
+// jsonAttacks returns malformed JSON, duplicate, misspelled and unexpected names, and invalid values. An operation without a request body ignores all bodies.
 func jsonAttacks(t *testing.T, op operation) []attack {
 	t.Helper()
 	var all []attack
 	if op.body == nil {
-		for name, body := range sorted(structures(`{"email":"a@example.com"}`)) {
-			all = append(all, op.byDead(t, "a body: "+name, func(_ *world, r *request) { r.body = body }))
+		for name, body := range sorted(malformedBodies(`{"email":"a@example.com"}`)) {
+			all = append(all, op.variant(t, "a body: "+name, func(_ *environment, r *request) { r.body = body }))
 		}
 		return all
 	}
 	whole := func(name string, bad func(good string) string) {
-		all = append(all, attack{name: name, want: []int{400}, request: func(w *world) request {
-			r := op.request(t, op.aimed(w, ""))
+		all = append(all, attack{name: name, want: []int{400}, request: func(env *environment) request {
+			r := op.request(t, op.valuesFor(env, ""))
 			r.body = bad(r.body)
 			return r
 		}})
 	}
-	for name := range sorted(structures("{}")) {
-		whole(name, func(good string) string { return structures(good)[name] })
+	for name := range sorted(malformedBodies("{}")) {
+		whole(name, func(good string) string { return malformedBodies(good)[name] })
 	}
 	for _, field := range op.fields() {
-		for name := range sorted(respelled("{}", field)) {
-			whole(field+" "+name, func(good string) string { return respelled(good, field)[name] })
+		for name := range sorted(alteredNames("{}", field)) {
+			whole(field+" "+name, func(good string) string { return alteredNames(good, field)[name] })
 		}
 	}
-	for _, member := range moreThanAsked {
+	for _, member := range unexpectedMembers {
 		whole(member, func(good string) string { return strings.TrimSuffix(good, "}") + "," + member + "}" })
 	}
 	all = append(all, op.valueAttacks(t)...)
 	return all
 }
 
-// valueAttacks puts what is no value, or none of the field's, in the place of each field's value.
+// valueAttacks replaces the value of each field by invalid JSON and by values that the field must not have.
 func (op operation) valueAttacks(t *testing.T) []attack {
 	t.Helper()
 	var all []attack
 	for i, field := range leaves(op.body, "") {
-		for category, texts := range sorted(noValues) {
+		for category, hostileTexts := range sorted(invalidJSON) {
 			if i > 0 && category != "encoding" {
-				continue // the text is read before anybody knows which field it belongs to
+				continue // the parser rejects it before it knows the field
 			}
-			for _, text := range texts {
-				all = append(all, op.byField(t, fmt.Sprintf("%s %q", category, text), field, text, 400))
+			for _, text := range hostileTexts {
+				all = append(all, op.withField(t, fmt.Sprintf("%s %q", category, text), field, text, 400))
 			}
 		}
-		for name, text := range sorted(otherValues) {
-			all = append(all, op.byField(t, name, field, text, 400))
+		for name, text := range sorted(wrongTypes) {
+			all = append(all, op.withField(t, name, field, text, 400))
 		}
-		for _, text := range numbers { // some are good values of a number
-			all = append(all, op.byField(t, text, field, text, 400, 404))
+		for _, text := range unusualNumbers { // some are valid for a numeric field
+			all = append(all, op.withField(t, text, field, text, 400, 404))
 		}
 	}
 	return all
 }
 
-// sorted goes through a map in the order of its keys.
+// sorted iterates over a map in the order of its keys.
 func sorted[V any](m map[string]V) func(yield func(string, V) bool) {
 	return func(yield func(string, V) bool) {
 		for _, key := range slices.Sorted(maps.Keys(m)) {

@@ -8,8 +8,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// elsewhere are headers and forms of a request by which services were made to mail links to somebody else's host.
-var elsewhere = map[string]func(*request){
+// linkOverrides are changes of a request that made other products mail links to the host of an attacker.
+var linkOverrides = map[string]func(*request){
 	"Host":                   headerOf("Host", "evil.example"),
 	"Host with a port":       headerOf("Host", "evil.example:666"),
 	"X-Forwarded-Host":       headerOf("X-Forwarded-Host", "evil.example"),
@@ -28,34 +28,35 @@ var elsewhere = map[string]func(*request){
 	"a query":                func(r *request) { r.target += "?redirect=https://evil.example&host=evil.example" },
 }
 
+// headerOf returns a change that sets a header.
 func headerOf(name, value string) func(*request) {
 	return func(r *request) { r.header[name] = []string{value} }
 }
 
-// The links in mails lead to AUTH_PUBLIC_URL, whatever the request says of its host. The bug was made four times in one product
+// Links in mails start with AUTH_PUBLIC_URL, whatever host the request has. One product had this vulnerability four times
 // (CVE-2023-49097, CVE-2025-64101, GHSA-93m4-mfpg-c3xf, GHSA-pfrf-9r5f-73f5).
-func TestLinksLeadHome(t *testing.T) {
+func TestLinksUsePublicURL(t *testing.T) {
 	t.Parallel()
-	for _, w := range worlds(t) {
-		for how, change := range sorted(elsewhere) {
+	for _, env := range environments(t) {
+		for how, change := range sorted(linkOverrides) {
 			email, rid := newAddress(), uuid.NewString()
-			for i, path := range []string{"/v1/user/signup", "/v1/user/password"} { // the second one mails the link again
+			for i, path := range []string{"/v1/user/signup", "/v1/user/password"} { // the second request mails the link again
 				body := `{"email":` + quoted(t, email) + `}`
 				if i == 0 {
-					body = `{"email":` + quoted(t, email) + `,"inviteCode":` + quoted(t, w.live["inviteCode"]) + `,"language":"en"}`
+					body = `{"email":` + quoted(t, email) + `,"inviteCode":` + quoted(t, env.accepted["inviteCode"]) + `,"language":"en"}`
 				}
 				header := http.Header{"Content-Type": {"application/json"}, "Request-Id": {rid}}
 				r := request{method: http.MethodPost, target: path, header: header, body: body}
 				change(&r)
-				w.want(how, w.mustSend(r), 204)
+				env.want(how, env.mustSend(r), 204)
 			}
-			mails := w.s.WaitMails(t, email, 2)
+			mails := env.s.WaitMails(t, email, 2)
 			for _, m := range mails {
 				if link := m.Link(t).String(); !strings.HasPrefix(link, "https://auth.example.test/u/") || !strings.HasSuffix(link, "?rid="+rid) {
 					t.Errorf("%s: the link is %s", how, link)
 				}
 				if strings.Contains(m.Text+m.HTML+m.Subject+m.From, "evil") {
-					t.Errorf("%s: the mail says %s", how, m.Text)
+					t.Errorf("%s: the mail is %s", how, m.Text)
 				}
 			}
 			if mails[0].Link(t).Path != mails[1].Link(t).Path {

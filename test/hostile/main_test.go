@@ -1,12 +1,15 @@
-// Package hostile throws what attackers send at every operation of openapi.yaml, on both engines side by side.
+// Package hostile sends attacks to every operation of openapi.yaml, on both database engines at the same time.
 //
-// The operations, their parameters and their fields are read from the document, so that a new operation is attacked
-// without a new line here. Whatever is sent, the rule is one: an answer below 500, in the documented form, the same on both
-// engines, in time; nothing changes in the database, no mail goes out, nothing of it is in the log, and the next request on the
-// same and on a new connection is answered as ever.
+// It reads the operations, their parameters and their fields from the document, so new operations are attacked without a change
+// here. Every attack must have these results:
 //
-// Under `make test` an answer may take ten seconds, because the machine is busy and the race detector slow. With
-// FINANCELIME_FULL=1 it has the one second that is promised.
+//   - The status is below 500, or net/http itself rejects the request. The response has the documented form, is the same on both
+//     engines and arrives in time.
+//   - The database does not change, no mail is sent, and the log contains nothing secret of the request.
+//   - The next request on the same connection and on a new connection succeeds.
+//
+// In `make test` a response may take ten seconds, because the machine is busy and the race detector is slow. With FINANCELIME_FULL=1 it
+// may take one second.
 package hostile
 
 import (
@@ -19,16 +22,16 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// binary and contract are made once for all tests of the package.
+// The tests of the package share the binary and the contract.
 var (
 	binary   string
 	contract *harness.Contract
 )
 
-// full tells whether times are asserted.
+// full is set if the tests check the response time.
 var full = os.Getenv("FINANCELIME_FULL") != ""
 
-// patience is how long an answer may take.
+// patience returns the maximum time for a response.
 func patience() time.Duration {
 	if full {
 		return time.Second

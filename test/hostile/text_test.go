@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// texts are well-formed strings that mean something to somebody behind us: databases, shells, templates, logs, mails, pages.
-var texts = []string{
+// hostileTexts are well-formed strings with a meaning for databases, shells, templates, logs, mails or pages.
+var hostileTexts = []string{
 	// SQL and NoSQL, for both engines and their drivers (pgx's simple protocol: CVE-2024-27289, CVE-2026-41889)
 	"' OR 1=1--canary", `" OR ""="`, "'; DROP TABLE account;--canary", "1;--", "admin'--", "') OR ('1'='1", "' UNION SELECT password_hash FROM account--",
 	"$$canary$$", "$1", "$1'", "-$1", "$tag$x$tag$", ":p1", "?", "?1", "@p", "%", "_%", `\`, `\'`, `\' OR 1=1--`, "';SELECT pg_sleep(10)--", "x' AND randomblob(1000000000)--",
@@ -16,7 +16,7 @@ var texts = []string{
 	// shells, paths, templates, protocols
 	"`id`", "$(id)", "| id", "; id", "&& id", "../../../etc/passwd", `..\..\x`, "file:///etc/passwd", "http://127.0.0.1:1/canary", "{{.}}", "{{7*7}}", "${7*7}", "<%= 7 %>", "#{7}",
 	"${jndi:ldap://127.0.0.1/canary}", "%s%n%p", "%00", "%0d%0acanary", "&lt;", "<script>canary</script>", "<img src=x onerror=alert(1)>", "javascript:1", "=1+1", "@SUM(1)",
-	// control characters, directions, what is hardly a letter
+	// control characters, text direction, unusual Unicode
 	"a\r\nBcc: canary@example.com", "a\ncanary", "a\rb", "a\tb", "\x1b[31mcanary", "\x07", "\x7f", "\u0085", "\u2028", "\u202ecanary", "\u200b", "\ufeff", "\ufffd", "\ufffe",
 	"\U0010ffff", "\ud7ff", "\ue000", "\U0001f468\u200d\U0001f469\u200d\U0001f467", "e\u0301", "\u212a", "\u0130", "\u1e9e", "\ufb03", "Z\u0351\u036b\u0343",
 	// lengths
@@ -25,7 +25,7 @@ var texts = []string{
 	"a" + strings.Repeat("\u0301", 7000), strings.Repeat(".", 15000), strings.Repeat("@", 15000), strings.Repeat("(", 15000), strings.Repeat(`\"`, 7000), "",
 }
 
-// textAttacks are the lists N-S, N-W and what else is text, in every field that is a string.
+// textAttacks returns hostile texts for every string field.
 func textAttacks(t *testing.T, op operation) []attack {
 	t.Helper()
 	if op.body == nil {
@@ -34,20 +34,20 @@ func textAttacks(t *testing.T, op operation) []attack {
 	var all []attack
 	for _, field := range op.fields() {
 		property := op.body.Properties[field].Value
-		for i, text := range texts {
+		for i, text := range hostileTexts {
 			switch {
-			case field == "password" && !full && i%3 != 0: // each costs a hash
+			case field == "password" && !full && i%3 != 0: // each needs a password hash
 			case property.Type.Is("string"):
-				all = append(all, op.byField(t, fmt.Sprintf("%.40q", text), field, quoted(t, text)))
-			case property.Type.Is("object"): // all of its strings at once
-				all = append(all, op.byField(t, fmt.Sprintf("full of %.40q", text), field, objectOf(t, op, field, text)))
+				all = append(all, op.withField(t, fmt.Sprintf("%.40q", text), field, quoted(t, text)))
+			case property.Type.Is("object"): // in all of its strings at the same time
+				all = append(all, op.withField(t, fmt.Sprintf("full of %.40q", text), field, objectOf(t, op, field, text)))
 			}
 		}
 	}
 	return all
 }
 
-// objectOf is the JSON of a field that is an object, with one text in all of its strings.
+// objectOf returns the JSON of an object field with the same text in all of its strings.
 func objectOf(t *testing.T, op operation, field, text string) string {
 	t.Helper()
 	schema := op.body.Properties[field].Value
@@ -60,8 +60,8 @@ func objectOf(t *testing.T, op operation, field, text string) string {
 	return object(t, schema, v, nil, "")
 }
 
-// badAddresses are the list N-E, and what of N-U is no address: none may become a recipient, a header, a route or an account.
-var badAddresses = []string{
+// invalidAddresses are not e-mail addresses that the service supports. None may become a recipient, a header, a route or an account.
+var invalidAddresses = []string{
 	"a@b.com,c@d.com", "a@b.com;c@d.com", "a@b.com c@d.com", `["a@b.com","c@d.com"]`, "Foo <a@b.com>", "<a@b.com>", "mailto:a@b.com", "a@b.com (x)", "a(x)@b.com",
 	`"a b"@b.com`, `"a"@b.com`, `"x@evil.com x"@internal.domain`, `"a\"b"@c.d`, `a\b@c.de`, "a@[127.0.0.1]", "a@[IPv6:::1]", "a@127.0.0.1", "a@0x7f.0x1", "a@2130706433", "a@b", "a@localhost",
 	"a@b.com:25", "a@b.com\r\nBcc:x@y.z", "a@b.com\n", "a\n@b.com", "a\r@b.com", "a%0d%0a@b.com", "a@b.com%0d%0a", "a\u2028@b.com", "a@b.com\u2028", "a\u0085@b.com", "a@b.com\u0085",
@@ -75,20 +75,20 @@ var badAddresses = []string{
 	"a@b\U0003ffff.com", "\U0001f600@b.com", "@b.com", "a@", "@", "a.b.com",
 }
 
-// addressAttacks are the list N-E wherever an address is taken.
+// addressAttacks returns invalid addresses for operations with an e-mail address.
 func addressAttacks(t *testing.T, op operation) []attack {
 	t.Helper()
 	if !slices.Contains(op.fields(), "email") {
 		return nil
 	}
 	var all []attack
-	for _, bad := range badAddresses {
+	for _, bad := range invalidAddresses {
 		all = append(all,
-			op.byField(t, fmt.Sprintf("%.60q", bad), "email", quoted(t, bad), 400),
-			// and around the address of somebody who is there
-			attack{name: fmt.Sprintf("email is a live one and %.60q", bad), want: []int{400}, request: func(w *world) request {
-				r := op.request(t, op.aimed(w, "email"))
-				r.body = op.json(t, op.aimed(w, "email"), map[string]string{"email": quoted(t, w.email+","+bad)})
+			op.withField(t, fmt.Sprintf("%.60q", bad), "email", quoted(t, bad), 400),
+			// And together with the address of an active user.
+			attack{name: fmt.Sprintf("email is a valid one and %.60q", bad), want: []int{400}, request: func(env *environment) request {
+				r := op.request(t, op.valuesFor(env, "email"))
+				r.body = op.json(t, op.valuesFor(env, "email"), map[string]string{"email": quoted(t, env.email+","+bad)})
 				return r
 			}},
 		)

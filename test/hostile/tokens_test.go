@@ -25,65 +25,67 @@ import (
 
 var b64 = base64.RawURLEncoding.EncodeToString
 
-// forger makes tokens out of a good one, with the public key but without the private one.
+// forger forges tokens from a valid one. It has the public key of the service, but not the private key.
 type forger struct {
 	t              *testing.T
-	good           string
+	valid          string
 	header, claims map[string]any
-	public         map[string]any // our JWK
+	public         map[string]any // the JWK of the service
 	key            *ecdsa.PublicKey
-	own            *ecdsa.PrivateKey // the forger's
+	own            *ecdsa.PrivateKey // the key of the forger
 }
 
-func (w *world) forger(good string) *forger {
-	w.t.Helper()
-	f := &forger{t: w.t, good: good, header: make(map[string]any), claims: make(map[string]any)}
+func (env *environment) forger(valid string) *forger {
+	env.t.Helper()
+	f := &forger{t: env.t, valid: valid, header: make(map[string]any), claims: make(map[string]any)}
 	for i, part := range []*map[string]any{&f.header, &f.claims} {
-		text, err := base64.RawURLEncoding.DecodeString(strings.Split(good, ".")[i])
+		text, err := base64.RawURLEncoding.DecodeString(strings.Split(valid, ".")[i])
 		if err == nil {
 			err = json.Unmarshal(text, part)
 		}
 		if err != nil {
-			w.t.Fatal(err)
+			env.t.Fatal(err)
 		}
 	}
-	set := w.mustSend(request{method: http.MethodGet, target: "/.well-known/jwks.json"})
+	set := env.mustSend(request{method: http.MethodGet, target: "/.well-known/jwks.json"})
 	var keys struct{ Keys []map[string]any }
 	if err := json.Unmarshal([]byte(set.body), &keys); err != nil {
-		w.t.Fatal(err)
+		env.t.Fatal(err)
 	}
 	f.public = keys.Keys[0]
 	x, errX := base64.RawURLEncoding.DecodeString(f.public["x"].(string))
 	y, errY := base64.RawURLEncoding.DecodeString(f.public["y"].(string))
 	if errX != nil || errY != nil {
-		w.t.Fatal(errX, errY)
+		env.t.Fatal(errX, errY)
 	}
 	var err error
 	if f.key, err = ecdsa.ParseUncompressedPublicKey(elliptic.P256(), slices.Concat([]byte{4}, x, y)); err != nil {
-		w.t.Fatal(err)
+		env.t.Fatal(err)
 	}
 	if f.own, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
-		w.t.Fatal(err)
+		env.t.Fatal(err)
 	}
 	return f
 }
 
+// part returns one encoded part of a token.
 func (f *forger) part(of any) string { return b64([]byte(quoted(f.t, of))) }
 
-// with is a member more, or another one, in a header or in claims; without takes it out.
+// with returns a copy of a header or of claims with one member set.
 func with(m map[string]any, name string, value any) map[string]any {
 	changed := maps.Clone(m)
 	changed[name] = value
 	return changed
 }
 
+// without returns a copy without one member.
 func without(m map[string]any, name string) map[string]any {
 	changed := maps.Clone(m)
 	delete(changed, name)
 	return changed
 }
 
-// signed is a token with the forger's own signature.
+// signed returns a token that is signed with the key of the forger.
 func (f *forger) signed(header, claims map[string]any) string {
 	input := f.part(header) + "." + f.part(claims)
 	digest := sha256.Sum256([]byte(input))
@@ -94,6 +96,7 @@ func (f *forger) signed(header, claims map[string]any) string {
 	return input + "." + b64(slices.Concat(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))))
 }
 
+// mac returns a token with an HMAC instead of a signature.
 func (f *forger) mac(header map[string]any, key []byte) string {
 	input := f.part(header) + "." + f.part(f.claims)
 	mac := hmac.New(sha256.New, key)
@@ -101,10 +104,9 @@ func (f *forger) mac(header map[string]any, key []byte) string {
 	return input + "." + b64(mac.Sum(nil))
 }
 
-// tokens are the list N-T, as far as a token can be made without our private key. The rows that need it are tested in
-// impl/token.
+// tokens returns all forged tokens that can be made without the private key of the service. impl/token tests the others.
 func (f *forger) tokens() map[string]string {
-	parts := strings.Split(f.good, ".")
+	parts := strings.Split(f.valid, ".")
 	head, body, signature := parts[0], parts[1], parts[2]
 	raw, err := base64.RawURLEncoding.DecodeString(signature)
 	if err != nil {
@@ -116,10 +118,10 @@ func (f *forger) tokens() map[string]string {
 	}
 	pemText := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 	all := map[string]string{
-		"nothing": "", "a dot": ".", "two dots": "..", "three dots": "...", "dots": strings.Repeat(".", 7000), "one part": head, "two parts": head + "." + body, "two parts and a dot": head + "." + body + ".", "four parts": f.good + ".x",
-		"five parts": f.good + "." + head + "." + body, "a token twice": f.good + f.good, "padding": f.good + "=", "padded parts": head + "=." + body + "=." + signature + "=", "standard base64": strings.NewReplacer("-", "+", "_", "/").Replace(f.good) + "+/",
+		"nothing": "", "a dot": ".", "two dots": "..", "three dots": "...", "dots": strings.Repeat(".", 7000), "one part": head, "two parts": head + "." + body, "two parts and a dot": head + "." + body + ".", "four parts": f.valid + ".x",
+		"five parts": f.valid + "." + head + "." + body, "a token twice": f.valid + f.valid, "padding": f.valid + "=", "padded parts": head + "=." + body + "=." + signature + "=", "standard base64": strings.NewReplacer("-", "+", "_", "/").Replace(f.valid) + "+/",
 		"a tail bit": head + "." + body + "." + signature[:len(signature)-1] + string(nextLetter(signature[len(signature)-1])), "a space in it": head + ". " + body + "." + signature, "a line feed in it": head + "." + body[:9] + "\\n" + body[9:] + "." + signature,
-		"no header": "." + body + "." + signature, "no claims": head + ".." + signature, "header and claims swapped": body + "." + head + "." + signature, "cut": f.good[:len(f.good)-1], "longer": f.good + "A", "upper case": strings.ToUpper(f.good),
+		"no header": "." + body + "." + signature, "no claims": head + ".." + signature, "header and claims swapped": body + "." + head + "." + signature, "cut": f.valid[:len(f.valid)-1], "longer": f.valid + "A", "upper case": strings.ToUpper(f.valid),
 		"JSON serialisation": `{"payload":"` + body + `","protected":"` + head + `","signature":"` + signature + `"}`, "a UUID": uuid.NewString(), "8 KiB": strings.Repeat("A", 8<<10), "13 KiB in three": strings.Repeat(strings.Repeat("A", 4400)+".", 2) + "A",
 		"a zero signature": head + "." + body + "." + b64(make([]byte, 64)), "r is zero": head + "." + body + "." + b64(slices.Concat(make([]byte, 32), raw[min(32, len(raw)):])), "an empty signature": head + "." + body + ".", "63 bytes": head + "." + body + "." + b64(raw[:len(raw)-1]),
 		"65 bytes": head + "." + body + "." + b64(append(slices.Clone(raw), 0)), "DER": head + "." + body + "." + b64(f.der(raw)), "s above n": head + "." + body + "." + b64(slices.Repeat([]byte{0xff}, 64)),
@@ -141,7 +143,7 @@ func (f *forger) tokens() map[string]string {
 	for name, key := range map[string][]byte{
 		"PEM": pemText, "PEM without a newline": pemText[:len(pemText)-1], "DER": der, "JWK": []byte(quoted(f.t, f.public)), "x": []byte(f.public["x"].(string)), "raw point": append([]byte{4}, der[len(der)-64:]...), "nothing": {}, "kid": []byte(f.public["kid"].(string)), "secret": []byte("secret"),
 	} {
-		all["HS256 keyed by "+name] = f.mac(with(f.header, "alg", "HS256"), key)
+		all["HS256 secretNames by "+name] = f.mac(with(f.header, "alg", "HS256"), key)
 	}
 	for _, kid := range []any{"../../dev/null", "' OR 1=1--", "|id", "a\x00", strings.Repeat("k", 7000), 1, []string{"k"}, nil, "", "http://127.0.0.1:1/canary", "file:///dev/null", map[string]any{}} {
 		all[fmt.Sprintf("kid %.20v", kid)] = f.signed(with(f.header, "kid", kid), f.claims)
@@ -165,7 +167,7 @@ func (f *forger) tokens() map[string]string {
 	return all
 }
 
-// der is a raw signature in the form of X.509.
+// der converts a raw signature to the ASN.1 form of X.509.
 func (f *forger) der(raw []byte) []byte {
 	half := len(raw) / 2
 	text, err := asn1.Marshal(struct{ R, S *big.Int }{new(big.Int).SetBytes(raw[:half]), new(big.Int).SetBytes(raw[half:])})
@@ -175,13 +177,13 @@ func (f *forger) der(raw []byte) []byte {
 	return text
 }
 
-// nextLetter is the letter of base64url whose value is one more, so that in a last place it only sets a bit that nobody reads.
+// nextLetter changes the lowest bit of a base64url character. In the last character of a signature, decoders may ignore this bit.
 func nextLetter(c byte) byte {
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	return letters[strings.IndexByte(letters, c)^1]
 }
 
-// tokenAttacks are the list N-T, as access token where the operation wants one, and as refresh token.
+// tokenAttacks returns forged access tokens if the operation needs one, and forged refresh tokens.
 func tokenAttacks(t *testing.T, op operation, forged map[string]map[string]string) []attack {
 	t.Helper()
 	var all []attack
@@ -191,9 +193,9 @@ func tokenAttacks(t *testing.T, op operation, forged map[string]map[string]strin
 	if slices.Contains(op.fields(), "refreshToken") {
 		for _, kind := range []string{"refreshToken", "authorization"} {
 			for name := range sorted(forged[kind]) {
-				all = append(all, attack{name: "refresh token: " + kind + ", " + name, want: []int{400}, request: func(w *world) request {
-					v := op.aimed(w, "refreshToken")
-					v["refreshToken"] = w.forged[kind][name]
+				all = append(all, attack{name: "refresh token: " + kind + ", " + name, want: []int{400}, request: func(env *environment) request {
+					v := op.valuesFor(env, "refreshToken")
+					v["refreshToken"] = env.forged[kind][name]
 					return op.request(t, v)
 				}})
 			}
@@ -207,32 +209,32 @@ func (op operation) accessTokenAttacks(t *testing.T, forged map[string]map[strin
 	var all []attack
 	for _, kind := range []string{"authorization", "refreshToken"} {
 		for name := range sorted(forged[kind]) {
-			all = append(all, attack{name: "access token: " + kind + ", " + name, want: []int{400, 401}, request: func(w *world) request {
-				r := op.request(t, w.live)
-				r.header["Authorization"] = []string{"Bearer " + w.forged[kind][name]}
+			all = append(all, attack{name: "access token: " + kind + ", " + name, want: []int{400, 401}, request: func(env *environment) request {
+				r := op.request(t, env.accepted)
+				r.header["Authorization"] = []string{"Bearer " + env.forged[kind][name]}
 				return r
 			}})
 		}
 	}
-	for _, name := range keyed {
-		all = append(all, attack{name: "access token: the " + name, want: []int{401}, request: func(w *world) request {
-			r := op.request(t, w.live)
-			r.header["Authorization"] = []string{"Bearer " + w.live[name]}
+	for _, name := range secretNames {
+		all = append(all, attack{name: "access token: the " + name, want: []int{401}, request: func(env *environment) request {
+			r := op.request(t, env.accepted)
+			r.header["Authorization"] = []string{"Bearer " + env.accepted[name]}
 			return r
 		}})
 	}
-	for name := range sorted(authorizations("")) {
-		all = append(all, attack{name: "authorization: " + name, want: []int{401}, request: func(w *world) request {
-			r := op.request(t, w.live)
-			withHeader("Authorization", authorizations(w.live["authorization"])[name])(w, &r)
+	for name := range sorted(badAuthorizations("")) {
+		all = append(all, attack{name: "authorization: " + name, want: []int{401}, request: func(env *environment) request {
+			r := op.request(t, env.accepted)
+			withHeader("Authorization", badAuthorizations(env.accepted["authorization"])[name])(env, &r)
 			return r
 		}})
 	}
-	for name := range sorted(ways("")) {
-		all = append(all, attack{name: "a token " + name, want: []int{401}, request: func(w *world) request {
-			r := op.request(t, w.live)
+	for name := range sorted(tokenLocations("")) {
+		all = append(all, attack{name: "a token " + name, want: []int{401}, request: func(env *environment) request {
+			r := op.request(t, env.accepted)
 			delete(r.header, "Authorization")
-			ways(w.live["authorization"])[name](&r)
+			tokenLocations(env.accepted["authorization"])[name](&r)
 			return r
 		}})
 	}

@@ -14,15 +14,15 @@ import (
 	"github.com/financelime/authorization"
 )
 
-// operation is what openapi.yaml says of one operation, in the form in which it can be attacked.
+// operation is one operation of openapi.yaml, prepared for attacks.
 type operation struct {
 	id, method, template string
 	secured              bool
 	parameters           []*openapi3.Parameter
-	body                 *openapi3.Schema // nil if it takes none
+	body                 *openapi3.Schema // nil if it has no request body
 }
 
-// operations are all of the document, by operationId.
+// operations returns all operations of openapi.yaml, sorted by operationId.
 func operations(t *testing.T) []operation {
 	t.Helper()
 	doc, err := openapi3.NewLoader().LoadFromData(authorization.Spec())
@@ -46,19 +46,19 @@ func operations(t *testing.T) []operation {
 	return all
 }
 
-// values are the values of parameters and fields by their names. What has none there has the document's example.
+// values are the values of parameters and fields by name. A parameter or field without a value has the example of the document.
 type values map[string]string
 
-// request is one request, as it goes over the wire byte by byte.
+// request is one request, sent exactly as it is here.
 type request struct {
 	method, target string
-	header         http.Header // written as it is
+	header         http.Header // sent without changes
 	body           string
-	head           string // if set, everything before the body, written instead of method, target and header
-	halfClose      bool   // the sender says that nothing follows
+	head           string // if set, sent before the body instead of method, target and header
+	halfClose      bool   // close the sending side after the request
 }
 
-// request makes a well-formed request of an operation.
+// request returns a well-formed request to an operation.
 func (op operation) request(t *testing.T, v values) request {
 	t.Helper()
 	r := request{method: op.method, target: op.target(v), header: http.Header{}}
@@ -77,12 +77,12 @@ func (op operation) request(t *testing.T, v values) request {
 	return r
 }
 
-// target is an operation's path and query.
+// target returns the path and query of an operation.
 func (op operation) target(v values) string {
 	return op.targetWith(func(p *openapi3.Parameter) string { return url.PathEscape(v.of(p.Name, p.Example, p.Schema.Value)) })
 }
 
-// targetWith is an operation's path and query with raw values of its parameters.
+// targetWith returns the path and query of an operation with raw values of its parameters.
 func (op operation) targetWith(raw func(*openapi3.Parameter) string) string {
 	target, separator := op.template, "?"
 	for _, p := range op.parameters {
@@ -97,6 +97,7 @@ func (op operation) targetWith(raw func(*openapi3.Parameter) string) string {
 	return target
 }
 
+// of returns the value of a parameter or field, or its example.
 func (v values) of(name string, example any, schema *openapi3.Schema) string {
 	if given, ok := v[name]; ok {
 		return given
@@ -108,7 +109,7 @@ func (v values) of(name string, example any, schema *openapi3.Schema) string {
 	return text
 }
 
-// fields are the names of a body's fields, in their order on the wire.
+// fields returns the names of the fields of the body, in the order in which they are sent.
 func (op operation) fields() []string {
 	if op.body == nil {
 		return nil
@@ -116,7 +117,7 @@ func (op operation) fields() []string {
 	return slices.Sorted(maps.Keys(op.body.Properties))
 }
 
-// leaves are the paths of a body's fields down to those that are no objects: "email", "device.platform".
+// leaves returns the paths of all fields of a schema: "email", "device", "device.platform".
 func leaves(schema *openapi3.Schema, above string) []string {
 	var all []string
 	for _, name := range slices.Sorted(maps.Keys(schema.Properties)) {
@@ -129,12 +130,13 @@ func leaves(schema *openapi3.Schema, above string) []string {
 	return all
 }
 
-// json is an operation's body with the given values, where raw, by path, stands for a field's JSON.
+// json returns the body of an operation with the given values. raw replaces the JSON of fields, by path.
 func (op operation) json(t *testing.T, v values, raw map[string]string) string {
 	t.Helper()
 	return object(t, op.body, v, raw, "")
 }
 
+// object returns the JSON of an object with the given values. The path of the object is above.
 func object(t *testing.T, schema *openapi3.Schema, v values, raw map[string]string, above string) string {
 	t.Helper()
 	var members []string
@@ -155,6 +157,7 @@ func object(t *testing.T, schema *openapi3.Schema, v values, raw map[string]stri
 	return "{" + strings.Join(members, ",") + "}"
 }
 
+// quoted returns a value as JSON.
 func quoted(t *testing.T, value any) string {
 	t.Helper()
 	text, err := json.Marshal(value)
