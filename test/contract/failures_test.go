@@ -8,7 +8,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/google/uuid"
@@ -97,7 +96,7 @@ func (late) VisitGetVersionResponse(w http.ResponseWriter) error {
 // A defect that comes when the status is out hangs up: nobody takes half an answer for a whole one.
 func TestLateDefectHangsUp(t *testing.T) {
 	t.Parallel()
-	var log lines
+	var log harness.Buffer
 	handler, err := server.New(server.Config{
 		Authenticate: func(ctx context.Context, _ string) (context.Context, error) { return ctx, nil },
 		Log:          slog.New(slog.NewTextHandler(&log, nil)),
@@ -126,18 +125,6 @@ func TestLateDefectHangsUp(t *testing.T) {
 	if n := strings.Count(log.String(), "msg=request.failed"); n != 2 {
 		t.Errorf("%d failures in the log:\n%s", n, log.String())
 	}
-}
-
-// lines is a log that a test reads while it is written.
-type lines struct {
-	mu sync.Mutex
-	strings.Builder
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.Builder.Write(p)
 }
 
 // While its database is away the service says so, and decides nothing; what needs no database goes on; and it needs no restart.

@@ -1,7 +1,6 @@
 package contract
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"net"
@@ -12,37 +11,18 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
 	"github.com/financelime/authorization/test/harness"
 )
 
-// screen is a terminal on which a service runs.
-type screen struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *screen) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *screen) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
 // atTerminal starts the service as a person does, until it has written a text or has ended. (script makes the terminal.)
 func atTerminal(t *testing.T, env []string, dir, until string) string {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	shown := new(screen)
+	shown := new(harness.Buffer)
 	cmd := exec.CommandContext(ctx, "script", "--quiet", "--return", "--command", "exec "+binary, "/dev/null")
 	cmd.Dir, cmd.Stdout, cmd.Env = dir, shown, slices.Concat(env, []string{"TERM=dumb"})
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

@@ -40,7 +40,7 @@ func Nginx(t testing.TB, addrs []string) string {
 		program = "/usr/sbin/nginx"
 	}
 	cmd := exec.Command(program, "-c", config, "-p", dir)
-	log := new(buffer)
+	log := new(Buffer)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("start nginx (`make test-replicas` installs it): %v", err)

@@ -68,7 +68,7 @@ type Service struct {
 
 	StartTook time.Duration // from the start of the process until it was ready
 
-	stdout, stderr buffer
+	stdout, stderr Buffer
 	cmd            *exec.Cmd
 	exited         chan struct{}
 	exitErr        error
@@ -78,24 +78,6 @@ type Service struct {
 	replicas []*Service // all of them, if it has any
 	atStart  func()     // if not nil: called when it has started
 	withdraw func()
-}
-
-// buffer is a bytes.Buffer for a process that writes while a test reads.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 // Start starts a service with a fresh directory and database on an engine, waits until it is ready, and stops it with the
