@@ -15,11 +15,11 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// patience is more than the service takes to cut off a client that is too slow: 5 s for the header, 15 s for all of a request.
+// patience is longer than the time after which the service disconnects a slow client: 5 s for the header, 15 s for the whole request.
 const patience = 40 * time.Second
 
-// dialogue sends bytes as they are and reads the statuses of all answers until the service closes the connection. A refusal has the
-// shape and the headers of every other one, whoever gives it.
+// dialogue sends raw bytes and reads the statuses of all responses until the service closes the connection. A refusal has the
+// same body and headers as every other.
 func dialogue(t *testing.T, s *harness.Service, raw string) (statuses []int, closed bool) {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
@@ -76,8 +76,8 @@ func isTimeout(err error) bool {
 	return ok && timeout.Timeout()
 }
 
-// What is ambiguous about where a request ends is refused, and the connection closed: behind a gateway the rest could be taken for
-// somebody else's request.
+// TestFraming expects ambiguous framing to be refused and the connection closed: behind a gateway, the rest could be taken for
+// another client's request (request smuggling).
 func TestFraming(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, binary, contract, harness.SQLite)
@@ -142,7 +142,7 @@ func TestFraming(t *testing.T) {
 	})
 }
 
-// Clients that send or read too slowly are cut off, and hold nobody else up.
+// TestSlowClients expects clients that send or read too slowly to be disconnected, without delaying others.
 func TestSlowClients(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, binary, contract, harness.SQLite)
@@ -180,7 +180,7 @@ func TestSlowClients(t *testing.T) {
 	<-begun
 }
 
-// Nothing of the admin port answers on the public one (ASVS 13.4.5).
+// TestAdminIsNotPublic expects no path of the admin port on the public one (ASVS 13.4.5).
 func TestAdminIsNotPublic(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, binary, contract, harness.SQLite)

@@ -1,4 +1,4 @@
-// Package contract walks the built service through everything that openapi.yaml promises, on both engines.
+// Package contract tests that the built service behaves as openapi.yaml documents, on both engines.
 package contract
 
 import (
@@ -10,7 +10,7 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// binary and contract are made once for all tests of the package.
+// binary is the service, and contract is openapi.yaml; both are made once for all tests.
 var (
 	binary   string
 	contract *harness.Contract
