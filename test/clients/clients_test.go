@@ -5,7 +5,6 @@
 package clients
 
 import (
-	"flag"
 	"fmt"
 	"io/fs"
 	"net/http/httptest"
@@ -28,30 +27,15 @@ var (
 	contract *harness.Contract
 )
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	flag.Parse()
-	dir, err := os.MkdirTemp("", "financelime-auth-")
-	if err != nil {
-		return fail(err)
-	}
-	defer os.RemoveAll(dir)
+func TestMain(m *testing.M) {
 	if _, err := os.Stat("node_modules"); err != nil {
-		return fail(fmt.Errorf("test/clients/node_modules is missing: run `make test-clients`: %w", err))
+		fmt.Fprintln(os.Stderr, "test/clients/node_modules is missing: run `make test-clients`:", err)
+		os.Exit(1)
 	}
-	if binary, err = harness.Build(dir); err != nil {
-		return fail(err)
-	}
-	if contract, err = harness.NewContract(); err != nil {
-		return fail(err)
-	}
-	return m.Run()
-}
-
-func fail(err error) int {
-	fmt.Fprintln(os.Stderr, err)
-	return 1
+	os.Exit(harness.Main(func(b string, c *harness.Contract) int {
+		binary, contract = b, c
+		return m.Run()
+	}))
 }
 
 // project is a copy of this directory, with clients that were generated from an openapi.yaml.

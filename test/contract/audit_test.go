@@ -10,7 +10,7 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// auditEvents lists what operators have changed, the newest first, as "operator action account subject".
+// auditEvents returns the audit events, the newest first, as "operator action account subject".
 func auditEvents(t *testing.T, s *harness.Service) []string {
 	t.Helper()
 	out, err := s.Command(t.Context(), "audit", "list", "--json")
@@ -28,7 +28,7 @@ func auditEvents(t *testing.T, s *harness.Service) []string {
 	return lines
 }
 
-// Each change that a command makes leaves an event that says who, what and whom; a command that changes nothing leaves none.
+// TestAuditEvents expects one event for each change by a command, with operator, action and account; none if nothing changed.
 func TestAuditEvents(t *testing.T) {
 	t.Parallel()
 	harness.EachEngine(t, func(t *testing.T, engine string) {
@@ -53,7 +53,7 @@ func TestAuditEvents(t *testing.T) {
 			{"invite revoke INVITE", ""},
 			{"mail retry 01a22c69-d31a-7dca-90e2-f901b7c20143", ""},
 			{"keys rotate", "ann keys.rotated  "},
-			{"keys rotate", ""}, // one is coming
+			{"keys rotate", ""}, // a new key is published already
 			{"user list", ""},
 			{"user delete " + p.email, "ann user.deleted ACCOUNT "},
 		} {
@@ -106,7 +106,7 @@ func accountID(t *testing.T, s *harness.Service, email string) string {
 	return account.ID
 }
 
-// An event that cannot be written takes the change with it.
+// TestNoChangeWithoutItsEvent expects a change to be rolled back if its audit event cannot be written.
 func TestNoChangeWithoutItsEvent(t *testing.T) {
 	t.Parallel()
 	harness.EachEngine(t, func(t *testing.T, engine string) {
@@ -132,7 +132,7 @@ func TestNoChangeWithoutItsEvent(t *testing.T) {
 	})
 }
 
-// A restored database says by whom it was restored, after what its backup had.
+// TestTheEventOfARestore expects the restored database to have an event of the restore after the events of the backup.
 func TestTheEventOfARestore(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, binary, contract, harness.SQLite, "AUTH_OPERATOR=ann")

@@ -9,7 +9,7 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// body is a well-formed body of an operation, and the names of its string fields.
+// body is a valid body of an operation, and the names of its string fields.
 type body struct {
 	operation
 	json   string
@@ -26,7 +26,7 @@ func bodies() []body {
 	}
 }
 
-// hostile makes bad bodies of a good one.
+// hostile returns invalid variants of a valid body.
 func hostile(good body) map[string]string {
 	first := good.fields[0]
 	bad := map[string]string{
@@ -77,7 +77,7 @@ func hostile(good body) map[string]string {
 	return bad
 }
 
-// replaceValue gives a field of a flat JSON object (or one whose last field is an object) another value.
+// replaceValue sets a field of a flat JSON object (or one whose last field is an object) to another value.
 func replaceValue(json, field, value string) string {
 	before, after, _ := strings.Cut(json, `"`+field+`":`)
 	end := strings.Index(after, `,"`)
@@ -87,7 +87,7 @@ func replaceValue(json, field, value string) string {
 	return before + `"` + field + `":` + value + after[end:]
 }
 
-// Bad bodies are 400 BAD_PARAMETERS on every operation that takes one, and change nothing.
+// TestBadBodies expects 400 BAD_PARAMETERS and no change for invalid bodies, on every operation with a body.
 func TestBadBodies(t *testing.T) {
 	t.Parallel()
 	harness.EachEngine(t, func(t *testing.T, engine string) {
@@ -136,7 +136,7 @@ func withToken(p *person) http.Header {
 	return header
 }
 
-// Addresses that are none, or that could become another recipient, header or route, are 400 wherever an address is taken.
+// TestBadAddresses expects 400 for invalid addresses and for those that could become another recipient, header or route.
 func TestBadAddresses(t *testing.T) {
 	t.Parallel()
 	bad := []string{
@@ -168,7 +168,7 @@ func TestBadAddresses(t *testing.T) {
 	})
 }
 
-// What a client may say of its device has bounds too, and odd but valid strings come back as they were.
+// TestDevices expects limits on what a client sends about its device, and that unusual valid strings are returned unchanged.
 func TestDevices(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, binary, contract, harness.SQLite)

@@ -10,8 +10,8 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// Each command says what is so, and says something.
-func TestCommandsSayWhatIsSo(t *testing.T) {
+// TestCommandsReportTheResult expects each command to print a result that is true.
+func TestCommandsReportTheResult(t *testing.T) {
 	t.Parallel()
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		s := harness.Start(t, binary, contract, engine)
@@ -57,7 +57,7 @@ func TestCommandsSayWhatIsSo(t *testing.T) {
 			t.Errorf("%v: %s", err, out)
 		}
 
-		// A list that goes on after what is not there says so; after what is there it says nothing.
+		// A list that continues after an unknown ID says so; after the last row it prints nothing.
 		for thing, list := range map[string][]string{
 			"user": {"user", "list"}, "session": {"session", "list"}, "mail": {"mail", "list"}, "invite": {"invite", "list"},
 		} {

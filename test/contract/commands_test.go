@@ -8,7 +8,7 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// The commands work on the database while the service runs.
+// TestInviteCommands runs the commands while the service runs.
 func TestInviteCommands(t *testing.T) {
 	t.Parallel()
 	harness.EachEngine(t, func(t *testing.T, engine string) {
@@ -75,7 +75,7 @@ func TestInviteCommands(t *testing.T) {
 	})
 }
 
-// Replicas may start together on an empty database: one schema, one signing key.
+// TestStartTogether starts replicas at the same time on an empty database: one schema, one signing key.
 func TestStartTogether(t *testing.T) {
 	t.Parallel()
 	first := harness.New(t, binary, contract, harness.Postgres)

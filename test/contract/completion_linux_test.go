@@ -10,7 +10,7 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// Somebody types at a bash that has loaded the script, and presses Tab. (script makes the terminal.)
+// TestCompletionInBash types into a bash that has loaded the script, and presses Tab. (script(1) provides the terminal.)
 func TestCompletionInBash(t *testing.T) {
 	t.Parallel()
 	s := harness.New(t, binary, contract, harness.SQLite)

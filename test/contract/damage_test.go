@@ -9,8 +9,8 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// One SQLite file has one service, and nobody restores or moves it meanwhile. Commands go on.
-func TestOneServiceForAFile(t *testing.T) {
+// TestOneServicePerFile expects a second service, a restore and a move to be refused while a service uses an SQLite file. Other commands work.
+func TestOneServicePerFile(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, binary, contract, harness.SQLite)
 	moved := harness.New(t, binary, contract, harness.Postgres)
@@ -32,7 +32,7 @@ func TestOneServiceForAFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	away := t.TempDir()
-	for _, file := range files { // as if the service had been stopped
+	for _, file := range files { // as after a stop of the service
 		if err := os.Rename(file, filepath.Join(away, filepath.Base(file))); err != nil {
 			t.Fatal(err)
 		}
@@ -47,7 +47,7 @@ func TestOneServiceForAFile(t *testing.T) {
 	s.Run(t)
 }
 
-// A page that lost its cells: the service does not start, and neither a backup nor a move is made of what is left.
+// TestADamagedDatabaseIsRefused removes the cells of a page: the service does not start, and backup and move refuse the file.
 func TestADamagedDatabaseIsRefused(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, binary, contract, harness.SQLite)

@@ -16,7 +16,7 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// Where the document is silent or can be read two ways, the design decides. Each decision is a test here, on both engines; those
+// TestDecisions has a test for each decision that the contract leaves open, on both engines; those
 // that need settings of their own are in settings_test.go.
 func TestDecisions(t *testing.T) {
 	t.Parallel()
@@ -30,10 +30,10 @@ func TestDecisions(t *testing.T) {
 		"an address has one spelling":                                   oneSpelling,
 		"a pending sign-up gets the same link again":                    resend,
 		"a newer reset link kills the older":                            newerLink,
-		"log-in never tells why":                                        loginNeverTells,
+		"log-in never tells why":                                        loginHidesTheReason,
 		"a bad refresh token is 400, an ended session 404":              badRefreshTokens,
 		"the predecessor gets the same successor":                       sameSuccessor,
-		"a straggler is refused and harms nothing":                      straggler,
+		"a lateRefresh is refused and harms nothing":                      lateRefresh,
 		"sessions are listed newest first, in UTC, never null":          sessionList,
 		"only an own session can be ended":                              revokeOwnOnly,
 		"the header authorization takes Bearer or the bare token":       authorizationHeader,
@@ -42,7 +42,7 @@ func TestDecisions(t *testing.T) {
 		"every other method is 405 with Allow":                          otherMethods,
 		"a path that is not in the contract is 404":                     unknownPaths,
 		"a body over 16 KiB is 413 on every operation":                  largeBodies,
-		"several log-ins with a mailed password at once all succeed":    armedAtOnce,
+		"several log-ins with a mailed password at once all succeed":    pendingPassword,
 		"a newer mailed password replaces the older":                    newerPassword,
 		"an empty sessionID is 400":                                     emptySessionID,
 		"no answer may be stored, sniffed or framed":                    headers,
@@ -59,7 +59,7 @@ func TestDecisions(t *testing.T) {
 	})
 }
 
-// failure is the shape of every failure.
+// failure is the body of every failure.
 type failure struct {
 	Code    int    `json:"code"`
 	Message string `json:"message"`
@@ -98,7 +98,7 @@ func requestIDs(t *testing.T, s *harness.Service) {
 	}
 	for _, op := range operations() {
 		if strings.HasPrefix(op.path, "/u/") {
-			continue // named by its parameter rid
+			continue // its request ID is the parameter rid
 		}
 		response, body := send(t, s, op.method, op.path, http.Header{"Request-Id": {"short"}}, "")
 		wantFailure(t, op.path, response, body, 400, "BAD_PARAMETERS")
@@ -287,7 +287,7 @@ func newerLink(t *testing.T, s *harness.Service) {
 	}
 }
 
-func loginNeverTells(t *testing.T, s *harness.Service) {
+func loginHidesTheReason(t *testing.T, s *harness.Service) {
 	code := s.Invite(t, 3)
 	active, disabled, pending, unknown := newPerson(t, s).join(code), newPerson(t, s).join(code), newPerson(t, s), newPerson(t, s)
 	pending.want("sign up", pending.signUp(code).StatusCode(), 204)
@@ -346,14 +346,14 @@ func sameSuccessor(t *testing.T, s *harness.Service) {
 	p.refresh()
 }
 
-func straggler(t *testing.T, s *harness.Service) {
+func lateRefresh(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
 	first := p.login()
 	p.refresh()
 	p.refresh()
 	p.want("a token older than the predecessor", p.tryRefresh(first.RefreshToken).StatusCode(), 404)
 	p.refresh()
-	// Later than that, it is a theft. That the moment has come shows only in what it does to the session.
+	// Later than that, it is a theft, which ends the session: there is nothing else to wait for.
 	eventually(t, "an old token ends the session", func() bool {
 		p.want("the old token", p.tryRefresh(first.RefreshToken).StatusCode(), 404)
 		return len(p.sessions()) == 0
@@ -361,14 +361,14 @@ func straggler(t *testing.T, s *harness.Service) {
 	p.want("the current token of the ended session", p.tryRefresh(p.session.RefreshToken).StatusCode(), 404)
 }
 
-// eventually looks again and again until a thing that needs time has come about.
+// eventually polls until a condition is true, or fails the test.
 func eventually(t *testing.T, what string, come func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(40 * time.Second); !come(); {
 		if time.Now().After(deadline) {
 			t.Fatalf("after 40 s still not: %s", what)
 		}
-		time.Sleep(50 * time.Millisecond) // between two looks
+		time.Sleep(50 * time.Millisecond) // between two polls
 	}
 }
 
@@ -379,7 +379,7 @@ func sessionList(t *testing.T, s *harness.Service) {
 	p.login()
 	newest := p.session
 	p.session = oldest
-	p.refresh() // and now it is the newest
+	p.refresh() // which makes it the newest
 	list := p.sessions()
 	if len(list) != 2 || list[0].SessionID != oldest.SessionID || list[1].SessionID != newest.SessionID {
 		t.Fatalf("the most recently refreshed first, but: %+v", list)
@@ -492,83 +492,9 @@ func refusalOrder(t *testing.T, s *harness.Service) {
 	wantFailure(t, "path parameter last", response, body, 400, "BAD_PARAMETERS")
 }
 
-// operation is one operation of the contract with a concrete path.
-type operation struct{ method, path string }
-
-func operations() []operation {
-	return []operation{
-		{http.MethodPost, "/v1/user/signup"}, {http.MethodPost, "/v1/user/password"}, {http.MethodGet, "/u/" + strings.Repeat("A", 43)},
-		{http.MethodPost, "/v1/oauth/create"}, {http.MethodPut, "/v1/oauth/refresh"}, {http.MethodGet, "/v1/session/list"},
-		{http.MethodDelete, "/v1/session/remove"}, {http.MethodDelete, "/v1/session/" + uuid.NewString()}, {http.MethodGet, "/v1/version"},
-		{http.MethodGet, "/.well-known/jwks.json"}, {http.MethodGet, "/openapi.json"}, {http.MethodGet, "/openapi.yaml"},
-		{http.MethodGet, "/v1/oauth/verify"}, {http.MethodGet, "/.well-known/openid-configuration"}, {http.MethodGet, "/docs"},
-		{http.MethodGet, "/docs/docs.js"},
-	}
-}
-
-func otherMethods(t *testing.T, s *harness.Service) {
-	for _, op := range operations() {
-		for _, method := range []string{
-			http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
-			http.MethodOptions, http.MethodTrace,
-		} {
-			if method == op.method {
-				continue
-			}
-			header := jsonHeader()
-			header.Set("X-Http-Method-Override", op.method)
-			response, body := send(t, s, method, op.path, header, "")
-			if response.StatusCode != 405 || response.Header.Get("Allow") != op.method {
-				t.Errorf("%s %s: %d, Allow %q", method, op.path, response.StatusCode, response.Header.Get("Allow"))
-			}
-			if method != http.MethodHead && !strings.HasPrefix(op.path, "/u/") {
-				wantFailure(t, method+" "+op.path, response, body, 405, "405 Method Not Allowed")
-			}
-		}
-	}
-}
-
-func unknownPaths(t *testing.T, s *harness.Service) {
-	for _, path := range []string{
-		"/", "/v1", "/v1/", "/v1/version/", "//v1/version", "/V1/version", "/v1/%76ersion", "/v1/oauth/../version", "/u/", "/u",
-		"/healthz", "/readyz", "/metrics", "/mail", "/mail.json", "/debug/pprof/", "/v1/session/", "/favicon.ico",
-		"/v1/session/list/", "/v1/session/a/b", "/docs/docs.js/", "/docs/a/b",
-	} {
-		response, body := send(t, s, http.MethodGet, path, http.Header{"Request-Id": {rid()}}, "")
-		wantFailure(t, path, response, body, 404, "404 Not Found")
-	}
-}
-
-func largeBodies(t *testing.T, s *harness.Service) {
-	for _, op := range operations() {
-		response, _ := send(t, s, op.method, op.path, jsonHeader(), `{"email":"`+strings.Repeat("a", 16<<10)+`"}`)
-		if response.StatusCode != 413 {
-			t.Errorf("%s %s: %d", op.method, op.path, response.StatusCode)
-		}
-	}
-	exactly := `{"refreshToken":"a.b.c"}`
-	exactly += strings.Repeat(" ", 16<<10-len(exactly))
-	response, _ := send(t, s, http.MethodPut, "/v1/oauth/refresh", jsonHeader(), exactly)
-	wantStatus(t, "exactly 16 KiB", response.StatusCode, 400)
-	response, _ = send(t, s, http.MethodPut, "/v1/oauth/refresh", jsonHeader(), exactly+" ")
-	wantStatus(t, "one byte more", response.StatusCode, 413)
-	chunked, err := http.NewRequestWithContext(t.Context(), http.MethodPut, s.URL+"/v1/oauth/refresh", &unknownLength{strings.NewReader(exactly + " ")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	chunked.Header = jsonHeader()
-	response, _ = do(t, s, chunked)
-	wantStatus(t, "one byte more in chunks", response.StatusCode, 413)
-}
-
-// unknownLength hides a body's length, so that it is sent in chunks.
-type unknownLength struct{ r *strings.Reader }
-
-func (u *unknownLength) Read(p []byte) (int, error) { return u.r.Read(p) }
-
-func armedAtOnce(t *testing.T, s *harness.Service) {
+func pendingPassword(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
-	statuses := atOnce(8, func(int) int { return p.tryLogin(p.password).StatusCode() })
+	statuses := concurrently(8, func(int) int { return p.tryLogin(p.password).StatusCode() })
 	for _, status := range statuses {
 		if status != 200 {
 			t.Errorf("log-ins with one mailed password at once: %v", statuses)
@@ -626,7 +552,7 @@ func orphanToken(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
 	session := p.login()
 	s.Exec(t, "DELETE FROM account WHERE email = $1", p.email)
-	if s.DatabaseURL[:6] == "sqlite" { // foreign keys are a matter of each connection there
+	if s.DatabaseURL[:6] == "sqlite" { // foreign keys are a setting of the connection
 		s.Exec(t, "DELETE FROM session WHERE id NOT IN (SELECT s.id FROM session s JOIN account a ON a.id = s.account_id)")
 	}
 	if list := p.sessions(); len(list) != 0 {

@@ -10,7 +10,7 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// Documents that may be kept say for how long, and answer 304 to those who have them.
+// TestCachedDocuments expects Cache-Control and ETag on cacheable documents, and 304 for If-None-Match.
 func TestCachedDocuments(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, binary, contract, harness.SQLite)
@@ -43,7 +43,7 @@ func TestCachedDocuments(t *testing.T) {
 	}
 }
 
-// The issuer leads to the keys that verify its tokens.
+// TestDiscovery follows the issuer to the keys that verify its tokens.
 func TestDiscovery(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, binary, contract, harness.SQLite, "AUTH_TOKEN_ISSUER=https://issuer.example.test")
@@ -62,7 +62,7 @@ func TestDiscovery(t *testing.T) {
 	}
 }
 
-// The page loads nothing but its own parts, and those are there.
+// TestDocsPage expects the page to load only its own parts, and that these exist.
 func TestDocsPage(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, binary, contract, harness.SQLite)
@@ -82,7 +82,7 @@ func TestDocsPage(t *testing.T) {
 	wantFailure(t, "a part that is none", response, body, 404, "404 Not Found")
 }
 
-// A gateway that asks on every request is told whose the token is, and sees at once that a session has ended.
+// TestVerify expects the response to name the account and session of a token, and 401 immediately after the session has ended.
 func TestVerify(t *testing.T) {
 	t.Parallel()
 	harness.EachEngine(t, func(t *testing.T, engine string) {

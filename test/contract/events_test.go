@@ -12,10 +12,11 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/financelime/authorization/api/client"
 	"github.com/financelime/authorization/test/harness"
 )
 
-// logLine is one line of the service's log.
+// logLine is a line of the service's log.
 type logLine struct {
 	Time      time.Time `json:"time"`
 	Level     string    `json:"level"`
@@ -30,10 +31,10 @@ type logLine struct {
 	Status    int       `json:"status"`
 }
 
-// logLines reads the log: each line is one event that docs/events.md has, whatever was sent to the service.
+// logLines parses the log. Each line must be an event that docs/events.md documents.
 func logLines(t *testing.T, s *harness.Service) []logLine {
 	t.Helper()
-	// An answer comes before its line: when the line of one more request is there, so are those of all others.
+	// A response is sent before its line is logged. After the line of one more request, those of all earlier ones are there.
 	for range 2 {
 		header := jsonHeader()
 		send(t, s, http.MethodGet, "/v1/version", header, "")
@@ -63,53 +64,12 @@ func logLines(t *testing.T, s *harness.Service) []logLine {
 	return all
 }
 
-// Everything that matters to security is one event with all that is known of it: ASVS 16.2.1, 16.3.1 to 16.3.3.
+// TestEvents expects one event with all its attributes for each security event: ASVS 16.2.1, 16.3.1 to 16.3.3.
 func TestEvents(t *testing.T) {
 	t.Parallel()
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		s := harness.Start(t, binary, contract, engine, "AUTH_LOG_LEVEL=debug")
-		code := s.Invite(t, 2)
-		p, waiting, late := newPerson(t, s), newPerson(t, s), newPerson(t, s)
-
-		p.want("unknown invite", p.signUp("no-such-code").StatusCode(), 404)
-		p.want("sign up", p.signUp(code).StatusCode(), 204)
-		p.want("again", p.signUp(code).StatusCode(), 409)
-		p.want("another", waiting.signUp(code).StatusCode(), 204)
-		p.want("one too many", late.signUp(code).StatusCode(), 409)
-
-		link := p.mail().Link(t)
-		p.want("open the link", p.open(link).StatusCode, 200)
-		p.want("open it again", p.open(link).StatusCode, 404)
-		send(t, s, http.MethodGet, "/u/"+strings.Repeat("A", 42)+"B?rid="+rid(), nil, "")
-		p.password = p.mail().Password(t)
-
-		p.want("wrong password", p.tryLogin("wrong").StatusCode(), 404)
-		p.want("unknown address", newPerson(t, s).tryLogin("wrong").StatusCode(), 404)
-		p.want("unconfirmed", waiting.tryLogin("wrong").StatusCode(), 404)
-		first := p.login()
-		second := p.refresh()
-		p.want("a lost answer", p.tryRefresh(first.RefreshToken).StatusCode(), 200)
-		p.refresh()
-		p.want("a straggler", p.tryRefresh(first.RefreshToken).StatusCode(), 404)
-		p.want("forged", p.tryRefresh(second.RefreshToken+"x").StatusCode(), 400)
-		p.revoke(p.session.SessionID)
-		p.want("an ended session", p.tryRefresh(p.session.RefreshToken).StatusCode(), 404)
-		send(t, s, http.MethodGet, "/v1/session/list", jsonHeader(), "")
-		bad := jsonHeader()
-		bad.Set("Authorization", "Bearer x")
-		send(t, s, http.MethodGet, "/v1/session/list", bad, "")
-		gone := jsonHeader()
-		gone.Set("Authorization", "Bearer "+p.session.AccessToken)
-		send(t, s, http.MethodGet, "/v1/oauth/verify", gone, "")
-
-		p.want("reset", p.resetPassword().StatusCode(), 204)
-		p.want("reset of nobody", newPerson(t, s).resetPassword().StatusCode(), 404)
-		if _, err := s.Command(t.Context(), "user", "disable", p.email); err != nil {
-			t.Fatal(err)
-		}
-		p.want("disabled", p.tryLogin(p.password).StatusCode(), 404)
-		p.want("reset, disabled", p.resetPassword().StatusCode(), 404)
-
+		first := provokeEvents(t, s)
 		lines := logLines(t, s)
 		account := accountOf(lines)
 		for _, want := range []logLine{
@@ -147,7 +107,54 @@ func TestEvents(t *testing.T) {
 	})
 }
 
-// accountOf is the account of the first sign-up in the log.
+// provokeEvents sends the requests whose events TestEvents expects, and returns the tokens of the first login.
+func provokeEvents(t *testing.T, s *harness.Service) (first client.AccessTokenResponse) {
+	t.Helper()
+	code := s.Invite(t, 2)
+	p, waiting, late := newPerson(t, s), newPerson(t, s), newPerson(t, s)
+
+	p.want("unknown invite", p.signUp("no-such-code").StatusCode(), 404)
+	p.want("sign up", p.signUp(code).StatusCode(), 204)
+	p.want("again", p.signUp(code).StatusCode(), 409)
+	p.want("another", waiting.signUp(code).StatusCode(), 204)
+	p.want("one too many", late.signUp(code).StatusCode(), 409)
+
+	link := p.mail().Link(t)
+	p.want("open the link", p.open(link).StatusCode, 200)
+	p.want("open it again", p.open(link).StatusCode, 404)
+	send(t, s, http.MethodGet, "/u/"+strings.Repeat("A", 42)+"B?rid="+rid(), nil, "")
+	p.password = p.mail().Password(t)
+
+	p.want("wrong password", p.tryLogin("wrong").StatusCode(), 404)
+	p.want("unknown address", newPerson(t, s).tryLogin("wrong").StatusCode(), 404)
+	p.want("unconfirmed", waiting.tryLogin("wrong").StatusCode(), 404)
+	first = p.login()
+	second := p.refresh()
+	p.want("a lost response", p.tryRefresh(first.RefreshToken).StatusCode(), 200)
+	p.refresh()
+	p.want("a late refresh", p.tryRefresh(first.RefreshToken).StatusCode(), 404)
+	p.want("forged", p.tryRefresh(second.RefreshToken+"x").StatusCode(), 400)
+	p.revoke(p.session.SessionID)
+	p.want("an ended session", p.tryRefresh(p.session.RefreshToken).StatusCode(), 404)
+	send(t, s, http.MethodGet, "/v1/session/list", jsonHeader(), "")
+	bad := jsonHeader()
+	bad.Set("Authorization", "Bearer x")
+	send(t, s, http.MethodGet, "/v1/session/list", bad, "")
+	gone := jsonHeader()
+	gone.Set("Authorization", "Bearer "+p.session.AccessToken)
+	send(t, s, http.MethodGet, "/v1/oauth/verify", gone, "")
+
+	p.want("reset", p.resetPassword().StatusCode(), 204)
+	p.want("reset of nobody", newPerson(t, s).resetPassword().StatusCode(), 404)
+	if _, err := s.Command(t.Context(), "user", "disable", p.email); err != nil {
+		t.Fatal(err)
+	}
+	p.want("disabled", p.tryLogin(p.password).StatusCode(), 404)
+	p.want("reset, disabled", p.resetPassword().StatusCode(), 404)
+	return first
+}
+
+// accountOf returns the account of the first sign-up in the log.
 func accountOf(lines []logLine) string {
 	i := slices.IndexFunc(lines, func(l logLine) bool { return l.Event == "signup.accepted" })
 	if i < 0 {
@@ -156,7 +163,7 @@ func accountOf(lines []logLine) string {
 	return lines[i].AccountID
 }
 
-// wantEvent looks for an event, and for the request that it belongs to.
+// wantEvent expects an event with the ID of its request.
 func wantEvent(t *testing.T, lines []logLine, want logLine) {
 	t.Helper()
 	i := slices.IndexFunc(lines, func(l logLine) bool {
@@ -176,7 +183,7 @@ func wantEvent(t *testing.T, lines []logLine, want logLine) {
 	}
 }
 
-// wantRequestLines holds the one line of each request: which operation, what came of it, and of whom, where that is known.
+// wantRequestLines expects one line for each request, with operation, status and, where known, account and session.
 func wantRequestLines(t *testing.T, lines []logLine) {
 	t.Helper()
 	known := map[string]bool{}
@@ -201,7 +208,7 @@ func wantRequestLines(t *testing.T, lines []logLine) {
 	}
 }
 
-// A refresh token that comes twice is an event to look into.
+// TestReuseIsAnEvent expects an event for the reuse of a refresh token.
 func TestReuseIsAnEvent(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, binary, contract, harness.SQLite, "AUTH_REFRESH_GRACE=0")
@@ -215,11 +222,11 @@ func TestReuseIsAnEvent(t *testing.T) {
 	})
 }
 
-// canary is what no line of the log may have.
+// canary is a text that no line of the log may contain.
 const canary = "CaNaRy"
 
-// Whatever is sent in whichever field, and whatever goes wrong with it, the log has none of it at any level, and still one line for
-// each event: ASVS 16.2.5, 16.4.1.
+// TestNoCanaryInTheLog expects that no input of any field appears in the log at any level, whatever fails, and that each event remains one line:
+// ASVS 16.2.5, 16.4.1.
 func TestNoCanaryInTheLog(t *testing.T) {
 	t.Parallel()
 	harness.EachEngine(t, func(t *testing.T, engine string) {
@@ -229,7 +236,7 @@ func TestNoCanaryInTheLog(t *testing.T) {
 		sent := 0
 		storm := func() {
 			for _, evil := range []string{canary, canary + "\r\n{}\x1b[2J", canary + "\u2028\x00", strings.Repeat(canary, 500)} {
-				sent += sing(t, s, code, evil)
+				sent += sendCanaries(t, s, code, evil)
 			}
 		}
 		storm()
@@ -251,8 +258,8 @@ func TestNoCanaryInTheLog(t *testing.T) {
 	})
 }
 
-// sing sends a canary in every field that there is and counts them.
-func sing(t *testing.T, s *harness.Service, code, evil string) (sent int) {
+// sendCanaries sends a canary in every field of every operation and returns how many it sent.
+func sendCanaries(t *testing.T, s *harness.Service, code, evil string) (sent int) {
 	t.Helper()
 	escaped, err := json.Marshal(evil)
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/google/uuid"
@@ -18,8 +17,8 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// wellFormed are requests that nothing but the operation itself can refuse.
-func wellFormed() []*http.Request {
+// validRequests returns requests that only the operation itself can refuse.
+func validRequests() []*http.Request {
 	key := strings.Repeat("A", 43) + "?rid=" + rid()
 	var all []*http.Request
 	for _, r := range []struct{ method, path, body string }{
@@ -49,10 +48,10 @@ func wellFormed() []*http.Request {
 	return all
 }
 
-// A defect of the service, an error or a panic, is 500 in the operation's own form and tells nothing of itself.
+// TestDefectsAre500 expects 500 with the operation's failure body, without details, for an error and for a panic.
 func TestDefectsAre500(t *testing.T) {
 	t.Parallel()
-	// Every method of this implementation panics: there is nothing behind the interface.
+	// Every method of this implementation panics, because the interface is nil.
 	handler, err := server.New(server.Config{
 		Authenticate: func(ctx context.Context, _ string) (context.Context, error) { return ctx, nil },
 		Log:          slog.New(slog.DiscardHandler),
@@ -68,7 +67,7 @@ func TestDefectsAre500(t *testing.T) {
 	}
 	httpClient := contract.Client(t)
 	for _, accept := range []string{"*/*", "application/json", "text/plain"} {
-		for _, request := range wellFormed() {
+		for _, request := range validRequests() {
 			request.URL.Scheme, request.URL.Host, request.Host = base.Scheme, base.Host, base.Host
 			request.Header.Set("Accept", accept)
 			response, body := do(t, &harness.Service{HTTP: httpClient}, request)
@@ -79,7 +78,7 @@ func TestDefectsAre500(t *testing.T) {
 	}
 }
 
-// late is an answer that breaks off when its status is out.
+// late is a response that fails after its status was sent.
 type late struct{ api.StrictServerInterface }
 
 func (late) GetVersion(context.Context, api.GetVersionRequestObject) (api.GetVersionResponseObject, error) {
@@ -94,10 +93,10 @@ func (late) VisitGetVersionResponse(w http.ResponseWriter) error {
 	panic("late")
 }
 
-// A defect that comes when the status is out hangs up: nobody takes half an answer for a whole one.
+// TestLateDefectHangsUp expects the connection to be closed after a failure in the body, so that no client accepts a partial response.
 func TestLateDefectHangsUp(t *testing.T) {
 	t.Parallel()
-	var log lines
+	var log harness.Buffer
 	handler, err := server.New(server.Config{
 		Authenticate: func(ctx context.Context, _ string) (context.Context, error) { return ctx, nil },
 		Log:          slog.New(slog.NewTextHandler(&log, nil)),
@@ -107,7 +106,7 @@ func TestLateDefectHangsUp(t *testing.T) {
 	}
 	there := httptest.NewServer(handler)
 	defer there.Close()
-	for range 2 { // and the service goes on
+	for range 2 { // the service still works
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, there.URL+"/v1/version", nil)
 		if err != nil {
 			t.Fatal(err)
@@ -128,27 +127,15 @@ func TestLateDefectHangsUp(t *testing.T) {
 	}
 }
 
-// lines is a log that a test reads while it is written.
-type lines struct {
-	mu sync.Mutex
-	strings.Builder
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.Builder.Write(p)
-}
-
-// While its database is away the service says so, and decides nothing; what needs no database goes on; and it needs no restart.
-func TestDatabaseAway(t *testing.T) {
+// TestDatabaseUnavailable expects 503 while the database is unavailable, except where no database is needed, and recovery without a restart.
+func TestDatabaseUnavailable(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, binary, contract, harness.Postgres)
 	p := newPerson(t, s).join(s.Invite(t, 1))
 	p.login()
 
 	setDatabase(t, s, false)
-	for _, request := range wellFormed() {
+	for _, request := range validRequests() {
 		request.URL.Scheme, request.URL.Host, request.Host = "http", strings.TrimPrefix(s.URL, "http://"), ""
 		request.Header.Set("Authorization", "Bearer "+p.session.AccessToken)
 		if request.URL.Path == "/v1/oauth/refresh" {
@@ -197,7 +184,7 @@ func ready(t *testing.T, s *harness.Service) bool {
 	return response.StatusCode == 200
 }
 
-// setDatabase lets nobody into the service's database, or everybody again.
+// setDatabase denies, or allows again, all connections to the service's database.
 func setDatabase(t *testing.T, s *harness.Service, open bool) {
 	t.Helper()
 	u, err := url.Parse(s.DatabaseURL)
@@ -215,20 +202,20 @@ func setDatabase(t *testing.T, s *harness.Service, open bool) {
 	admin.Exec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
 }
 
-// Too many passwords at once: the queue is bounded, the rest is refused at once with 503, and nobody is told a falsehood.
+// TestTooManyLogins expects a bounded queue for hashing: 503 immediately for the rest, and no wrong result.
 func TestTooManyLogins(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, binary, contract, harness.SQLite, "GOMAXPROCS=1")
 	p := newPerson(t, s).join(s.Invite(t, 1))
 	p.login()
-	statuses := count(atOnce(120, func(int) int { return p.tryLogin(p.password).StatusCode() }))
+	statuses := count(concurrently(120, func(int) int { return p.tryLogin(p.password).StatusCode() }))
 	if statuses[200] == 0 || statuses[503] == 0 || statuses[200]+statuses[503] != 120 {
 		t.Errorf("120 log-ins at once with one hashing slot: %v", statuses)
 	}
 	p.refresh()
 }
 
-// A row that is not what the service wrote is a defect, not a verdict on the caller.
+// TestPoisonedRow expects 500, not a refusal, for a row with content that the service never wrote.
 func TestPoisonedRow(t *testing.T) {
 	t.Parallel()
 	harness.EachEngine(t, func(t *testing.T, engine string) {

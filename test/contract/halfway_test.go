@@ -10,7 +10,7 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// broken makes a kind of change of a table fail where a condition holds, in the database itself, until the returned function is
+// broken makes a kind of change of a table fail in the database where a condition holds, until the returned function is
 // called.
 func broken(t *testing.T, s *harness.Service, change, table, when string) (mend func()) {
 	t.Helper()
@@ -23,9 +23,9 @@ func broken(t *testing.T, s *harness.Service, change, table, when string) (mend 
 	return func() { s.Exec(t, "DROP FUNCTION broken CASCADE") }
 }
 
-// Whichever step of an operation fails, nothing of it is left, and afterwards it goes as if it had not been tried
+// TestFailedOperationsChangeNothing lets each step of each operation fail: nothing remains of it, and the next attempt succeeds
 // (SECURITY.md S-H6).
-func TestNothingIsDoneHalfway(t *testing.T) {
+func TestFailedOperationsChangeNothing(t *testing.T) {
 	t.Parallel()
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		s := harness.Start(t, binary, contract, engine)
@@ -67,7 +67,7 @@ func TestNothingIsDoneHalfway(t *testing.T) {
 	})
 }
 
-// A hash of older parameters is renewed at the next log-in; when that fails, the log-in has succeeded all the same, and the
+// TestHashIsRenewed expects a hash with older parameters to be renewed at the next login. If that fails, the login still succeeds and the
 // next one tries again (SECURITY.md S-A7).
 func TestHashIsRenewed(t *testing.T) {
 	t.Parallel()

@@ -11,7 +11,7 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// With AUTH_HIDE_ACCOUNTS neither answer, nor count, nor what the answer costs tells whether an address has an account
+// TestHiddenAccounts expects that, with AUTH_HIDE_ACCOUNTS, neither responses nor rows nor work reveal whether an address has an account
 // (ASVS 6.3.8).
 func TestHiddenAccounts(t *testing.T) {
 	t.Parallel()
@@ -21,8 +21,8 @@ func TestHiddenAccounts(t *testing.T) {
 			"a sign-up with a taken address is answered like any other":       hiddenSignUp,
 			"a sign-up with a taken address holds a use until it would lapse": hiddenUse,
 			"a sign-up with a taken address is a sign-up and nobody":          hiddenNobody,
-			"the owner is told once, however often and by whom":               ownerToldOnce,
-			"the owner of a pending sign-up is told too":                      pendingOwnerTold,
+			"the owner is notified once, however often and by whom":           ownerNotifiedOnce,
+			"the owner of a pending sign-up is notified too":                  pendingOwnerNotified,
 			"sign-ups with one address at once are all answered alike":        hiddenRace,
 			"a reset is answered alike whoever has the address":               hiddenReset,
 			"a reset does what it does otherwise":                             hiddenResetWorks,
@@ -35,15 +35,15 @@ func TestHiddenAccounts(t *testing.T) {
 	})
 }
 
-// told is an answer without what differs from one request to the next.
-func told(response *http.Response, body []byte) string {
+// normalized is a response without the parts that differ between any two requests.
+func normalized(response *http.Response, body []byte) string {
 	header := response.Header.Clone()
 	header.Del("Date")
 	header.Del("Request-Id")
 	return fmt.Sprintf("%s %v %s", response.Status, header, body)
 }
 
-// cases are one person for each state that an address can be in.
+// cases has one person for each state of an address.
 func cases(t *testing.T, s *harness.Service, code string) map[string]*person {
 	t.Helper()
 	all := map[string]*person{
@@ -61,7 +61,7 @@ func hiddenSignUp(t *testing.T, s *harness.Service) {
 	for name, p := range cases(t, s, s.Invite(t, 9)) {
 		code := s.Invite(t, 1)
 		r := p.signUp(code)
-		answers[told(r.HTTPResponse, r.Body)] = name
+		answers[normalized(r.HTTPResponse, r.Body)] = name
 		p.want("sign up as "+name, r.StatusCode(), 204)
 		if r := p.signUp(code); r.StatusCode() != 409 || r.JSON409.Message != client.SignUpFailure409MessageINVITEHASENDED {
 			t.Errorf("%s: the use is held: %s", name, r.Body)
@@ -72,8 +72,8 @@ func hiddenSignUp(t *testing.T, s *harness.Service) {
 	}
 }
 
-// A reset is answered alike also while the relay is dead and nobody gets at the accounts (SECURITY.md S-B11).
-func TestHiddenResetBesideDeadNeighbours(t *testing.T) {
+// TestHiddenResetDuringOutages expects the same response to every reset while relay and accounts are unavailable (SECURITY.md S-B11).
+func TestHiddenResetDuringOutages(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, binary, contract, harness.Postgres, "AUTH_HIDE_ACCOUNTS=true")
 	people := cases(t, s, s.Invite(t, 9))
@@ -93,7 +93,7 @@ func TestHiddenResetBesideDeadNeighbours(t *testing.T) {
 		for name, p := range people {
 			r := p.resetPassword()
 			p.want("reset as "+name, r.StatusCode(), 204)
-			answers[told(r.HTTPResponse, r.Body)] = name
+			answers[normalized(r.HTTPResponse, r.Body)] = name
 		}
 		if len(answers) != 1 {
 			t.Errorf("the answers differ: %v", answers)
@@ -138,7 +138,7 @@ func hiddenNobody(t *testing.T, s *harness.Service) {
 	if list, _ := o.run("user", "list", "--limit=1000"); strings.Count(list, owner.email) != 1 {
 		t.Errorf("the list of users:\n%s", list)
 	}
-	// Its rows are those that any sign-up makes.
+	// Its rows are those of any sign-up.
 	owned := "(SELECT id FROM account WHERE decoy_of = (SELECT id FROM account WHERE email = $1))"
 	for table, kind := range map[string]string{"confirmation": "purpose = 'signup'", "mail": "kind = 'signup_notice'"} {
 		if n := s.Count(t, "SELECT count(*) FROM "+table+" WHERE "+kind+" AND account_id IN "+owned, owner.email); n != 1 {
@@ -147,7 +147,7 @@ func hiddenNobody(t *testing.T, s *harness.Service) {
 	}
 }
 
-func ownerToldOnce(t *testing.T, s *harness.Service) {
+func ownerNotifiedOnce(t *testing.T, s *harness.Service) {
 	owner := newPerson(t, s).join(s.Invite(t, 1))
 	const times = 5
 	for range times {
@@ -159,16 +159,16 @@ func ownerToldOnce(t *testing.T, s *harness.Service) {
 	})
 	notices := s.WaitNotices(t, owner.email, 1)
 	if len(notices) != 1 || !strings.Contains(notices[0].Text, "tried to sign up") || strings.Contains(notices[0].HTML, "href") {
-		t.Errorf("the owner was told: %+v", notices)
+		t.Errorf("the owner was notified: %+v", notices)
 	}
 }
 
-func pendingOwnerTold(t *testing.T, s *harness.Service) {
+func pendingOwnerNotified(t *testing.T, s *harness.Service) {
 	owner := newPerson(t, s)
 	owner.language = "ru"
 	owner.want("sign up", owner.signUp(s.Invite(t, 1)).StatusCode(), 204)
 	link := owner.mail().Link(t)
-	owner.language = "en" // the account's own is what counts
+	owner.language = "en" // the account's language decides
 	owner.want("sign up again", owner.signUp(s.Invite(t, 1)).StatusCode(), 204)
 	if notice := s.WaitNotices(t, owner.email, 1)[0]; !strings.Contains(notice.Text, "уже зарегистрирован") {
 		t.Errorf("the notice: %s", notice.Text)
@@ -180,7 +180,7 @@ func hiddenRace(t *testing.T, s *harness.Service) {
 	for range 10 {
 		p := newPerson(t, s)
 		code := s.Invite(t, 20)
-		if statuses := count(atOnce(20, func(int) int { return p.signUp(code).StatusCode() })); statuses[204] != 20 {
+		if statuses := count(concurrently(20, func(int) int { return p.signUp(code).StatusCode() })); statuses[204] != 20 {
 			t.Fatalf("20 sign-ups with one address: %v", statuses)
 		}
 		if n := s.Count(t, "SELECT count(*) FROM account WHERE decoy_of = (SELECT id FROM account WHERE email = $1)", p.email); n != 19 {
@@ -195,7 +195,7 @@ func hiddenReset(t *testing.T, s *harness.Service) {
 	all := cases(t, s, s.Invite(t, 9))
 	for name, p := range all {
 		r := p.resetPassword()
-		answers[told(r.HTTPResponse, r.Body)] = name
+		answers[normalized(r.HTTPResponse, r.Body)] = name
 		p.want("reset of "+name, r.StatusCode(), 204)
 	}
 	if len(answers) != 1 {

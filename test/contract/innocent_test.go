@@ -13,12 +13,12 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// Nobody is refused who guessed nothing: these tests run with the default limits, behind the test as the service's gateway.
+// These tests run with the default limits, with the test as the gateway: the limits must not refuse requests that guess nothing.
 func defaultLimits(settings ...string) []string {
 	return append([]string{"AUTH_LIMITS=on", "AUTH_TRUSTED_PROXIES=127.0.0.1"}, settings...)
 }
 
-// innocentRounds is n, or many times that at full length.
+// innocentRounds returns n, or many times n at full length.
 func innocentRounds(n, full int) int {
 	if os.Getenv("FINANCELIME_FULL") != "" {
 		return full
@@ -26,8 +26,8 @@ func innocentRounds(n, full int) int {
 	return n
 }
 
-// loginPatiently logs in, and tries again as it is told to while the machine is too slow for so many hashes at once. That is a 503, and counts
-// for nothing.
+// loginPatiently logs in and obeys Retry-After while the machine is too slow for so many concurrent hashes. That is a 503, and counts
+// towards no limit.
 func (p *person) loginPatiently(source, password string) int {
 	for try := 0; ; try++ {
 		status := loginFrom(p.t, p.s, source, p.email, password).status
@@ -38,14 +38,14 @@ func (p *person) loginPatiently(source, password string) int {
 	}
 }
 
-// Eight log-ins at once with the right password all succeed; so do the right ones of many at once, however many of them are wrong.
+// TestRaceRightLogins expects eight concurrent logins with the right password to succeed, and so the right ones among many wrong ones.
 func TestRaceRightLogins(t *testing.T) {
 	t.Parallel()
 	harness.EachWay(t, func(t *testing.T, engine string) {
 		s := harness.Start(t, binary, contract, engine, defaultLimits()...)
 		p := newPerson(t, s).join(s.Invite(t, 1))
 		for range innocentRounds(5, 1000) {
-			got := count(atOnce(8, func(int) int { return p.loginPatiently(stranger, p.password) }))
+			got := count(concurrently(8, func(int) int { return p.loginPatiently(stranger, p.password) }))
 			if got[200] != 8 {
 				t.Fatalf("8 right log-ins at once: %v", got)
 			}
@@ -62,7 +62,7 @@ func TestRaceRightLoginsAmongWrongOnes(t *testing.T) {
 		s := harness.Start(t, binary, contract, engine, defaultLimits("AUTH_LIMIT_LOGIN_ACCOUNT=1000000/1m", "AUTH_LIMIT_LOGIN_SOURCE=1000000/1m")...)
 		p := newPerson(t, s).join(s.Invite(t, 1))
 		for range innocentRounds(2, 100) {
-			got := atOnce(24, func(i int) string {
+			got := concurrently(24, func(i int) string {
 				password, want := p.password, 200
 				if i%2 == 1 {
 					password, want = "wrong", 404
@@ -79,7 +79,7 @@ func TestRaceRightLoginsAmongWrongOnes(t *testing.T) {
 	})
 }
 
-// At 97 failures, six right log-ins at once all succeed: only what has failed counts towards the hundred.
+// TestRaceRightLoginsBeforeTheHundredth expects six concurrent right logins after 97 failures to succeed: only failures count towards the hundred.
 func TestRaceRightLoginsBeforeTheHundredth(t *testing.T) {
 	t.Parallel()
 	harness.EachWay(t, func(t *testing.T, engine string) {
@@ -89,14 +89,14 @@ func TestRaceRightLoginsBeforeTheHundredth(t *testing.T) {
 		for range innocentRounds(3, 100) {
 			p.want("a mistake", loginFrom(t, s, home, p.email, "wrong").status, 404)
 			s.Exec(t, "UPDATE login_failure SET failures = 97")
-			if got := count(atOnce(6, func(int) int { return p.loginPatiently(home, p.password) })); got[200] != 6 {
+			if got := count(concurrently(6, func(int) int { return p.loginPatiently(home, p.password) })); got[200] != 6 {
 				t.Fatalf("6 right log-ins at once after 97 failures: %v", got)
 			}
 		}
 	})
 }
 
-// A classroom behind one address signs up at once, and opens its links at once, with a scanner that opens them all beforehand.
+// TestRaceOfAClassroom lets many people behind one IP sign up at the same time and open their links after a scanner has opened them all.
 func TestRaceOfAClassroom(t *testing.T) {
 	t.Parallel()
 	harness.EachWay(t, func(t *testing.T, engine string) {
@@ -108,7 +108,7 @@ func TestRaceOfAClassroom(t *testing.T) {
 			for i := range class {
 				class[i] = newPerson(t, s)
 			}
-			if got := count(atOnce(pupils, func(i int) int { return signUpFrom(t, s, stranger, class[i].email, code).status })); got[204] != pupils {
+			if got := count(concurrently(pupils, func(i int) int { return signUpFrom(t, s, stranger, class[i].email, code).status })); got[204] != pupils {
 				t.Fatalf("%d good sign-ups at once from one address: %v", pupils, got)
 			}
 			links := make([]string, pupils)
@@ -116,10 +116,10 @@ func TestRaceOfAClassroom(t *testing.T) {
 				links[i] = p.mail().Link(t).RequestURI()
 			}
 			open := func(i int) int { return ask(t, s, stranger, http.MethodGet, links[i], "").status }
-			if got := count(atOnce(pupils, open)); got[200] != pupils {
+			if got := count(concurrently(pupils, open)); got[200] != pupils {
 				t.Fatalf("%d good links opened at once from one address: %v", pupils, got)
 			}
-			if got := count(atOnce(pupils, open)); got[404] != pupils { // the pupils, after a scanner was there
+			if got := count(concurrently(pupils, open)); got[404] != pupils { // the pupils, after the scanner
 				t.Fatalf("%d used links opened at once from one address: %v", pupils, got)
 			}
 			late := newPerson(t, s)
@@ -130,38 +130,38 @@ func TestRaceOfAClassroom(t *testing.T) {
 	})
 }
 
-// Guesses at once are no more than one after another, beside the good ones.
-func TestGuessesAtOnceAmongGoodOnes(t *testing.T) {
+// TestConcurrentGuesses expects concurrent guesses among valid links to be limited like sequential ones.
+func TestConcurrentGuesses(t *testing.T) {
 	t.Parallel()
 	harness.EachWay(t, func(t *testing.T, engine string) {
 		s := harness.Start(t, binary, contract, engine, defaultLimits("AUTH_LIMIT_SIGNUP_SOURCE=1000/1h", "AUTH_LIMIT_LINK_SOURCE=7/1h")...)
 		guess := func(i int) int {
 			return signUpFrom(t, s, stranger, fmt.Sprintf("g%d@example.com", i), fmt.Sprint("guess-", i)).status
 		}
-		if got := count(atOnce(60, guess)); got[404] != 20 || got[429] != 40 {
+		if got := count(concurrently(60, guess)); got[404] != 20 || got[429] != 40 {
 			t.Errorf("60 unknown codes at once on a limit of 20: %v", got)
 		}
 		p := newPerson(t, s)
 		p.want("sign up elsewhere", signUpFrom(t, s, home, p.email, s.Invite(t, 1)).status, 204)
 		link := p.mail().Link(t).RequestURI()
-		got := count(atOnce(31, func(i int) int {
+		got := count(concurrently(31, func(i int) int {
 			if i == 30 {
 				return ask(t, s, stranger, http.MethodGet, link, "").status
 			}
 			return ask(t, s, stranger, http.MethodGet, "/u/"+strings.Repeat("A", 42)+"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef"[i:i+1]+"?rid="+rid(), "").status
 		}))
-		if got[200] != 1 || got[404] > 7+23 || got[429] == 0 { // most of the last characters make no key: malformed, and no guess
+		if got[200] != 1 || got[404] > 7+23 || got[429] == 0 { // most last characters are malformed, which is no guess
 			t.Errorf("30 guessed links at once on a limit of 7, and a good one: %v", got)
 		}
 	})
 }
 
-// Whoever hangs up has not guessed: after many hang-ups at random moments of a right log-in, a good sign-up, a good click, the next one
-// succeeds, and nothing is left taken.
-func TestHangUpsTakeNothing(t *testing.T) {
+// TestCancelledRequestsDoNotCount cancels right logins, valid sign-ups and valid links at random moments: the next request
+// succeeds, and no reservation remains.
+func TestCancelledRequestsDoNotCount(t *testing.T) {
 	t.Parallel()
 	harness.EachEngine(t, func(t *testing.T, engine string) {
-		// The limits of what was done, and not guessed, are wide: some of those who hang up are too late for it.
+		// The limits on completed sign-ups and resets are wide: some requests are cancelled too late.
 		s := harness.Start(t, binary, contract, engine, defaultLimits("AUTH_LIMIT_SIGNUP_SOURCE=1000000/1h", "AUTH_LIMIT_LOGIN_ACCOUNT=3/1h",
 			"AUTH_LIMIT_LOGIN_SOURCE=3/1h", "AUTH_LIMIT_INVITE_SOURCE=3/1h", "AUTH_LIMIT_LINK_SOURCE=3/1h")...)
 		n := innocentRounds(40, 1000)
@@ -171,14 +171,14 @@ func TestHangUpsTakeNothing(t *testing.T) {
 		longest := 2 * time.Since(took)
 		body := fmt.Sprintf(`{"email":%q,"password":%q,"clientID":"test_v1","device":{}}`, p.email, p.password)
 		for range n {
-			hangUp(t, s, longest, http.MethodPost, "/v1/oauth/create", body)
+			cancelRequest(t, s, longest, http.MethodPost, "/v1/oauth/create", body)
 		}
 		p.want("log in after the hang-ups", loginFrom(t, s, stranger, p.email, p.password).status, 200)
 
 		code := s.Invite(t, n+1)
 		for range n {
 			next := newPerson(t, s)
-			hangUp(t, s, 10*time.Millisecond, http.MethodPost, "/v1/user/signup",
+			cancelRequest(t, s, 10*time.Millisecond, http.MethodPost, "/v1/user/signup",
 				fmt.Sprintf(`{"email":%q,"inviteCode":%q,"language":"en"}`, next.email, code))
 		}
 		last := newPerson(t, s)
@@ -186,7 +186,7 @@ func TestHangUpsTakeNothing(t *testing.T) {
 
 		link := last.mail().Link(t).RequestURI()
 		for range n {
-			hangUp(t, s, 5*time.Millisecond, http.MethodGet, link, "")
+			cancelRequest(t, s, 5*time.Millisecond, http.MethodGet, link, "")
 		}
 		if got := ask(t, s, stranger, http.MethodGet, link, "").status; got != 200 && got != 404 { // one of those may have used it
 			t.Errorf("the link after the hang-ups: %d", got)
@@ -206,8 +206,8 @@ func TestHangUpsTakeNothing(t *testing.T) {
 	})
 }
 
-// hangUp makes a request as a stranger and hangs up at a random moment, the longest after so long.
-func hangUp(t *testing.T, s *harness.Service, longest time.Duration, method, path, body string) {
+// cancelRequest sends a request and closes the connection at a random moment, at the latest after a time.
+func cancelRequest(t *testing.T, s *harness.Service, longest time.Duration, method, path, body string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), rand.N(longest))
 	defer cancel()
@@ -225,9 +225,9 @@ func hangUp(t *testing.T, s *harness.Service, longest time.Duration, method, pat
 	}
 }
 
-// What the service could not do is no guess: while others hold the rows that a log-in, a sign-up and a click need, they are 503, and succeed
+// TestUnavailableDoesNotCount locks the rows that a login, a sign-up and a link need: they get 503, count towards no limit, and succeed
 // afterwards.
-func TestUnavailableTakesNothing(t *testing.T) {
+func TestUnavailableDoesNotCount(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, binary, contract, harness.Postgres, defaultLimits("AUTH_LIMIT_LOGIN_ACCOUNT=3/1h", "AUTH_LIMIT_LOGIN_SOURCE=3/1h",
 		"AUTH_LIMIT_INVITE_SOURCE=3/1h", "AUTH_LIMIT_LINK_SOURCE=3/1h", "AUTH_LIMIT_SIGNUP_SOURCE=9/1h")...)
@@ -252,7 +252,7 @@ func TestUnavailableTakesNothing(t *testing.T) {
 		if _, err := tx.ExecContext(t.Context(), c.lock); err != nil {
 			t.Fatal(err)
 		}
-		if got := count(atOnce(5, func(int) int { return c.request() })); got[503] != 5 {
+		if got := count(concurrently(5, func(int) int { return c.request() })); got[503] != 5 {
 			t.Errorf("%s while its row is locked: %v", c.what, got)
 		}
 		if err := tx.Rollback(); err != nil {
@@ -263,14 +263,14 @@ func TestUnavailableTakesNothing(t *testing.T) {
 	if n := s.Count(t, "SELECT count(*) FROM login_attempt"); n != 0 {
 		t.Errorf("%d log-ins are still under way", n)
 	}
-	// Sign-ups here and of the stranger, and the links that were mailed to both.
+	// Sign-ups from both addresses, and the links that were mailed to both.
 	if n := s.Count(t, "SELECT count(*) FROM rate_limit WHERE full_at > 0"); n != 4 {
 		t.Errorf("%d limits are used", n)
 	}
 }
 
-// A stranger's resets of an address that is nobody's cost its owner neither the sign-up nor the link once more.
-func TestStrangersResetsCostNoSignUp(t *testing.T) {
+// TestResetsOfOthersDoNotLimitTheSignUp expects resets of an unknown address to limit neither its owner's sign-up nor another link.
+func TestResetsOfOthersDoNotLimitTheSignUp(t *testing.T) {
 	t.Parallel()
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		for _, hidden := range []string{"false", "true"} {
@@ -286,7 +286,7 @@ func TestStrangersResetsCostNoSignUp(t *testing.T) {
 			p.mail()
 			before := p.mails
 			statuses(9, func(int) answered { return resetFrom(t, s, p.email) })
-			if hidden == "true" { // nobody is told that the limit is reached
+			if hidden == "true" { // the response does not reveal the limit
 				eventually(t, "the resets beyond the limit are dropped", func() bool {
 					return s.Count(t, "SELECT count(*) FROM reset_request") == 0
 				})
@@ -298,8 +298,8 @@ func TestStrangersResetsCostNoSignUp(t *testing.T) {
 	})
 }
 
-// While accounts are hidden, a sign-up does not change how a wrong password is answered: not for an address that is taken, nor for one that
-// is free.
+// TestHiddenSignUpKeepsTheDelay expects that, with hidden accounts, a sign-up does not change the response to a wrong password, for a taken or
+// a free address.
 func TestHiddenSignUpKeepsTheDelay(t *testing.T) {
 	t.Parallel()
 	harness.EachEngine(t, func(t *testing.T, engine string) {

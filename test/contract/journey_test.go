@@ -9,7 +9,7 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// The whole way of a person, in both languages, through the generated client; on replicas each request goes to another one.
+// TestJourney uses every operation, in both languages, through the generated client; with replicas, each request goes to another one.
 func TestJourney(t *testing.T) {
 	t.Parallel()
 	harness.EachWay(t, func(t *testing.T, engine string) {
@@ -59,7 +59,7 @@ func walk(t *testing.T, s *harness.Service, p *person, code string) {
 	p.want("reset the password", p.resetPassword().StatusCode(), 204)
 	p.want("open the reset link", p.open(p.mail().Link(t)).StatusCode, 200)
 	old, fresh := p.password, p.mail().Password(t)
-	p.refresh() // sessions live on until the new password is used
+	p.refresh() // sessions continue until the new password is used
 	p.want("the old password until then", p.tryLogin(old).StatusCode(), 200)
 	p.password = fresh
 	before := p.session
@@ -68,7 +68,7 @@ func walk(t *testing.T, s *harness.Service, p *person, code string) {
 	p.want("the old password", p.tryLogin(old).StatusCode(), 404)
 }
 
-// What the service says of itself.
+// TestServiceDocuments reads version, keys and discovery.
 func TestServiceDocuments(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, binary, contract, harness.SQLite)

@@ -12,7 +12,7 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// keyRow is a key as `keys list --json` shows it.
+// keyRow is a row of `keys list --json`.
 type keyRow struct {
 	KID        string     `json:"kid"`
 	Number     int        `json:"number"`
@@ -36,7 +36,7 @@ func keysOf(t *testing.T, s *harness.Service) []keyRow {
 	return rows
 }
 
-// publishedKeys are the ids in the JWKS of a service.
+// publishedKeys returns the key IDs in the JWKS of a service.
 func publishedKeys(t *testing.T, s *harness.Service) []string {
 	t.Helper()
 	response, body := send(t, s, http.MethodGet, "/.well-known/jwks.json", nil, "")
@@ -48,8 +48,8 @@ func publishedKeys(t *testing.T, s *harness.Service) []string {
 	return ids
 }
 
-// A key is rotated by command while the service runs, and a leaked one is taken away, without a restart and without logging
-// anybody out. The periods are seconds here; otherwise the command for a leaked key waits 15 s.
+// TestKeysCommands rotates a key and removes a leaked one while the service runs, without a restart and without logging
+// anyone out. The periods are seconds here; otherwise the command for a leaked key waits 15 s.
 func TestKeysCommands(t *testing.T) {
 	t.Parallel()
 	harness.EachEngine(t, func(t *testing.T, engine string) {
@@ -62,7 +62,7 @@ func TestKeysCommands(t *testing.T) {
 			t.Errorf("the first key: %+v", first)
 		}
 
-		// Several at once make one key.
+		// Several at the same time create one key.
 		var rotating sync.WaitGroup
 		for range 3 {
 			rotating.Go(func() {
@@ -87,7 +87,7 @@ func TestKeysCommands(t *testing.T) {
 		}
 		p.sessions()
 
-		// Both are leaked.
+		// Both keys leaked.
 		leaked := p.session.AccessToken
 		out, err := s.Command(t.Context(), "keys", "rotate", "--now")
 		if err != nil || !strings.Contains(out, "signs now, 2 old keys are gone") {

@@ -8,9 +8,9 @@ import (
 	financelime "github.com/financelime/authorization"
 )
 
-// Every operation is limited, or says here why it need not be: an operation that comes new must decide (SECURITY.md S-B6). That
-// those which document 429 do answer it is seen by TestMain.
-func TestEveryOperationIsLimitedOrSaysWhyNot(t *testing.T) {
+// TestEveryOperationHasALimit expects a limit, or a reason for none, for each operation, so that a new operation decides (SECURITY.md S-B6).
+// TestMain checks that each documented 429 was received.
+func TestEveryOperationHasALimit(t *testing.T) {
 	t.Parallel()
 	const (
 		signed = "its secret is a signed token: nobody guesses 256 bits, and a forged one costs a signature's check"

@@ -12,13 +12,13 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// Where strangers and owners are in these tests. The service trusts the test, as it would a gateway.
+// The client IPs of attackers and owners in these tests. The service trusts the test as a gateway.
 const (
 	home     = "198.51.100.7"
 	stranger = "203.0.113.9"
 )
 
-// limited are the settings of a service with narrow limits, behind the test as its gateway.
+// limited has the settings of a service with small limits, with the test as its gateway.
 func limited(settings ...string) []string {
 	return append([]string{
 		"AUTH_LIMITS=on", "AUTH_TRUSTED_PROXIES=127.0.0.1", "AUTH_LIMIT_LOGIN_ACCOUNT=3/30m",
@@ -27,14 +27,14 @@ func limited(settings ...string) []string {
 	}, settings...)
 }
 
-// answered is what an answer shows, less what differs between any two.
+// answered is a response without the parts that differ between any two.
 type answered struct {
 	status int
 	body   string
 	policy string
 }
 
-// ask sends a request from a source.
+// ask sends a request from a client IP.
 func ask(t testing.TB, s *harness.Service, source, method, path, body string) answered {
 	t.Helper()
 	header := jsonHeader()
@@ -57,13 +57,13 @@ func signUpFrom(t testing.TB, s *harness.Service, source, email, code string) an
 	return ask(t, s, source, http.MethodPost, "/v1/user/signup", fmt.Sprintf(`{"email":%q,"inviteCode":%q,"language":"en"}`, email, code))
 }
 
-// resetFrom asks for a reset as a stranger.
+// resetFrom requests a reset from a client IP.
 func resetFrom(t testing.TB, s *harness.Service, email string) answered {
 	t.Helper()
 	return ask(t, s, stranger, http.MethodPost, "/v1/user/password", fmt.Sprintf(`{"email":%q}`, email))
 }
 
-// statuses collects the statuses of n requests in turn.
+// statuses returns the statuses of n sequential requests.
 func statuses(n int, request func(i int) answered) []int {
 	got := make([]int, n)
 	for i := range got {
@@ -79,13 +79,13 @@ func wantStatuses(t testing.TB, what string, got []int, want ...int) {
 	}
 }
 
-// passes lets time pass for the failed log-ins: it moves what is written of them into the past.
+// passes moves the times of failed logins into the past.
 func passes(t testing.TB, s *harness.Service, microseconds string) {
 	t.Helper()
 	s.Exec(t, "UPDATE login_failure SET last_failed_at = last_failed_at - "+microseconds)
 }
 
-// Whom a limit refuses, and whom not, on both engines.
+// TestLimits expects each limit to refuse the right requests and no others.
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	limits := map[string]struct {
@@ -215,7 +215,7 @@ func passwordOff(t *testing.T, s *harness.Service) {
 	if wrong := loginFrom(t, s, home, "nobody@example.com", "wrong"); off != wrong {
 		t.Errorf("the right password after a hundred failures: %+v, a wrong one %+v", off, wrong)
 	}
-	p.refresh() // sessions live on
+	p.refresh() // sessions continue
 	p.want("reset", p.resetPassword().StatusCode(), 204)
 	p.want("open the link", p.open(p.mail().Link(t)).StatusCode, 200)
 	s.Exec(t, "UPDATE login_failure SET delay = 0")
@@ -273,7 +273,7 @@ func resetsFromOneSource(t *testing.T, s *harness.Service) {
 
 func guessedInvites(t *testing.T, s *harness.Service) {
 	code := s.Invite(t, 2)
-	for i := range 4 { // good codes are no guesses: two are used, two have ended
+	for i := range 4 { // valid codes are no guesses: two are used, two have ended
 		want := 204
 		if i >= 2 {
 			want = 409
@@ -315,7 +315,7 @@ func untrustedForwarding(t *testing.T, s *harness.Service) {
 	wantStatuses(t, "one peer that names other sources", got, 404, 404, 404, 404, 429, 429)
 }
 
-// A hundred wrong passwords at once on three replicas: the budget holds, and the right one comes too late. Others write beside them.
+// TestRaceGuesses sends a hundred wrong passwords at the same time to three replicas: the limit holds, and the right one is refused.
 func TestRaceGuesses(t *testing.T) {
 	t.Parallel()
 	harness.EachEngine(t, func(t *testing.T, engine string) {
@@ -330,7 +330,7 @@ func TestRaceGuesses(t *testing.T) {
 			harness.RunTogether(t, replicas[1:]...)
 		}
 		p := newPerson(t, first).join(first.Invite(t, 1))
-		got := count(atOnce(120, func(i int) int {
+		got := count(concurrently(120, func(i int) int {
 			s := replicas[i%len(replicas)]
 			if i >= 100 {
 				loginFrom(t, s, home, fmt.Sprintf("noise%d@example.com", i), "wrong")
@@ -338,7 +338,7 @@ func TestRaceGuesses(t *testing.T) {
 			}
 			return loginFrom(t, s, stranger, p.email, "wrong").status
 		}))
-		// 503 is a password that was not compared, because too many were: it counts for nothing.
+		// 503: too many passwords were being compared, so this one was not; it counts towards no limit.
 		if got[404] == 0 || got[404] > 10 || got[404]+got[429]+got[503] != 100 {
 			t.Errorf("a hundred guesses on a budget of 10: %v", got)
 		}
@@ -357,7 +357,7 @@ func TestRaceGuesses(t *testing.T) {
 
 var fields = regexp.MustCompile(`^"[a-z-]+";r=0;t=[1-9]\d*$`)
 
-// What a client is told agrees: Retry-After and the RateLimit fields.
+// TestLimitHeaders expects Retry-After and the RateLimit fields to agree.
 func TestLimitHeaders(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, binary, contract, harness.SQLite, limited("AUTH_LIMIT_RESET_SOURCE=1/10m")...)

@@ -10,7 +10,7 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// A link with letters percent-encoded is the same link (RFC 3986 section 2.3).
+// TestEncodedLinks expects a link with percent-encoded letters to be the same link (RFC 3986 section 2.3).
 func TestEncodedLinks(t *testing.T) {
 	t.Parallel()
 	harness.EachEngine(t, func(t *testing.T, engine string) {
@@ -38,7 +38,7 @@ func TestEncodedLinks(t *testing.T) {
 	})
 }
 
-// The page of a 429 says when the link can be opened again, the same as Retry-After, in both languages; it accuses nobody.
+// TestPageOfALimit expects the page of a 429 to say when the link can be opened again, like Retry-After, in both languages.
 func TestPageOfALimit(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, binary, contract, harness.SQLite, "AUTH_LIMITS=on", "AUTH_LIMIT_LINK_SOURCE=2/1h")

@@ -10,19 +10,19 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// Which log-ins are told by mail, and how many sessions a user may have.
+// TestLogins expects login notices as set, and the limit of sessions per user.
 func TestLogins(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		settings []string
 		test     func(*testing.T, *harness.Service)
 	}{
-		"a log-in from a new device is told":        {[]string{"AUTH_TRUSTED_PROXIES=127.0.0.0/8"}, newDeviceTold},
-		"every log-in but the first is told":        {[]string{"AUTH_LOGIN_NOTICE=always"}, everyLoginTold},
-		"no log-in is told, but a changed password": {[]string{"AUTH_LOGIN_NOTICE=never"}, onlyPasswordTold},
-		"log-ins flood no mailbox":                  {[]string{"AUTH_LOGIN_NOTICE=always"}, noticesBounded},
-		"more sessions end the oldest":              {[]string{"AUTH_SESSIONS_PER_USER=3"}, oldestEnds},
-		"log-ins at once leave no more sessions":    {[]string{"AUTH_SESSIONS_PER_USER=2", "AUTH_LOGIN_NOTICE=never"}, capUnderRace},
+		"a notice of a login from a new device":       {[]string{"AUTH_TRUSTED_PROXIES=127.0.0.0/8"}, newDeviceNotice},
+		"a notice of every login but the first":       {[]string{"AUTH_LOGIN_NOTICE=always"}, everyLoginNotice},
+		"no notice of a login, but of a new password": {[]string{"AUTH_LOGIN_NOTICE=never"}, passwordNotice},
+		"log-ins flood no mailbox":                    {[]string{"AUTH_LOGIN_NOTICE=always"}, noticesBounded},
+		"more sessions end the oldest":                {[]string{"AUTH_SESSIONS_PER_USER=3"}, oldestEnds},
+		"log-ins at once leave no more sessions":      {[]string{"AUTH_SESSIONS_PER_USER=2", "AUTH_LOGIN_NOTICE=never"}, capUnderRace},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -33,7 +33,7 @@ func TestLogins(t *testing.T) {
 	}
 }
 
-// loginFrom logs in on a platform and from an address.
+// loginFrom logs in on a platform from a client IP.
 func (p *person) loginFrom(platform, addr string) {
 	p.t.Helper()
 	r, err := p.s.API.CreateAccessTokenWithResponse(p.t.Context(), &client.CreateAccessTokenParams{RequestID: rid()},
@@ -47,13 +47,13 @@ func (p *person) loginFrom(platform, addr string) {
 	p.session = *r.JSON200
 }
 
-// owed counts the mails of a kind that were queued for a person.
-func (p *person) owed(kind string) int {
+// enqueued counts the mails of a kind that were enqueued for a person.
+func (p *person) enqueued(kind string) int {
 	p.t.Helper()
 	return p.s.Count(p.t, "SELECT count(*) FROM mail WHERE kind = $1 AND account_id = (SELECT id FROM account WHERE email = $2)", kind, p.email)
 }
 
-func newDeviceTold(t *testing.T, s *harness.Service) {
+func newDeviceNotice(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
 	known := 0
 	for _, c := range []struct {
@@ -74,10 +74,10 @@ func newDeviceTold(t *testing.T, s *harness.Service) {
 		if c.isNew {
 			known++
 		}
-		if n := p.owed("login_notice"); n != known {
+		if n := p.enqueued("login_notice"); n != known {
 			t.Errorf("%q from %s: %d notices, want %d", c.platform, c.addr, n, known)
 		}
-		p.revoke(p.session.SessionID) // a device stays known without a session
+		p.revoke(p.session.SessionID) // a device remains known without a session
 	}
 	p.loginFrom("Click http://evil.example.com/\u202e now", "192.0.2.1")
 	notice := s.WaitNotices(t, p.email, known+1)[0]
@@ -87,23 +87,23 @@ func newDeviceTold(t *testing.T, s *harness.Service) {
 	}
 }
 
-func everyLoginTold(t *testing.T, s *harness.Service) {
+func everyLoginNotice(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
-	for told := range 3 {
+	for notices := range 3 {
 		p.login()
-		if n := p.owed("login_notice"); n != told {
-			t.Errorf("%d notices after %d log-ins", n, told+1)
+		if n := p.enqueued("login_notice"); n != notices {
+			t.Errorf("%d notices after %d logins", n, notices+1)
 		}
 	}
 	s.WaitNotices(t, p.email, 2)
 	p.want("a wrong password", p.tryLogin("wrong").StatusCode(), 404)
-	if n := p.owed("login_notice"); n != 2 {
-		t.Error("a failed log-in is told")
+	if n := p.enqueued("login_notice"); n != 2 {
+		t.Error("a notice of a failed login")
 	}
 }
 
-// A reset that took effect is told whatever the setting, once, and instead of the log-in (ASVS 6.3.7).
-func onlyPasswordTold(t *testing.T, s *harness.Service) {
+// passwordNotice expects one notice of a completed reset, whatever the setting, instead of the login notice (ASVS 6.3.7).
+func passwordNotice(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
 	p.login()
 	p.login()
@@ -112,13 +112,13 @@ func onlyPasswordTold(t *testing.T, s *harness.Service) {
 	p.want("the link", p.open(p.mail().Link(t)).StatusCode, 200)
 	old := p.password
 	p.password = p.mail().Password(t)
-	if n := p.owed("password_notice"); n != 0 {
-		t.Error("told before the password was used")
+	if n := p.enqueued("password_notice"); n != 0 {
+		t.Error("notified before the password was used")
 	}
-	statuses := count(atOnce(4, func(int) int { return p.tryLogin(p.password).StatusCode() }))
+	statuses := count(concurrently(4, func(int) int { return p.tryLogin(p.password).StatusCode() }))
 	p.login()
-	if statuses[200] != 4 || p.owed("password_notice") != 1 || p.owed("login_notice") != 0 {
-		t.Errorf("log-ins %v; %d notices of the password, %d of log-ins", statuses, p.owed("password_notice"), p.owed("login_notice"))
+	if statuses[200] != 4 || p.enqueued("password_notice") != 1 || p.enqueued("login_notice") != 0 {
+		t.Errorf("log-ins %v; %d notices of the password, %d of log-ins", statuses, p.enqueued("password_notice"), p.enqueued("login_notice"))
 	}
 	notice := s.WaitNotices(t, p.email, 1)[0]
 	if !strings.Contains(notice.Subject, "was changed") || strings.Contains(notice.Text, p.password) || strings.Contains(notice.Text, old) {
@@ -133,7 +133,7 @@ func noticesBounded(t *testing.T, s *harness.Service) {
 	for range 13 {
 		p.login()
 	}
-	if n := p.owed("login_notice"); n != 10 {
+	if n := p.enqueued("login_notice"); n != 10 {
 		t.Errorf("%d notices of 13 log-ins", n)
 	}
 }
@@ -158,7 +158,7 @@ func oldestEnds(t *testing.T, s *harness.Service) {
 func capUnderRace(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
 	for range 3 {
-		if statuses := count(atOnce(5, func(int) int { return p.tryLogin(p.password).StatusCode() })); statuses[200] != 5 {
+		if statuses := count(concurrently(5, func(int) int { return p.tryLogin(p.password).StatusCode() })); statuses[200] != 5 {
 			t.Errorf("5 log-ins at once: %v", statuses)
 		}
 		if n := s.Count(t, "SELECT count(*) FROM session"); n != 2 {

@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"errors"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -11,14 +12,14 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// mailRow is a mail as `mail list --json` tells of it.
+// mailRow is a row of `mail list --json`.
 type mailRow struct {
 	ID, Kind, State, AccountID, RequestID, LastError string
 	Attempts                                         int
 	Created, Next, Ended                             time.Time
 }
 
-// mailRows lists mails once the list is as a test wants it.
+// mailRows lists mails until the list is as a test expects.
 func mailRows(t *testing.T, s *harness.Service, what string, ok func([]mailRow) bool, args ...string) []mailRow {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; {
@@ -39,34 +40,41 @@ func mailRows(t *testing.T, s *harness.Service, what string, ok func([]mailRow) 
 	}
 }
 
-// The commands work on the database while the service runs.
-func TestMailCommands(t *testing.T) {
+// blockMails makes the directory of the mails unusable, as a full disk does, until unblock is called.
+func blockMails(t *testing.T, s *harness.Service) (unblock func()) {
+	t.Helper()
+	dir := filepath.Join(s.Dir, "data", "mail")
+	if err := errors.Join(os.Rename(dir, dir+".away"), os.WriteFile(dir, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		t.Helper()
+		if err := errors.Join(os.Remove(dir), os.Rename(dir+".away", dir)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestMailList lists no mails, and sent ones.
+func TestMailList(t *testing.T) {
 	t.Parallel()
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		s := harness.Start(t, binary, contract, engine)
-		run := func(args ...string) string {
+		o := operator{t, s}
+		list := func(args ...string) string {
 			t.Helper()
-			out, err := s.Command(t.Context(), args...)
-			if err != nil {
-				t.Fatal(err)
-			}
+			out, _ := o.run(append([]string{"mail", "list"}, args...)...)
 			return out
 		}
-		complain := func(want string, args ...string) {
-			t.Helper()
-			if out, err := s.Command(t.Context(), args...); err == nil || !strings.Contains(out+err.Error(), want) {
-				t.Errorf("%v: %v, want %q\n%s", args, err, want, out)
-			}
+		if all := list(); strings.Count(all, "\n") != 1 || !strings.HasPrefix(all, "ID ") {
+			t.Errorf("an empty list:\n%s", all)
 		}
-		if list := run("mail", "list"); strings.Count(list, "\n") != 1 || !strings.HasPrefix(list, "ID ") {
-			t.Errorf("an empty list:\n%s", list)
-		}
-		if list := run("mail", "list", "--json"); list != "[]\n" {
-			t.Errorf("an empty list: %s", list)
+		if all := list("--json"); all != "[]\n" {
+			t.Errorf("an empty list: %s", all)
 		}
 
 		code := s.Invite(t, 10)
-		p := newPerson(t, s).join(code)
+		newPerson(t, s).join(code)
 		sent := mailRows(t, s, "two mails sent", func(r []mailRow) bool { return len(r) == 2 }, "--state=sent")
 		if sent[0].Kind != "password" || sent[1].Kind != "signup_link" || sent[0].AccountID != sent[1].AccountID {
 			t.Errorf("the newest is not first: %+v", sent)
@@ -75,24 +83,32 @@ func TestMailCommands(t *testing.T) {
 			if r.State != "sent" || r.Attempts != 1 || r.LastError != "" || r.Created.IsZero() || r.Ended.Before(r.Created) || !r.Next.IsZero() {
 				t.Errorf("%+v", r)
 			}
-			complain("it was sent", "mail", "retry", r.ID)
+			o.fails("it was sent", "mail", "retry", r.ID)
 		}
+	})
+}
 
-		// The way out is blocked, as on a full disk: mails wait.
-		mailDir := filepath.Join(s.Dir, "data", "mail")
-		if err := os.Rename(mailDir, mailDir+".away"); err != nil {
-			t.Fatal(err)
+// TestMailCommands runs the commands while the service runs.
+func TestMailCommands(t *testing.T) {
+	t.Parallel()
+	harness.EachEngine(t, func(t *testing.T, engine string) {
+		s := harness.Start(t, binary, contract, engine)
+		o := operator{t, s}
+		run := func(args ...string) string {
+			t.Helper()
+			out, _ := o.run(args...)
+			return out
 		}
-		if err := os.WriteFile(mailDir, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		code := s.Invite(t, 10)
+		p := newPerson(t, s).join(code)
+		unblock := blockMails(t, s)
 		p.want("reset", p.resetPassword().StatusCode(), 204)
 		waiting := mailRows(t, s, "a mail waiting", func(r []mailRow) bool { return len(r) == 1 && r[0].LastError != "" }, "--state=queued")[0]
 		if waiting.Kind != "password_link" || waiting.State != "queued" || waiting.Attempts != 0 || waiting.Next.IsZero() || !waiting.Ended.IsZero() {
 			t.Errorf("%+v", waiting)
 		}
 
-		// Two of the dead: a link that can be sent again, and one that cannot.
+		// Two permanently failed mails: a link that can be sent again, and one that cannot.
 		pending := newPerson(t, s)
 		pending.want("sign up", pending.signUp(code).StatusCode(), 204)
 		gone := newPerson(t, s)
@@ -110,20 +126,15 @@ func TestMailCommands(t *testing.T) {
 			t.Error("the list tells addresses")
 		}
 
-		complain("its link has expired, was used or was replaced", "mail", "retry", dead[0].ID)
-		complain("there is no such mail", "mail", "retry", "01890000-0000-7000-8000-000000000000")
-		complain("not the id of a mail", "mail", "retry", "nonsense")
-		complain("name the mails, or say --dead", "mail", "retry")
-		complain("name the mails, or say --dead", "mail", "retry", dead[1].ID, "--dead")
-		complain("--limit", "mail", "list", "--limit=0")
-		complain("--state", "mail", "list", "--state=lost")
+		o.fails("its link has expired, was used or was replaced", "mail", "retry", dead[0].ID)
+		o.fails("there is no such mail", "mail", "retry", "01890000-0000-7000-8000-000000000000")
+		o.fails("not the id of a mail", "mail", "retry", "nonsense")
+		o.fails("name the mails, or say --dead", "mail", "retry")
+		o.fails("name the mails, or say --dead", "mail", "retry", dead[1].ID, "--dead")
+		o.fails("--limit", "mail", "list", "--limit=0")
+		o.fails("--state", "mail", "list", "--state=lost")
 
-		if err := os.Remove(mailDir); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(mailDir+".away", mailDir); err != nil {
-			t.Fatal(err)
-		}
+		unblock()
 		out := run("mail", "retry", "--dead")
 		if strings.Count(out, "\n") != 2 || !strings.Contains(out, dead[1].ID+": queued anew as ") || !strings.Contains(out, dead[0].ID+": not retried: its link") {
 			t.Errorf("retry of the dead:\n%s", out)
@@ -131,9 +142,9 @@ func TestMailCommands(t *testing.T) {
 		pending.password = "" // known when the link was opened
 		pending.want("open the link", pending.open(pending.mail().Link(t)).StatusCode, 200)
 		p.want("open the link", p.open(p.mail().Link(t)).StatusCode, 200)
-		complain("there is no such mail", "mail", "retry", dead[1].ID)
+		o.fails("there is no such mail", "mail", "retry", dead[1].ID)
 
-		// A dead password is replaced by a fresh one.
+		// The password of a permanently failed mail is replaced by a new one.
 		pending.mail()
 		mailRows(t, s, "six mails sent", func(r []mailRow) bool { return len(r) == 6 }, "--state=sent")
 		s.Exec(t, "UPDATE mail SET dead_at = sent_at, sent_at = NULL WHERE kind = 'password' AND account_id IN (SELECT id FROM account WHERE email = $1)",

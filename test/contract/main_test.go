@@ -1,4 +1,4 @@
-// Package contract walks the built service through everything that openapi.yaml promises, on both engines.
+// Package contract tests that the built service behaves as openapi.yaml documents, on both engines.
 package contract
 
 import (
@@ -10,48 +10,32 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// binary and contract are made once for all tests of the package.
+// binary is the service, and contract is openapi.yaml; both are made once for all tests.
 var (
 	binary   string
 	contract *harness.Contract
 )
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	flag.Parse()
-	dir, err := os.MkdirTemp("", "financelime-auth-")
-	if err != nil {
-		return fail(err)
-	}
-	defer os.RemoveAll(dir)
-	if binary, err = harness.Build(dir); err != nil {
-		return fail(err)
-	}
-	if contract, err = harness.NewContract(); err != nil {
-		return fail(err)
-	}
-	status := m.Run()
-	if status == 0 && flag.Lookup("test.run").Value.String() == "" && flag.Lookup("test.list").Value.String() == "" {
-		return everyStatusWasSeen()
-	}
-	return status
+func TestMain(m *testing.M) {
+	os.Exit(harness.Main(func(b string, c *harness.Contract) int {
+		binary, contract = b, c
+		status := m.Run()
+		if status == 0 && flag.Lookup("test.run").Value.String() == "" && flag.Lookup("test.list").Value.String() == "" {
+			return reportUnseen()
+		}
+		return status
+	}))
 }
 
-// everyStatusWasSeen fails when openapi.yaml documents an operation's status that no test has reached.
-func everyStatusWasSeen() int {
+// reportUnseen returns 1 if openapi.yaml documents a status of an operation that no test has received.
+func reportUnseen() int {
 	if unseen := contract.Unseen(); len(unseen) > 0 {
-		fmt.Fprintf(os.Stderr, "no test has reached %d of the %d documented answers:\n", len(unseen), contract.Documented())
+		fmt.Fprintf(os.Stderr, "no test has received %d of the %d documented responses:\n", len(unseen), contract.Documented())
 		for _, u := range unseen {
 			fmt.Fprintln(os.Stderr, "  "+u)
 		}
 		return 1
 	}
-	fmt.Printf("every one of the %d documented answers was reached and held against openapi.yaml\n", contract.Documented())
+	fmt.Printf("all %d documented responses were received and validated against openapi.yaml\n", contract.Documented())
 	return 0
-}
-
-func fail(err error) int {
-	fmt.Fprintln(os.Stderr, err)
-	return 1
 }

@@ -25,10 +25,10 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// series are the values of /metrics, by the name of the series with its labels.
+// series has the values of /metrics by series name with labels.
 type series map[string]float64
 
-// sum adds up the series of a name whose labels contain all of some texts, such as `state="due"`.
+// sum adds up the series of a name whose labels contain all given texts, such as `state="due"`.
 func (s series) sum(name string, labels ...string) (total float64) {
 	for key, value := range s {
 		own, rest, _ := strings.Cut(key, "{")
@@ -43,7 +43,7 @@ func (s series) sum(name string, labels ...string) (total float64) {
 	return total
 }
 
-// scrape reads /metrics, and the names of the metrics in it.
+// scrape reads /metrics and returns the values and the names of the metrics.
 func scrape(t testing.TB, s *harness.Service) (values series, names []string) {
 	t.Helper()
 	response, err := http.Get(s.Admin + "/metrics")
@@ -75,7 +75,7 @@ func scrape(t testing.TB, s *harness.Service) (values series, names []string) {
 	return values, names
 }
 
-// proofs is which metrics have been seen to move.
+// proofs records which metrics have changed.
 type proofs struct {
 	t   *testing.T
 	s   *harness.Service
@@ -89,10 +89,10 @@ func newProofs(t *testing.T, s *harness.Service) *proofs {
 	return &proofs{t: t, s: s, of: make(map[string]bool), was: was}
 }
 
-// before takes the values that movements are measured from.
+// before stores the values that later ones are compared with.
 func (p *proofs) before() { p.was, _ = scrape(p.t, p.s) }
 
-// until waits for a metric to have a value for which ok says so; was is its value before.
+// until waits until ok accepts the value of a metric; was is its value before.
 func (p *proofs) until(what, name string, labels []string, ok func(was, is float64) bool) {
 	p.t.Helper()
 	p.of[familyOf(name)] = true
@@ -111,7 +111,7 @@ func (p *proofs) until(what, name string, labels []string, ok func(was, is float
 	}
 }
 
-// familyOf is the metric that a series of a histogram belongs to.
+// familyOf returns the metric that a series of a histogram belongs to.
 func familyOf(name string) string {
 	return strings.TrimSuffix(strings.TrimSuffix(name, "_count"), "_sum")
 }
@@ -126,7 +126,7 @@ func (p *proofs) is(what string, value float64, name string, labels ...string) {
 	p.until(what, "financelime_auth_"+name, labels, func(_, is float64) bool { return is == value })
 }
 
-// Every metric moves when what it tells of happens, and there is none that this test does not know.
+// TestMetricsMove expects every metric to change when what it measures happens, and no metric that this test does not know.
 func TestMetricsMove(t *testing.T) {
 	t.Parallel()
 	harness.EachEngine(t, func(t *testing.T, engine string) {
@@ -190,7 +190,7 @@ func TestMetricsMove(t *testing.T) {
 	})
 }
 
-// provePerson lets somebody sign up, log in and refresh.
+// provePerson signs up, logs in and refreshes.
 func provePerson(p *proofs) {
 	somebody := newPerson(p.t, p.s).join(p.s.Invite(p.t, 1))
 	somebody.login()
@@ -215,7 +215,7 @@ func provePerson(p *proofs) {
 // proveSkew sets the clock of PostgreSQL forward and back.
 func proveSkew(p *proofs, engine string) {
 	if engine == harness.SQLite {
-		return // has no clock
+		return // SQLite has no clock of its own
 	}
 	const skew = "financelime_auth_database_clock_skew_seconds"
 	about := func(want float64) func(_, is float64) bool {
@@ -243,7 +243,7 @@ func proveKeys(p *proofs) {
 	p.grows("time", "signing_keys_read_timestamp_seconds")
 }
 
-// proveLoad sends more log-ins than can be hashed.
+// proveLoad sends more logins than can be hashed.
 func proveLoad(p *proofs) {
 	p.before()
 	ctx, cancel := context.WithCancel(p.t.Context())
@@ -281,7 +281,7 @@ func proveLimits(p *proofs) {
 	p.grows("guesses", "limit_refusals_total", `limit="link-source"`)
 }
 
-// proveMail puts a file where the folder of the mails should be.
+// proveMail puts a file where the directory of the mails should be.
 func proveMail(p *proofs) {
 	p.before()
 	folder := filepath.Join(p.s.Dir, "data", "mail")
@@ -307,7 +307,7 @@ func proveMail(p *proofs) {
 	p.is("the folder is back", 0, "mail_queue_mails")
 }
 
-// proveOutage takes the database away: somebody else holds SQLite's write lock, or PostgreSQL lets nobody write.
+// proveOutage makes the database unavailable: another connection holds SQLite's write lock, or PostgreSQL is read-only.
 func proveOutage(p *proofs, engine string) {
 	p.before()
 	var back func()
@@ -339,7 +339,7 @@ func proveOutage(p *proofs, engine string) {
 	p.is("the database is back", 1, "database_up")
 }
 
-// lockSQLite holds the write lock, and lets a person wait for it.
+// lockSQLite holds the write lock while requests wait for it.
 func lockSQLite(t *testing.T, s *harness.Service) (back func()) {
 	t.Helper()
 	conn, err := s.DB(t).Conn(t.Context())
@@ -351,7 +351,7 @@ func lockSQLite(t *testing.T, s *harness.Service) (back func()) {
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		defer close(code)
-		for ctx.Err() == nil { // each waits until it is told 503
+		for ctx.Err() == nil { // each waits until it gets 503
 			_, _ = s.API.UserPasswordResetWithResponse(ctx, &client.UserPasswordResetParams{RequestID: rid()},
 				client.RequestUserPasswordResetRequest{Email: "nobody@example.com"})
 		}
@@ -363,7 +363,7 @@ func lockSQLite(t *testing.T, s *harness.Service) (back func()) {
 	}
 }
 
-// makeReadOnly makes every new session read-only, and ends the present ones.
+// makeReadOnly makes every new database session read-only, and ends the current ones.
 func makeReadOnly(t *testing.T, s *harness.Service) (back func()) {
 	t.Helper()
 	conn, err := s.DB(t).Conn(t.Context())
@@ -390,7 +390,7 @@ func execute(t *testing.T, conn *sql.Conn, statement string) {
 	}
 }
 
-// readyz is what the service says of itself.
+// readyz returns the response of /readyz.
 func readyz(t testing.TB, s *harness.Service) string {
 	t.Helper()
 	response, err := http.Get(s.Admin + "/readyz")
@@ -408,8 +408,8 @@ func readyz(t testing.TB, s *harness.Service) string {
 	return string(body)
 }
 
-// Dashboard and alerts ask for nothing that is not there: names and labels of both engines, as the service gives them.
-func TestDashboardAndAlertsUseWhatIsThere(t *testing.T) {
+// TestDashboardAndAlertsUseExistingMetrics expects dashboard and alerts to use only names and labels that the service has, on both engines.
+func TestDashboardAndAlertsUseExistingMetrics(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, binary, contract, harness.SQLite)
 	somebody := newPerson(t, s).join(s.Invite(t, 1))
@@ -423,7 +423,7 @@ func TestDashboardAndAlertsUseWhatIsThere(t *testing.T) {
 		name, _, _ := strings.Cut(key, "{")
 		there[name] = true
 	}
-	there["financelime_auth_limit_refusals_total"] = true        // it is there once a limit has refused somebody: TestMetricsMove
+	there["financelime_auth_limit_refusals_total"] = true        // exists after the first refusal: TestMetricsMove
 	there["financelime_auth_database_clock_skew_seconds"] = true // on PostgreSQL: TestMetricsMove
 	ours := regexp.MustCompile(`\bfinancelime_auth_[a-z_]+|\b(?:go|process)_[a-z_]+`)
 	for _, file := range []string{"grafana/financelime-auth.json", "prometheus/alerts.yml", "prometheus/alerts_test.yml"} {
@@ -443,7 +443,7 @@ func TestDashboardAndAlertsUseWhatIsThere(t *testing.T) {
 	}
 }
 
-// Every alert has a runbook in docs/monitoring.md, and a test of when it fires and when it does not.
+// TestAlertsHaveRunbooksAndTests expects for every alert a runbook in docs/monitoring.md and tests of when it fires and when not.
 func TestAlertsHaveRunbooksAndTests(t *testing.T) {
 	t.Parallel()
 	read := func(path ...string) string {

@@ -9,7 +9,7 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// From SQLite to PostgreSQL: who has a session, a link or a password notices nothing.
+// TestMoveToPostgreSQL expects sessions, links and passwords to work after a move from SQLite to PostgreSQL.
 func TestMoveToPostgreSQL(t *testing.T) {
 	t.Parallel()
 	old := harness.Start(t, binary, contract, harness.SQLite)
@@ -46,7 +46,7 @@ func TestMoveToPostgreSQL(t *testing.T) {
 
 	moved.Run(t)
 	settled.s, pending.s = moved, moved
-	settled.mails, pending.mails = 0, 0 // the new service has a mailbox of its own
+	settled.mails, pending.mails = 0, 0 // the new service has its own mailbox
 	if status := verifyOn(t, moved, access); status != 204 {
 		t.Errorf("the access token of before: %d", status)
 	}
@@ -61,7 +61,7 @@ func TestMoveToPostgreSQL(t *testing.T) {
 	newPerson(t, moved).join(code).login()
 }
 
-// A backup brings back what was, but no token and no link that was used since.
+// TestBackupAndRestore expects the data of the backup, but no token and no link that was used since.
 func TestBackupAndRestore(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, binary, contract, harness.SQLite)
@@ -88,7 +88,7 @@ func TestBackupAndRestore(t *testing.T) {
 	p.refresh()
 	p.want("open the reset link", p.open(reset).StatusCode, 200)
 	since := p.session.RefreshToken
-	p.mail() // the password that nobody uses
+	p.mail() // the password, which is never used
 	s.Stop(t)
 
 	again := func(args ...string) {

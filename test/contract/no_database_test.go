@@ -14,7 +14,7 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// workingCommands are the commands that work on a database that is there.
+// workingCommands lists the commands that need an existing database.
 func workingCommands() []string {
 	id := uuid.Max.String()
 	return []string{
@@ -25,8 +25,8 @@ func workingCommands() []string {
 	}
 }
 
-// A command that works on a database makes none, and the service starts afterwards as if nothing had been.
-func TestCommandsMakeNoDatabase(t *testing.T) {
+// TestCommandsCreateNoDatabase expects commands to create no database, and the service to start afterwards.
+func TestCommandsCreateNoDatabase(t *testing.T) {
 	t.Parallel()
 	for _, engine := range []string{harness.SQLite, harness.Postgres} {
 		s := harness.New(t, binary, contract, engine)
@@ -52,8 +52,8 @@ func TestCommandsMakeNoDatabase(t *testing.T) {
 	}
 }
 
-// migrate makes a database, and what it needs, so that the service starts on it.
-func TestMigrateMakesADatabase(t *testing.T) {
+// TestMigrateCreatesADatabase expects migrate to create a database, and its secret, on which the service starts.
+func TestMigrateCreatesADatabase(t *testing.T) {
 	t.Parallel()
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		s := harness.New(t, binary, contract, engine)
@@ -67,7 +67,7 @@ func TestMigrateMakesADatabase(t *testing.T) {
 	})
 }
 
-// A database that is empty, or somebody else's, is left as it is by all but serve and migrate.
+// TestCommandsLeaveForeignFilesAlone expects all commands except serve and migrate to leave an empty or foreign database unchanged.
 func TestCommandsLeaveForeignFilesAlone(t *testing.T) {
 	t.Parallel()
 	s := harness.New(t, binary, contract, harness.SQLite)
@@ -102,7 +102,7 @@ func TestCommandsLeaveForeignFilesAlone(t *testing.T) {
 	}
 }
 
-// Commands do not change the schema: of a database that is older than the program they only say so.
+// TestCommandsDoNotMigrate expects commands to report a database that is older than the program, and not to change its schema.
 func TestCommandsDoNotMigrate(t *testing.T) {
 	t.Parallel()
 	harness.EachEngine(t, func(t *testing.T, engine string) {
@@ -112,7 +112,7 @@ func TestCommandsDoNotMigrate(t *testing.T) {
 		before := s.Snapshot(t)
 		for _, command := range workingCommands() {
 			if strings.HasPrefix(command, "backup") {
-				continue // it copies whatever version there is
+				continue // it copies any version
 			}
 			if out, err := s.Command(t.Context(), strings.Fields(command)...); err == nil || !strings.Contains(err.Error(), "`financelime-auth migrate`") {
 				t.Errorf("%s: %v %s", command, err, out)
@@ -122,7 +122,7 @@ func TestCommandsDoNotMigrate(t *testing.T) {
 			t.Error("the database was changed")
 		}
 		s.Exec(t, "UPDATE financelime_auth_version SET version_id = -version_id WHERE version_id < 0")
-		// A newer version's is used as it is: replicas and their commands are replaced one after another.
+		// A newer schema is used as it is: replicas and their commands are replaced one after another.
 		s.Exec(t, "INSERT INTO financelime_auth_version (version_id, is_applied) VALUES (99999, true)")
 		if out, err := s.Command(t.Context(), "user", "list"); err != nil {
 			t.Errorf("beside a newer version: %v %s", err, out)
@@ -130,7 +130,7 @@ func TestCommandsDoNotMigrate(t *testing.T) {
 	})
 }
 
-// serveFails runs the service, which is expected to end by itself, and returns what it said.
+// serveFails runs the service, which must end by itself, and returns its output.
 func serveFails(t *testing.T, s *harness.Service, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

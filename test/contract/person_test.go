@@ -14,7 +14,7 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// person is somebody with an address, going through the service with the generated client.
+// person is a user with an address who uses the service through the generated client.
 type person struct {
 	t        testing.TB
 	s        *harness.Service
@@ -46,7 +46,7 @@ func (p *person) must(err error) {
 	}
 }
 
-// want fails the test unless a status is the one that was expected.
+// want fails the test unless a status is the expected one.
 func (p *person) want(what string, got, want int) {
 	p.t.Helper()
 	wantStatus(p.t, what, got, want)
@@ -66,14 +66,14 @@ func (p *person) mail() harness.Mail {
 	return p.s.WaitMails(p.t, p.email, p.mails)[0]
 }
 
-// open opens a mailed link as a browser does, and returns the answer.
+// open opens a mailed link as a browser does, and returns the response.
 func (p *person) open(link *url.URL) *http.Response {
 	p.t.Helper()
 	response, _ := send(p.t, p.s, http.MethodGet, link.RequestURI(), nil, "")
 	return response
 }
 
-// join goes all the way from the sign-up to a known password.
+// join signs up, confirms, and reads the mailed password.
 func (p *person) join(code string) *person {
 	p.t.Helper()
 	p.want("sign up", p.signUp(code).StatusCode(), 204)
@@ -82,7 +82,7 @@ func (p *person) join(code string) *person {
 	return p
 }
 
-// device is what the person's client says of itself.
+// device is what the person's client sends about its device.
 func device(platform string) client.Device { return client.Device{Platform: &platform} }
 
 func (p *person) tryLogin(password string) *client.CreateAccessTokenResponse {
@@ -93,7 +93,7 @@ func (p *person) tryLogin(password string) *client.CreateAccessTokenResponse {
 	return r
 }
 
-// login begins a session and keeps its tokens.
+// login begins a session and stores its tokens.
 func (p *person) login() client.AccessTokenResponse {
 	p.t.Helper()
 	r := p.tryLogin(p.password)
@@ -147,7 +147,7 @@ func (p *person) resetPassword() *client.UserPasswordResetResponse {
 	return r
 }
 
-// send makes one raw request: what a generated client would never send.
+// send sends one raw request, which a generated client would not.
 func send(t testing.TB, s *harness.Service, method, path string, header http.Header, body string) (*http.Response, string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, strings.NewReader(body))
@@ -174,7 +174,7 @@ func do(t testing.TB, s *harness.Service, request *http.Request) (*http.Response
 	return response, string(content)
 }
 
-// jsonHeader is the header of a well-formed request with a body.
+// jsonHeader returns the header of a valid request with a body.
 func jsonHeader() http.Header {
 	return http.Header{"Request-Id": {rid()}, "Content-Type": {"application/json"}}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// roundsOn is how often each race is run.
+// roundsOn returns how often each race is run.
 func roundsOn(engine string) int {
 	if engine == harness.Replicas && os.Getenv("FINANCELIME_FULL") == "" {
 		return 10
@@ -18,8 +18,8 @@ func roundsOn(engine string) int {
 	return 100
 }
 
-// atOnce calls f n times at the same moment and returns what the calls returned.
-func atOnce[T any](n int, f func(i int) T) []T {
+// concurrently calls f n times at the same time and returns the results.
+func concurrently[T any](n int, f func(i int) T) []T {
 	results := make([]T, n)
 	start := make(chan struct{})
 	var running sync.WaitGroup
@@ -34,7 +34,7 @@ func atOnce[T any](n int, f func(i int) T) []T {
 	return results
 }
 
-// count tells how often each value occurs.
+// count returns how often each value occurs.
 func count[T comparable](values []T) map[T]int {
 	counts := make(map[T]int)
 	for _, v := range values {
@@ -43,7 +43,7 @@ func count[T comparable](values []T) map[T]int {
 	return counts
 }
 
-// 50 sign-ups for one address at once, in several spellings: one account, one use of the invite.
+// TestRaceSignUpsForOneAddress signs up 50 times at the same time with one address in several spellings: one account, one use of the invite.
 func TestRaceSignUpsForOneAddress(t *testing.T) {
 	t.Parallel()
 	harness.EachWay(t, func(t *testing.T, engine string) {
@@ -52,7 +52,7 @@ func TestRaceSignUpsForOneAddress(t *testing.T) {
 		for range rounds {
 			code := s.Invite(t, 50)
 			p := newPerson(t, s)
-			statuses := count(atOnce(50, func(i int) int {
+			statuses := count(concurrently(50, func(i int) int {
 				same := *p
 				if i%2 == 1 {
 					same.email = "P" + p.email[1:]
@@ -69,7 +69,7 @@ func TestRaceSignUpsForOneAddress(t *testing.T) {
 	})
 }
 
-// 200 sign-ups at once on an invite with 10 uses: exactly 10.
+// TestRaceSignUpsOnOneInvite signs up 200 times at the same time on an invite with 10 uses: exactly 10 succeed.
 func TestRaceSignUpsOnOneInvite(t *testing.T) {
 	t.Parallel()
 	harness.EachWay(t, func(t *testing.T, engine string) {
@@ -77,7 +77,7 @@ func TestRaceSignUpsOnOneInvite(t *testing.T) {
 		rounds := roundsOn(engine)
 		for range rounds {
 			code := s.Invite(t, 10)
-			statuses := count(atOnce(200, func(int) int { return newPerson(t, s).signUp(code).StatusCode() }))
+			statuses := count(concurrently(200, func(int) int { return newPerson(t, s).signUp(code).StatusCode() }))
 			if statuses[204] != 10 || statuses[409] != 190 {
 				t.Fatalf("200 sign-ups on 10 uses: %v", statuses)
 			}
@@ -88,7 +88,7 @@ func TestRaceSignUpsOnOneInvite(t *testing.T) {
 	})
 }
 
-// 16 clicks on one link at once, of a sign-up and of a reset: one success, one password mail.
+// TestRaceClicksOnOneLink opens one link 16 times at the same time, of a sign-up and of a reset: one success, one mail with a password.
 func TestRaceClicksOnOneLink(t *testing.T) {
 	t.Parallel()
 	harness.EachWay(t, func(t *testing.T, engine string) {
@@ -114,13 +114,13 @@ func TestRaceClicksOnOneLink(t *testing.T) {
 
 func clickAtOnce(t *testing.T, p *person, link *url.URL) {
 	t.Helper()
-	statuses := count(atOnce(16, func(int) int { return p.open(link).StatusCode }))
+	statuses := count(concurrently(16, func(int) int { return p.open(link).StatusCode }))
 	if statuses[200] != 1 || statuses[404] != 15 {
 		t.Fatalf("16 clicks on one link: %v", statuses)
 	}
 }
 
-// 50 refreshes of one token at once: one successor, which all share.
+// TestRaceRefreshesOfOneToken refreshes one token 50 times at the same time: all get the same successor.
 func TestRaceRefreshesOfOneToken(t *testing.T) {
 	t.Parallel()
 	harness.EachWay(t, func(t *testing.T, engine string) {
@@ -130,7 +130,7 @@ func TestRaceRefreshesOfOneToken(t *testing.T) {
 		p.login()
 		for range rounds {
 			before := p.session.RefreshToken
-			successors := atOnce(50, func(int) string {
+			successors := concurrently(50, func(int) string {
 				r := p.tryRefresh(before)
 				if r.StatusCode() != 200 {
 					return r.Status()

@@ -22,7 +22,7 @@ func readme(t *testing.T) string {
 	return string(content)
 }
 
-// shellBlocks are the README's commands, in order.
+// shellBlocks returns the README's commands, in order.
 func shellBlocks(t *testing.T) []string {
 	t.Helper()
 	var blocks []string
@@ -32,8 +32,8 @@ func shellBlocks(t *testing.T) []string {
 	return blocks
 }
 
-// The README's commands work when they are pasted. Only where the service listens is replaced, so that the test can
-// run beside a service of the reader's own, and `go run` by the binary that the other tests run.
+// TestREADMECommands runs the README's commands as they are. It replaces only the addresses, so that the test can
+// run while a service of the reader runs, and `go run` by the binary of the other tests.
 func TestREADMECommands(t *testing.T) {
 	t.Parallel()
 	blocks := shellBlocks(t)
@@ -70,7 +70,7 @@ func TestREADMECommands(t *testing.T) {
 	}
 }
 
-// freeAddress finds an address to listen on.
+// freeAddress returns an unused address.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	s := harness.Start(t, binary, contract, harness.SQLite)
@@ -82,7 +82,7 @@ func freeAddress(t *testing.T) string {
 	return u.Host
 }
 
-// The README lists the settings that there are, and no other.
+// TestREADMESettings expects the README to list all settings and no others.
 func TestREADMESettings(t *testing.T) {
 	t.Parallel()
 	help, err := exec.CommandContext(t.Context(), binary, "--help").CombinedOutput()

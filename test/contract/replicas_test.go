@@ -10,8 +10,8 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// What one replica has acknowledged, the others know at once: an ended session is refreshed and verified by none of them.
-func TestReplicasKnowAtOnceWhatEndsASession(t *testing.T) {
+// TestReplicasEndSessionsImmediately ends a session on one replica: from then on no replica refreshes or verifies it.
+func TestReplicasEndSessionsImmediately(t *testing.T) {
 	t.Parallel()
 	tries := 100
 	if os.Getenv("FINANCELIME_FULL") != "" {
@@ -28,7 +28,7 @@ func TestReplicasKnowAtOnceWhatEndsASession(t *testing.T) {
 			p.want("log in with the new password", p.tryLogin(p.mail().Password(t)).StatusCode(), 200)
 		},
 		"disable": func(p *person) {
-			var did deed
+			var did result
 			operator{t, s}.decode(&did, "user", "disable", p.email)
 		},
 	} {
@@ -39,7 +39,7 @@ func TestReplicasKnowAtOnceWhatEndsASession(t *testing.T) {
 				t.Fatalf("%s: the session does not live: %d", name, status)
 			}
 		}
-		end(p) // through any of them
+		end(p) // through any replica
 		var trying sync.WaitGroup
 		for i := range 16 {
 			m := members[i%len(members)]
@@ -60,7 +60,7 @@ func TestReplicasKnowAtOnceWhatEndsASession(t *testing.T) {
 	}
 }
 
-// verifyOn and refreshOn ask one replica, from any goroutine.
+// verifyOn and refreshOn send a request to one replica, from any goroutine.
 func verifyOn(t *testing.T, s *harness.Service, token string) int {
 	r, err := s.API.VerifyAccessTokenWithResponse(t.Context(), &client.VerifyAccessTokenParams{}, bearer(token))
 	if err != nil {

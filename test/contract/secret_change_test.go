@@ -11,7 +11,7 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// set changes a setting of a service for its next start and for its commands; "" takes it away.
+// set changes a setting of a service for its next start and for its commands; "" removes it.
 func set(s *harness.Service, name, value string) {
 	s.Env = slices.DeleteFunc(slices.Clone(s.Env), func(e string) bool { return strings.HasPrefix(e, name+"=") })
 	if value != "" {
@@ -19,7 +19,7 @@ func set(s *harness.Service, name, value string) {
 	}
 }
 
-// noRelay is a mail server that is not there.
+// noRelay is the URL of a mail server that does not exist.
 const noRelay = "smtp://127.0.0.1:1?tls=none"
 
 func newSecret(t *testing.T) string {
@@ -31,7 +31,7 @@ func newSecret(t *testing.T) string {
 	return root.Encode()
 }
 
-// AUTH_SECRET is changed while everything that hangs on it is under way: sessions, links and passwords in the mail queue and
+// TestChangeOfSecret changes AUTH_SECRET while everything that depends on it is in use: sessions, links and passwords in the mail queue and
 // in mailboxes, invites, signing keys.
 func TestChangeOfSecret(t *testing.T) {
 	t.Parallel()
@@ -49,13 +49,13 @@ func TestChangeOfSecret(t *testing.T) {
 			p.want("sign up", p.signUp(code).StatusCode(), 204)
 		}
 		mailed.want("open the link", mailed.open(mailed.mail().Link(t)).StatusCode, 200)
-		inMailbox := confirmed.mail().Link(t) // and not opened yet
+		inMailbox := confirmed.mail().Link(t) // not opened yet
 		mailed.password = mailed.mail().Password(t)
 
-		// Now mails wait, one of each kind. The first attempt to send a password arms it, before any mail leaves.
+		// Now one mail of each kind waits. The first attempt to send a password makes it the pending one, before any mail leaves.
 		restart(t, s, "AUTH_MAIL_URL", noRelay)
 		confirmed.want("open the link", confirmed.open(inMailbox).StatusCode, 200)
-		eventually(t, "the password is armed", func() bool {
+		eventually(t, "the password is pending", func() bool {
 			return s.Count(t, "SELECT count(*) FROM account WHERE pending_password_hash IS NOT NULL AND email = $1", confirmed.email) == 1
 		})
 		linked.want("sign up", linked.signUp(code).StatusCode(), 204)
@@ -66,11 +66,11 @@ func TestChangeOfSecret(t *testing.T) {
 		set(s, "AUTH_SECRET_PREVIOUS", before)
 		set(s, "AUTH_MAIL_URL", "")
 		restart(t, s, "AUTH_SECRET", after)
-		// A session of before, and its access token.
+		// An earlier session and its access token.
 		in.sessions()
 		in.refresh()
 		in.sessions()
-		// Links and passwords from the queue.
+		// Links and passwords that were in the queue.
 		linked.want("a link that waited", linked.open(linked.mail().Link(t)).StatusCode, 200)
 		linked.password = linked.mail().Password(t)
 		linked.login()
@@ -79,7 +79,7 @@ func TestChangeOfSecret(t *testing.T) {
 		in.login()
 		confirmed.password = confirmed.mail().Password(t)
 		confirmed.login()
-		// One that was mailed before, and a link that is mailed again.
+		// A link that was mailed before, and one that is mailed again.
 		mailed.login()
 		first := waiting.mail().Link(t)
 		waiting.want("resend", waiting.resetPassword().StatusCode(), 204)
@@ -87,14 +87,14 @@ func TestChangeOfSecret(t *testing.T) {
 			t.Error("a repeated link is another one")
 		}
 		waiting.want("the link", waiting.open(first).StatusCode, 200)
-		// The invite, for people and for commands.
+		// The invite, in sign-ups and in commands.
 		invited.join(code).login()
 		if _, err := s.Command(t.Context(), "invite", "create", "--code="+code); err == nil || !strings.Contains(err.Error(), "exists already") {
 			t.Errorf("the same code under the new secret: %v", err)
 		}
 		newCode := s.Invite(t, 1)
 
-		// The old secret goes. What was renewed since lives on, the rest ends in order.
+		// The old secret is removed. What was renewed since remains valid, the rest ends properly.
 		restart(t, s, "AUTH_SECRET_PREVIOUS", "")
 		in.sessions()
 		in.refresh()
@@ -107,16 +107,21 @@ func TestChangeOfSecret(t *testing.T) {
 			t.Errorf("keys list: %v", err)
 		}
 
-		// And the wrong one is found at once, by the service and by its commands.
-		s.Stop(t)
-		set(s, "AUTH_SECRET", before)
-		for _, args := range [][]string{nil, {"keys", "list"}, {"keys", "rotate"}, {"invite", "create"}, {"invite", "revoke", code}, {"mail", "retry", "--dead"}} {
-			refusesSecret(t, s, args...)
-		}
+		wantWrongSecretRefused(t, s, before, code)
 		set(s, "AUTH_SECRET", after)
 		s.Run(t)
 		in.refresh()
 	})
+}
+
+// wantWrongSecretRefused expects the service and its commands to recognise a wrong secret immediately.
+func wantWrongSecretRefused(t *testing.T, s *harness.Service, wrong, code string) {
+	t.Helper()
+	s.Stop(t)
+	set(s, "AUTH_SECRET", wrong)
+	for _, args := range [][]string{nil, {"keys", "list"}, {"keys", "rotate"}, {"invite", "create"}, {"invite", "revoke", code}, {"mail", "retry", "--dead"}} {
+		refusesSecret(t, s, args...)
+	}
 }
 
 func restart(t *testing.T, s *harness.Service, name, value string) {
@@ -133,14 +138,14 @@ func refusesSecret(t *testing.T, s *harness.Service, args ...string) {
 	cmd.Dir, cmd.Env = s.Dir, s.Env
 	out, err := cmd.CombinedOutput()
 	said := strings.TrimSpace(string(out))
-	said = said[strings.LastIndexByte(said, '\n')+1:] // after what the log warns of
+	said = said[strings.LastIndexByte(said, '\n')+1:] // after warnings
 	if err == nil || cmd.ProcessState.ExitCode() != 1 || !strings.HasPrefix(said, "financelime-auth: ") ||
 		!strings.Contains(said, "AUTH_SECRET is not the one that sealed the signing keys") {
 		t.Errorf("%v with a wrong secret: %v\n%s", args, err, said)
 	}
 }
 
-// Two replicas of neighbouring steps of the change understand each other, in either direction.
+// TestChangeOfSecretReplicaByReplica runs two replicas at consecutive steps of the change, in both directions.
 func TestChangeOfSecretReplicaByReplica(t *testing.T) {
 	t.Parallel()
 	before, after := newSecret(t), newSecret(t)
@@ -166,7 +171,7 @@ func TestChangeOfSecretReplicaByReplica(t *testing.T) {
 			set(s, "AUTH_SECRET_PREVIOUS", step[1])
 			restart(t, s, "AUTH_SECRET", step[0])
 			both()
-			if s == second { // the first one, still at the step before, looks at the keys when it starts
+			if s == second { // the first one, still at the previous step, reads the keys when it starts
 				first.Stop(t)
 				first.Run(t)
 				both()
@@ -176,7 +181,7 @@ func TestChangeOfSecretReplicaByReplica(t *testing.T) {
 	if n := strings.Count(first.Log()+second.Log(), "keys.resealed"); n != 1 {
 		t.Errorf("the key was sealed anew %d times", n)
 	}
-	// Nothing of this was worth a failed look at the keys.
+	// No replica failed to read the keys.
 	for _, s := range []*harness.Service{first, second} {
 		if strings.Contains(s.Log(), "keys.refresh_failed") {
 			t.Error("a replica could not read the keys")
@@ -184,7 +189,7 @@ func TestChangeOfSecretReplicaByReplica(t *testing.T) {
 	}
 }
 
-// On SQLite without a setting, the secret is a file, and the change one of files.
+// TestChangeOfSecretInAFile changes the secret in its file: on SQLite without a setting.
 func TestChangeOfSecretInAFile(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, binary, contract, harness.SQLite)

@@ -7,7 +7,7 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// The secret is lost: the accounts and their passwords survive, sessions and codes end, as docs/keys.md says.
+// TestTheSecretIsLost follows docs/keys.md after the loss of the secret: accounts and passwords survive, sessions and codes end.
 func TestTheSecretIsLost(t *testing.T) {
 	t.Parallel()
 	harness.EachEngine(t, func(t *testing.T, engine string) {

@@ -18,7 +18,7 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// After the whole journey, nothing that opens anything can be read from the database, the logs or the mail queue: no password, link
+// TestNoSecretAtRest searches the database, the logs and the mail queue after the whole journey: they contain no password, link
 // key, refresh or access token, AUTH_SECRET or private key.
 func TestNoSecretAtRest(t *testing.T) {
 	t.Parallel()
@@ -94,7 +94,7 @@ func TestNoSecretAtRest(t *testing.T) {
 	})
 }
 
-// signingKey opens the service's key as only its secret can: the whole of it in PKCS #8, and the number that is secret.
+// signingKey decrypts the service's signing key with its secret, and returns it in PKCS #8 and its private number.
 func signingKey(t *testing.T, s *harness.Service, root secret.Root) (der, private []byte) {
 	t.Helper()
 	var id, algorithm string

@@ -14,7 +14,7 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// Decisions that show only under settings of their own: short lives, no invites, known clients, trusted proxies.
+// TestSettings tests decisions that need other settings: short lifetimes, no invites, known clients, trusted proxies.
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -69,7 +69,7 @@ func optionalInvites(t *testing.T, s *harness.Service) {
 	}
 	code := s.Invite(t, 1)
 	newPerson(t, s).join(code)
-	newPerson(t, s).join(code) // used up, and simply not used
+	newPerson(t, s).join(code) // its uses are consumed, but it is not needed
 	if n := s.Count(t, "SELECT uses FROM invite"); n != 1 {
 		t.Errorf("the invite counts %d uses, want 1", n)
 	}
@@ -131,7 +131,7 @@ func agedSession(t *testing.T, s *harness.Service) {
 
 func expiredMailedPassword(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
-	// A log-in would use the password, so whether it has expired is asked of the database's clockwork first.
+	// A login would consume the password, so the test first reads from the database whether it has expired.
 	eventually(t, "the password's time is over", func() bool {
 		var until time.Time
 		if s.DatabaseURL[:6] == "sqlite" {
@@ -183,7 +183,7 @@ func knownClients(t *testing.T, s *harness.Service) {
 	p.want("a known client", r.StatusCode(), 200)
 }
 
-// seenFrom logs in with forwarding headers and tells the address that the session has.
+// seenFrom logs in with forwarding headers and returns the address of the session.
 func seenFrom(t *testing.T, s *harness.Service, p *person, forwarded ...string) string {
 	t.Helper()
 	header := jsonHeader()
@@ -211,14 +211,14 @@ func trustedProxies(t *testing.T, s *harness.Service) {
 		want      string
 	}{
 		{[]string{"203.0.113.7"}, "203.0.113.7"},
-		{[]string{"198.51.100.1, 203.0.113.7"}, "203.0.113.7"},             // only the last hop is vouched for
-		{[]string{"198.51.100.1", "203.0.113.7, 10.0.0.1"}, "203.0.113.7"}, // and trusted hops are passed over
+		{[]string{"198.51.100.1, 203.0.113.7"}, "203.0.113.7"},             // only the last hop is trusted
+		{[]string{"198.51.100.1", "203.0.113.7, 10.0.0.1"}, "203.0.113.7"}, // trusted hops are skipped
 		{[]string{"::ffff:203.0.113.8"}, "203.0.113.8"},
 		{[]string{"[2001:DB8::1]"}, "2001:db8::1"},
 		{[]string{"203.0.113.5:51234"}, "203.0.113.5"},
 		{[]string{"[2001:db8::1]:443"}, "2001:db8::1"},
 		{[]string{`"[2001:db8::1]"`}, "2001:db8::1"},
-		{[]string{"unknown, 203.0.113.7"}, "203.0.113.7"}, // whatever a client writes left of it
+		{[]string{"unknown, 203.0.113.7"}, "203.0.113.7"}, // whatever the client writes to the left of it
 		{[]string{"203.0.113.7, , 10.0.0.1:9,"}, "203.0.113.7"},
 		{[]string{"203.0.113.7, unknown"}, "127.0.0.1"},
 		{nil, "127.0.0.1"},
@@ -236,7 +236,7 @@ func untrustedProxies(t *testing.T, s *harness.Service) {
 	}
 }
 
-// A wrong setting stops the start with one sentence that names it.
+// TestWrongSettings expects the start to fail with one sentence that names the wrong setting.
 func TestWrongSettings(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -302,7 +302,7 @@ func TestWrongSettings(t *testing.T) {
 				t.Errorf("it said:\n%s", out)
 			}
 			if strings.Contains(string(out), "hunter2") {
-				t.Errorf("it told a secret:\n%s", out)
+				t.Errorf("it printed a secret:\n%s", out)
 			}
 		})
 	}

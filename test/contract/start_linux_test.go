@@ -1,7 +1,6 @@
 package contract
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"net"
@@ -12,37 +11,18 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
 	"github.com/financelime/authorization/test/harness"
 )
 
-// screen is a terminal on which a service runs.
-type screen struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *screen) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *screen) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
-// atTerminal starts the service as a person does, until it has written a text or has ended. (script makes the terminal.)
+// atTerminal runs the service on a terminal until it has written a text or has ended. (script(1) provides the terminal.)
 func atTerminal(t *testing.T, env []string, dir, until string) string {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	shown := new(screen)
+	shown := new(harness.Buffer)
 	cmd := exec.CommandContext(ctx, "script", "--quiet", "--return", "--command", "exec "+binary, "/dev/null")
 	cmd.Dir, cmd.Stdout, cmd.Env = dir, shown, slices.Concat(env, []string{"TERM=dumb"})
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -59,12 +39,12 @@ func atTerminal(t *testing.T, env []string, dir, until string) string {
 			return strings.Contains(shown.String(), until)
 		}
 	})
-	cancel() // the terminal goes, and with it the service, in a moment: then its database is free
+	cancel() // closes the terminal, which ends the service: then its database is free
 	<-ended
 	eventually(t, "the service has ended", func() bool {
 		lock, err := os.Open(filepath.Join(dir, "data", ".auth.db.lock"))
 		if err != nil {
-			return true // it has not opened any
+			return true // it has not opened a database
 		}
 		defer lock.Close()
 		return syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil
@@ -74,8 +54,8 @@ func atTerminal(t *testing.T, env []string, dir, until string) string {
 
 var shownCode = regexp.MustCompile(`Invite code +(\S+)`)
 
-// A start that fails makes no invite code, so that the next one can tell it; one that is told is told once.
-func TestInviteCodeIsToldOnceItListens(t *testing.T) {
+// TestInviteCodeIsPrintedOnce expects a failed start to create no invite code, and the first successful one to print it once.
+func TestInviteCodeIsPrintedOnce(t *testing.T) {
 	t.Parallel()
 	for name, failing := range map[string]func(t *testing.T) string{
 		"the port is taken": func(t *testing.T) string {
@@ -115,12 +95,12 @@ func TestInviteCodeIsToldOnceItListens(t *testing.T) {
 			}
 			s.Run(t)
 			p := newPerson(t, s)
-			p.want("sign up with the code that was told", p.signUp(code[1]).StatusCode(), 204)
+			p.want("sign up with the code that was printed", p.signUp(code[1]).StatusCode(), 204)
 		})
 	}
 }
 
-// Where a program reads the output there is no banner and no code: each line is JSON, and one says how to make a code.
+// TestJournalHasOnlyEvents expects only JSON lines if the output is not a terminal: no banner, no code, and one event that says how to make a code.
 func TestJournalHasOnlyEvents(t *testing.T) {
 	t.Parallel()
 	harness.EachEngine(t, func(t *testing.T, engine string) {
@@ -146,12 +126,12 @@ func TestJournalHasOnlyEvents(t *testing.T) {
 	})
 }
 
-// Another public URL is another issuer: the log says why everybody is logged out, and AUTH_TOKEN_ISSUER undoes it.
+// TestOtherIssuer changes the public URL and so the issuer: the log says why all users are logged out, and AUTH_TOKEN_ISSUER undoes it.
 func TestOtherIssuer(t *testing.T) {
 	t.Parallel()
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		if engine == harness.Replicas {
-			return // which all have the same settings
+			return // replicas have the same settings
 		}
 		s := harness.Start(t, binary, contract, engine)
 		p := newPerson(t, s).join(s.Invite(t, 1))
@@ -171,7 +151,7 @@ func TestOtherIssuer(t *testing.T) {
 			response, _ := send(t, s, http.MethodGet, "/v1/session/list", http.Header{"Request-Id": {rid()}, "Authorization": {"x"}}, "")
 			return response.StatusCode
 		}(), 401)
-		s.Stop(t) // then the log is whole
+		s.Stop(t) // the log is complete then
 		log := s.Log()
 		if !strings.Contains(log, "AUTH_TOKEN_ISSUER") {
 			t.Error("the log does not name AUTH_TOKEN_ISSUER")
@@ -194,7 +174,7 @@ func TestOtherIssuer(t *testing.T) {
 	})
 }
 
-// DNS rebinding: a page that leads its own host name to this machine reads no passwords.
+// TestMailboxRefusesOtherHosts expects the mailbox to refuse other host names (DNS rebinding).
 func TestMailboxRefusesOtherHosts(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, binary, contract, harness.SQLite, "AUTH_SECRT=hunter2")

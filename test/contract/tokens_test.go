@@ -40,8 +40,8 @@ func part(t *testing.T, token string, n int) map[string]any {
 	return m
 }
 
-// Each thing that opens something opens its own door and no other.
-func TestEveryKeyFitsOneDoor(t *testing.T) {
+// TestEverySecretHasOnePurpose expects each token, key, code and password to be accepted only for its own purpose.
+func TestEverySecretHasOnePurpose(t *testing.T) {
 	t.Parallel()
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		s, other := harness.Start(t, binary, contract, engine), harness.Start(t, binary, contract, harness.SQLite)
@@ -75,7 +75,7 @@ func TestEveryKeyFitsOneDoor(t *testing.T) {
 			{"link", func(key string) int {
 				return p.open(&url.URL{Path: "/u/" + key, RawQuery: "rid=" + rid()}).StatusCode
 			}, "link key", 200},
-			{"invite code", signUp, "invite code", 409}, // exists, and has ended
+			{"invite code", signUp, "invite code", 409}, // exists, but has ended
 			{"password", func(key string) int { return unused.tryLogin(key).StatusCode() }, "mailed password", 200},
 		}
 		keys := map[string]string{
@@ -110,7 +110,7 @@ func TestEveryKeyFitsOneDoor(t *testing.T) {
 	})
 }
 
-// withoutLimits takes the counts of refused attempts out of a snapshot: they are there to change.
+// withoutLimits removes the counts of refused attempts, which change, from a snapshot.
 func withoutLimits(snapshot string) string {
 	var kept []string
 	for line := range strings.SplitSeq(snapshot, "\n") {
@@ -121,18 +121,15 @@ func withoutLimits(snapshot string) string {
 	return strings.Join(kept, "\n")
 }
 
-// A forged token gets one answer whatever is wrong with it, and nothing that it names is ever asked.
-func TestForgedTokens(t *testing.T) {
-	t.Parallel()
-	s := harness.Start(t, binary, contract, harness.SQLite)
-	p := newPerson(t, s).join(s.Invite(t, 1))
-	p.login()
-	var calls atomic.Int64
+// countCalls listens on a URL and counts the connections to it.
+func countCalls(t *testing.T) (url string, calls *atomic.Int64) {
+	t.Helper()
 	sink, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer sink.Close()
+	t.Cleanup(func() { _ = sink.Close() })
+	calls = new(atomic.Int64)
 	go func() {
 		for {
 			c, err := sink.Accept()
@@ -143,7 +140,16 @@ func TestForgedTokens(t *testing.T) {
 			_ = c.Close()
 		}
 	}()
-	evil := "http://" + sink.Addr().String()
+	return "http://" + sink.Addr().String(), calls
+}
+
+// TestForgedTokens expects the same response to every forged token, and that no URL in it is requested.
+func TestForgedTokens(t *testing.T) {
+	t.Parallel()
+	s := harness.Start(t, binary, contract, harness.SQLite)
+	p := newPerson(t, s).join(s.Invite(t, 1))
+	p.login()
+	evil, calls := countCalls(t)
 
 	mine, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

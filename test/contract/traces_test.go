@@ -23,7 +23,7 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// receiver takes traces as a collector does, by OTLP over HTTP.
+// receiver receives traces like a collector: OTLP over HTTP.
 type receiver struct {
 	*httptest.Server
 
@@ -58,7 +58,7 @@ func newReceiver(t *testing.T) *receiver {
 	return r
 }
 
-// trace waits until the trace of a request id has spans of all names.
+// trace waits until the trace of a request ID has spans with all names.
 func (r *receiver) trace(t *testing.T, requestID string, names ...string) []*trace.Span {
 	t.Helper()
 	sum := sha256.Sum256([]byte("financelime-auth trace " + requestID))
@@ -97,7 +97,7 @@ func named(spans []*trace.Span, name string) *trace.Span {
 	return spans[slices.IndexFunc(spans, func(s *trace.Span) bool { return s.Name == name })]
 }
 
-// A sign-up, its statements, the mail that it caused and the click on the link are one trace, which tells no secret.
+// TestOneTrace expects a sign-up, its statements, its mail and the opened link in one trace, without secrets.
 func TestOneTrace(t *testing.T) {
 	t.Parallel()
 	harness.EachEngine(t, func(t *testing.T, engine string) {
@@ -141,7 +141,7 @@ func TestOneTrace(t *testing.T) {
 			t.Errorf("the request is linked to %v, not to the caller's trace", request.Links)
 		}
 
-		s.Stop(t) // and everything has been sent
+		s.Stop(t) // everything has been sent then
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		for what, secret := range map[string]string{
@@ -156,7 +156,7 @@ func TestOneTrace(t *testing.T) {
 	})
 }
 
-// Traces whose collector is away harm nobody.
+// TestTracesWithoutCollector expects no effect on requests while the collector is unavailable.
 func TestTracesWithoutCollector(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t)

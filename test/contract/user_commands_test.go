@@ -20,7 +20,7 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// operator runs commands beside a service.
+// operator runs commands while a service runs.
 type operator struct {
 	t testing.TB
 	s *harness.Service
@@ -39,16 +39,24 @@ func (o operator) run(args ...string) (stdout, stderr string) {
 func (o operator) try(args ...string) (stdout, stderr string, status int) {
 	o.t.Helper()
 	cmd := exec.CommandContext(o.t.Context(), o.s.Binary, args...)
-	var out, complaint bytes.Buffer
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = o.s.Dir, slices.Concat(o.s.Env, []string{"SUDO_USER=olga"}), &out, &complaint
+	var out, problem bytes.Buffer
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = o.s.Dir, slices.Concat(o.s.Env, []string{"SUDO_USER=olga"}), &out, &problem
 	err := cmd.Run()
 	if exit, is := errors.AsType[*exec.ExitError](err); is {
-		return out.String(), complaint.String(), exit.ExitCode()
+		return out.String(), problem.String(), exit.ExitCode()
 	}
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	return out.String(), complaint.String(), 0
+	return out.String(), problem.String(), 0
+}
+
+// fails fails the test unless a command fails and prints want.
+func (o operator) fails(want string, args ...string) {
+	o.t.Helper()
+	if out, stderr, status := o.try(args...); status == 0 || !strings.Contains(out+stderr, want) {
+		o.t.Errorf("%v: status %d, want %q\n%s%s", args, status, want, out, stderr)
+	}
 }
 
 // refused fails the test unless a command ends with status 1 and one sentence that contains want.
@@ -60,7 +68,7 @@ func (o operator) refused(want string, args ...string) {
 	}
 }
 
-// decode runs a command with --json and decodes what it prints.
+// decode runs a command with --json and decodes its output.
 func (o operator) decode(into any, args ...string) (stderr string) {
 	o.t.Helper()
 	stdout, stderr := o.run(append(args, "--json")...)
@@ -70,7 +78,7 @@ func (o operator) decode(into any, args ...string) (stderr string) {
 	return stderr
 }
 
-// userRow is a user as `user list` and `user show` tell of him.
+// userRow is a row of `user list` and `user show`.
 type userRow struct {
 	ID, Email, State, Language, InviteID string
 	Created, LastLogin, Disabled         time.Time
@@ -81,20 +89,20 @@ type userRow struct {
 	Mails                                []mailRow
 }
 
-// sessionRow is a session as `session list` tells of it.
+// sessionRow is a row of `session list`.
 type sessionRow struct {
 	ID, AccountID, ClientID, Platform, RemoteAddr string
 	Created, Refreshed                            time.Time
 }
 
-// deed is what a command says that it did to a user.
-type deed struct {
+// result is what a command did to a user.
+type result struct {
 	ID, Email, Did         string
 	Sessions, Links, Mails int
-	Queued                 int // mails, by user enable
+	Queued                 int // mails, of user enable
 }
 
-// gone fails the test unless nothing of the person's works any more.
+// gone fails the test if anything of the person still works.
 func (p *person) gone(sessions []client.AccessTokenResponse, link *url.URL) {
 	p.t.Helper()
 	for _, session := range sessions {
@@ -119,7 +127,7 @@ func TestUserDisableCommand(t *testing.T) {
 		p.want("reset", p.resetPassword().StatusCode(), 204)
 		link := p.mail().Link(t)
 
-		var did deed
+		var did result
 		log := o.decode(&did, "user", "disable", strings.ToUpper(p.email))
 		if did.Email != p.email || did.Did != "disabled" || did.Sessions != 2 || did.Links != 1 || did.Mails != 0 {
 			t.Errorf("%+v", did)
@@ -142,7 +150,7 @@ func TestUserDisableCommand(t *testing.T) {
 			t.Errorf("show:\n%s", show)
 		}
 
-		// Enable undoes the flag; there is no sign-up that could go on.
+		// Enable removes the flag; there is no pending sign-up.
 		if out, _ := o.run("user", "enable", did.ID); out != "enabled "+p.email+" ("+did.ID+")\n" {
 			t.Errorf("enable: %s", out)
 		}
@@ -153,35 +161,39 @@ func TestUserDisableCommand(t *testing.T) {
 		p.want("the link after enable", p.open(link).StatusCode, 404)
 		p.login()
 		p.refresh()
+	})
+}
 
-		// A password that was mailed and not used is void, and a mail that waits is withdrawn.
-		armed := newPerson(t, s).join(code)
-		mailDir := filepath.Join(s.Dir, "data", "mail")
-		if err := errors.Join(os.Rename(mailDir, mailDir+".away"), os.WriteFile(mailDir, nil, 0o600)); err != nil {
-			t.Fatal(err)
-		}
-		armed.want("reset", armed.resetPassword().StatusCode(), 204)
+// TestUserDisableWithdrawsMails expects an unused mailed password to become void, and waiting mails to be withdrawn.
+func TestUserDisableWithdrawsMails(t *testing.T) {
+	t.Parallel()
+	harness.EachEngine(t, func(t *testing.T, engine string) {
+		s := harness.Start(t, binary, contract, engine)
+		o := operator{t, s}
+		code := s.Invite(t, 10)
+		p := newPerson(t, s).join(code)
+		unblock := blockMails(t, s)
+		p.want("reset", p.resetPassword().StatusCode(), 204)
 		mailRows(t, s, "a mail waiting", func(r []mailRow) bool { return len(r) == 1 && r[0].LastError != "" }, "--state=queued")
-		o.decode(&did, "user", "disable", armed.email)
+		var did result
+		o.decode(&did, "user", "disable", p.email)
 		if did.Sessions != 0 || did.Links != 1 || did.Mails != 1 {
 			t.Errorf("%+v", did)
 		}
-		o.run("user", "enable", armed.email)
-		armed.want("log in with the mailed password", armed.tryLogin(armed.password).StatusCode(), 404)
+		o.run("user", "enable", p.email)
+		p.want("log in with the mailed password", p.tryLogin(p.password).StatusCode(), 404)
 
-		// The mail of a sign-up that waits is withdrawn, its link is not: TestEnableLeadsBack.
+		// The mail of a pending sign-up is withdrawn, its link is not: TestEnableRestoresAccess.
 		pending := newPerson(t, s)
 		pending.want("sign up", pending.signUp(code).StatusCode(), 204)
 		o.decode(&did, "user", "disable", pending.email)
 		if did.Links != 0 || did.Mails != 1 {
 			t.Errorf("%+v", did)
 		}
-		if err := errors.Join(os.Remove(mailDir), os.Rename(mailDir+".away", mailDir)); err != nil {
-			t.Fatal(err)
-		}
+		unblock()
 		mailRows(t, s, "no mail waiting", func(r []mailRow) bool { return len(r) == 0 }, "--state=queued")
 
-		// A dead mail to somebody who is disabled is not sent again.
+		// A permanently failed mail to a disabled user is not sent again.
 		s.Exec(t, "UPDATE mail SET dead_at = sent_at, sent_at = NULL WHERE kind = 'password' AND account_id IN (SELECT id FROM account WHERE email = $1)", p.email)
 		o.run("user", "disable", p.email)
 		dead := mailRows(t, s, "a dead mail", func(r []mailRow) bool { return len(r) == 1 }, "--state=dead")
@@ -191,8 +203,8 @@ func TestUserDisableCommand(t *testing.T) {
 	})
 }
 
-// Whoever is enabled again goes on where they were; until then everything is refused, and nothing is used up.
-func TestEnableLeadsBack(t *testing.T) {
+// TestEnableRestoresAccess expects an enabled user to continue; until then everything is refused, and nothing is consumed.
+func TestEnableRestoresAccess(t *testing.T) {
 	t.Parallel()
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		for _, hidden := range []bool{false, true} {
@@ -215,7 +227,7 @@ type leadBack struct {
 	hidden bool
 }
 
-// offAndOn disables somebody, sees that everything is refused, and enables them.
+// offAndOn disables a user, checks that everything is refused, and enables them.
 func (w leadBack) offAndOn(p *person, link *url.URL, password, want string) {
 	w.t.Helper()
 	w.run("user", "disable", p.email)
@@ -242,7 +254,7 @@ func (w leadBack) offAndOn(p *person, link *url.URL, password, want string) {
 	}
 }
 
-// A link of a sign-up that was mailed works, for somebody who clicks it at once and for somebody who has it mailed again.
+// A mailed link of a sign-up works, immediately and when it is mailed again.
 func (w leadBack) clickAfterEnable() {
 	w.t.Helper()
 	for _, again := range []bool{false, true} {
@@ -263,7 +275,7 @@ func (w leadBack) clickAfterEnable() {
 	}
 }
 
-// A link of a sign-up that could not be mailed yet is mailed after all.
+// A link of a sign-up that was not mailed yet is mailed.
 func (w leadBack) mailAfterEnable() {
 	w.t.Helper()
 	folder := filepath.Join(w.s.Dir, "data", "mail")
@@ -274,7 +286,7 @@ func (w leadBack) mailAfterEnable() {
 	p.want("sign up", p.signUp(w.code).StatusCode(), 204)
 	mailRows(w.t, w.s, "a mail waiting", func(r []mailRow) bool { return len(r) == 1 && r[0].LastError != "" }, "--state=queued")
 	w.offAndOn(p, nil, "", ": 1 mail queued")
-	w.offAndOn(p, nil, "", ": 1 mail queued") // in place of the first
+	w.offAndOn(p, nil, "", ": 1 mail queued") // replaces the first
 	mailRows(w.t, w.s, "one mail waiting", func(r []mailRow) bool { return len(r) == 1 }, "--state=queued")
 	if err := errors.Join(os.Remove(folder), os.Rename(folder+".away", folder)); err != nil {
 		w.t.Fatal(err)
@@ -284,7 +296,7 @@ func (w leadBack) mailAfterEnable() {
 	p.login()
 }
 
-// Whoever has confirmed and not logged in, or has asked for a reset, asks for a reset.
+// A user who confirmed but did not log in, or who requested a reset, requests a reset.
 func (w leadBack) resetAfterEnable() {
 	w.t.Helper()
 	p := newPerson(w.t, w.s).join(w.code)
@@ -312,56 +324,26 @@ func TestUserDeleteCommand(t *testing.T) {
 		sessions := []client.AccessTokenResponse{p.login(), p.login()}
 		p.want("reset", p.resetPassword().StatusCode(), 204)
 		link := p.mail().Link(t)
-		p.want("a wrong password", p.tryLogin("0000-0000-0000-0000-0000-0000-0000").StatusCode(), 404) // what failed is counted
+		p.want("a wrong password", p.tryLogin("0000-0000-0000-0000-0000-0000-0000").StatusCode(), 404) // a failure is counted
 		var before userRow
 		o.decode(&before, "user", "show", p.email)
 		mailRows(t, s, "three mails sent", func(r []mailRow) bool { return len(r) == 3 }, "--state=sent")
-		// What hidden accounts leave behind: a stranger's sign-up with the address, and a reset that waits.
-		for _, insert := range []string{
-			`INSERT INTO account (id, email, language, created_at, pending_until, decoy_of)
-				SELECT $1, 'a decoy', 'en', created_at, last_login_at, id FROM account WHERE email = $2`,
-			`INSERT INTO reset_request (id, email, request_id, remote_addr, created_at)
-				SELECT $1, email, 'a-request', '192.0.2.1', created_at FROM account WHERE email = $2`,
-		} {
-			id := uuid.New()
-			var key any = id.String()
-			if engine == harness.SQLite {
-				key = id[:]
-			}
-			s.Exec(t, insert, key, p.email)
-		}
+		leaveHiddenRows(t, s, p.email)
 
-		var did deed
+		var did result
 		o.decode(&did, "user", "delete", p.email)
 		if did.ID != before.ID || did.Sessions != 2 || did.Links != 1 || did.Mails != 0 { // the three mails were sent
 			t.Errorf("%+v", did)
 		}
 		p.gone(sessions, link)
-		// Only the audit events say that there was a user of this id.
-		var left, audit []string
-		for line := range strings.Lines(s.Snapshot(t)) {
-			if strings.HasPrefix(line, "audit_event ") {
-				audit = append(audit, line)
-			} else {
-				left = append(left, line)
-			}
-		}
-		if events := strings.Join(audit, ""); strings.Contains(events, p.email) || !strings.Contains(events, "user.deleted") {
-			t.Errorf("the audit events: %s", events)
-		}
-		id := uuid.MustParse(before.ID)
-		for _, trace := range []string{p.email, before.ID, string(id[:]), sessions[0].SessionID} {
-			if rows := strings.Join(left, ""); strings.Contains(rows, trace) {
-				t.Errorf("%s is still in the database:\n%s", trace, rows)
-			}
-		}
+		wantOnlyAudit(t, s, p.email, before.ID, sessions[0].SessionID)
 		for _, args := range [][]string{{"show"}, {"disable"}, {"enable"}, {"delete"}} {
 			o.refused("there is no such user", "user", args[0], before.ID)
 			o.refused("there is no such user", "user", args[0], p.email)
 		}
 		o.refused("neither the id of a user nor an e-mail address", "user", "show", "nonsense")
 
-		// The address is free, the use of the invite too; the new user is another one.
+		// The address and the use of the invite are available again; the new user is another one.
 		again := newPerson(t, s)
 		again.email, again.mails = p.email, 3
 		again.join(code)
@@ -373,7 +355,7 @@ func TestUserDeleteCommand(t *testing.T) {
 		}
 		p.want("refresh of the old user's session", p.tryRefresh(sessions[0].RefreshToken).StatusCode(), 404)
 
-		// A sign-up that waits holds its use until it is deleted.
+		// A pending sign-up reserves its use until it is deleted.
 		pending := newPerson(t, s)
 		pending.want("sign up", pending.signUp(code).StatusCode(), 204)
 		newcomer := newPerson(t, s)
@@ -389,6 +371,46 @@ func TestUserDeleteCommand(t *testing.T) {
 			t.Error("two users of an invite, and it does not count two")
 		}
 	})
+}
+
+// leaveHiddenRows inserts what hidden accounts leave behind: a decoy sign-up with the address, and a waiting reset.
+func leaveHiddenRows(t *testing.T, s *harness.Service, email string) {
+	t.Helper()
+	for _, insert := range []string{
+		`INSERT INTO account (id, email, language, created_at, pending_until, decoy_of)
+			SELECT $1, 'a decoy', 'en', created_at, last_login_at, id FROM account WHERE email = $2`,
+		`INSERT INTO reset_request (id, email, request_id, remote_addr, created_at)
+			SELECT $1, email, 'a-request', '192.0.2.1', created_at FROM account WHERE email = $2`,
+	} {
+		id := uuid.New()
+		var key any = id.String()
+		if s.DatabaseURL[:6] == "sqlite" {
+			key = id[:]
+		}
+		s.Exec(t, insert, key, email)
+	}
+}
+
+// wantOnlyAudit expects no trace of a deleted user in the database, except their ID in the audit events.
+func wantOnlyAudit(t *testing.T, s *harness.Service, email, id, sessionID string) {
+	t.Helper()
+	var left, audit []string
+	for line := range strings.Lines(s.Snapshot(t)) {
+		if strings.HasPrefix(line, "audit_event ") {
+			audit = append(audit, line)
+		} else {
+			left = append(left, line)
+		}
+	}
+	if events := strings.Join(audit, ""); strings.Contains(events, email) || !strings.Contains(events, "user.deleted") {
+		t.Errorf("the audit events: %s", events)
+	}
+	bytes := uuid.MustParse(id)
+	for _, trace := range []string{email, id, string(bytes[:]), sessionID} {
+		if rows := strings.Join(left, ""); strings.Contains(rows, trace) {
+			t.Errorf("%s is still in the database:\n%s", trace, rows)
+		}
+	}
 }
 
 func TestUserLists(t *testing.T) {
@@ -492,7 +514,7 @@ func TestSessionCommands(t *testing.T) {
 		if got := ids("--user", b.email); len(got) != 1 || got[0] != of[b][0].SessionID {
 			t.Errorf("those of one user: %v", got)
 		}
-		// A client says what it is, and a terminal shows it in one line.
+		// The description of the client is shown in one line.
 		s.Exec(t, "UPDATE session SET platform = $1 WHERE account_id IN (SELECT id FROM account WHERE email = $2)", "Linux\x1b[2J\nx86", b.email)
 		if table, _ := o.run("session", "list", "--user", b.email); strings.Count(table, "\n") != 2 || !strings.Contains(table, "Linux?[2J?x86") {
 			t.Errorf("the table:\n%q", table)

@@ -14,7 +14,7 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// userRounds is how often a user is disabled, and how often one is deleted, while everything is tried for him.
+// userRounds returns how often a user is disabled, and how often deleted, while everything is tried for them.
 func userRounds() int {
 	if os.Getenv("FINANCELIME_FULL") != "" {
 		return 10
@@ -22,12 +22,12 @@ func userRounds() int {
 	return 2
 }
 
-// Log-ins, refreshes, resets and clicks are under way while a user is disabled or deleted. Once the command has
-// returned nothing of his works, and nothing that was under way leaves anything behind.
+// TestRaceCommandsOnUsers disables or deletes a user during logins, refreshes, resets and opened links. After the command has
+// returned, nothing of the user works, and no concurrent request leaves anything behind.
 func TestRaceCommandsOnUsers(t *testing.T) {
 	t.Parallel()
 	harness.EachWay(t, func(t *testing.T, engine string) {
-		// The limits count, and refuse nobody.
+		// The limits are counted and not reached.
 		settings := []string{"AUTH_LIMITS=on"}
 		for _, name := range []string{"LOGIN_ACCOUNT", "LOGIN_SOURCE", "MAIL_ADDRESS", "SIGNUP_SOURCE", "RESET_SOURCE", "INVITE_SOURCE", "LINK_SOURCE"} {
 			settings = append(settings, "AUTH_LIMIT_"+name+"=1000000/1m")
@@ -46,7 +46,7 @@ func TestRaceCommandsOnUsers(t *testing.T) {
 			command := []string{"disable", "delete"}[round%2]
 
 			stop := p.besiege(sessions, link)
-			var did deed
+			var did result
 			o.decode(&did, "user", command, p.email)
 			p.gone(sessions, link)
 			for _, failure := range stop() {
@@ -72,7 +72,7 @@ func TestRaceCommandsOnUsers(t *testing.T) {
 	})
 }
 
-// besiege tries everything for a person, over and over, until it is told to stop; then it tells what answers nobody should see.
+// besiege tries everything for a person until ctx ends, and returns the responses that must not occur.
 func (p *person) besiege(sessions []client.AccessTokenResponse, link *url.URL) (stop func() []string) {
 	attempts := []func() (string, int){
 		func() (string, int) { return "log in", p.tryLogin(p.password).StatusCode() },
@@ -88,7 +88,7 @@ func (p *person) besiege(sessions []client.AccessTokenResponse, link *url.URL) (
 	for _, try := range attempts {
 		running.Go(func() {
 			for !ended.Load() {
-				time.Sleep(5 * time.Millisecond) // leaves the command a chance on two cores
+				time.Sleep(5 * time.Millisecond) // lets the command run on two cores
 				what, status := try()
 				switch status {
 				case http.StatusOK, http.StatusNoContent, http.StatusNotFound:

@@ -196,7 +196,7 @@ func againWhereWeMayMount(t *testing.T) {
 			tried = append(tried, fmt.Sprintf("%s: %v %s", strings.Join(namespace, " "), err, out))
 			continue
 		}
-		out, err := run("env", smallDisks+"=yes", builtBinary+"="+binary, os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=5m")
+		out, err := run("env", smallDisks+"=yes", harness.BinaryEnv+"="+binary, os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=5m")
 		if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
 			t.Errorf("in a mount namespace: %v", err)
 		}

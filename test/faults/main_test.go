@@ -7,7 +7,6 @@ package faults
 
 import (
 	"flag"
-	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -21,41 +20,21 @@ var (
 	contract *harness.Contract
 )
 
-// builtBinary names the binary in the environment of a test process that another one has started.
-const builtBinary = "FAULTS_BINARY"
-
 // full tells whether the tests have their full length.
 var full = os.Getenv("FINANCELIME_FULL") != ""
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
+func TestMain(m *testing.M) {
 	flag.Parse()
 	if !full && flag.Lookup("test.parallel").Value.String() != "1" {
 		// Most of these tests wait most of the time: for leases, delays and outages.
 		if err := flag.Set("test.parallel", "8"); err != nil {
-			return fail(err)
+			panic(err)
 		}
 	}
-	dir, err := os.MkdirTemp("", "financelime-auth-")
-	if err != nil {
-		return fail(err)
-	}
-	defer os.RemoveAll(dir)
-	if binary = os.Getenv(builtBinary); binary == "" {
-		if binary, err = harness.Build(dir); err != nil {
-			return fail(err)
-		}
-	}
-	if contract, err = harness.NewContract(); err != nil {
-		return fail(err)
-	}
-	return m.Run()
-}
-
-func fail(err error) int {
-	fmt.Fprintln(os.Stderr, err)
-	return 1
+	os.Exit(harness.Main(func(b string, c *harness.Contract) int {
+		binary, contract = b, c
+		return m.Run()
+	}))
 }
 
 // beside lets a test run beside others, except at full length, where tests measure. Those that always need the machine for

@@ -3,7 +3,6 @@
 package gateways
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -12,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -26,27 +24,9 @@ type gateway struct {
 
 	place place
 	addr  string // host:port
-	log   buffer
+	log   harness.Buffer
 	cmd   *exec.Cmd
 	ended chan struct{}
-}
-
-// buffer is a bytes.Buffer for a process that writes while a test reads.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 // start starts the gateway in a directory of its own and on a free port, and ends it with the test. Between the moment that a

@@ -5,8 +5,6 @@
 package gateways
 
 import (
-	"flag"
-	"fmt"
 	"os"
 	"testing"
 
@@ -16,22 +14,9 @@ import (
 // binary is the service, built once for all tests.
 var binary string
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	flag.Parse()
-	dir, err := os.MkdirTemp("", "financelime-auth-")
-	if err != nil {
-		return fail(err)
-	}
-	defer os.RemoveAll(dir)
-	if binary, err = harness.Build(dir); err != nil {
-		return fail(err)
-	}
-	return m.Run()
-}
-
-func fail(err error) int {
-	fmt.Fprintln(os.Stderr, err)
-	return 1
+func TestMain(m *testing.M) {
+	os.Exit(harness.Main(func(b string, _ *harness.Contract) int {
+		binary = b
+		return m.Run()
+	}))
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/financelime/authorization"
 )
 
-// Contract is openapi.yaml as a judge: it holds every answer against the document and remembers which it has seen.
+// Contract validates every response against openapi.yaml and records which documented responses it has seen.
 type Contract struct {
 	doc *openapi3.T
 
@@ -28,7 +28,7 @@ type Contract struct {
 	seen map[string]bool // "operationId status"
 }
 
-// NewContract reads openapi.yaml.
+// NewContract parses openapi.yaml.
 func NewContract() (*Contract, error) {
 	doc, err := openapi3.NewLoader().LoadFromData(authorization.Spec())
 	if err != nil {
@@ -40,7 +40,7 @@ func NewContract() (*Contract, error) {
 	return &Contract{doc: doc, seen: make(map[string]bool)}, nil
 }
 
-// Unseen lists what openapi.yaml documents and no answer has shown yet, as "operationId status".
+// Unseen lists the documented responses that were not received yet, as "operationId status".
 func (c *Contract) Unseen() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -58,7 +58,7 @@ func (c *Contract) Unseen() []string {
 	return unseen
 }
 
-// Documented counts the pairs of operation and status.
+// Documented returns the number of documented pairs of operation and status.
 func (c *Contract) Documented() int {
 	n := 0
 	for _, item := range c.doc.Paths.Map() {
@@ -69,7 +69,7 @@ func (c *Contract) Documented() int {
 	return n
 }
 
-// Client returns an HTTP client whose every answer is held against the contract. It follows no redirects, for there must be none.
+// Client returns an HTTP client that validates every response. It follows no redirects: the contract has none.
 func (c *Contract) Client(t testing.TB) *http.Client {
 	t.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: 256}
@@ -86,7 +86,7 @@ type judge struct {
 	t        testing.TB
 }
 
-// RoundTrip passes the answer on when it has been judged.
+// RoundTrip validates the response and returns it.
 func (j *judge) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := j.next.RoundTrip(r)
 	if err != nil {
@@ -106,8 +106,8 @@ func (j *judge) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// Check holds one answer against the contract: its status is documented for the operation, and so are its media type, its
-// body down to the last property, and its headers.
+// Check validates one response: its status must be documented for the operation, and so must its media type, its
+// body with every property, and its headers.
 func (c *Contract) Check(r *http.Request, status int, header http.Header, body []byte) error {
 	item := c.find(r.URL.EscapedPath())
 	if item == nil {
@@ -140,7 +140,7 @@ func (c *Contract) Check(r *http.Request, status int, header http.Header, body [
 	return nil
 }
 
-// checkUnknownPath: a path that the document does not have is 404 in the common shape.
+// checkUnknownPath expects 404 with the common failure body for a path that the document does not have.
 func (c *Contract) checkUnknownPath(status int, header http.Header, body []byte) error {
 	if status != http.StatusNotFound {
 		return fmt.Errorf("the contract does not have this path: the answer must be 404")
@@ -151,7 +151,7 @@ func (c *Contract) checkUnknownPath(status int, header http.Header, body []byte)
 	return visit(c.doc.Components.Schemas["CommonFailure"].Value, body)
 }
 
-// find matches a path literally, then with parameters, as OpenAPI 3.0.3 orders them.
+// find matches a path literally, then with parameters: the order of OpenAPI 3.0.3.
 func (c *Contract) find(path string) *openapi3.PathItem {
 	if item := c.doc.Paths.Value(path); item != nil && !strings.Contains(path, "{") {
 		return item
@@ -215,7 +215,7 @@ func checkBody(documented *openapi3.Response, header http.Header, body []byte) e
 	return nil
 }
 
-// visit validates a JSON body against its schema, and refuses properties that the schema does not name.
+// visit validates a JSON body against its schema and rejects properties that the schema does not name.
 func visit(schema *openapi3.Schema, body []byte) error {
 	var value any
 	if err := json.Unmarshal(body, &value); err != nil {

@@ -11,7 +11,7 @@ import (
 	_ "modernc.org/sqlite"             // the driver "sqlite"
 )
 
-// DB opens the service's database beside it, for looking and for what no operation can do. It closes with the test.
+// DB opens the database of a running service, to read it and to change what no operation can. The test closes it.
 func (s *Service) DB(t testing.TB) *sql.DB {
 	t.Helper()
 	db := s.open(t)
@@ -32,7 +32,7 @@ func (s *Service) open(t testing.TB) *sql.DB {
 	return db
 }
 
-// Look opens the service's database for as long as look runs. While a connection of ours is open, a service that starts anew
+// Look opens the service's database while look runs. While the test has a connection open, a service that starts again
 // does not find the database as the killed one left it.
 func (s *Service) Look(t testing.TB, look func(db *sql.DB)) {
 	t.Helper()
@@ -41,7 +41,7 @@ func (s *Service) Look(t testing.TB, look func(db *sql.DB)) {
 	look(db)
 }
 
-// Exec changes the service's database from outside.
+// Exec runs a statement on the service's database.
 func (s *Service) Exec(t testing.TB, query string, args ...any) {
 	t.Helper()
 	s.Look(t, func(db *sql.DB) {
@@ -51,7 +51,7 @@ func (s *Service) Exec(t testing.TB, query string, args ...any) {
 	})
 }
 
-// Count returns the one number that a query selects.
+// Count returns the number that a query selects.
 func (s *Service) Count(t testing.TB, query string, args ...any) int {
 	t.Helper()
 	var n int
@@ -63,7 +63,7 @@ func (s *Service) Count(t testing.TB, query string, args ...any) int {
 	return n
 }
 
-// Tables are all tables of the schema.
+// Tables lists the tables of the schema.
 func Tables() []string {
 	return []string{
 		"invite", "account", "confirmation", "session", "mail", "signing_key", "rate_limit", "login_failure", "login_attempt", "device",
@@ -71,7 +71,7 @@ func Tables() []string {
 	}
 }
 
-// Snapshot is the whole content of the service's database, one row a line, for telling whether anything changed. It leaves out the
+// Snapshot returns the whole content of the service's database, one row a line, to see whether anything changed. It omits the
 // heartbeat, which changes by itself.
 func (s *Service) Snapshot(t testing.TB) string {
 	t.Helper()

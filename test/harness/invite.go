@@ -12,7 +12,7 @@ import (
 	"github.com/financelime/authorization/impl/secret"
 )
 
-// Secret is the service's AUTH_SECRET, from its settings or from the file that it made.
+// Secret returns the service's AUTH_SECRET, from its settings or from the file that it created.
 func (s *Service) Secret(t testing.TB) string {
 	t.Helper()
 	for _, e := range s.Env {
@@ -35,7 +35,7 @@ func (s *Service) Secret(t testing.TB) string {
 	return strings.TrimSpace(string(content))
 }
 
-// Invite makes an invite code, as the command `invite create` does, but without the time that a process takes.
+// Invite creates an invite code, like the command `invite create` but faster: without a process.
 func (s *Service) Invite(t testing.TB, uses int) string {
 	t.Helper()
 	root, err := secret.Parse(s.Secret(t))

@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// Mail is a mail as the local mailbox tells it.
+// Mail is a mail in the local mailbox.
 type Mail struct {
 	ID, To, From, Subject, Text, HTML string
 }
 
-// Mails are all mails so far, the newest first.
+// Mails returns all mails so far, the newest first.
 func (s *Service) Mails(t testing.TB) []Mail {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.Admin+"/mail.json", nil)
@@ -40,7 +40,7 @@ func (s *Service) WaitMails(t testing.TB, to string, n int) []Mail {
 	return s.waitMails(t, to, n, func(m Mail) bool { return FindLink(m.Text)+FindPassword(m.Text) != "" })
 }
 
-// WaitNotices waits until there are n mails to an address that only tell what happened and returns them, the newest first.
+// WaitNotices waits until there are n notices to an address and returns them, the newest first.
 func (s *Service) WaitNotices(t testing.TB, to string, n int) []Mail {
 	t.Helper()
 	return s.waitMails(t, to, n, func(m Mail) bool { return FindLink(m.Text)+FindPassword(m.Text) == "" })
@@ -71,13 +71,13 @@ var (
 	passwordLine = regexp.MustCompile(`(?m)^[0-9a-z]{4}(?:-[0-9a-z]{4}){6}$`)
 )
 
-// FindLink finds the link in the text of a mail, where it stands alone on a line; "" if there is none.
+// FindLink returns the link that is alone on a line of a mail's text, or "".
 func FindLink(text string) string { return linkLine.FindString(text) }
 
-// FindPassword finds the password in the text of a mail, where it stands alone on a line; "" if there is none.
+// FindPassword returns the password that is alone on a line of a mail's text, or "".
 func FindPassword(text string) string { return passwordLine.FindString(text) }
 
-// Link is the mail's link.
+// Link returns the mail's link.
 func (m Mail) Link(t testing.TB) *url.URL {
 	t.Helper()
 	link, err := url.Parse(FindLink(m.Text))
@@ -87,7 +87,7 @@ func (m Mail) Link(t testing.TB) *url.URL {
 	return link
 }
 
-// Password is the mail's password.
+// Password returns the mail's password.
 func (m Mail) Password(t testing.TB) string {
 	t.Helper()
 	password := FindPassword(m.Text)

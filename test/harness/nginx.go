@@ -15,11 +15,11 @@ import (
 	"time"
 )
 
-// Balancer is the variable of the environment that tells what stands before replicas: "nginx", or without it a balancer of this
+// Balancer is the environment variable that selects the load balancer for replicas: "nginx", or if empty one of this
 // package.
 const Balancer = "TEST_BALANCER"
 
-// Nginx starts nginx with the configuration of deploy/compose before some addresses, any of which gets any request, and returns its
+// Nginx starts nginx with the configuration of deploy/compose in front of some addresses, any of which gets any request. It returns its
 // URL.
 func Nginx(t testing.TB, addrs []string) string {
 	t.Helper()
@@ -28,7 +28,7 @@ func Nginx(t testing.TB, addrs []string) string {
 	config := filepath.Join(dir, "nginx.conf")
 	text := fmt.Sprintf("daemon off;\npid %s/pid;\nerror_log stderr warn;\nevents {}\nhttp {\naccess_log off;\n"+
 		"client_body_temp_path %[1]s/body;\nproxy_temp_path %[1]s/proxy;\nfastcgi_temp_path %[1]s/fastcgi;\nuwsgi_temp_path %[1]s/uwsgi;\n"+
-		"scgi_temp_path %[1]s/scgi;\n%s}\n", dir, composed(t, own, addrs))
+		"scgi_temp_path %[1]s/scgi;\n%s}\n", dir, nginxConfig(t, own, addrs))
 	if os.Getuid() == 0 {
 		text = "user root;\n" + text
 	}
@@ -40,7 +40,7 @@ func Nginx(t testing.TB, addrs []string) string {
 		program = "/usr/sbin/nginx"
 	}
 	cmd := exec.Command(program, "-c", config, "-p", dir)
-	log := new(buffer)
+	log := new(Buffer)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("start nginx (`make test-replicas` installs it): %v", err)
@@ -64,8 +64,8 @@ func Nginx(t testing.TB, addrs []string) string {
 	}
 }
 
-// composed is deploy/compose/nginx.conf with other addresses, which take turns at random.
-func composed(t testing.TB, own string, addrs []string) string {
+// nginxConfig returns deploy/compose/nginx.conf with other addresses, selected at random for each request.
+func nginxConfig(t testing.TB, own string, addrs []string) string {
 	t.Helper()
 	site, err := os.ReadFile(filepath.Join("..", "..", "deploy", "compose", "nginx.conf"))
 	if err != nil {
@@ -87,8 +87,8 @@ func composed(t testing.TB, own string, addrs []string) string {
 	return changed
 }
 
-// freeAddr is an address where nobody listens, below the ports that systems give to outgoing connections: whoever listens there can
-// end and come back.
+// freeAddr returns an unused address, below the ephemeral ports of outgoing connections: a service can stop listening there
+// and start again.
 func freeAddr(t testing.TB) string {
 	t.Helper()
 	for range 100 {
@@ -110,7 +110,7 @@ type front struct {
 	host string
 }
 
-// RoundTrip sends the request. What nginx says when a replica has died under a request is no answer of the service's.
+// RoundTrip sends the request. The response of nginx when a replica died during the request is returned as an error: it is not the service's.
 func (f *front) RoundTrip(r *http.Request) (*http.Response, error) {
 	there := r.Clone(r.Context())
 	there.URL.Host = f.host
@@ -124,14 +124,14 @@ func (f *front) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, fmt.Errorf("nginx got no answer: %s", response.Status)
 }
 
-// putNginxBefore gives replicas that were not started yet addresses that they keep, and nginx before them.
+// putNginxBefore gives replicas that have not started yet fixed addresses, and starts nginx in front of them.
 func putNginxBefore(t testing.TB, members []*Service, next http.RoundTripper) http.RoundTripper {
 	t.Helper()
 	var addrs []string
 	for _, m := range members {
 		addr := freeAddr(t)
 		m.Env = append(m.Env, "AUTH_HTTP_ADDR="+addr)
-		m.withdraw = func() {} // nginx finds out
+		m.withdraw = func() {} // nginx notices by itself
 		addrs = append(addrs, addr)
 	}
 	return &front{next: next, host: strings.TrimPrefix(Nginx(t, addrs), "http://")}

@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// Replicas names three services on one PostgreSQL database, of which any gets any request.
+// Replicas is the "engine" of three services on one PostgreSQL database; any of them gets any request.
 const Replicas = "replicas"
 
 const replicas = 3
@@ -30,7 +30,7 @@ func EachWay(t *testing.T, test func(t *testing.T, engine string)) {
 	}
 }
 
-// spread sends each request to one of the replicas, whichever.
+// spread sends each request to one of the replicas.
 type spread struct {
 	next http.RoundTripper
 
@@ -38,7 +38,7 @@ type spread struct {
 	hosts []string
 }
 
-// RoundTrip sends the request; where nobody listens, to another one.
+// RoundTrip sends the request to a replica, or to another one if that does not listen.
 func (s *spread) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := s.next.RoundTrip(s.to(r, ""))
 	var network *net.OpError
@@ -56,7 +56,7 @@ func (s *spread) RoundTrip(r *http.Request) (*http.Response, error) {
 	return s.next.RoundTrip(s.to(r, network.Addr.String()))
 }
 
-// to is the request for one of the replicas, but not for the one that did not answer.
+// to returns the request for one of the replicas, except the one that did not respond.
 func (s *spread) to(r *http.Request, not string) *http.Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -77,10 +77,10 @@ func (s *spread) set(i int, url string) {
 	s.hosts[i] = strings.TrimPrefix(url, "http://")
 }
 
-// replicate gives a service that was not started yet two others beside it. What is asked of its client is asked of any.
+// replicate adds two replicas to a service that has not started yet. Its client sends each request to any of the three.
 func (s *Service) replicate(t testing.TB, settings []string) {
 	t.Helper()
-	s.Env = append(s.Env, "AUTH_MAIL_URL=file:"+filepath.Join(s.Dir, "mail")) // one mailbox of all
+	s.Env = append(s.Env, "AUTH_MAIL_URL=file:"+filepath.Join(s.Dir, "mail")) // one mailbox for all
 	s.replicas = []*Service{s}
 	for len(s.replicas) < replicas {
 		r := &Service{Binary: s.Binary, Contract: s.Contract, Dir: t.TempDir(), DatabaseURL: s.DatabaseURL, HTTP: s.Contract.Client(t)}
@@ -103,10 +103,10 @@ func (s *Service) replicate(t testing.TB, settings []string) {
 	}
 }
 
-// Withdraw keeps requests from a replica until it runs again.
+// Withdraw sends no more requests to a replica until it runs again.
 func (s *Service) Withdraw() { s.withdraw() }
 
-// Members are the replicas of a service, itself the first; without replicas itself alone.
+// Members returns the replicas of a service, beginning with itself; without replicas, only itself.
 func (s *Service) Members() []*Service {
 	if s.replicas == nil {
 		return []*Service{s}

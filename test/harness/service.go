@@ -1,4 +1,4 @@
-// Package harness runs the built service as its users do, and holds every answer against openapi.yaml.
+// Package harness runs the built service as users do, and validates every response against openapi.yaml.
 package harness
 
 import (
@@ -41,7 +41,7 @@ func EachEngine(t *testing.T, test func(t *testing.T, engine string)) {
 	}
 }
 
-// Build builds the service, with the race detector, into a directory and returns the path of the binary.
+// Build builds the service with the race detector into a directory and returns the path of the binary.
 func Build(dir string) (string, error) {
 	binary := filepath.Join(dir, "financelime-auth")
 	_, file, _, _ := runtime.Caller(0)
@@ -63,43 +63,25 @@ type Service struct {
 	Env         []string // everything that it runs with
 	URL, Admin  string   // http://127.0.0.1:PORT
 
-	HTTP *http.Client                // judged by the contract
+	HTTP *http.Client                // validates every response
 	API  *client.ClientWithResponses // the generated client over HTTP
 
 	StartTook time.Duration // from the start of the process until it was ready
 
-	stdout, stderr buffer
+	stdout, stderr Buffer
 	cmd            *exec.Cmd
 	exited         chan struct{}
 	exitErr        error
-	judged         bool // the test knows how the process ended
+	exitChecked    bool // the test knows how the process ended
 	endsWithTest   bool
 
-	replicas []*Service // all of them, if it has any
+	replicas []*Service // all of them, if there are several
 	atStart  func()     // if not nil: called when it has started
 	withdraw func()
 }
 
-// buffer is a bytes.Buffer for a process that writes while a test reads.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
-// Start starts a service with a fresh directory and database on an engine, waits until it is ready, and stops it with the
-// test. Settings are NAME=value; limits of the machine's environment do not reach the service.
+// Start starts a service with a new directory and database on an engine, waits until it is ready, and stops it when the test
+// ends. Settings are NAME=value; the service does not inherit the environment.
 func Start(t testing.TB, binary string, contract *Contract, engine string, settings ...string) *Service {
 	t.Helper()
 	s := New(t, binary, contract, engine, settings...)
@@ -131,7 +113,7 @@ func New(t testing.TB, binary string, contract *Contract, engine string, setting
 	return s
 }
 
-// RunTogether starts several services at the same moment.
+// RunTogether starts several services at the same time.
 func RunTogether(t testing.TB, services ...*Service) {
 	t.Helper()
 	failures := make([]error, len(services))
@@ -146,7 +128,7 @@ func RunTogether(t testing.TB, services ...*Service) {
 }
 
 // Run starts the process and waits until it is ready. After Kill or Stop it may be called again: the process then has the
-// same directory, database and log, but new ports, because others may have taken the old ones meanwhile.
+// same directory, database and log, but new ports, because the old ones may be in use meanwhile.
 func (s *Service) Run(t testing.TB) {
 	t.Helper()
 	s.started(t, s.start())
@@ -197,7 +179,7 @@ func (s *Service) start() error {
 // launch starts the process and returns a channel that is closed when it is ready.
 func (s *Service) launch() (<-chan struct{}, error) {
 	s.cmd = exec.Command(s.Binary)
-	s.judged = false
+	s.exitChecked = false
 	s.cmd.Dir, s.cmd.Env, s.cmd.Stdout = s.Dir, s.Env, &s.stdout
 	stderr, err := s.cmd.StderrPipe()
 	if err != nil {
@@ -216,7 +198,7 @@ func (s *Service) launch() (<-chan struct{}, error) {
 	return ready, nil
 }
 
-// readLog keeps the log, and takes the addresses from it.
+// readLog stores the log and reads the addresses from it.
 func (s *Service) readLog(stderr io.Reader, ready chan<- struct{}) {
 	lines := bufio.NewReader(stderr)
 	for {
@@ -241,13 +223,13 @@ func (s *Service) readLog(stderr io.Reader, ready chan<- struct{}) {
 	}
 }
 
-// Log is what the service has logged so far.
+// Log returns what the service has logged so far.
 func (s *Service) Log() string { return s.stderr.String() }
 
-// Stdout is what the service has printed so far.
+// Stdout returns what the service has printed so far.
 func (s *Service) Stdout() string { return s.stdout.String() }
 
-// Stop asks the service to end, waits for it, and fails the test unless it ended well: status 0, no data race.
+// Stop sends SIGTERM, waits for the end of the process, and fails the test unless it ended well: status 0, no data race.
 func (s *Service) Stop(t testing.TB) {
 	t.Helper()
 	select {
@@ -258,7 +240,7 @@ func (s *Service) Stop(t testing.TB) {
 			t.Errorf("the service ended with %v", err)
 		}
 	}
-	if !s.judged {
+	if !s.exitChecked {
 		t.Errorf("the service ended by itself: %v", s.exitErr)
 	}
 	if _, race, found := strings.Cut(s.Log(), "DATA RACE"); found {
@@ -266,16 +248,16 @@ func (s *Service) Stop(t testing.TB) {
 	}
 }
 
-// Kill ends the process at once, as kill -9 does, and waits until it is gone.
+// Kill ends the process like kill -9, and waits for its end.
 func (s *Service) Kill(t testing.TB) {
 	t.Helper()
-	s.judged = true
+	s.exitChecked = true
 	s.Signal(t, syscall.SIGKILL)
 	<-s.exited
 	s.HTTP.CloseIdleConnections()
 }
 
-// KillWhileStarting starts the process and kills it after a while, whether or not it is ready by then.
+// KillWhileStarting starts the process and kills it after a while, ready or not.
 func (s *Service) KillWhileStarting(t testing.TB, after time.Duration) {
 	t.Helper()
 	if _, err := s.launch(); err != nil {
@@ -297,17 +279,17 @@ func (s *Service) Signal(t testing.TB, signal os.Signal) {
 	}
 }
 
-// PID is the number of the process.
+// PID returns the process ID.
 func (s *Service) PID() int { return s.cmd.Process.Pid }
 
-// Exited is closed when the process has ended.
+// Exited returns a channel that is closed when the process has ended.
 func (s *Service) Exited() <-chan struct{} { return s.exited }
 
-// WaitExit waits until the process has ended and returns how: nil for status 0. One that takes too long is killed, and the
+// WaitExit waits until the process has ended and returns its error: nil for status 0. It kills a process that takes too long, and the
 // test fails.
 func (s *Service) WaitExit(t testing.TB, limit time.Duration) error {
 	t.Helper()
-	s.judged = true
+	s.exitChecked = true
 	select {
 	case <-s.exited:
 	case <-time.After(limit):
@@ -317,7 +299,7 @@ func (s *Service) WaitExit(t testing.TB, limit time.Duration) error {
 	return s.exitErr
 }
 
-// Command runs one of the service's commands beside it, with its settings, and returns what it printed to stdout.
+// Command runs a command of the service while it runs, with its settings, and returns its standard output.
 func (s *Service) Command(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, s.Binary, args...)
 	cmd.Dir, cmd.Env = s.Dir, s.Env

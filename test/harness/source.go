@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// ClientFrom is Client for requests from another address of this machine, such as 127.0.0.9, so that a test can tell who was
-// taken for the client.
+// ClientFrom returns a Client that sends requests from another address of this machine, such as 127.0.0.9, so that a test sees which
+// address became the client IP.
 func (c *Contract) ClientFrom(t testing.TB, source netip.Addr) *http.Client {
 	t.Helper()
 	transport := &http.Transport{

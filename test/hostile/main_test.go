@@ -13,8 +13,6 @@
 package hostile
 
 import (
-	"flag"
-	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -39,25 +37,9 @@ func patience() time.Duration {
 	return 10 * time.Second
 }
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	flag.Parse()
-	dir, err := os.MkdirTemp("", "financelime-auth-")
-	if err != nil {
-		return fail(err)
-	}
-	defer os.RemoveAll(dir)
-	if binary, err = harness.Build(dir); err != nil {
-		return fail(err)
-	}
-	if contract, err = harness.NewContract(); err != nil {
-		return fail(err)
-	}
-	return m.Run()
-}
-
-func fail(err error) int {
-	fmt.Fprintln(os.Stderr, err)
-	return 1
+func TestMain(m *testing.M) {
+	os.Exit(harness.Main(func(b string, c *harness.Contract) int {
+		binary, contract = b, c
+		return m.Run()
+	}))
 }

@@ -5,37 +5,21 @@
 package replicas
 
 import (
-	"fmt"
 	"os"
 	"testing"
 
 	"github.com/financelime/authorization/test/harness"
 )
 
-// binary and contract are made once for all tests.
+// binary is the service, and contract is openapi.yaml; both are made once for all tests.
 var (
 	binary   string
 	contract *harness.Contract
 )
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "financelime-auth-")
-	if err != nil {
-		return fail(err)
-	}
-	defer os.RemoveAll(dir)
-	if binary, err = harness.Build(dir); err != nil {
-		return fail(err)
-	}
-	if contract, err = harness.NewContract(); err != nil {
-		return fail(err)
-	}
-	return m.Run()
-}
-
-func fail(err error) int {
-	fmt.Fprintln(os.Stderr, err)
-	return 1
+func TestMain(m *testing.M) {
+	os.Exit(harness.Main(func(b string, c *harness.Contract) int {
+		binary, contract = b, c
+		return m.Run()
+	}))
 }

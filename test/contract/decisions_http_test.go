@@ -1,0 +1,86 @@
+package contract
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/financelime/authorization/test/harness"
+)
+
+// operation is one operation of the contract with a concrete path.
+type operation struct{ method, path string }
+
+func operations() []operation {
+	return []operation{
+		{http.MethodPost, "/v1/user/signup"}, {http.MethodPost, "/v1/user/password"}, {http.MethodGet, "/u/" + strings.Repeat("A", 43)},
+		{http.MethodPost, "/v1/oauth/create"}, {http.MethodPut, "/v1/oauth/refresh"}, {http.MethodGet, "/v1/session/list"},
+		{http.MethodDelete, "/v1/session/remove"}, {http.MethodDelete, "/v1/session/" + uuid.NewString()}, {http.MethodGet, "/v1/version"},
+		{http.MethodGet, "/.well-known/jwks.json"}, {http.MethodGet, "/openapi.json"}, {http.MethodGet, "/openapi.yaml"},
+		{http.MethodGet, "/v1/oauth/verify"}, {http.MethodGet, "/.well-known/openid-configuration"}, {http.MethodGet, "/docs"},
+		{http.MethodGet, "/docs/docs.js"},
+	}
+}
+
+func otherMethods(t *testing.T, s *harness.Service) {
+	for _, op := range operations() {
+		for _, method := range []string{
+			http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+			http.MethodOptions, http.MethodTrace,
+		} {
+			if method == op.method {
+				continue
+			}
+			header := jsonHeader()
+			header.Set("X-Http-Method-Override", op.method)
+			response, body := send(t, s, method, op.path, header, "")
+			if response.StatusCode != 405 || response.Header.Get("Allow") != op.method {
+				t.Errorf("%s %s: %d, Allow %q", method, op.path, response.StatusCode, response.Header.Get("Allow"))
+			}
+			if method != http.MethodHead && !strings.HasPrefix(op.path, "/u/") {
+				wantFailure(t, method+" "+op.path, response, body, 405, "405 Method Not Allowed")
+			}
+		}
+	}
+}
+
+func unknownPaths(t *testing.T, s *harness.Service) {
+	for _, path := range []string{
+		"/", "/v1", "/v1/", "/v1/version/", "//v1/version", "/V1/version", "/v1/%76ersion", "/v1/oauth/../version", "/u/", "/u",
+		"/healthz", "/readyz", "/metrics", "/mail", "/mail.json", "/debug/pprof/", "/v1/session/", "/favicon.ico",
+		"/v1/session/list/", "/v1/session/a/b", "/docs/docs.js/", "/docs/a/b",
+	} {
+		response, body := send(t, s, http.MethodGet, path, http.Header{"Request-Id": {rid()}}, "")
+		wantFailure(t, path, response, body, 404, "404 Not Found")
+	}
+}
+
+func largeBodies(t *testing.T, s *harness.Service) {
+	for _, op := range operations() {
+		response, _ := send(t, s, op.method, op.path, jsonHeader(), `{"email":"`+strings.Repeat("a", 16<<10)+`"}`)
+		if response.StatusCode != 413 {
+			t.Errorf("%s %s: %d", op.method, op.path, response.StatusCode)
+		}
+	}
+	exactly := `{"refreshToken":"a.b.c"}`
+	exactly += strings.Repeat(" ", 16<<10-len(exactly))
+	response, _ := send(t, s, http.MethodPut, "/v1/oauth/refresh", jsonHeader(), exactly)
+	wantStatus(t, "exactly 16 KiB", response.StatusCode, 400)
+	response, _ = send(t, s, http.MethodPut, "/v1/oauth/refresh", jsonHeader(), exactly+" ")
+	wantStatus(t, "one byte more", response.StatusCode, 413)
+	chunked, err := http.NewRequestWithContext(t.Context(), http.MethodPut, s.URL+"/v1/oauth/refresh", &unknownLength{strings.NewReader(exactly + " ")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	chunked.Header = jsonHeader()
+	response, _ = do(t, s, chunked)
+	wantStatus(t, "one byte more in chunks", response.StatusCode, 413)
+}
+
+// unknownLength hides a body's length, so that it is sent with chunked encoding.
+type unknownLength struct{ r *strings.Reader }
+
+func (u *unknownLength) Read(p []byte) (int, error) { return u.r.Read(p) }
+
