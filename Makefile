@@ -16,7 +16,7 @@ export REDOCLY_TELEMETRY := off
 export REDOCLY_SUPPRESS_UPDATE_NOTICE := true
 
 .DEFAULT_GOAL := help
-.PHONY: help build release run generate check-generate test test-clients test-gateways test-replicas test-browser faults model timing bench \
+.PHONY: help build release run generate check-generate test test-fast screenshots bench-check test-clients test-gateways test-replicas test-browser faults model timing bench \
 	contract-gate contract-fuzz fuzz lint lint-files lint-go lint-modules lint-scripts lint-spec lint-deploy vulnerabilities clean
 
 help: ## this list
@@ -45,6 +45,9 @@ test: ## every test, on SQLite and PostgreSQL, with the race detector; a skipped
 	test/with-postgres $(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
 		-- -race -count=1 -shuffle=on -timeout=30m ./...
 
+test-fast: ## unit tests and the main tests of the service, on SQLite, without the race detector: under a minute; prints what it leaves out
+	tools/test-fast
+
 faults: ## the fault tests at full length: hours
 	FINANCELIME_FULL=1 test/with-postgres $(CHECKER) gotestsum --format=standard-verbose --post-run-command=tools/nothing-skipped \
 		-- -race -count=1 -timeout=6h ./test/faults/
@@ -61,6 +64,11 @@ timing: ## whether the time of an answer tells of an account: 5,000 pairs of eac
 
 bench: ## start time, memory, requests per second, a flood of log-ins, slow clients, on both engines
 	test/with-postgres go test -run='^$$' -bench=. ./test/bench/ ./db/
+
+# Long enough for a rate, short enough to run often. The flood of logins and the slow clients have a length of their own.
+bench-check: ## a short run of the benchmarks; fails where a figure is not within a factor of ten of docs/performance.md
+	test/with-postgres go test -run='^$$' -bench='^Benchmark(Start|Refresh|Replicas|Log[Ii]n|SignUp|GetSession)$$' -benchtime=500ms ./test/bench/ ./db/ | \
+		go run ./test/bench/check docs/performance.md
 
 fuzz: ## each fuzz target for FUZZTIME (60s)
 	tools/fuzz $(FUZZTIME)
@@ -126,6 +134,10 @@ BROWSER_DONE := test/browser/node_modules/.package-lock.json
 test-browser: $(BROWSER_DONE) ## the pages and the local mailbox in Chromium, which it installs (Debian)
 	test/browser/with-chromium $(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
 		-- -race -count=1 -shuffle=on -timeout=15m -tags=browser ./test/browser/
+
+screenshots: $(BROWSER_DONE) ## docs/images/ from the pages as they are now
+	SCREENSHOTS="$(CURDIR)/docs/images" test/browser/with-chromium go test -count=1 -tags=browser -run='^TestInChromium$$/^screenshots$$' ./test/browser/
+	go test -count=1 -run='^TestScreenshotsAreCurrent$$' ./test/docs/ -update-screenshots
 
 $(BROWSER_DONE): test/browser/package.json test/browser/package-lock.json
 	cd test/browser && npm ci

@@ -41,11 +41,11 @@ func EachEngine(t *testing.T, test func(t *testing.T, engine string)) {
 	}
 }
 
-// Build builds the service with the race detector into a directory and returns the path of the binary.
+// Build builds the service into a directory and returns the path of the binary. The service has the race detector if the test has it.
 func Build(dir string) (string, error) {
 	binary := filepath.Join(dir, "financelime-auth")
 	_, file, _, _ := runtime.Caller(0)
-	cmd := exec.Command("go", "build", "-race", "-o", binary, "./cmd/financelime-auth")
+	cmd := exec.Command("go", "build", fmt.Sprintf("-race=%t", raceDetector), "-o", binary, "./cmd/financelime-auth")
 	cmd.Dir = filepath.Join(filepath.Dir(file), "..", "..")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the service: %w\n%s", err, out)
