@@ -54,7 +54,7 @@ func sources(t *testing.T) string {
 			if name = filepath.ToSlash(name); err != nil || !shown(name) {
 				return err
 			}
-			content, err := os.ReadFile(path) //nolint:gosec // a file of this tree
+			content, err := os.ReadFile(path)
 			lines = append(lines, fmt.Sprintf("%x  %s\n", sha256.Sum256(content), name))
 			return err
 		})
@@ -74,7 +74,7 @@ func TestScreenshotsAreCurrent(t *testing.T) {
 		t.Fatalf("the sources of the pictures are not where they were:\n%s", now)
 	}
 	if *updateScreenshots {
-		if err := os.WriteFile(imagesFrom, []byte(now), 0o644); err != nil { //nolint:gosec // a document
+		if err := os.WriteFile(imagesFrom, []byte(now), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -132,7 +132,7 @@ func TestScreenshotsAreShown(t *testing.T) {
 		t.Errorf("%d pictures, want 2; %s", len(files), refreshWith)
 	}
 	for _, file := range files {
-		content, err := os.ReadFile(file) //nolint:gosec // a file of this tree
+		content, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
