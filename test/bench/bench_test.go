@@ -140,7 +140,7 @@ func BenchmarkLogin(b *testing.B) {
 			login := client.CreateAccessTokenRequest{
 				Email: benchEmail, Password: s.WaitMails(b, benchEmail, 2)[0].Password(b), ClientID: "bench",
 			}
-			inParallel(b, "log-ins/s", func(c *http.Client, _, _ int) error {
+			inParallel(b, "logins/s", func(c *http.Client, _, _ int) error {
 				return send(c, http.MethodPost, s.URL+"/v1/oauth/create", login, nil)
 			})
 		})

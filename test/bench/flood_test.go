@@ -91,7 +91,7 @@ func (kind flood) measure(b *testing.B, binary string, judge *harness.Contract, 
 	memory := watchMemory(b, s)
 	good, refusals := f.open(kind, password, 10*peak, length)
 	under().report(b, "flood")
-	b.ReportMetric(peak, "log-ins/s-peak")
+	b.ReportMetric(peak, "logins/s-peak")
 	b.ReportMetric(good/peak, "hashed/peak")
 	b.ReportMetric(p99(refusals), "refusal-p99-ms")
 	b.ReportMetric(fresh, "MiB-fresh")
