@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"flag"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -40,27 +39,15 @@ func sources(t *testing.T) string {
 	t.Helper()
 	var lines []string
 	for _, dir := range []string{"impl", "test/browser"} {
-		err := filepath.WalkDir(filepath.Join(root, dir), func(path string, entry fs.DirEntry, err error) error {
-			if err != nil {
-				return err
-			}
-			if entry.IsDir() {
-				if entry.Name() == "node_modules" {
-					return filepath.SkipDir
-				}
-				return nil
-			}
+		eachFile(t, filepath.Join(root, dir), "", func(path, content string) {
 			name, err := filepath.Rel(root, path)
-			if name = filepath.ToSlash(name); err != nil || !shown(name) {
-				return err
+			if err != nil {
+				t.Fatal(err)
 			}
-			content, err := os.ReadFile(path)
-			lines = append(lines, fmt.Sprintf("%x  %s\n", sha256.Sum256(content), name))
-			return err
+			if name = filepath.ToSlash(name); shown(name) {
+				lines = append(lines, fmt.Sprintf("%x  %s\n", sha256.Sum256([]byte(content)), name))
+			}
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
 	}
 	slices.SortFunc(lines, func(a, b string) int { return strings.Compare(a[sha256.Size*2:], b[sha256.Size*2:]) })
 	return strings.Join(lines, "")
