@@ -11,7 +11,7 @@ import { words } from './words.mjs';
 const maxBytes = 150_000;
 
 async function picture(page, name) {
-  await page.setViewportSize({ width: 720, height: 680 });
+  await page.setViewportSize({ width: 820, height: 700 });
   await page.bringToFront();
   const png = await page.screenshot({ animations: 'disabled' });
   assert.ok(png.length < maxBytes, `${name}.png has ${png.length} bytes, more than ${maxBytes}`);

@@ -22,16 +22,17 @@ const (
 	refreshWith = "run `make screenshots`"
 )
 
-// shown reports whether a file decides what the pictures show: templates, styles and English texts of the pages and mails, and the
-// steps of the browser.
+// shown reports whether a file decides what the pictures show: templates and styles of the pages and mails, the English texts that
+// are in the pictures, and the steps of the browser.
 func shown(path string) bool {
 	switch {
-	case path == "test/browser/screenshots.test.mjs" || path == "impl/page/words.go":
-		return true
 	case strings.HasPrefix(path, "impl/page/") || strings.HasPrefix(path, "impl/mail/"):
-		return slices.Contains([]string{".tmpl", ".css", ".txt"}, filepath.Ext(path)) && !strings.HasSuffix(path, ".ru.txt")
+		return slices.Contains([]string{".tmpl", ".css"}, filepath.Ext(path)) || strings.HasSuffix(path, "/signup_link.en.txt") ||
+			path == "impl/page/words.go"
+	case strings.HasPrefix(path, "impl/locale/messages/en/"):
+		return slices.Contains([]string{"language.json", "signup_link.txt", "signup.txt"}, filepath.Base(path))
 	}
-	return strings.HasPrefix(path, "impl/locale/messages/en/")
+	return path == "test/browser/screenshots.test.mjs"
 }
 
 // sources lists the files that decide what the pictures show, each with its hash, in the format of sha256sum.
