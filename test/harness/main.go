@@ -9,7 +9,7 @@ import (
 // BinaryEnv names the variable with the path of a built service: a test process that starts another one passes its own on.
 const BinaryEnv = "TEST_BINARY"
 
-// Main is the TestMain of a package that runs the service: it builds the binary, with the race detector, loads the contract, and passes
+// Main is the TestMain of a package that runs the service: it builds the binary as Build does, loads the contract, and passes
 // both to run. It returns the exit status of run, or 1 if it fails itself.
 func Main(run func(binary string, contract *Contract) int) int {
 	flag.Parse()
