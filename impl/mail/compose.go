@@ -54,7 +54,7 @@ func compose(from sender, to string, id uuid.UUID, date time.Time, m Message) ([
 	if err := bareAddress(to); err != nil {
 		return nil, fmt.Errorf("the recipient's address %w", err)
 	}
-	if err := headerSafe(m.Subject); err != nil {
+	if err := plainText(m.Subject); err != nil { // of any length: it is folded
 		return nil, fmt.Errorf("the subject %w", err)
 	}
 	sent := date.UTC().Format(time.RFC1123Z)
@@ -83,17 +83,25 @@ func messageID(id uuid.UUID, domain string) string {
 	return "<" + id.String() + "@" + domain + ">"
 }
 
-// headerSafe refuses what could end a header line and begin another one, and what makes one longer than relays take.
+// headerSafe refuses what could end a header line and begin another one, and what is too long for a name.
 func headerSafe(value string) error {
-	const maxLen = 900 // encoded; a line has 998 characters at most: RFC 5322, 2.1.1
+	const maxLen = 900 // encoded
+	if err := plainText(value); err != nil {
+		return err
+	}
+	if len(mime.QEncoding.Encode("utf-8", value)) > maxLen {
+		return errors.New("is too long")
+	}
+	return nil
+}
+
+// plainText refuses what could end a header line and begin another one.
+func plainText(value string) error {
 	if !utf8.ValidString(value) {
 		return errors.New("is not UTF-8")
 	}
 	if strings.ContainsFunc(value, unicode.IsControl) || strings.ContainsAny(value, "\u2028\u2029") {
 		return errors.New("contains a control character")
-	}
-	if len(mime.QEncoding.Encode("utf-8", value)) > maxLen {
-		return errors.New("is too long")
 	}
 	return nil
 }

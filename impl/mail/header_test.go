@@ -66,9 +66,6 @@ func TestHeaderOfEveryMail(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if headerSafe(m.Subject) != nil {
-					continue // a name of 900 encoded bytes, and more
-				}
 				for _, to := range []string{"jane@example.org", strings.Repeat("j", 64) + "@" + strings.Repeat("example.", 23) + "org"} {
 					data, err := compose(from, to, sampleID, sampleDate, m)
 					if err != nil {
