@@ -139,9 +139,12 @@ func (r reply) blamesUs() bool {
 	})
 	text := strings.Join(words, " ")
 	return slices.ContainsFunc([]string{
-		"relay access denied", "relay denied", "relaying denied", "relay not permitted", "relaying not permitted", "unable to relay",
-		"cannot relay", "not allowed to relay", "not permitted to relay", "relaying not allowed", "relay is prohibited", "relaying is prohibited",
-		"authentication required", "authentication is required", "must authenticate", "not authenticated", "unauthenticated", "log in first", "login required",
-		"client host", "sender address rejected", "sender rejected",
+		// Not "relay" alone: "user unknown in relay recipient table" is about the mailbox.
+		"relay access denied", "relay denied", "relay not", "relay is", "relay rejected", "relaying", "no relay", "not relay", "to relay", "cannot relay",
+		"list of allowed rcpthosts",
+		"authenticat", "smtp auth", "auth required", "log in first", "login required", "login first", "logged in",
+		"starttls", "tls required", "tls is required", "encryption required", "encryption is required",
+		"client host", "helo", "sender address rejected", "sender rejected", "sender verify failed", "spf check failed", "email address is not verified",
+		"sending limit", "sending quota",
 	}, func(words string) bool { return strings.Contains(text, words) })
 }
