@@ -27,11 +27,21 @@ func ParseRate(s string) (Rate, error) {
 	if !found || err != nil || n < 1 || n > maxCount {
 		return Rate{}, fmt.Errorf("%q is not like 10/1m: a number from 1 to %d, and in how long", s, maxCount)
 	}
-	d, err := time.ParseDuration(per)
+	d, err := parsePer(per)
 	if err != nil || d < minPer || d > maxPer {
-		return Rate{}, fmt.Errorf("%q is not like 10/1m: a number, and a duration from %s to %s", s, minPer, maxPer)
+		return Rate{}, fmt.Errorf("%q is not like 10/1m: a number, and a duration from %s to 30d such as 90s, 30m, 24h or 7d", s, minPer)
 	}
 	return Rate{Count: n, Per: d}, nil
+}
+
+// parsePer reads a duration such as 30m, or whole days such as 7d, which Go's durations do not have.
+func parsePer(s string) (time.Duration, error) {
+	days, inDays := strings.CutSuffix(s, "d")
+	if !inDays {
+		return time.ParseDuration(s)
+	}
+	n, err := strconv.ParseUint(days, 10, 8)
+	return time.Duration(n) * 24 * time.Hour, err
 }
 
 // UnmarshalText reads a rate in a setting.

@@ -10,6 +10,8 @@ func TestParseRate(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]Rate{
 		"10/1m":        {10, time.Minute},
+		"10/1d":        {10, 24 * time.Hour},
+		"6/30d":        {6, 30 * 24 * time.Hour},
 		"1/1s":         {1, time.Second},
 		"1000000/720h": {1_000_000, 720 * time.Hour},
 		"3/1h30m":      {3, 90 * time.Minute},
@@ -20,6 +22,7 @@ func TestParseRate(t *testing.T) {
 	}
 	for _, text := range []string{
 		"", "10", "/1m", "10/", "0/1m", "-1/1m", "1000001/1m", "10/0s", "10/999ms", "10/721h", "10/m", "10/60", "10 / 1m", "1e3/1m", "10/1m/1m", "10/-1m",
+		"10/d", "10/0d", "10/31d", "10/-1d", "10/1.5d", "10/300d", "10/1dd", "10/1d12h", "10/1w",
 	} {
 		if got, err := ParseRate(text); err == nil {
 			t.Errorf("%q is taken for %v", text, got)
@@ -29,7 +32,7 @@ func TestParseRate(t *testing.T) {
 
 // What a rate allows in any stretch of time is Count and what refills meanwhile, and a rate is read as it is written.
 func FuzzParseRate(f *testing.F) {
-	for _, seed := range []string{"10/1m", "1/1s", "1000000/720h", "7/1h0m0s", "x", "10/1m\x00"} {
+	for _, seed := range []string{"10/1m", "1/1s", "1000000/720h", "7/1h0m0s", "7/2d", "x", "10/1m\x00"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
