@@ -131,15 +131,15 @@ type keyAbandon struct {
 
 // Run deletes the signing keys, which nobody can open any more, and ends the sessions, whose refresh tokens nobody can check.
 func (cmd *keyAbandon) Run(ctx context.Context, s *Settings, c console) error {
-	root, err := s.root()
-	if err != nil {
-		return err
-	}
-	store, err := openStore(ctx, s)
+	store, err := openStore(ctx, s) // before the secret, which is made where there is no database
 	if err != nil {
 		return err
 	}
 	defer store.Close() //nolint:errcheck // what was written is committed
+	root, err := s.root()
+	if err != nil {
+		return err
+	}
 	if err := token.CheckSecret(ctx, store, root); err == nil {
 		return errors.New("keys abandon: the secret opens the signing keys, it is not lost")
 	} else if !errors.Is(err, token.ErrForeignSecret) {

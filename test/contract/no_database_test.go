@@ -21,7 +21,7 @@ func workingCommands() []string {
 		"user list", "user show a@example.org", "user disable a@example.org", "user enable a@example.org", "user delete a@example.org",
 		"session list", "session list --user=a@example.org", "session revoke --all", "session revoke " + id,
 		"mail list", "mail retry --dead", "invite list", "invite create", "invite revoke " + id,
-		"keys list", "keys rotate", "backup copy.db",
+		"keys list", "keys rotate", "keys rotate --now", "keys abandon", "audit list", "backup copy.db",
 	}
 }
 
