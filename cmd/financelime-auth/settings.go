@@ -70,7 +70,7 @@ type Settings struct {
 	// Who has waited for a hash for so long is told to come back. It is longer only where a hash takes seconds: under the race detector.
 	HashWait time.Duration `hidden:"" name:"hash-wait" env:"AUTH_HASH_WAIT" default:"1s"`
 
-	Operator string `group:"Log" name:"operator" env:"AUTH_OPERATOR" help:"Who runs a command, for its audit event; the user of the operating system by default."`
+	Operator string `group:"Log" name:"operator" text:"any" env:"AUTH_OPERATOR" help:"Who runs a command, for its audit event; the user of the operating system by default."`
 
 	LogFormat string `group:"Log" name:"log-format" env:"AUTH_LOG_FORMAT" default:"auto" enum:"auto,text,json" help:"text, json, or auto: text on a terminal, else json."`
 	LogLevel  string `group:"Log" name:"log-level" env:"AUTH_LOG_LEVEL" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
