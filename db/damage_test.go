@@ -323,9 +323,60 @@ func TestLock(t *testing.T) {
 	must(t, err)
 	must(t, other.Close())
 	must(t, lock.Close())
+	// Two hard links have locks and logs of their own: neither is served.
+	hard := filepath.Join(dir, "hard.db")
+	must(t, os.Link(path, hard))
+	for _, name := range []string{path, hard, link} {
+		if second, err := db.LockSQLite(name); err == nil || !strings.Contains(err.Error(), "hard link") {
+			t.Errorf("%s: %v, %v", name, second, err)
+		}
+	}
+	must(t, os.Remove(hard))
 	again, err := db.LockSQLite(link)
 	must(t, err)
 	must(t, again.Close())
+}
+
+// A statement that meets damage in a file that is served says so, and the database is not ready any more: what is written next
+// may be lost.
+func TestDamageMetWhileServingIsNotReady(t *testing.T) {
+	t.Parallel()
+	for name, damage := range map[string]func(page []byte){
+		"no cells": func(page []byte) { page[3], page[4] = 0xff, 0xff },
+		"zeros":    func(page []byte) { clear(page) },
+		"noise": func(page []byte) {
+			for i := range page {
+				page[i] = 0xff
+			}
+		},
+	} {
+		path := populated(t)
+		pool := raw(t, "sqlite:"+path)
+		var number int64
+		must(t, pool.QueryRowContext(t.Context(), "SELECT rootpage FROM sqlite_schema WHERE name = 'account'").Scan(&number))
+		must(t, pool.Close())
+		s := open(t, "sqlite:"+path)
+		must(t, s.Ping(t.Context()))
+		file, err := os.OpenFile(path, os.O_RDWR, 0o600)
+		must(t, err)
+		page := make([]byte, 4096)
+		_, err = file.ReadAt(page, (number-1)*4096)
+		must(t, err)
+		damage(page)
+		_, err = file.WriteAt(page, (number-1)*4096)
+		must(t, err)
+		met := s.Write(t.Context(), func(q *db.Queries) error {
+			_, err := db.ExecRaw(t.Context(), q, "UPDATE account SET language = language")
+			return err
+		})
+		ready := s.Ping(t.Context())
+		for what, err := range map[string]error{"a statement": met, "ready": ready} {
+			if _, is := errors.AsType[*db.DamagedError](err); !is || !strings.Contains(err.Error(), "Restore a backup") {
+				t.Errorf("%s, %s: %v", name, what, err)
+			}
+		}
+		must(t, file.Close()) // at the end: it would drop SQLite's locks
+	}
 }
 
 // A probe is written, and by any number of those who ask at once only one.

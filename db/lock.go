@@ -40,6 +40,10 @@ func LockSQLite(path string) (*Lock, error) {
 		}
 		return nil, errors.Join(err, file.Close())
 	}
+	// SQLite's log and the lock belong to a name of the file. By another name the file would be opened a second time, and damaged.
+	if info, err := os.Stat(path); err == nil && hasMoreNames(info) {
+		return nil, errors.Join(fmt.Errorf("%s has a hard link: copy the file, or remove the other name", path), file.Close())
+	}
 	return &Lock{file: file}, nil
 }
 

@@ -5,9 +5,16 @@ package db
 import (
 	"errors"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
+
+// hasMoreNames reports whether a file has hard links.
+func hasMoreNames(info os.FileInfo) bool {
+	status, is := info.Sys().(*syscall.Stat_t)
+	return is && status.Nlink > 1
+}
 
 // lockFile locks a file until it is closed, or fails with errLocked.
 func lockFile(file *os.File) error {

@@ -16,3 +16,6 @@ func lockFile(file *os.File) error {
 	}
 	return err
 }
+
+// hasMoreNames reports false: hard links are not looked for.
+func hasMoreNames(os.FileInfo) bool { return false }

@@ -112,7 +112,8 @@ func postgresURLError(err error) error {
 }
 
 type postgres struct {
-	pool *pgxpool.Pool
+	pool   *pgxpool.Pool
+	probed probe
 }
 
 func openPostgres(ctx context.Context, config *pgxpool.Config) (*postgres, error) {
@@ -139,6 +140,9 @@ func (p *postgres) run(ctx context.Context, single bool, fn func(*Queries) error
 	}
 	for try := 1; ; try++ {
 		retry, err := attempt(ctx, fn)
+		if err == nil {
+			p.probed.wrote()
+		}
 		if !retry || try == postgresTries {
 			return err
 		}
@@ -217,18 +221,21 @@ func (p *postgres) version(ctx context.Context) (version int64, err error) {
 	return version, p.translate(err)
 }
 
-// probe asks whether the server takes writes. It writes nothing itself: a primary whose disk is full ends, or refuses connections.
+// probe fails if the server does not commit. It updates a row, so it finds a server that became read-only, rights that were
+// revoked and commits that wait for a standby that is gone. It does not find a full disk of the server while the server has
+// room in the pages and log segments that exist: then new rows fail with 503, but refreshes and reads succeed. If replicas were
+// not ready, those would fail too.
 func (p *postgres) probe(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	return p.translate(p.probed.ask(ctx, p.writeRow))
+}
+
+// writeRow updates a row to its own values. Its time limit is short, so that a connection that was lost does not hide for long
+// that the server is back.
+func (p *postgres) writeRow(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, probeEvery)
 	defer cancel()
-	var readOnly bool
-	if err := p.pool.QueryRow(ctx, "SELECT current_setting('transaction_read_only') = 'on'").Scan(&readOnly); err != nil {
-		return p.translate(err)
-	}
-	if readOnly {
-		return &UnavailableError{Cause: errors.New("the server is read-only")}
-	}
-	return nil
+	_, err := p.pool.Exec(ctx, "UPDATE "+versionTable+" SET is_applied = is_applied WHERE version_id = ("+latestVersion+")")
+	return p.translate(err)
 }
 
 func (p *postgres) translate(err error) error {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -52,7 +53,8 @@ type sqliteEngine struct {
 	file    os.FileInfo // what was opened
 	dsn     string      // of the writer
 
-	probed probe
+	probed  probe
+	damaged atomic.Pointer[DamagedError] // the first damage that a statement met; nil if there was none
 }
 
 func openSQLite(ctx context.Context, path string, busyTimeout time.Duration) (*sqliteEngine, error) {
@@ -192,8 +194,8 @@ func (e *sqliteEngine) reader() DBTX { return e.read }
 
 func (e *sqliteEngine) run(ctx context.Context, single bool, fn func(*Queries) error) error {
 	err := e.writer.run(ctx, single, fn)
-	if err == nil && e.probed.failed.Load() {
-		e.probed.failed.Store(false) // somebody could write
+	if err == nil {
+		e.probed.wrote()
 	}
 	return err
 }
@@ -245,9 +247,13 @@ func inspectSQLite(ctx context.Context, path string) (err error) {
 	}
 	defer func() { err = errors.Join(err, pool.Close()) }()
 	version, err := sqliteVersion(ctx, pool)
-	if err == nil && version == 0 {
-		err = ErrNoDatabase
+	switch {
+	case err != nil:
+		return damage(err)
+	case version == 0:
+		return ErrNoDatabase
 	}
+	_, err = checkContent(ctx, pool, commandCheckTime, true)
 	return err
 }
 
@@ -278,7 +284,7 @@ func (e *sqliteEngine) close() error {
 	return errors.Join(e.read.close(), e.readers.Close(), e.writer.close())
 }
 
-func (e *sqliteEngine) translate(err error) error { return translate(err, judgeSQLite) }
+func (e *sqliteEngine) translate(err error) error { return e.noteDamage(translate(err, judgeSQLite)) }
 
 // judgeSQLite sorts errors by result code (https://www.sqlite.org/rescode.html).
 func judgeSQLite(err error) verdict {

@@ -48,12 +48,20 @@ func checkDatabase(ctx context.Context, db *sql.DB, limit time.Duration) (comple
 	if err != nil {
 		return false, err
 	}
+	return checkContent(ctx, db, limit, version > 0)
+}
+
+// commandCheckTime bounds each part of the check before a command works on an SQLite file.
+const commandCheckTime = 500 * time.Millisecond
+
+// checkContent is checkDatabase without the comparison of the schema. Foreign keys are checked if there are tables.
+func checkContent(ctx context.Context, db *sql.DB, limit time.Duration, tables bool) (complete bool, err error) {
 	for _, pragma := range []string{"integrity_check(1)", "quick_check(1)"} {
 		if complete, err = checkPragma(ctx, db, pragma, limit); complete || err != nil {
 			break
 		}
 	}
-	if err != nil || version == 0 {
+	if err != nil || !tables {
 		return complete, err
 	}
 	keys, err := bounded(ctx, limit, func(ctx context.Context) error {

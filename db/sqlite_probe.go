@@ -4,64 +4,29 @@ import (
 	"context"
 	"errors"
 	"os"
-	"sync"
-	"sync/atomic"
-	"time"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// probeEvery bounds how often a probe writes, however often somebody asks.
-const probeEvery = time.Second
-
-// probe is the last answer to the question whether an SQLite database can be written to.
-type probe struct {
-	failed atomic.Bool // so did the last one, and nobody has written since
-
-	mu      sync.Mutex
-	at      time.Time     // when the last one ended
-	err     error         // how
-	running chan struct{} // closed when the one under way has ended; nil while there is none
-}
-
-// probe writes a page and waits for the disk: a file that became read-only, a full disk or a lock that somebody holds do not show when
-// one only reads. All who ask at once share an answer.
+// probe fails if the database is known to be damaged, was moved away, or cannot be written to.
 func (e *sqliteEngine) probe(ctx context.Context) error {
-	p := &e.probed
-	p.mu.Lock()
-	if since := time.Since(p.at); !p.at.IsZero() && since < probeEvery && (p.err == nil || p.failed.Load()) {
-		defer p.mu.Unlock()
-		return p.err
+	if damaged := e.damaged.Load(); damaged != nil {
+		return damaged
 	}
-	if p.running == nil {
-		p.running = make(chan struct{})
-		go e.runProbe(context.WithoutCancel(ctx), p.running)
-	}
-	running := p.running
-	p.mu.Unlock()
-	select {
-	case <-running:
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		return p.err
-	case <-ctx.Done():
-		return e.translate(ctx.Err())
-	}
+	return e.translate(e.probed.ask(ctx, e.writePage))
 }
 
-func (e *sqliteEngine) runProbe(ctx context.Context, ended chan struct{}) {
-	err := e.inPlace()
-	if err == nil {
-		// user_version means nothing to SQLite, and nothing to us: what counts is that the page is written.
-		err = e.writer.run(ctx, true, func(q *Queries) error {
-			_, err := q.db.Exec(ctx, "PRAGMA user_version = 1")
-			return err
-		})
+// writePage writes a page and waits for the disk.
+func (e *sqliteEngine) writePage(ctx context.Context) error {
+	if err := e.inPlace(); err != nil {
+		return err
 	}
-	p := &e.probed
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.at, p.err, p.running = time.Now(), err, nil
-	p.failed.Store(err != nil)
-	close(ended)
+	// Neither SQLite nor the service uses user_version: what counts is that the page is written.
+	return e.writer.run(ctx, true, func(q *Queries) error {
+		_, err := q.db.Exec(ctx, "PRAGMA user_version = 1")
+		return err
+	})
 }
 
 // inPlace fails where the file was moved away or another one took its place: what is written then stays behind.
@@ -74,4 +39,20 @@ func (e *sqliteEngine) inPlace() error {
 		return &UnavailableError{Cause: err}
 	}
 	return nil
+}
+
+// noteDamage turns the error of a statement that met damage into a [DamagedError], and keeps it: until the next start, the
+// database is not ready.
+func (e *sqliteEngine) noteDamage(err error) error {
+	failure, is := errors.AsType[*sqlite.Error](err)
+	if !is {
+		return err
+	}
+	switch failure.Code() & 0xff {
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		damaged := &DamagedError{What: err.Error()}
+		e.damaged.CompareAndSwap(nil, damaged)
+		return damaged
+	}
+	return err
 }

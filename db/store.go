@@ -131,9 +131,6 @@ func (s *Store) Ping(ctx context.Context) error {
 		return err
 	}
 	version, err := s.engine.version(ctx)
-	if err == nil {
-		err = s.engine.probe(ctx)
-	}
 	if err != nil {
 		return err
 	}
@@ -144,7 +141,7 @@ func (s *Store) Ping(ctx context.Context) error {
 	if version < newest {
 		return fmt.Errorf("database is not migrated: it is at version %d of %d", version, newest)
 	}
-	return nil
+	return s.engine.probe(ctx)
 }
 
 // Close waits for the transactions that were already asked for, and closes the database.

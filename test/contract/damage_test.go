@@ -71,7 +71,11 @@ func TestADamagedDatabaseIsRefused(t *testing.T) {
 	if out := serveFails(t, s); !strings.Contains(out, says) {
 		t.Errorf("serve: %s", out)
 	}
-	for _, command := range [][]string{{"backup", "copy.db"}, {"migrate"}, {"migrate", "--from=" + s.DatabaseURL, "--to=" + moved.DatabaseURL}} {
+	for _, command := range [][]string{
+		{"backup", "copy.db"}, {"migrate"}, {"migrate", "--from=" + s.DatabaseURL, "--to=" + moved.DatabaseURL},
+		{"user", "list"}, {"user", "show", p.email}, {"user", "disable", p.email}, {"session", "revoke", "--all"}, {"mail", "list"},
+		{"invite", "create"}, {"keys", "list"}, {"keys", "rotate"}, {"audit", "list"},
+	} {
 		if out, err := s.Command(t.Context(), command...); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v %s", command, err, out)
 		}
