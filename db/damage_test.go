@@ -296,6 +296,18 @@ func TestDamageOfTheLogIsNoticed(t *testing.T) {
 			t.Errorf("damage %d, byte %d: %v", n, at, err)
 		}
 	}
+	// A command that comes before the service leaves such a log as it is, and says so.
+	damaged := append([]byte(nil), log...)
+	damaged[len(log)/2] ^= 1
+	if _, err := look(damaged); err == nil {
+		t.Fatal("the damage is not noticed")
+	}
+	if s, err := db.OpenMigrated(t.Context(), "sqlite:"+file); err == nil || !strings.Contains(err.Error(), "the database is damaged") {
+		t.Errorf("a command: %v, %v", s, err)
+	}
+	if now, err := os.ReadFile(file + "-wal"); err != nil || !bytes.Equal(now, damaged) {
+		t.Errorf("a command changed the log: %v", err)
+	}
 	// What a crash leaves: a log that ends in the middle of a transaction.
 	for range 20 {
 		if _, err := look(log[:random.IntN(len(log))]); err != nil {
@@ -332,6 +344,9 @@ func TestLock(t *testing.T) {
 		}
 	}
 	must(t, os.Remove(hard))
+	if second, err := db.LockSQLite(dir); err == nil || !strings.Contains(err.Error(), "is not a file") {
+		t.Errorf("a folder: %v, %v", second, err)
+	}
 	again, err := db.LockSQLite(link)
 	must(t, err)
 	must(t, again.Close())

@@ -5,12 +5,18 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // ErrInUse means that another process serves an SQLite database, restores it or moves it.
 var ErrInUse = errors.New("another process uses the database")
 
 var errLocked = errors.New("locked by another process")
+
+const (
+	lockTries = 5
+	lockPause = 20 * time.Millisecond
+)
 
 // Lock is the right to be the only service of an SQLite file. It ends with the process, however that ends.
 type Lock struct{ file *os.File }
@@ -21,6 +27,15 @@ type Lock struct{ file *os.File }
 // What is locked is a file beside it: closing a descriptor of the database itself would drop SQLite's own locks. Its name begins
 // with a dot, so that `mv auth.db* elsewhere` leaves it in place, and it is never removed, so that nobody locks another one.
 func LockSQLite(path string) (*Lock, error) {
+	if info, err := os.Stat(path); err == nil {
+		// SQLite's log and the lock belong to a name of the file. By another name it would be opened a second time, and damaged.
+		switch {
+		case !info.Mode().IsRegular():
+			return nil, fmt.Errorf("%s is not a file", path)
+		case hasMoreNames(info):
+			return nil, fmt.Errorf("%s has a hard link: copy the file, or remove the other name", path)
+		}
+	}
 	name, err := lockName(path)
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", path, err)
@@ -32,7 +47,12 @@ func LockSQLite(path string) (*Lock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
-	if err := lockFile(file); err != nil {
+	err = lockFile(file)
+	for try := 0; errors.Is(err, errLocked) && try < lockTries; try++ { // a command may be looking whether it is locked
+		time.Sleep(lockPause)
+		err = lockFile(file)
+	}
+	if err != nil {
 		if errors.Is(err, errLocked) {
 			err = fmt.Errorf("%w %s: stop it first", ErrInUse, path)
 		} else {
@@ -40,11 +60,30 @@ func LockSQLite(path string) (*Lock, error) {
 		}
 		return nil, errors.Join(err, file.Close())
 	}
-	// SQLite's log and the lock belong to a name of the file. By another name the file would be opened a second time, and damaged.
-	if info, err := os.Stat(path); err == nil && hasMoreNames(info) {
-		return nil, errors.Join(fmt.Errorf("%s has a hard link: copy the file, or remove the other name", path), file.Close())
-	}
 	return &Lock{file: file}, nil
+}
+
+// isServed reports whether a process holds the lock of an SQLite file. It makes no file.
+func isServed(path string) (bool, error) {
+	name, err := lockName(path)
+	if err != nil {
+		return false, err
+	}
+	file, err := os.Open(name) //nolint:gosec // beside the operator's database
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return false, nil
+	case errors.Is(err, os.ErrPermission): // another user's service may run
+		return true, nil
+	case err != nil:
+		return false, err
+	}
+	err = lockFile(file)
+	served := errors.Is(err, errLocked)
+	if served {
+		err = nil
+	}
+	return served, errors.Join(err, file.Close())
 }
 
 // lockName is the file that is locked, whichever of the database's names is used.

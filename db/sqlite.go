@@ -241,6 +241,14 @@ func inspectSQLite(ctx context.Context, path string) (err error) {
 	if path, err = filepath.Abs(path); err != nil {
 		return err
 	}
+	// Before SQLite opens the file: with the last connection that closes, it forgets what it could not read of the log.
+	served, err := isServed(path)
+	if err == nil && !served {
+		_, err = checkLog(path)
+	}
+	if err != nil {
+		return err
+	}
 	pool, err := openPool(sqliteDSN(path, sqliteBusyTimeout, url.Values{"_query_only": {"on"}}), 1)
 	if err != nil {
 		return err
