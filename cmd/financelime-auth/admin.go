@@ -49,7 +49,7 @@ func adminHandler(check *readiness, metrics http.Handler, transport mail.Transpo
 func onlyByOwnName(adminAddr string, next http.Handler) http.Handler {
 	configured, _, _ := net.SplitHostPort(adminAddr) // complete has checked it
 	configuredIP, _ := netip.ParseAddr(configured)
-	everywhere := configured == "" || configuredIP.IsUnspecified()
+	everywhere := configured == "" || configuredIP.Unmap().IsUnspecified()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		local := localIP(r)
 		if !ownName(r.Host, configured, local) || everywhere && !local.IsLoopback() {

@@ -48,6 +48,8 @@ func TestMailboxAnswersToItsOwnNames(t *testing.T) {
 		{":8081", network, "localhost:8081", false},
 		{"0.0.0.0:8081", network, "localhost", false},
 		{"[::]:8081", network, "localhost", false},
+		{"[::ffff:0.0.0.0]:8081", network, "10.0.0.7:8081", false},
+		{"[::ffff:0.0.0.0]:8081", loopback, "localhost:8081", true},
 		{":8081", loopback, "localhost:8081", true}, // kubectl port-forward
 		{":8081", loopback, "evil.example:8081", false},
 		{":8081", loopback, ":8081", false},

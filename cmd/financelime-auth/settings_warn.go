@@ -114,7 +114,7 @@ func isLocal(text string) bool {
 func isLocalHost(host string) bool {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	if ip, err := netip.ParseAddr(host); err == nil {
-		return ip.Unmap().IsLoopback() || ip.IsUnspecified()
+		return ip.Unmap().IsLoopback() || ip.Unmap().IsUnspecified()
 	}
 	return host == "" || host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
