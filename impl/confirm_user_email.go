@@ -26,17 +26,20 @@ func (s *Service) ConfirmUserEmail(
 	ctx context.Context, request api.ConfirmUserEmailRequestObject,
 ) (api.ConfirmUserEmailResponseObject, error) {
 	req := reqinfo.FromContext(ctx)
-	format := page.Negotiate(req.Accept)
+	pages, format := page.NewRenderer(s.Name), page.Negotiate(req.Accept)
+	notFound := func() pageResponse {
+		return pageResponse{pages.Failure(format, req.AcceptLanguage, page.Failure{Status: http.StatusNotFound})}
+	}
 
 	keyHash, ok := link.Hash(request.ConfirmationKey)
 	if !ok {
 		event.Record(ctx, s.Log, event.LinkRefused, event.Reason("malformed"))
-		return pageResponse{page.Failure(format, page.Language(req.AcceptLanguage), http.StatusNotFound)}, nil
+		return notFound(), nil
 	}
 	account, purpose, err := s.useLink(ctx, keyHash, s.linkGuess(req, request.ConfirmationKey))
 	if errors.Is(err, db.ErrNotFound) {
 		event.Record(ctx, s.Log, event.LinkRefused, event.Reason("unusable"))
-		return pageResponse{page.Failure(format, page.Language(req.AcceptLanguage), http.StatusNotFound)}, nil
+		return notFound(), nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("confirm: %w", err)
@@ -44,7 +47,7 @@ func (s *Service) ConfirmUserEmail(
 	req.AccountID = account.ID.String()
 	event.Record(ctx, s.Log, event.LinkUsed, slog.String("purpose", string(purpose)))
 	s.MailQueued()
-	return pageResponse{page.Confirmed(format, account.Language, string(purpose))}, nil
+	return pageResponse{pages.Confirmed(format, account.Language, string(purpose))}, nil
 }
 
 // linkGuess is a guess at a link, if the service has not made the key: who has one that it made, used up or not, has guessed nothing.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/financelime/authorization"
 	"github.com/financelime/authorization/api"
+	"github.com/financelime/authorization/impl/digest"
 	"github.com/financelime/authorization/impl/docs"
 )
 
@@ -67,9 +68,9 @@ func newDocuments(issuer, publicURL, keysAge string) (*documents, error) {
 		return nil, err
 	}
 	return &documents{
-		openapiYAML:         document{typeYAML, keepAsking, docs.ETag(asYAML), asYAML},
-		openapiJSON:         document{typeJSON, keepAsking, docs.ETag(asJSON), asJSON},
-		openidConfiguration: document{typeJSON, keysAge, docs.ETag(discovery), discovery},
+		openapiYAML:         document{typeYAML, keepAsking, digest.ETag(asYAML), asYAML},
+		openapiJSON:         document{typeJSON, keepAsking, digest.ETag(asJSON), asJSON},
+		openidConfiguration: document{typeJSON, keysAge, digest.ETag(discovery), discovery},
 		assets:              assets,
 	}, nil
 }

@@ -43,6 +43,7 @@ type Service struct {
 	// Now is the clock; time.Now if nil.
 	Clock clock.Clock
 
+	Name      string // the service's name, for its pages
 	PublicURL string // under which the service is reached from outside
 	Issuer    string // of the access tokens
 

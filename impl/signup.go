@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -17,6 +16,7 @@ import (
 	"github.com/financelime/authorization/impl/invite"
 	"github.com/financelime/authorization/impl/limit"
 	"github.com/financelime/authorization/impl/link"
+	"github.com/financelime/authorization/impl/locale"
 	"github.com/financelime/authorization/impl/mail"
 	"github.com/financelime/authorization/impl/reqinfo"
 )
@@ -41,7 +41,7 @@ func (s *Service) Signup(ctx context.Context, request api.SignupRequestObject) (
 	if err != nil || code == "" && s.InviteRequired {
 		return api.Signup400JSONResponse{Code: 400, Message: api.SignUpFailure400MessageBADPARAMETERS}, nil
 	}
-	language := strings.ToLower(request.Body.Language[:2]) // en-US is en; the contract lets nothing else through
+	language := locale.Primary(request.Body.Language) // openapi.yaml lists the languages
 
 	accountID := newID()
 	err = s.signUp(ctx, db.InsertAccountParams{ID: accountID, Email: email, Language: language}, code)

@@ -122,19 +122,20 @@ func assemble(
 	worker, err := mail.NewWorker(mail.Config{
 		Store: store, Transport: transport, Hasher: hasher, Root: root, Links: links, PublicURL: s.PublicURL,
 		From: s.MailFrom, Timeout: s.MailTimeout, MailedPasswordTTL: s.MailedPasswordTTL, Log: log, Watch: watching.mail,
+		NoticeOnlyNewDevices: impl.LoginNotice(s.LoginNotice) == impl.NoticeNewDevice,
 	})
 	if err != nil {
 		return nil, err
 	}
 	service := &impl.Service{
 		Store: store, Root: root, Links: links, Hasher: hasher, Limits: limits, Keys: keys, Access: access, Refresh: refresh, Log: log,
-		PublicURL: s.PublicURL, Issuer: s.Issuer, MailQueued: worker.Wake, InviteRequired: s.InviteRequired, ClientIDs: s.ClientIDs,
+		Name: worker.ServiceName(), PublicURL: s.PublicURL, Issuer: s.Issuer, MailQueued: worker.Wake, InviteRequired: s.InviteRequired, ClientIDs: s.ClientIDs,
 		SignUpLinkTTL: s.SignUpLinkTTL, PasswordLinkTTL: s.PasswordLinkTTL,
 		RefreshTTL: s.RefreshTTL, RefreshGrace: s.RefreshGrace, SessionMaxAge: s.SessionMaxAge, Version: buildVersion(),
 		HideAccounts: s.HideAccounts, LoginNotice: impl.LoginNotice(s.LoginNotice), SessionsPerUser: s.SessionsPerUser,
 	}
 	handler, err := server.New(server.Config{
-		Authenticate: authenticate(access), TrustedProxies: s.trustedProxies,
+		ServiceName: worker.ServiceName(), Authenticate: authenticate(access), TrustedProxies: s.trustedProxies,
 		CORSOrigins: s.CORSOrigins, HTTPS: s.https(), Log: log,
 		Watch: watching.request, Limited: metrics.Limited,
 	}, service)

@@ -1,17 +1,17 @@
-// Package docs is the API reference as a page: Swagger UI over the service's own openapi.json. Everything that the
-// page loads comes from the service.
+// Package docs serves the API reference: Swagger UI with the service's own openapi.json. The page loads nothing from other
+// hosts.
 package docs
 
 import (
 	"bytes"
 	"compress/gzip"
-	"crypto/sha256"
 	_ "embed" // the page and its script
-	"encoding/base64"
 	"fmt"
 	"io/fs"
 
 	"github.com/swaggest/swgui/v5/static"
+
+	"github.com/financelime/authorization/impl/digest"
 )
 
 //go:embed page.html
@@ -23,24 +23,24 @@ var script []byte
 //go:embed docs.css
 var style []byte
 
-// Page is the HTML of the page.
+// Page returns the HTML of the page.
 func Page() []byte { return page }
 
-// CSP is the page's content security policy: scripts and styles from this service alone, requests to this service alone.
-// Swagger UI has its icons in data URLs; its styles it sets by script, which needs no leave ('unsafe-inline').
+// CSP returns the content security policy of the page: scripts, styles and requests only from and to this service. Swagger UI has
+// its icons in data URLs. It sets styles by script, which works without 'unsafe-inline'.
 func CSP() string {
 	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
 		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 }
 
-// Asset is a part of the page.
+// Asset is a file that the page loads.
 type Asset struct {
 	ContentType string
 	ETag        string
 	Body        []byte
 }
 
-// Assets are the parts of the page by their names, read and unpacked.
+// Assets returns the files that the page loads, by name and uncompressed.
 func Assets() (map[string]Asset, error) {
 	assets := map[string]Asset{
 		"docs.js":  newAsset("text/javascript; charset=utf-8", script),
@@ -52,7 +52,7 @@ func Assets() (map[string]Asset, error) {
 	} {
 		packed, err := fs.ReadFile(static.FS, name+".gz")
 		if err != nil {
-			return nil, fmt.Errorf("read a part of the docs page: %w", err)
+			return nil, fmt.Errorf("read %s of the docs page: %w", name, err)
 		}
 		body, err := unpack(packed)
 		if err != nil {
@@ -64,13 +64,7 @@ func Assets() (map[string]Asset, error) {
 }
 
 func newAsset(contentType string, body []byte) Asset {
-	return Asset{ContentType: contentType, ETag: ETag(body), Body: body}
-}
-
-// ETag is the strong entity tag of a body (RFC 9110 section 8.8.3).
-func ETag(body []byte) string {
-	sum := sha256.Sum256(body)
-	return `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`
+	return Asset{ContentType: contentType, ETag: digest.ETag(body), Body: body}
 }
 
 func unpack(packed []byte) ([]byte, error) {

@@ -15,15 +15,15 @@ import (
 	"github.com/jordan-wright/email"
 )
 
-// sender is who mails come from: AUTH_MAIL_FROM.
+// sender is the sender of all mails: AUTH_MAIL_FROM.
 type sender struct {
-	name    string // for the From header, as it was given; may be empty
+	name    string // for the From header, as configured; may be empty
 	address string // for the envelope
 	domain  string // of address, for Message-IDs and EHLO
-	service string // the name that people read
+	service string // the name that users read
 }
 
-// parseSender reads AUTH_MAIL_FROM: "Name <local@domain>" or an address alone.
+// parseSender parses AUTH_MAIL_FROM: "Name <local@domain>" or an address alone.
 func parseSender(from string) (sender, error) {
 	if err := headerSafe(from); err != nil {
 		return sender{}, fmt.Errorf("AUTH_MAIL_FROM %w", err)
@@ -35,7 +35,7 @@ func parseSender(from string) (sender, error) {
 	if err := bareAddress(parsed.Address); err != nil {
 		return sender{}, fmt.Errorf("AUTH_MAIL_FROM: the address %w", err)
 	}
-	if err := headerSafe(parsed.Name); err != nil { // an encoded word can hide what the raw text does not show
+	if err := headerSafe(parsed.Name); err != nil { // an encoded word can contain what the raw text does not show
 		return sender{}, fmt.Errorf("AUTH_MAIL_FROM: the name %w", err)
 	}
 	_, domain, _ := strings.Cut(parsed.Address, "@")
@@ -46,10 +46,10 @@ func parseSender(from string) (sender, error) {
 	return s, nil
 }
 
-// compose builds the bytes of a mail. They are the same mail at each attempt: Message-ID and date come from the row.
+// compose builds the bytes of a mail. Every attempt sends the same Message-ID and date: both come from the row.
 //
-// The e-mail package only builds MIME. It would name the Message-ID after the machine, takes names apart at commas, and folds no
-// line; so the fields that we care for are ours, and what goes into them has been checked.
+// The e-mail package only builds MIME. It would derive the Message-ID from the host name, it splits names at commas, and it does
+// not fold lines. So compose writes the header fields below itself, from validated values.
 func compose(from sender, to string, id uuid.UUID, date time.Time, m Message) ([]byte, error) {
 	if err := bareAddress(to); err != nil {
 		return nil, fmt.Errorf("the recipient's address %w", err)
@@ -72,18 +72,19 @@ func compose(from sender, to string, id uuid.UUID, date time.Time, m Message) ([
 		headerField("To", "<"+to+">"),
 		headerField("Message-Id", messageID(id, from.domain)),
 		headerField("Subject", subjectWords(m.Subject)...),
-		// Keeps out-of-office replies and list robots quiet: RFC 3834, section 5.
+		headerField("Content-Language", m.Language), // RFC 3282
+		// Prevents out-of-office replies and other automatic responses: RFC 3834, section 5.
 		headerField("Auto-Submitted", "auto-generated"),
 	), nil
 }
 
-// messageID makes the Message-ID of an outbox row. A receiver that knows it already drops the copy that an attempt
-// with a lost reply leaves behind.
+// messageID returns the Message-ID of an outbox row. If the reply to an attempt was lost, the next attempt sends a copy with the
+// same Message-ID, which the receiving server can drop.
 func messageID(id uuid.UUID, domain string) string {
 	return "<" + id.String() + "@" + domain + ">"
 }
 
-// headerSafe refuses what could end a header line and begin another one, and what is too long for a name.
+// headerSafe returns an error if value could end a header line and begin another one, or is too long for a name.
 func headerSafe(value string) error {
 	const maxLen = 900 // encoded
 	if err := plainText(value); err != nil {
@@ -95,7 +96,7 @@ func headerSafe(value string) error {
 	return nil
 }
 
-// plainText refuses what could end a header line and begin another one.
+// plainText returns an error if value could end a header line and begin another one.
 func plainText(value string) error {
 	if !utf8.ValidString(value) {
 		return errors.New("is not UTF-8")
@@ -106,9 +107,9 @@ func plainText(value string) error {
 	return nil
 }
 
-// bareAddress accepts only "local@domain" of printable ASCII without any character that means something else to some
-// mail program: no list, comment, quoting, route or address literal, whatever the database says. Addresses have been
-// checked before they were stored; this is the last door (CVE-2023-7028, CVE-2025-59937).
+// bareAddress returns an error unless s is "local@domain" in printable ASCII, without any character that has a special meaning
+// in some mail program: no list, comment, quoting, route or address literal. Addresses were validated before they were stored; this
+// is the last check (CVE-2023-7028, CVE-2025-59937).
 func bareAddress(s string) error {
 	const maxLen = 254 // RFC 5321, 4.5.3.1.3
 	local, domain, ok := strings.Cut(s, "@")

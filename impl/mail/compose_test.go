@@ -66,19 +66,20 @@ func parse(t testing.TB, data []byte) parsed {
 func TestCompose(t *testing.T) {
 	t.Parallel()
 	eachMessage(t, func(t *testing.T, kind, language string) {
-		m := render(t, kind, language)
+		m := mustRender(t, kind, language)
 		data, err := compose(mustSender(t, sampleFrom), "jane.doe+x@example.org", sampleID, sampleDate, m)
 		if err != nil {
 			t.Fatal(err)
 		}
 		p := parse(t, data)
 		for name, want := range map[string]string{
-			"From":           `"Financelime" <no-reply@financelime.com>`,
-			"To":             "<jane.doe+x@example.org>",
-			"Message-Id":     "<01932f6e-7c1a-7b3c-8d4e-5f6a7b8c9d0e@financelime.com>",
-			"Date":           "Sun, 17 May 2026 08:09:10 +0000",
-			"Auto-Submitted": "auto-generated",
-			"Mime-Version":   "1.0",
+			"From":             `"Financelime" <no-reply@financelime.com>`,
+			"To":               "<jane.doe+x@example.org>",
+			"Message-Id":       "<01932f6e-7c1a-7b3c-8d4e-5f6a7b8c9d0e@financelime.com>",
+			"Date":             "Sun, 17 May 2026 08:09:10 +0000",
+			"Auto-Submitted":   "auto-generated",
+			"Content-Language": language,
+			"Mime-Version":     "1.0",
 		} {
 			if got := p.header[name]; len(got) != 1 || got[0] != want {
 				t.Errorf("%s: %q, want %q", name, got, want)
@@ -88,7 +89,7 @@ func TestCompose(t *testing.T) {
 		if err != nil || subject != m.Subject || len(p.header["Subject"]) != 1 {
 			t.Errorf("subject %q, want %q (%v)", subject, m.Subject, err)
 		}
-		if len(p.header) != 8 { // those, the subject and the content type
+		if len(p.header) != 9 { // those, the subject and the content type
 			t.Errorf("headers %v", p.header)
 		}
 		if p.parts["text/plain; charset=UTF-8"] != m.Text || p.parts["text/html; charset=UTF-8"] != m.HTML || len(p.parts) != 2 {
@@ -107,7 +108,7 @@ func TestCompose(t *testing.T) {
 
 func TestComposeRefusesRecipients(t *testing.T) {
 	t.Parallel()
-	m := render(t, KindPassword, "en")
+	m := mustRender(t, KindPassword, "en")
 	for _, to := range []string{
 		"", "@", "a@", "@b.com", "ab.com", "a@b.com,c@d.com", "a@b.com c@d.com", "a@b.com\r\nBcc: c@d.com", "a@b.com\nX: y",
 		"a@b.com\r", "a@b.com\x00", "<a@b.com>", "Foo <a@b.com>", "a@b.com (x)", `"a b"@b.com`,
@@ -159,7 +160,7 @@ func TestComposeSenderNames(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"Doe, Jane", "Финансы, Лайм", `A "B" <c@d.e>`, "a@b.c, d@e.f", "ООО «Лайм»", "=?utf-8?q?x?="} {
 		from := (&netmail.Address{Name: name, Address: "no-reply@financelime.com"}).String()
-		data, err := compose(mustSender(t, from), "a@b.com", sampleID, sampleDate, render(t, KindPassword, "ru"))
+		data, err := compose(mustSender(t, from), "a@b.com", sampleID, sampleDate, mustRender(t, KindPassword, "ru"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -91,18 +91,18 @@ func FuzzCompose(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, to, subject, text, html string) {
-		data, err := compose(from, to, sampleID, sampleDate, Message{Subject: subject, Text: text, HTML: html})
+		data, err := compose(from, to, sampleID, sampleDate, Message{Language: "en", Subject: subject, Text: text, HTML: html})
 		if err != nil || text == "" || html == "" { // no message of ours lacks a part
 			return
 		}
 		p := parse(t, data)
-		for _, name := range []string{"From", "To", "Subject", "Message-Id", "Date", "Auto-Submitted", "Mime-Version", "Content-Type"} {
+		for _, name := range []string{"From", "To", "Subject", "Message-Id", "Date", "Auto-Submitted", "Content-Language", "Mime-Version", "Content-Type"} {
 			if len(p.header[name]) != 1 {
 				t.Fatalf("%s: %q", name, p.header[name])
 			}
 		}
 		list, err := p.header.AddressList("To")
-		if err != nil || len(list) != 1 || list[0].Address != to || len(p.header) > 8 {
+		if err != nil || len(list) != 1 || list[0].Address != to || len(p.header) > 9 {
 			t.Fatalf("for %q: %v, %v", to, p.header, err)
 		}
 		head, _, _ := strings.Cut(string(data), "\r\n\r\n")

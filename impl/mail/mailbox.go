@@ -3,9 +3,7 @@ package mail
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	_ "embed" // the template and its style
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,24 +19,27 @@ import (
 	"time"
 
 	"github.com/jordan-wright/email"
+
+	"github.com/financelime/authorization/impl/digest"
+	"github.com/financelime/authorization/impl/locale"
 )
 
 // mailbox shows the mails that the Files transport wrote.
 type mailbox struct {
 	dir  string
-	wait time.Duration // how long "latest" waits for a mail to come
+	wait time.Duration // how long "latest" waits for a mail to arrive
 }
 
-// NewMailbox makes the handler of these pages, for the admin port:
+// NewMailbox returns the handler of these pages, for the admin port:
 //
 //	GET /mail                   the list, newest first
 //	GET /mail.json              the same with the texts, for test scripts
 //	GET /mail/{id}              one mail
 //	GET /mail/{id}/text         its text part
 //	GET /mail/{id}/html         its HTML part
-//	GET /mail/latest/text       the text part of the newest mail that fits, see latest
+//	GET /mail/latest/text       the text part of the newest mail that matches: see latest
 //
-// The lists end after the newest 1000. Everything in a mailbox is secret: serve it on this machine only.
+// The lists have the newest 1000 mails. Everything in a mailbox is secret: serve it on this machine only.
 func NewMailbox(dir string) http.Handler {
 	return newMailbox(&mailbox{dir: dir, wait: 10 * time.Second})
 }
@@ -55,22 +56,36 @@ func newMailbox(b *mailbox) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Cache-Control", "no-store")
-		h.Set("Referrer-Policy", "no-referrer") // a link that is clicked must not tell where it was found
+		h.Set("Referrer-Policy", "no-referrer") // a click must not disclose the mailbox's address
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Content-Security-Policy", policy)
 		mux.ServeHTTP(w, r)
 	})
 }
 
-// Stored is a mail as the mailbox tells of it.
+// Stored is a mail in the mailbox.
 type Stored struct {
-	ID      string `json:"id"`
-	Date    string `json:"date"` // RFC 3339
-	To      string `json:"to"`
-	From    string `json:"from"`
-	Subject string `json:"subject"`
-	Text    string `json:"text"`
-	HTML    string `json:"html"`
+	ID   string `json:"id"`
+	Date string `json:"date"` // RFC 3339
+	To   string `json:"to"`
+	From string `json:"from"`
+	// Language is the tag of the mail's language, or empty if the mail does not state one.
+	Language string `json:"language"`
+	Subject  string `json:"subject"`
+	Text     string `json:"text"`
+	HTML     string `json:"html"`
+}
+
+// LanguageName returns the name of the mail's language, in that language.
+func (s Stored) LanguageName() string { return locale.Default().Lookup(s.Language).Name }
+
+// When returns the mail's date for people.
+func (s Stored) When() string {
+	t, err := time.Parse(time.RFC3339, s.Date)
+	if err != nil {
+		return s.Date
+	}
+	return t.UTC().Format("2006-01-02 15:04:05 UTC")
 }
 
 func (b *mailbox) list(w http.ResponseWriter, _ *http.Request) {
@@ -106,7 +121,7 @@ func (b *mailbox) text(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// html serves the HTML part as it is, in a sandbox: it can neither run nor fetch anything, whatever is in it.
+// html serves the HTML part in a sandbox: it can neither run nor fetch anything.
 func (b *mailbox) html(w http.ResponseWriter, r *http.Request) {
 	mail, ok := b.find(w, r)
 	if !ok {
@@ -115,16 +130,16 @@ func (b *mailbox) html(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Security-Policy", "sandbox allow-popups allow-popups-to-escape-sandbox; "+
 		"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'")
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	// A click must open a window of its own: the pages that the links lead to refuse to be framed.
+	// A click must open a new window: the pages behind the links must not be framed.
 	_, _ = io.WriteString(w, strings.Replace(mail.HTML, "<head>", `<head><base target="_blank">`, 1))
 }
 
-// latest serves the text of the newest mail that fits the query, and waits until there is one, so that scripts need
-// not: the mail may still be on its way. In the query,
+// latest serves the text of the newest mail that matches the query. If there is none yet, it waits for one, so that scripts do not
+// have to poll. The parameters of the query are:
 //
-//	subject=WORDS  is a part of the subject, in any letter case
-//	to=ADDRESS     is the recipient
-//	after=WORDS    asks for a mail that is newer than the newest one with WORDS in its subject (and to that recipient)
+//	subject=WORDS  a part of the subject, case-insensitive
+//	to=ADDRESS     the recipient
+//	after=WORDS    only mails newer than the newest one with WORDS in its subject (and to that recipient)
 func (b *mailbox) latest(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	filter := filter{subject: query.Get("subject"), to: query.Get("to"), after: query.Get("after")}
@@ -152,7 +167,7 @@ func (b *mailbox) latest(w http.ResponseWriter, r *http.Request) {
 
 type filter struct{ subject, to, after string }
 
-// newest finds the mail that the filter asks for; known remembers what has been read.
+// newest returns the newest mail that matches the filter. It caches the mails that it reads in known.
 func (b *mailbox) newest(f filter, known map[string]Stored) (mail Stored, ok bool, err error) {
 	ids, err := b.ids()
 	if err != nil {
@@ -162,7 +177,7 @@ func (b *mailbox) newest(f filter, known map[string]Stored) (mail Stored, ok boo
 		m, read := known[id]
 		if !read {
 			m, err = b.read(id)
-			if errors.Is(err, fs.ErrNotExist) { // somebody tidies up
+			if errors.Is(err, fs.ErrNotExist) { // deleted meanwhile
 				continue
 			}
 			if err != nil {
@@ -174,7 +189,7 @@ func (b *mailbox) newest(f filter, known map[string]Stored) (mail Stored, ok boo
 			continue
 		}
 		if f.after != "" && containsFold(m.Subject, f.after) {
-			return mail, ok, nil // what is older does not count
+			return mail, ok, nil // older mails do not match
 		}
 		if !ok && containsFold(m.Subject, f.subject) {
 			mail, ok = m, true
@@ -183,14 +198,14 @@ func (b *mailbox) newest(f filter, known map[string]Stored) (mail Stored, ok boo
 			return mail, true, nil
 		}
 	}
-	return Stored{}, false, nil // or there is nothing yet that it could be newer than
+	return Stored{}, false, nil // with f.after: no mail has those words in its subject yet
 }
 
 func containsFold(s, part string) bool {
 	return strings.Contains(strings.ToLower(s), strings.ToLower(part))
 }
 
-// find reads the mail that the path names, or answers 404.
+// find reads the mail with the ID in the path, or responds with 404.
 func (b *mailbox) find(w http.ResponseWriter, r *http.Request) (Stored, bool) {
 	id := r.PathValue("id")
 	if !idPattern.MatchString(id) {
@@ -209,10 +224,10 @@ func (b *mailbox) find(w http.ResponseWriter, r *http.Request) (Stored, bool) {
 	return mail, true
 }
 
-// idPattern is what fileName makes. Nothing else is ever looked for in the file system.
+// idPattern matches the names that fileName returns. No other file is ever opened.
 var idPattern = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
-// ids lists the newest mails first. A directory that does not exist yet is an empty one.
+// ids returns the IDs of the mails, newest first. A directory that does not exist yet is empty.
 func (b *mailbox) ids() ([]string, error) {
 	const most = 1000
 	entries, err := os.ReadDir(b.dir)
@@ -237,7 +252,7 @@ func (b *mailbox) readAll() ([]Stored, error) {
 	mails := make([]Stored, 0, len(ids)) // not null in JSON
 	for _, id := range ids {
 		mail, err := b.read(id)
-		if errors.Is(err, fs.ErrNotExist) { // somebody tidies up
+		if errors.Is(err, fs.ErrNotExist) { // deleted meanwhile
 			continue
 		}
 		if err != nil {
@@ -263,11 +278,11 @@ func (b *mailbox) read(id string) (Stored, error) {
 	}
 	return Stored{
 		ID: id, Date: date, From: parsed.From, To: strings.Trim(strings.Join(parsed.To, ", "), "<>"),
-		Subject: parsed.Subject, Text: lines(parsed.Text), HTML: lines(parsed.HTML),
+		Language: parsed.Headers.Get("Content-Language"), Subject: parsed.Subject, Text: lines(parsed.Text), HTML: lines(parsed.HTML),
 	}, nil
 }
 
-// lines gives a part "\n" as its line end.
+// lines returns a part with "\n" as its line end.
 func lines(part []byte) string { return strings.ReplaceAll(string(part), "\r\n", "\n") }
 
 func writeText(w http.ResponseWriter, mail Stored) {
@@ -275,7 +290,7 @@ func writeText(w http.ResponseWriter, mail Stored) {
 	_, _ = io.WriteString(w, mail.Text)
 }
 
-// segment is a piece of a text, which may be a link.
+// segment is a piece of a text: a link, or what is between two links.
 type segment struct {
 	Text string
 	Link bool
@@ -301,11 +316,10 @@ var mailboxSource string
 
 var mailboxTemplate = template.Must(template.New("mailbox").Parse(mailboxSource))
 
-// mailboxPolicy allows the pages their own style and the frame with a mail, and nothing else.
+// mailboxPolicy returns the content security policy of the pages: their own style and the frame with a mail, nothing else.
 func mailboxPolicy() string {
-	sum := sha256.Sum256([]byte(mailboxStyle))
-	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
-		"'; frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	return "default-src 'none'; style-src " + digest.CSPSource(mailboxStyle) +
+		"; frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 }
 
 // mailboxPage is the list of Mails, or one Mail.

@@ -41,7 +41,7 @@ func envelope(t *testing.T, p post) Envelope {
 	at := sampleDate.Add(p.at)
 	env := Envelope{ID: uuid.Must(uuid.NewV7()), CreatedAt: at, To: p.to}
 	var err error
-	if env.Data, err = compose(mustSender(t, sampleFrom), p.to, env.ID, at, render(t, p.kind, p.language)); err != nil {
+	if env.Data, err = compose(mustSender(t, sampleFrom), p.to, env.ID, at, mustRender(t, p.kind, p.language)); err != nil {
 		t.Fatal(err)
 	}
 	return env
@@ -76,7 +76,7 @@ func get(t *testing.T, server *httptest.Server, path string) (status int, header
 func TestMailboxEmpty(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, filepath.Join(t.TempDir(), "not", "made", "yet"), time.Millisecond)
-	if status, _, body := get(t, server, "/mail"); status != 200 || !strings.Contains(body, "No mail yet") {
+	if status, _, body := get(t, server, "/mail"); status != 200 || !strings.Contains(body, "The mailbox is empty.") {
 		t.Errorf("list: %d %s", status, body)
 	}
 	if status, header, body := get(t, server, "/mail.json"); status != 200 || body != "[]\n" || header.Get("Content-Type") != "application/json" {
@@ -106,10 +106,10 @@ func TestMailboxJSON(t *testing.T) {
 	if len(mails) != 2 || mails[0].ID != second || mails[1].ID != first {
 		t.Fatalf("not the two mails, newest first: %s", body)
 	}
-	russian := render(t, KindSignUpLink, "ru")
+	russian := mustRender(t, KindSignUpLink, "ru")
 	want := Stored{
 		ID: first, Date: "2026-05-17T08:09:10Z", To: "jane@example.org", From: `"Financelime" <no-reply@financelime.com>`,
-		Subject: "Подтвердите адрес электронной почты", Text: russian.Text, HTML: russian.HTML,
+		Language: "ru", Subject: "Подтвердите адрес электронной почты для Financelime", Text: russian.Text, HTML: russian.HTML,
 	}
 	if mails[1] != want {
 		t.Errorf("got %+v\nwant %+v", mails[1], want)
@@ -136,7 +136,7 @@ func TestMailboxPages(t *testing.T) {
 		}
 		pages[path] = body
 	}
-	if !strings.Contains(pages["/mail"], `<a href="/mail/`+id+`">Запрос на сброс пароля</a>`) || !strings.Contains(pages["/mail"], "jane@example.org") {
+	if !strings.Contains(pages["/mail"], `<a href="/mail/`+id+`" lang="ru">Сброс пароля для Financelime</a>`) || !strings.Contains(pages["/mail"], "jane@example.org") {
 		t.Errorf("the list: %s", pages["/mail"])
 	}
 
@@ -151,6 +151,7 @@ func TestMailboxPages(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]string{
+		"pre lang": "ru", "h1 lang": "ru", "title lang": "ru", "dd lang": "ru", "html lang": "en", "time datetime": "2026-05-17T08:09:10Z",
 		"a href": sampleLink, "a rel": "noopener noreferrer",
 		"iframe src": "/mail/" + id + "/html", "iframe sandbox": "allow-popups allow-popups-to-escape-sandbox",
 	} {
@@ -160,14 +161,14 @@ func TestMailboxPages(t *testing.T) {
 	}
 
 	status, header, body := get(t, server, "/mail/"+id+"/html")
-	if want := render(t, KindPasswordLink, "ru").HTML; status != 200 || strings.Replace(body, `<base target="_blank">`, "", 1) != want {
+	if want := mustRender(t, KindPasswordLink, "ru").HTML; status != 200 || strings.Replace(body, `<base target="_blank">`, "", 1) != want {
 		t.Errorf("the HTML part: %d %s", status, body)
 	}
 	if policy := header.Get("Content-Security-Policy"); !strings.HasPrefix(policy, "sandbox allow-popups ") || strings.Contains(policy, "allow-scripts") {
 		t.Errorf("the HTML part's policy: %s", policy)
 	}
 	status, header, body = get(t, server, "/mail/"+id+"/text")
-	if status != 200 || header.Get("Content-Type") != "text/plain; charset=utf-8" || body != render(t, KindPasswordLink, "ru").Text {
+	if status != 200 || header.Get("Content-Type") != "text/plain; charset=utf-8" || body != mustRender(t, KindPasswordLink, "ru").Text {
 		t.Errorf("the text part: %d %s", status, body)
 	}
 }
@@ -230,7 +231,7 @@ func TestMailboxLatest(t *testing.T) {
 		switch {
 		case want == "" && status != 404, want != "" && status != 200:
 			t.Errorf("%s: %d", query, status)
-		case want != "" && body != render(t, want, "en").Text:
+		case want != "" && body != mustRender(t, want, "en").Text:
 			t.Errorf("%s: %s", query, body)
 		case want != "" && header.Get("Content-Type") != "text/plain; charset=utf-8":
 			t.Errorf("%s: %s", query, header.Get("Content-Type"))

@@ -1,114 +1,123 @@
 package mail
 
 import (
-	"bytes"
-	"embed"
+	_ "embed" // the layout
 	"fmt"
-	htmltemplate "html/template"
+	"html/template"
 	"strings"
-	"text/template"
 	"time"
+	"unicode/utf8"
+
+	"github.com/financelime/authorization/impl/locale"
 )
 
-// The kinds of mail, as the database knows them.
+// The kinds of mail, as the database stores them. The text of a kind is mail/KIND.txt in each language's folder of impl/locale.
 const (
 	KindSignUpLink   = "signup_link"
 	KindPasswordLink = "password_link"
 	KindPassword     = "password"
 
-	KindSignUpNotice   = "signup_notice"   // somebody signed up with an address that was taken
-	KindLoginNotice    = "login_notice"    // somebody logged in
-	KindPasswordNotice = "password_notice" // with a mailed password, which replaced an older one
+	KindSignUpNotice   = "signup_notice"   // someone signed up with an address that was taken
+	KindLoginNotice    = "login_notice"    // someone logged in
+	KindPasswordNotice = "password_notice" // a mailed password replaced an older one
 )
 
-// Kinds are all kinds of mail.
-func Kinds() []string {
-	return []string{KindSignUpLink, KindPasswordLink, KindPassword, KindSignUpNotice, KindLoginNotice, KindPasswordNotice}
-}
+// Kinds returns all kinds of mail: those that have a text.
+func Kinds() []string { return locale.Default().Names(textDirectory) }
 
-// fallbackLanguage is what people read whose language we do not have.
-const fallbackLanguage = "en"
+// textDirectory is the directory of a language's folder that has the texts of mails.
+const textDirectory = "mail"
 
-// Values is what a message tells. Of Link, Password and Login, a kind has one or none.
+// Values are the values in a message. Of Link, Password and Login, a kind has one or none.
 type Values struct {
-	Service  string        // the service's name, as in AUTH_MAIL_FROM
-	Link     string        // of the confirmation
-	Password string        // the one that is mailed
-	Life     time.Duration // how long the link or the password can be used
-	Login    Login         // that the message tells of
+	Service  string        // the service's name, from AUTH_MAIL_FROM
+	Link     string        // the confirmation's link
+	Password string        // the mailed password
+	Life     time.Duration // how long the link or the password is valid
+	Login    Login         // the login that the message is about
 }
 
-// Login is what a person can recognize a log-in by.
+// Login is what a user can recognize a login by.
 type Login struct {
-	At       time.Time
-	Platform string // as the client says, in words that are safe to show; "" if it does not
-	Addr     string // where it came from
+	At        time.Time
+	Platform  string // as the client reports it, sanitized; empty if it does not
+	Addr      string // the client IP
+	NewDevice bool   // the account had no login from this device before
 }
 
-// Message is what a person reads.
+// Message is a rendered mail.
 type Message struct {
-	Subject string
-	Text    string // with "\n" as its line end
-	HTML    string
+	Language string
+	Subject  string
+	Text     string // with "\n" as its line end
+	HTML     string
 }
 
-// messageFiles holds a text for each kind and language: "Subject:" and perhaps "Button:", an empty line, and
-// paragraphs with empty lines between them, of which the link or the password is one of its own. The HTML part is made
-// of the same paragraphs, so both parts always say the same.
-//
-//go:embed messages
-var messageFiles embed.FS
-
-var (
-	messageTexts  = template.Must(template.New("").Option("missingkey=error").ParseFS(messageFiles, "messages/*.txt"))
-	messageLayout = htmltemplate.Must(htmltemplate.ParseFS(messageFiles, "messages/layout.html.tmpl"))
-)
-
-// Render writes a message of a kind in a language, "en" or "ru".
+// Render writes a message of a kind in a language such as "en". Both parts have the same paragraphs, of which the link or the
+// password is one.
 func Render(kind, language string, v Values) (Message, error) {
-	source := messageTexts.Lookup(kind + "." + language + ".txt")
-	if source == nil {
-		language = fallbackLanguage
-		source = messageTexts.Lookup(kind + "." + language + ".txt")
-	}
-	if source == nil {
+	return render(locale.Default().Lookup(language), kind, v)
+}
+
+func render(language *locale.Language, kind string, v Values) (Message, error) {
+	text, ok := language.Text(textDirectory + "/" + kind)
+	if !ok {
 		return Message{}, fmt.Errorf("no message of kind %q", kind)
 	}
-	var out strings.Builder
-	err := source.Execute(&out, struct{ Service, Link, Password, Life, Platform, Addr, Time string }{
-		v.Service, v.Link, v.Password, wordedSpan(v.Life, language),
-		v.Login.Platform, v.Login.Addr, v.Login.At.UTC().Format("2006-01-02 15:04 UTC"),
+	filled, err := text.Fill(struct {
+		Service, Link, Password, Life, Platform, Addr, Time string
+		NewDevice                                           bool
+	}{
+		v.Service, v.Link, v.Password, formatDuration(v.Life, language),
+		v.Login.Platform, v.Login.Addr, v.Login.At.UTC().Format("2006-01-02 15:04 UTC"), v.Login.NewDevice,
 	})
 	if err != nil {
-		return Message{}, fmt.Errorf("write the %s message: %w", kind, err)
+		return Message{}, fmt.Errorf("render the %s message: %w", kind, err)
 	}
-	head, text, _ := strings.Cut(out.String(), "\n\n")
-	m := Message{Subject: field(head, "Subject"), Text: text}
-	if m.HTML, err = layOut(m, field(head, "Button"), language, v); err != nil {
-		return Message{}, fmt.Errorf("write the %s message: %w", kind, err)
+	m := Message{Language: language.Tag, Subject: filled.Fields["Subject"]}
+	var part strings.Builder
+	err = layout.Execute(&part, struct {
+		Language                               *locale.Language
+		Service, Subject, Button, Link, Secret string
+		Paragraphs                             []string
+	}{language, v.Service, m.Subject, filled.Fields["Button"], v.Link, v.Password, filled.Paragraphs})
+	if err != nil {
+		return Message{}, fmt.Errorf("render the %s message: %w", kind, err)
 	}
+	m.HTML = part.String()
+	for i, paragraph := range filled.Paragraphs {
+		filled.Paragraphs[i] = wrap(paragraph)
+	}
+	m.Text = strings.Join(filled.Paragraphs, "\n\n") + "\n"
 	return m, nil
 }
 
-// field reads one line of a message's head.
-func field(head, name string) string {
-	for line := range strings.Lines(head) {
-		if value, ok := strings.CutPrefix(line, name+":"); ok {
-			return strings.TrimSpace(value)
-		}
-	}
-	return ""
-}
+//go:embed layout.html.tmpl
+var layoutSource string
 
-func layOut(m Message, button, language string, v Values) (string, error) {
-	paragraphs := strings.Split(strings.TrimSpace(m.Text), "\n\n")
-	for i, p := range paragraphs {
-		paragraphs[i] = strings.ReplaceAll(p, "\n", " ")
+// layout is the HTML part of every message.
+var layout = template.Must(template.New("layout").Parse(layoutSource))
+
+// textWidth is how many characters a line of a text part has at most. A longer word, such as a link, has a line of its own.
+const textWidth = 78
+
+// wrap breaks a paragraph into lines, at blanks but not at non-breaking spaces.
+func wrap(paragraph string) string {
+	var out strings.Builder
+	width := 0
+	for i, word := range strings.Split(paragraph, " ") {
+		length := utf8.RuneCountInString(word)
+		switch {
+		case i == 0:
+		case width+1+length > textWidth:
+			out.WriteByte('\n')
+			width = 0
+		default:
+			out.WriteByte(' ')
+			width++
+		}
+		out.WriteString(word)
+		width += length
 	}
-	var out bytes.Buffer
-	err := messageLayout.ExecuteTemplate(&out, "layout.html.tmpl", struct {
-		Language, Service, Subject, Button, Link, Password string
-		Paragraphs                                         []string
-	}{language, v.Service, m.Subject, button, v.Link, v.Password, paragraphs})
-	return out.String(), err
+	return out.String()
 }

@@ -8,14 +8,24 @@ import (
 	"time"
 
 	"golang.org/x/net/html"
+
+	"github.com/financelime/authorization/impl/locale"
+	"github.com/financelime/authorization/impl/locale/localetest"
 )
 
 var (
 	allKinds = []string{
 		KindSignUpLink, KindPasswordLink, KindPassword, KindSignUpNotice, KindLoginNotice, KindPasswordNotice,
 	}
-	allLanguages = []string{"en", "ru"}
+	allLanguages = locale.Default().Tags()
 )
+
+func TestKinds(t *testing.T) {
+	t.Parallel()
+	if got, want := Kinds(), slices.Sorted(slices.Values(allKinds)); !slices.Equal(got, want) {
+		t.Errorf("the kinds that have a text are %q, want %q", got, want)
+	}
+}
 
 const (
 	sampleLink     = "https://auth.example.org/u/TFSEYir3LBMpgg_Jj57X6isB8gGGJT0uistPg8LmGEI?rid=sign-up%2B1"
@@ -35,7 +45,7 @@ func sampleValues(kind string) Values {
 	return v
 }
 
-func render(t *testing.T, kind, language string) Message {
+func mustRender(t *testing.T, kind, language string) Message {
 	t.Helper()
 	m, err := Render(kind, language, sampleValues(kind))
 	if err != nil {
@@ -56,10 +66,33 @@ func eachMessage(t *testing.T, check func(t *testing.T, kind, language string)) 
 	}
 }
 
+// A language that only this test has: its folder is all that it needs.
+func TestAnotherLanguage(t *testing.T) {
+	t.Parallel()
+	catalog, err := locale.Load(localetest.With(t, "sl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range allKinds {
+		m, err := render(catalog.Lookup("sl"), kind, sampleValues(kind))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Language != "sl" || !strings.HasPrefix(m.Text, "sl ") || !strings.Contains(m.HTML, `<html lang="sl">`) || m.Subject == "" {
+			t.Errorf("%s: %+v", kind, m)
+		}
+		if v := sampleValues(kind); v.Life != 0 && !strings.Contains(m.HTML, "24\u00a0hour-other") {
+			t.Errorf("%s: not in the units of the language: %s", kind, m.Text)
+		} else if v.Link != "" && !strings.Contains(m.HTML, "sl copy<br>") {
+			t.Errorf("%s: the link has no label: %s", kind, m.HTML)
+		}
+	}
+}
+
 func TestMessageText(t *testing.T) {
 	t.Parallel()
 	eachMessage(t, func(t *testing.T, kind, language string) {
-		m := render(t, kind, language)
+		m := mustRender(t, kind, language)
 		values := sampleValues(kind)
 		secret := values.Link + values.Password
 		lines := strings.Split(m.Text, "\n")
@@ -81,8 +114,8 @@ func TestMessageText(t *testing.T) {
 		if strings.Contains(m.Text, "{{") || strings.Contains(m.Text, "<no value>") {
 			t.Errorf("not filled in: %s", m.Text)
 		}
-		life := map[string]string{"en": "24 hours", "ru": "24 часа"}[language]
-		if secret != "" && !strings.Contains(strings.ReplaceAll(m.Text, "\n", " "), life) {
+		life := map[string]string{"en": "24\u00a0hours", "ru": "24\u00a0часа"}[language]
+		if secret != "" && !strings.Contains(m.Text, life) {
 			t.Errorf("does not tell that it lives for %s:\n%s", life, m.Text)
 		}
 		russian := strings.ContainsFunc(m.Text, func(r rune) bool { return r >= 'а' && r <= 'я' })
@@ -96,7 +129,7 @@ func TestMessageText(t *testing.T) {
 func TestMessageHTML(t *testing.T) {
 	t.Parallel()
 	eachMessage(t, func(t *testing.T, kind, language string) {
-		m := render(t, kind, language)
+		m := mustRender(t, kind, language)
 		root, err := html.Parse(strings.NewReader(m.HTML))
 		if err != nil {
 			t.Fatal(err)
@@ -143,7 +176,7 @@ func TestSubjects(t *testing.T) {
 		"your password": KindPassword,
 	} {
 		for _, kind := range allKinds {
-			if got := containsFold(render(t, kind, "en").Subject, words); got != (kind == want) {
+			if got := containsFold(mustRender(t, kind, "en").Subject, words); got != (kind == want) {
 				t.Errorf("the subject of %s has %q: %t", kind, words, got)
 			}
 		}
@@ -151,7 +184,7 @@ func TestSubjects(t *testing.T) {
 	seen := map[string]bool{}
 	for _, kind := range allKinds {
 		for _, language := range allLanguages {
-			subject := render(t, kind, language).Subject
+			subject := mustRender(t, kind, language).Subject
 			if subject == "" || seen[subject] || strings.ContainsAny(subject, "\r\n{}") {
 				t.Errorf("%s, %s: subject %q", kind, language, subject)
 			}
@@ -163,10 +196,10 @@ func TestSubjects(t *testing.T) {
 func TestPasswordMailTellsItsRules(t *testing.T) {
 	t.Parallel()
 	for language, want := range map[string][]string{
-		"en": {"within the next 24 hours", "first log-in", "all your other sessions end"},
-		"ru": {"до первого входа он действует 24 часа", "первым входом", "все остальные ваши сеансы завершаются"},
+		"en": {"within 24\u00a0hours", "first login", "all your other sessions end"},
+		"ru": {"до первого входа он действует 24\u00a0часа", "После первого входа", "остальные сеансы завершатся"},
 	} {
-		text := strings.ReplaceAll(render(t, KindPassword, language).Text, "\n", " ")
+		text := strings.ReplaceAll(mustRender(t, KindPassword, language).Text, "\n", " ")
 		for _, words := range want {
 			if !strings.Contains(text, words) {
 				t.Errorf("%s: does not say %q:\n%s", language, words, text)
@@ -207,7 +240,43 @@ func TestRenderUnforeseen(t *testing.T) {
 	}
 }
 
-func TestWordedSpan(t *testing.T) {
+func TestNewDevice(t *testing.T) {
+	t.Parallel()
+	for language, want := range map[string][2]string{
+		"en": {"There was a new login to your account at Financelime.", "There was a new login to your account at Financelime from a new device."},
+		"ru": {"В вашу учётную запись Financelime выполнен вход.", "В вашу учётную запись Financelime вошли с нового устройства."},
+	} {
+		for i, isNew := range []bool{false, true} {
+			v := sampleValues(KindLoginNotice)
+			v.Login.NewDevice = isNew
+			m, err := Render(KindLoginNotice, language, v)
+			if text := strings.ReplaceAll(m.Text, "\u00a0", " "); err != nil || !strings.HasPrefix(text, want[i]+"\n") {
+				t.Errorf("%s, %t: %s, %v", language, isNew, text, err)
+			}
+		}
+	}
+}
+
+func TestWrap(t *testing.T) {
+	t.Parallel()
+	word, link := strings.Repeat("ж", 39), strings.Repeat("x", 200)
+	for text, want := range map[string]string{
+		"":                           "",
+		"a b":                        "a b",
+		"a  b":                       "a  b",
+		link:                         link,
+		"a " + link + " b":           "a\n" + link + "\nb",
+		word + " " + word[:76]:       word + " " + word[:76],
+		word + " " + word:            word + "\n" + word,
+		word + " ж\u00a0" + word[2:]: word + "\nж\u00a0" + word[2:],
+	} {
+		if got := wrap(text); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestFormatDuration(t *testing.T) {
 	t.Parallel()
 	const day = 24 * time.Hour
 	for _, c := range []struct {
@@ -243,7 +312,8 @@ func TestWordedSpan(t *testing.T) {
 		{121 * day, "121 days", "121 день"},
 	} {
 		for language, want := range map[string]string{"en": c.en, "ru": c.ru} {
-			if got := wordedSpan(c.d, language); got != want {
+			got := formatDuration(c.d, locale.Default().Lookup(language))
+			if got != strings.ReplaceAll(want, " ", "\u00a0") {
 				t.Errorf("%s in %s: %q, want %q", c.d, language, got, want)
 			}
 		}

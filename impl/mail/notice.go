@@ -19,7 +19,9 @@ func (d *delivery) addLogin(v *Values) error {
 	if d.mail.HappenedAt == nil || d.mail.Platform == nil || d.mail.RemoteAddr == nil {
 		return permanent(errors.New("the row of a notice does not say what happened"))
 	}
-	v.Login = Login{At: *d.mail.HappenedAt, Platform: showable(*d.mail.Platform), Addr: *d.mail.RemoteAddr}
+	v.Login = Login{
+		At: *d.mail.HappenedAt, Platform: sanitizePlatform(*d.mail.Platform), Addr: *d.mail.RemoteAddr, NewDevice: d.NoticeOnlyNewDevices,
+	}
 	return nil
 }
 
@@ -54,9 +56,9 @@ func (d *delivery) findOwner(ctx context.Context, signUp db.Account) (owner db.A
 	return owner, nil
 }
 
-// showable makes what a client says of its platform fit for a mail: one short line in which no mail program finds a link.
-// A dot stays only where it is part of a version.
-func showable(platform string) string {
+// sanitizePlatform returns the platform that a client reported as one short line in which no mail program finds a link.
+// It keeps a dot only between two digits, as in a version.
+func sanitizePlatform(platform string) string {
 	const most = 60
 	var out []rune
 	runes := []rune(platform)

@@ -27,7 +27,7 @@ func TestShowable(t *testing.T) {
 		"1.2.3.4":                     "1.2.3.4",
 		strings.Repeat("ж", 200):      strings.Repeat("ж", 60),
 	} {
-		if got := showable(platform); got != want {
+		if got := sanitizePlatform(platform); got != want {
 			t.Errorf("%q is shown as %q, want %q", platform, got, want)
 		}
 	}

@@ -29,6 +29,8 @@ type Config struct {
 	Timeout           time.Duration // AUTH_MAIL_TIMEOUT
 	MailedPasswordTTL time.Duration // AUTH_MAILED_PASSWORD_TTL
 
+	NoticeOnlyNewDevices bool // AUTH_LOGIN_NOTICE is new-device: every login notice is about a new device
+
 	Concurrency int           // mails in flight at once; 8
 	StopGrace   time.Duration // how long Run lets mails in flight finish; 10 s
 	Clock       clock.Clock
@@ -91,6 +93,9 @@ func NewWorker(cfg Config) (*Worker, error) {
 	}
 	return &Worker{Config: cfg, sender: from, gate: newGate(cfg.Concurrency), wake: make(chan struct{}, 1)}, nil
 }
+
+// ServiceName returns the service's name as users read it, from AUTH_MAIL_FROM.
+func (w *Worker) ServiceName() string { return w.sender.service }
 
 // RelayDown tells whether the way out is in trouble; one mail at a time probes it then.
 func (w *Worker) RelayDown() bool { return w.gate.down() }

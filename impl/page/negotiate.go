@@ -4,21 +4,19 @@ import (
 	"mime"
 	"regexp"
 	"strings"
-
-	"golang.org/x/text/language"
 )
 
-// Format is a way to write an answer.
+// Format is the format of a response.
 type Format int
 
-// The formats, in the order in which we prefer them where the client does not care.
+// The formats, in the order of preference if the client has none.
 const (
 	HTML Format = iota
 	JSON
 	Text
 )
 
-// String is the format's media type.
+// String returns the format's media type.
 func (f Format) String() string {
 	switch f {
 	case JSON:
@@ -30,10 +28,9 @@ func (f Format) String() string {
 	}
 }
 
-// Negotiate chooses the format that an Accept header asks for (RFC 9110, 12.5.1). Of equal weights, a type that was
-// named wins over one that a wildcard covers: "application/json, */*", which many HTTP libraries send, means JSON.
-// Whoever accepts nothing that we have gets HTML all the same: links are opened by people, and a page that can be read
-// helps more than a 406.
+// Negotiate returns the format that an Accept header prefers (RFC 9110, 12.5.1). If weights are equal, a named type wins
+// over a wildcard: "application/json, */*", which many HTTP libraries send, means JSON. If no format is acceptable it
+// returns HTML: people open these links, and a readable page helps more than a 406.
 func Negotiate(accept string) Format {
 	best, bestMatch := HTML, match{}
 	ranges := mediaRanges(accept)
@@ -53,7 +50,7 @@ type mediaRange struct {
 
 type rangeList []mediaRange
 
-// match is how well a list of ranges accepts one media type.
+// match describes how well a list of ranges accepts one media type.
 type match struct {
 	weight, precision int
 }
@@ -62,7 +59,7 @@ func (m match) betterThan(other match) bool {
 	return m.weight > other.weight || m.weight == other.weight && m.weight > 0 && m.precision > other.precision
 }
 
-// match finds the weight of a media type, which the most precise range that covers it decides.
+// match returns the weight of a media type: that of the most precise range that covers it.
 func (l rangeList) match(mediaType string) match {
 	var found match
 	group, _, _ := strings.Cut(mediaType, "/")
@@ -86,7 +83,7 @@ func (l rangeList) match(mediaType string) match {
 // weightPattern is the qvalue of RFC 9110, 12.4.2.
 var weightPattern = regexp.MustCompile(`^(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)$`)
 
-// mediaRanges reads an Accept header. Elements that are not well-formed are skipped.
+// mediaRanges parses an Accept header. It skips malformed elements.
 func mediaRanges(accept string) rangeList {
 	var list rangeList
 	for _, element := range splitList(accept) {
@@ -106,7 +103,7 @@ func mediaRanges(accept string) rangeList {
 	return list
 }
 
-// thousandths turns a well-formed qvalue into an integer, so that equal weights compare equal.
+// thousandths converts a well-formed qvalue to an integer, so that equal weights compare equal.
 func thousandths(q string) int {
 	whole, fraction, _ := strings.Cut(q, ".")
 	n := int(whole[0]-'0') * 1000
@@ -123,7 +120,7 @@ func splitList(s string) []string {
 	for i := 0; i < len(s); i++ {
 		switch {
 		case quoted && s[i] == '\\':
-			i++ // the quoted character, whatever it is
+			i++ // skip the quoted character
 		case s[i] == '"':
 			quoted = !quoted
 		case s[i] == ',' && !quoted:
@@ -132,20 +129,4 @@ func splitList(s string) []string {
 		}
 	}
 	return append(list, s[start:])
-}
-
-// Language chooses the language that an Accept-Language header asks for: "en" or "ru". The first wish that is one of
-// ours counts, regions aside; there is no guessing that readers of one language can read another one.
-func Language(acceptLanguage string) string {
-	tags, _, err := language.ParseAcceptLanguage(acceptLanguage)
-	if err != nil {
-		return fallbackLanguage
-	}
-	for _, tag := range tags {
-		base, confidence := tag.Base()
-		if _, ours := texts[base.String()]; ours && confidence == language.Exact {
-			return base.String()
-		}
-	}
-	return fallbackLanguage
 }

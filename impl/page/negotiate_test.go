@@ -1,8 +1,9 @@
 package page
 
 import (
-	"strings"
 	"testing"
+
+	"github.com/financelime/authorization/impl/locale"
 )
 
 func TestNegotiate(t *testing.T) {
@@ -31,14 +32,14 @@ func TestNegotiate(t *testing.T) {
 		"text/*, text/html;q=0.1":                Text, // the most precise range decides, not the best
 		"application/*":                          JSON,
 		"text/plain;q=0.2, */*;q=0.1":            Text,
-		// A broken element says nothing, the others count.
+		// A malformed element is skipped.
 		"text/html;q=2, text/plain;q=0.1":             Text,
 		"text/html;q=-1, application/json;q=0.1":      JSON,
 		"text/html;q=abc, text/plain":                 Text,
 		"/, ;;, text/, application/json":              JSON,
 		`text/html;x="a,b;q=0";q=0, text/plain`:       Text,
 		`text/html;x="\",text/plain", text/plain;q=0`: HTML,
-		// Nothing that we have.
+		// No format of ours.
 		"image/png":                HTML,
 		"application/xml, video/*": HTML,
 		"text/plain;q=0":           HTML,
@@ -47,31 +48,6 @@ func TestNegotiate(t *testing.T) {
 	} {
 		if got := Negotiate(accept); got != want {
 			t.Errorf("Negotiate(%q) = %s, want %s", accept, got, want)
-		}
-	}
-}
-
-func TestLanguage(t *testing.T) {
-	t.Parallel()
-	for header, want := range map[string]string{
-		"":                               "en",
-		"ru":                             "ru",
-		"ru-RU,ru;q=0.9,en-US;q=0.8":     "ru",
-		"en-GB, ru;q=0.9":                "en",
-		"ru;q=0.5, en;q=0.6":             "en",
-		"de-DE, ru;q=0.5, en;q=0.2":      "ru",
-		"uk, be;q=0.9, en;q=0.1":         "en", // near to Russian, but not Russian
-		"de":                             "en",
-		"*":                              "en",
-		"ru;q=0":                         "en",
-		"RU":                             "ru",
-		"ru-Cyrl-BY":                     "ru",
-		"not a language":                 "en",
-		strings.Repeat("-", 2000):        "en",
-		strings.Repeat("ru,", 100) + "!": "en",
-	} {
-		if got := Language(header); got != want {
-			t.Errorf("Language(%.40q) = %q, want %q", header, got, want)
 		}
 	}
 }
@@ -87,12 +63,12 @@ func FuzzNegotiate(f *testing.F) {
 		if got < HTML || got > Text {
 			t.Fatalf("Negotiate(%q) = %d", accept, got)
 		}
-		// What cannot be read counts for nothing.
+		// A malformed element changes nothing.
 		if again := Negotiate("\x7f, " + accept); again != got {
 			t.Fatalf("%q: %s, after a broken element %s", accept, got, again)
 		}
-		if lang := Language(accept); lang != "en" && lang != "ru" {
-			t.Fatalf("Language(%q) = %q", accept, lang)
+		if tag := locale.Default().Match(accept).Tag; tag != "en" && tag != "ru" {
+			t.Fatalf("Match(%q) = %q", accept, tag)
 		}
 	})
 }

@@ -1,22 +1,25 @@
-// Package page writes the answers to a click on a mailed link: a page for people, plain text and JSON for programs.
+// Package page renders the response to a click on a mailed link: HTML for people, plain text or JSON for programs.
+//
+// The words of a page are page/NAME.txt in each language's folder of impl/locale: Title, Hint and perhaps Note as fields, then one
+// paragraph about what happened, then a paragraph for each thing that the user can do. A page about a failure is named by its
+// status, a page about a link that worked by the purpose of the link.
 package page
 
 import (
 	"bytes"
-	"crypto/sha256"
 	_ "embed" // the template and its style
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"html/template"
 	"net/http"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
+
+	"github.com/financelime/authorization/impl/digest"
+	"github.com/financelime/authorization/impl/locale"
 )
 
-// Page is a whole answer.
+// Page is a complete response.
 type Page struct {
 	Status      int
 	ContentType string
@@ -24,100 +27,138 @@ type Page struct {
 	Body        []byte
 }
 
-// Confirmed says that a link has done its work and that a password is on its way.
-// Purpose is the confirmation's: "signup" or "password".
-func Confirmed(format Format, lang, purpose string) Page {
-	kind := passwordConfirmed
-	if purpose == string(signUpConfirmed) {
-		kind = signUpConfirmed
-	}
-	lang, text := lookUp(lang, kind)
-	return write(format, lang, http.StatusOK, text, struct {
+// Renderer renders the pages of a service.
+type Renderer struct {
+	service string
+	catalog *locale.Catalog
+}
+
+// NewRenderer returns a Renderer of pages that name the service. An empty name is left out.
+func NewRenderer(service string) *Renderer {
+	return &Renderer{service: service, catalog: locale.Default()}
+}
+
+// Failure is what a page about a failure depends on.
+type Failure struct {
+	Status     int
+	RequestID  string        // a page about a status of 500 shows it
+	RetryAfter time.Duration // a page about a status of 429 shows it
+}
+
+// Confirmed renders the page about a link that worked. The link's purpose is "signup" or "password". The language is the user's.
+func (r *Renderer) Confirmed(format Format, language, purpose string) Page {
+	in := r.catalog.Lookup(language)
+	words := fill(in, purpose, values{})
+	return r.write(format, in, http.StatusOK, words, struct {
 		Purpose string `json:"purpose"`
 		Message string `json:"message"`
-	}{string(kind), text.Title + ". " + text.Lead})
+	}{purpose, words.Title + ". " + words.Lead})
 }
 
-// Failure says why a click did not work and what to do now. In JSON it is the API's usual failure body.
-func Failure(format Format, lang string, status int) Page {
-	if status == http.StatusTooManyRequests {
-		return TooManyRequests(format, lang, time.Minute)
+// Failure renders the page about a link that did not work. The language is that of the Accept-Language header, because it is not
+// known whose link it was. The JSON is that of any failure of the API.
+func (r *Renderer) Failure(format Format, acceptLanguage string, f Failure) Page {
+	language := r.catalog.Match(acceptLanguage)
+	words := fill(language, failureName(language, f.Status), values{
+		RequestID: f.RequestID, Wait: formatWait(f.RetryAfter, language),
+	})
+	return r.write(format, language, f.Status, words, struct {
+		Code    int    `json:"code"`
+		Message string `json:"message"`
+	}{f.Status, strconv.Itoa(f.Status) + " " + http.StatusText(f.Status)})
+}
+
+// failureName returns the name of the page about a status. A status without a page has that of its class.
+func failureName(language *locale.Language, status int) string {
+	name := strconv.Itoa(status)
+	if _, ok := language.Text(textDirectory + "/" + name); ok {
+		return name
 	}
-	lang, text := lookUp(lang, failureOf(status))
-	return write(format, lang, status, text, failure(status))
-}
-
-// failureBody is the API's failure in JSON.
-type failureBody struct {
-	Code    int    `json:"code"`
-	Message string `json:"message"`
-}
-
-func failure(status int) failureBody {
-	return failureBody{status, strconv.Itoa(status) + " " + http.StatusText(status)}
-}
-
-// TooManyRequests says when the link can be opened again.
-func TooManyRequests(format Format, lang string, retryAfter time.Duration) Page {
-	lang, text := lookUp(lang, tooMany)
-	when := wordedWait(retryAfter, lang)
-	text.Lead = strings.ReplaceAll(text.Lead, waitMark, when)
-	text.Next = slices.Clone(text.Next)
-	for i := range text.Next {
-		text.Next[i] = strings.ReplaceAll(text.Next[i], waitMark, when)
+	if status < http.StatusInternalServerError {
+		return strconv.Itoa(http.StatusBadRequest)
 	}
-	const status = http.StatusTooManyRequests
-	return write(format, lang, status, text, failure(status))
+	return strconv.Itoa(http.StatusInternalServerError)
 }
 
-func lookUp(lang string, kind outcome) (string, words) {
-	if _, ours := texts[lang]; !ours {
-		lang = fallbackLanguage
+// textDirectory is the directory of a language's folder that has the words of pages.
+const textDirectory = "page"
+
+// values are the values in the words of a page.
+type values struct {
+	RequestID string
+	Wait      string
+}
+
+// words are the words of one page.
+type words struct {
+	Title string
+	Lead  string   // what happened
+	Hint  string   // introduces Next
+	Next  []string // what the user can do now
+	Note  string   // may be empty
+}
+
+func fill(language *locale.Language, name string, v values) words {
+	text, ok := language.Text(textDirectory + "/" + name)
+	if !ok {
+		panic(fmt.Sprintf("page: no page %q", name)) // purposes are constants
 	}
-	return lang, texts[lang][kind]
+	filled, err := text.Fill(v)
+	if err != nil {
+		panic(fmt.Sprintf("page: fill %s in %s: %v", name, language.Tag, err)) // a test fills every page
+	}
+	return words{
+		Title: filled.Fields["Title"], Lead: filled.Paragraphs[0], Hint: filled.Fields["Hint"], Next: filled.Paragraphs[1:],
+		Note: filled.Fields["Note"],
+	}
 }
 
-// write puts an answer together; inJSON is its form for programs.
-func write(format Format, lang string, status int, text words, inJSON any) Page {
+// write renders a page; asJSON is its form for programs.
+func (r *Renderer) write(format Format, language *locale.Language, status int, text words, asJSON any) Page {
 	var body bytes.Buffer
 	var err error
 	switch format {
 	case JSON:
 		encoder := json.NewEncoder(&body)
 		encoder.SetEscapeHTML(false)
-		err = encoder.Encode(inJSON)
+		err = encoder.Encode(asJSON)
 	case Text:
-		writeText(&body, text)
+		r.writeText(&body, text)
 	default:
 		format = HTML
 		err = htmlTemplate.Execute(&body, struct {
 			words
-			Lang  string
-			OK    bool
-			Style template.CSS
-		}{text, lang, status < 400, template.CSS(style)}) //nolint:gosec // our own embedded file
+			Service, Lang string
+			OK            bool
+			Style         template.CSS
+		}{text, r.service, language.Tag, status < 400, template.CSS(style)}) //nolint:gosec // our own embedded file
 	}
 	if err != nil {
-		// Every page there can be is made of constants and is made by a test.
-		panic(fmt.Sprintf("page: write %d in %s: %v", status, format, err))
+		panic(fmt.Sprintf("page: write %d in %s: %v", status, format, err)) // a test renders every page
 	}
-	page := Page{Status: status, ContentType: format.String(), Header: header(format, lang), Body: body.Bytes()}
+	page := Page{Status: status, ContentType: format.String(), Header: header(format, language.Tag), Body: body.Bytes()}
 	if format != JSON { // JSON is UTF-8 by definition: RFC 8259, section 11
 		page.ContentType += "; charset=utf-8"
 	}
 	return page
 }
 
-func writeText(body *bytes.Buffer, text words) {
+func (r *Renderer) writeText(body *bytes.Buffer, text words) {
+	if r.service != "" {
+		fmt.Fprintf(body, "%s: ", r.service)
+	}
 	fmt.Fprintf(body, "%s.\n%s\n\n%s:\n", text.Title, text.Lead, text.Hint)
 	for _, next := range text.Next {
 		fmt.Fprintf(body, "- %s\n", next)
+	}
+	if text.Note != "" {
+		fmt.Fprintf(body, "\n%s\n", text.Note)
 	}
 }
 
 func header(format Format, lang string) http.Header {
 	h := http.Header{
-		// The address of this page is a secret until it is used, and its content is true only now.
+		// The address of a page is secret until it is used, and its content is true only now.
 		"Cache-Control":           {"no-store"},
 		"Referrer-Policy":         {"no-referrer"},
 		"Content-Security-Policy": {CSP()},
@@ -125,7 +166,7 @@ func header(format Format, lang string) http.Header {
 		"X-Robots-Tag":            {"noindex"},
 		"Vary":                    {"Accept, Accept-Language"},
 	}
-	if format != JSON { // what JSON says is for programs
+	if format != JSON { // the language of JSON is not the user's: most of it is for programs
 		h.Set("Content-Language", lang)
 	}
 	return h
@@ -139,9 +180,7 @@ var htmlSource string
 
 var htmlTemplate = template.Must(template.New("page").Parse(htmlSource))
 
-// CSP is the content security policy of the pages: nothing is allowed but the style that they carry themselves.
+// CSP returns the content security policy of the pages. It allows nothing but their own inline style.
 func CSP() string {
-	sum := sha256.Sum256([]byte(style))
-	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
-		"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	return "default-src 'none'; style-src " + digest.CSPSource(style) + "; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 }

@@ -1,45 +1,71 @@
 package page
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
 
+	"github.com/getkin/kin-openapi/openapi3"
 	"golang.org/x/net/html"
+
+	"github.com/financelime/authorization"
+	"github.com/financelime/authorization/impl/locale"
+	"github.com/financelime/authorization/impl/locale/localetest"
 )
 
 var (
-	languages = []string{"en", "ru"}
-	formats   = []Format{HTML, Text, JSON}
-	purposes  = []string{"signup", "password"}
-	statuses  = []int{400, 404, 405, 413, 503, 500}
+	formats  = []Format{HTML, Text, JSON}
+	purposes = []string{"signup", "password"}
+	// sample is what a failure page can show.
+	sample = Failure{RequestID: "request-1", RetryAfter: 3 * time.Minute}
 )
 
-// everyPage calls check with each page there is.
-func everyPage(t *testing.T, check func(t *testing.T, p Page, f Format, lang string, text words)) {
-	for _, lang := range languages {
+const service = `Tom & "Jerry"`
+
+// statuses are the failures of a link that openapi.yaml documents, and 400: a request that the HTTP layer rejects.
+func statuses(t *testing.T) []int {
+	t.Helper()
+	doc, err := openapi3.NewLoader().LoadFromData(authorization.Spec())
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := []int{400}
+	for status := range doc.Paths.Value("/u/{confirmationKey}").Get.Responses.Map() {
+		if code, err := strconv.Atoi(status); err != nil || code >= 400 {
+			all = append(all, code)
+		}
+	}
+	if len(all) < 7 {
+		t.Fatalf("statuses %v", all)
+	}
+	return all
+}
+
+// everyPage calls check with each page in each language of a catalog.
+func everyPage(t *testing.T, catalog *locale.Catalog, check func(t *testing.T, p Page, f Format, lang string, text words)) {
+	r := &Renderer{service: service, catalog: catalog}
+	for _, lang := range catalog.Tags() {
+		language := catalog.Lookup(lang)
 		for _, f := range formats {
 			for _, purpose := range purposes {
 				t.Run(fmt.Sprintf("%s/%s/%s", lang, f, purpose), func(t *testing.T) {
-					check(t, Confirmed(f, lang, purpose), f, lang, texts[lang][outcome(purpose)])
+					check(t, r.Confirmed(f, lang, purpose), f, lang, fill(language, purpose, values{}))
 				})
 			}
-			t.Run(fmt.Sprintf("%s/%s/429", lang, f), func(t *testing.T) {
-				text := texts[lang][tooMany]
-				text.Next = []string{strings.ReplaceAll(text.Next[0], waitMark, wordedWait(3*time.Minute, lang))}
-				check(t, TooManyRequests(f, lang, 3*time.Minute), f, lang, text)
-			})
-			for _, status := range statuses {
+			for _, status := range statuses(t) {
 				t.Run(fmt.Sprintf("%s/%s/%d", lang, f, status), func(t *testing.T) {
-					check(t, Failure(f, lang, status), f, lang, texts[lang][failureOf(status)])
+					failure := sample
+					failure.Status = status
+					text := fill(language, strconv.Itoa(status), values{RequestID: sample.RequestID, Wait: formatWait(sample.RetryAfter, language)})
+					check(t, r.Failure(f, lang, failure), f, lang, text)
 				})
 			}
 		}
@@ -48,7 +74,14 @@ func everyPage(t *testing.T, check func(t *testing.T, p Page, f Format, lang str
 
 func TestEveryPage(t *testing.T) {
 	t.Parallel()
-	everyPage(t, func(t *testing.T, p Page, f Format, lang string, text words) {
+	catalog, err := locale.Load(localetest.With(t, "sl")) // a language that only this test has
+	if err != nil {
+		t.Fatal(err)
+	}
+	if catalog.Lookup("sl").Tag != "sl" {
+		t.Fatal("the third language is missing")
+	}
+	everyPage(t, catalog, func(t *testing.T, p Page, f Format, lang string, text words) {
 		if !utf8.Valid(p.Body) || p.Body[len(p.Body)-1] != '\n' {
 			t.Error("the body is not UTF-8 that ends with a line feed")
 		}
@@ -74,7 +107,7 @@ func TestEveryPage(t *testing.T) {
 	})
 }
 
-// checkHTML holds a page against what browsers, small screens, screen readers and the content policy need.
+// checkHTML checks what browsers, small screens, screen readers and the content policy need.
 func checkHTML(t *testing.T, p Page, lang string, text words) {
 	checkNesting(t, string(p.Body))
 	root, err := html.Parse(strings.NewReader(string(p.Body)))
@@ -120,18 +153,29 @@ func checkHTML(t *testing.T, p Page, lang string, text words) {
 			t.Errorf("%d <%s>, want 1", count[one], one)
 		}
 	}
-	for _, want := range append([]string{text.Title, text.Lead, text.Hint}, text.Next...) {
+	for _, want := range append([]string{service, text.Title, text.Lead, text.Hint, text.Note, text.Title + " – " + service}, text.Next...) {
 		if !strings.Contains(visible.String(), want) {
 			t.Errorf("the page does not say %q", want)
 		}
 	}
+	if one := len(text.Next) == 1; one == (count["ul"] == 1) || !one && count["li"] != len(text.Next) {
+		t.Errorf("%d <li> in %d <ul> for %d paragraphs", count["li"], count["ul"], len(text.Next))
+	}
+	checkRequestID(t, p, visible.String())
 	failure := strings.Contains(string(p.Body), `class="failure"`)
 	if failure != (p.Status >= 400) {
 		t.Errorf("status %d, looks like a failure: %t", p.Status, failure)
 	}
 }
 
-// checkNesting reports unclosed and wrongly closed elements, which html.Parse mends in silence.
+// checkRequestID checks that a person who reads about an error of the service can report it.
+func checkRequestID(t *testing.T, p Page, visible string) {
+	if got, want := strings.Contains(visible, sample.RequestID), p.Status == 500; got != want {
+		t.Errorf("status %d shows the request ID: %t", p.Status, got)
+	}
+}
+
+// checkNesting reports unclosed and wrongly closed elements, which html.Parse silently repairs.
 func checkNesting(t *testing.T, source string) {
 	var open []string
 	for z := html.NewTokenizer(strings.NewReader(source)); ; {
@@ -165,14 +209,16 @@ func attribute(n *html.Node, name string) string {
 }
 
 func checkText(t *testing.T, p Page, text words) {
-	if bytes.ContainsAny(p.Body, "<>&\r") {
-		t.Errorf("not plain: %s", p.Body)
+	body := string(p.Body)
+	if strings.ContainsAny(body, "<>\r") || strings.Contains(body, "&amp;") {
+		t.Errorf("not plain: %s", body)
 	}
-	for _, want := range append([]string{text.Title, text.Lead, text.Hint}, text.Next...) {
-		if !strings.Contains(string(p.Body), want) {
+	for _, want := range append([]string{service + ": " + text.Title, text.Lead, text.Hint, text.Note}, text.Next...) {
+		if !strings.Contains(body, want) {
 			t.Errorf("the text does not say %q", want)
 		}
 	}
+	checkRequestID(t, p, body)
 }
 
 func checkJSON(t *testing.T, p Page, text words) {
@@ -200,42 +246,15 @@ func checkJSON(t *testing.T, p Page, text words) {
 
 func TestJSONAsDocumented(t *testing.T) {
 	t.Parallel()
-	if got, want := string(Failure(JSON, "ru", 404).Body), `{"code":404,"message":"404 Not Found"}`+"\n"; got != want {
+	r := NewRenderer(service)
+	if got, want := string(r.Failure(JSON, "ru", Failure{Status: 404}).Body), `{"code":404,"message":"404 Not Found"}`+"\n"; got != want {
 		t.Errorf("got %s want %s", got, want)
 	}
-	if got := string(Confirmed(JSON, "en", "password").Body); !strings.HasPrefix(got, `{"purpose":"password","message":"The password reset is confirmed. `) {
+	if got := string(r.Confirmed(JSON, "en", "password").Body); !strings.HasPrefix(got, `{"purpose":"password","message":"The password reset is confirmed. `) {
 		t.Errorf("got %s", got)
 	}
 }
 
-func TestTranslationsComplete(t *testing.T) {
-	t.Parallel()
-	outcomes := []outcome{signUpConfirmed, passwordConfirmed, linkUseless, badRequest, wrongMethod, tooLarge, tooMany, unavailable, broken}
-	if len(texts) != len(languages) {
-		t.Errorf("%d languages, want %v", len(texts), languages)
-	}
-	for lang, pages := range texts {
-		if len(pages) != len(outcomes) {
-			t.Errorf("%s has %d pages, want %d", lang, len(pages), len(outcomes))
-		}
-		for _, kind := range outcomes {
-			text, english := pages[kind], texts["en"][kind]
-			if len(text.Next) != len(english.Next) {
-				t.Errorf("%s, %s: %d pieces of advice, %d in English", lang, kind, len(text.Next), len(english.Next))
-			}
-			for _, sentence := range append([]string{text.Title, text.Lead, text.Hint}, text.Next...) {
-				if sentence == "" {
-					t.Errorf("%s, %s: a sentence is missing", lang, kind)
-				}
-				if cyrillic := strings.ContainsFunc(sentence, func(r rune) bool { return r >= 'А' && r <= 'я' }); cyrillic != (lang == "ru") {
-					t.Errorf("%s, %s: not translated: %q", lang, kind, sentence)
-				}
-			}
-		}
-	}
-}
-
-// Who has to wait is told for how long, in words, and not whose fault it is.
 func TestTooManyRequests(t *testing.T) {
 	t.Parallel()
 	for wait, want := range map[time.Duration][2]string{
@@ -254,27 +273,25 @@ func TestTooManyRequests(t *testing.T) {
 		2 * time.Hour:            {"in 2 hours.", "через 2 часа."},
 		25 * time.Hour:           {"in 25 hours.", "через 25 часов."},
 	} {
-		for i, lang := range languages {
-			p := TooManyRequests(Text, lang, wait)
-			if body := string(p.Body); p.Status != 429 || !strings.Contains(body, want[i]) || strings.Contains(body, waitMark) ||
-				strings.Contains(body, "fault") || strings.Contains(body, "Дело в нас") {
+		for i, lang := range []string{"en", "ru"} {
+			p := NewRenderer(service).Failure(Text, lang, Failure{Status: 429, RetryAfter: wait})
+			if body := strings.ReplaceAll(string(p.Body), "\u00a0", " "); p.Status != 429 || !strings.Contains(body, want[i]) ||
+				strings.Contains(body, "our side") || strings.Contains(body, "нашей стороне") { // it is not the service's error
 				t.Errorf("%s, %s: %s", wait, lang, body)
 			}
 		}
-	}
-	if texts["en"][tooMany].Next[0] != "Open the link again in "+waitMark+"." {
-		t.Error("a page was written into the table of all")
 	}
 }
 
 func TestUnforeseenArguments(t *testing.T) {
 	t.Parallel()
-	if p := Confirmed(HTML, "de", "signup"); p.Header.Get("Content-Language") != "en" {
-		t.Errorf("an unknown language is answered in %q", p.Header.Get("Content-Language"))
+	r := NewRenderer("")
+	if p := r.Confirmed(HTML, "de", "signup"); p.Header.Get("Content-Language") != "en" || strings.Contains(string(p.Body), "–") {
+		t.Errorf("an unknown language and an empty name: %s", p.Body)
 	}
-	for status, want := range map[int]outcome{418: badRequest, 429: tooMany, 502: broken} {
-		p := Failure(Text, "en", status)
-		if p.Status != status || !strings.Contains(string(p.Body), texts["en"][want].Title) {
+	for status, want := range map[int]string{418: "This link is damaged", 429: "Please wait", 502: "Something went wrong"} {
+		p := r.Failure(Text, "en", Failure{Status: status})
+		if p.Status != status || !strings.HasPrefix(string(p.Body), want) {
 			t.Errorf("%d: status %d, %s", status, p.Status, p.Body)
 		}
 	}

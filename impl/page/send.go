@@ -6,9 +6,9 @@ import (
 	"slices"
 )
 
-// Send answers a request with the page.
+// Send writes the page as the response.
 func (p Page) Send(w http.ResponseWriter) error {
-	vary := w.Header().Values("Vary") // what the surface has said already
+	vary := w.Header().Values("Vary") // what the HTTP layer has set
 	maps.Copy(w.Header(), p.Header)
 	w.Header()["Vary"] = slices.Concat(vary, p.Header["Vary"])
 	w.Header().Set("Content-Type", p.ContentType)

@@ -23,6 +23,7 @@ import (
 type errorHandler struct {
 	log     *slog.Logger
 	limited func(limit string) // may be nil
+	pages   *page.Renderer
 }
 
 // handle is the error handler of Echo.
@@ -52,7 +53,7 @@ func (h *errorHandler) handle(err error, c echo.Context) {
 		}
 		event.Record(c.Request().Context(), h.log, event.LimitExceeded, slog.String("limit", limit.LimitName()))
 	}
-	if err := writeFailure(c, status, retryAfter); err != nil {
+	if err := h.writeFailure(c, status, retryAfter); err != nil {
 		event.Record(c.Request().Context(), h.log, event.RequestAnswerLost, slog.Any("error", err))
 	}
 }
@@ -83,16 +84,14 @@ func seconds(d time.Duration) string {
 }
 
 // writeFailure writes a failure in the form of the operation: a page, or JSON.
-func writeFailure(c echo.Context, status int, retryAfter time.Duration) error {
+func (h *errorHandler) writeFailure(c echo.Context, status int, retryAfter time.Duration) error {
 	if op := operationOf(c); op == nil || !op.pages {
 		return c.JSON(status, jsonFailure(status))
 	}
 	req := reqinfo.FromContext(c.Request().Context())
-	format, language := page.Negotiate(req.Accept), page.Language(req.AcceptLanguage)
-	if status == http.StatusTooManyRequests {
-		return page.TooManyRequests(format, language, retryAfter).Send(c.Response())
-	}
-	return page.Failure(format, language, status).Send(c.Response())
+	return h.pages.Failure(page.Negotiate(req.Accept), req.AcceptLanguage, page.Failure{
+		Status: status, RequestID: req.RequestID, RetryAfter: retryAfter,
+	}).Send(c.Response())
 }
 
 // jsonFailure returns the body of a failure: BAD_PARAMETERS for 400, the text of the status for all others.

@@ -26,11 +26,14 @@ import (
 
 	"github.com/financelime/authorization"
 	"github.com/financelime/authorization/api"
+	"github.com/financelime/authorization/impl/page"
 	"github.com/financelime/authorization/impl/reqinfo"
 )
 
 // Config has the settings of the HTTP layer and the functions that it calls.
 type Config struct {
+	// ServiceName is the service's name on the pages for people. If it is empty, they do not name the service.
+	ServiceName string
 	// Authenticate verifies an access token and returns a context with its account and session. An error gives 401, unless it has a
 	// RetryAfter method: then it gives 503.
 	Authenticate func(ctx context.Context, token string) (context.Context, error)
@@ -65,7 +68,7 @@ func New(cfg Config, implementation api.StrictServerInterface) (http.Handler, er
 	}
 
 	e := echo.New()
-	failures := &errorHandler{log: cfg.Log, limited: cfg.Limited}
+	failures := &errorHandler{log: cfg.Log, limited: cfg.Limited, pages: page.NewRenderer(cfg.ServiceName)}
 	m := &middleware{
 		operations: operations, clientIP: clientIP(cfg.TrustedProxies), https: cfg.HTTPS, cors: newCORS(cfg.CORSOrigins, doc),
 		failures: failures, log: cfg.Log, timeout: cfg.Timeout, watch: cfg.Watch,

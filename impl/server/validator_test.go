@@ -48,7 +48,7 @@ type pathRecorder struct {
 
 func (k *pathRecorder) ConfirmUserEmail(_ context.Context, r api.ConfirmUserEmailRequestObject) (api.ConfirmUserEmailResponseObject, error) {
 	k.key = r.ConfirmationKey
-	return confirmation{page.Confirmed(page.Text, "en", "signup")}, nil
+	return confirmation{page.NewRenderer("").Confirmed(page.Text, "en", "signup")}, nil
 }
 
 // confirmation is a page as the response of ConfirmUserEmail.

@@ -2,8 +2,9 @@ package token
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"time"
+
+	"github.com/financelime/authorization/impl/digest"
 )
 
 // ring is the keys of one moment. It never changes.
@@ -25,8 +26,7 @@ func newRing(keys []*signingKey) *ring {
 	r.jwks = append(r.jwks, `{"keys":[`...)
 	r.jwks = append(r.jwks, bytes.Join(published, []byte(","))...)
 	r.jwks = append(r.jwks, `]}`...)
-	sum := sha256.Sum256(r.jwks)
-	r.etag = `"` + b64(sum[:16]) + `"`
+	r.etag = digest.ETag(r.jwks)
 	return r
 }
 

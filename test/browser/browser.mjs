@@ -6,11 +6,12 @@ import { after, before, test } from 'node:test';
 import { chromium } from 'playwright-core';
 import { Watch } from './watch.mjs';
 
-// Where the service is: browser_test.go says so.
+// The addresses of the service, as browser_test.go sets them.
 export const service = {
   publicURL: setting('PUBLIC_URL'), // what the mailed links begin with; the browser finds it at httpAddr
   httpAddr: setting('HTTP_ADDR'),
   adminURL: setting('ADMIN_URL'),
+  pagesURL: setting('PAGES_URL'), // every page of impl/page, at /LANGUAGE/NAME
   inviteCode: setting('INVITE_CODE'),
 };
 
@@ -48,7 +49,7 @@ after(() => browser?.close());
 export function inBrowser(name, { device = 'desktop', language = 'en' }, steps) {
   test(`${name} (${device}, ${language})`, { timeout: 120_000 }, async (t) => {
     const context = await browser.newContext({ ...devices[device], locale: languages[language] });
-    const watch = new Watch(context, [service.publicURL, service.adminURL]);
+    const watch = new Watch(context, [service.publicURL, service.adminURL, service.pagesURL]);
     try {
       await steps({ context, page: await context.newPage(), watch, language, width: devices[device].viewport.width, t });
       watch.assertNothingAmiss();

@@ -1,22 +1,26 @@
 //go:build browser
 
-// Package browser shows the built service's pages to people in Chromium: the API reference, the confirmation pages, the
-// local mailbox. The steps are in the *.test.mjs files; `make test-browser` installs what they need and runs them.
+// Package browser tests the built service's pages in Chromium: the API reference, the confirmation pages, the local mailbox.
+// The steps are in the *.test.mjs files; `make test-browser` installs what they need and runs them.
 package browser
 
 import (
 	"cmp"
 	"flag"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/financelime/authorization/impl/page"
 	"github.com/financelime/authorization/test/harness"
 )
 
@@ -48,7 +52,7 @@ func fail(err error) int {
 	return 1
 }
 
-// Every file of steps has a service of its own. Its mailed links begin with the name that Chromium finds it by.
+// Every file of steps has its own service. Its mailed links begin with the host name that Chromium resolves to it.
 func TestInChromium(t *testing.T) {
 	t.Parallel()
 	chromium, err := exec.LookPath(cmp.Or(os.Getenv("CHROMIUM"), "chromium"))
@@ -60,18 +64,32 @@ func TestInChromium(t *testing.T) {
 		t.Fatalf("no steps to take: %v", err)
 	}
 	const publicURL = "http://auth.example.test"
+	pages := httptest.NewServer(http.HandlerFunc(anyPage))
+	t.Cleanup(pages.Close)
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(file, ".test.mjs"), func(t *testing.T) {
 			t.Parallel()
-			s := harness.Start(t, binary, contract, harness.SQLite, "AUTH_PUBLIC_URL="+publicURL)
+			s := harness.Start(t, binary, contract, harness.SQLite, "AUTH_PUBLIC_URL="+publicURL, "AUTH_HIDE_ACCOUNTS=true")
 			node(t, file,
 				"CHROMIUM="+chromium, "PUBLIC_URL="+publicURL, "HTTP_ADDR="+strings.TrimPrefix(s.URL, "http://"),
-				"ADMIN_URL="+s.Admin, "INVITE_CODE="+s.Invite(t, 1000))
+				"ADMIN_URL="+s.Admin, "PAGES_URL="+pages.URL, "INVITE_CODE="+s.Invite(t, 1000))
 		})
 	}
 }
 
-// node takes the steps in a file. Its report is shown when they fail, and with -v.
+// anyPage serves every page of impl/page, at /LANGUAGE/STATUS and /LANGUAGE/PURPOSE: a click cannot cause most of the failures.
+func anyPage(w http.ResponseWriter, r *http.Request) {
+	language, name, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	pages := page.NewRenderer("Financelime")
+	status, err := strconv.Atoi(name)
+	if err != nil {
+		_ = pages.Confirmed(page.HTML, language, name).Send(w)
+		return
+	}
+	_ = pages.Failure(page.HTML, language, page.Failure{Status: status, RequestID: "request-1", RetryAfter: time.Minute}).Send(w)
+}
+
+// node runs the steps in a file. Its report is shown when they fail, and with -v.
 func node(t *testing.T, file string, settings ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "node", "--test-reporter=spec", file)
@@ -83,8 +101,8 @@ func node(t *testing.T, file string, settings ...string) {
 		t.Fatalf("%v\n%s", err, report)
 	}
 	t.Logf("%s", report)
-	if !everyStepTaken.Match(report) { // and those that were not prove nothing
-		t.Error("some steps were not taken, or there are none")
+	if !everyStepTaken.Match(report) {
+		t.Error("some steps were skipped, or there are none")
 	}
 }
 

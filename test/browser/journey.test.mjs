@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { auditPage } from './audit.mjs';
 import { devices, inBrowser, languages, service } from './browser.mjs';
-import { follow, htmlPart, openMail, readPassword, textLink } from './mailbox.mjs';
+import { follow, htmlPart, newerPassword, openMail, readPassword, textLink } from './mailbox.mjs';
 import { authorize, mustAnswer, openReference } from './reference.mjs';
 import { words } from './words.mjs';
 
@@ -20,8 +20,8 @@ for (const [language, mother] of [['en', 'ru'], ['ru', 'en']]) {
     await openReference(page);
     await mustAnswer(page, 204, 'signup', { email, inviteCode: service.inviteCode, language: mother });
     const mailbox = await context.newPage();
-    await openMail(mailbox, email, words[mother].mail.confirm);
-    await mustShow(await follow(mailbox, textLink(mailbox)), words[mother].confirmed, { language: mother, width });
+    await openMail(mailbox, email, words[mother].mail.signup_link);
+    await mustShow(await follow(mailbox, textLink(mailbox)), words[mother].page.signup.Title, { language: mother, width });
     await mustBeUseless(mailbox, textLink(mailbox), { language, width }, watch);
   });
 }
@@ -38,8 +38,8 @@ async function journey({ page, context, watch, language, width }) {
   await mustAnswer(page, 204, 'signup', { email, inviteCode: service.inviteCode, language });
 
   const mailbox = await context.newPage();
-  await openMail(mailbox, email, text.mail.confirm);
-  await mustShow(await follow(mailbox, textLink(mailbox)), text.confirmed, at);
+  await openMail(mailbox, email, text.mail.signup_link);
+  await mustShow(await follow(mailbox, textLink(mailbox)), text.page.signup.Title, at);
   await mustBeUseless(mailbox, textLink(mailbox), at, watch);
   await openMail(mailbox, email, text.mail.password);
   const first = await readPassword(mailbox);
@@ -53,9 +53,9 @@ async function journey({ page, context, watch, language, width }) {
 
   // The reset link, this time by the other link in the mail: the button of its HTML part.
   await mustAnswer(page, 204, 'user_password_reset', { email });
-  await openMail(mailbox, email, text.mail.reset);
+  await openMail(mailbox, email, text.mail.password_link);
   const button = htmlPart(mailbox).getByRole('link').first();
-  await mustShow(await follow(mailbox, button), text.resetConfirmed, at);
+  await mustShow(await follow(mailbox, button), text.page.password.Title, at);
   await mustBeUseless(mailbox, button, at, watch);
   const second = await newerPassword(mailbox, email, text.mail.password, first);
 
@@ -67,7 +67,7 @@ async function journey({ page, context, watch, language, width }) {
 // mustShow holds the page that a link has opened to what it is to say.
 async function mustShow(opened, title, at) {
   assert.equal(await opened.getByRole('heading', { level: 1 }).innerText(), title);
-  assert.equal(await opened.title(), title);
+  assert.equal(await opened.title(), `${title} – Financelime`);
   await auditPage(opened, at);
   await opened.close();
 }
@@ -77,20 +77,8 @@ async function mustShow(opened, title, at) {
 async function mustBeUseless(mailbox, link, at, watch) {
   watch.allowFailure(await link.getAttribute('href'));
   const opened = await follow(mailbox, link);
-  const { todo, next, useless } = words[at.language];
-  await opened.getByRole('heading', { level: 2, name: todo }).waitFor();
-  await opened.getByRole('listitem').filter({ hasText: next }).waitFor();
-  await mustShow(opened, useless, at);
-}
-
-// newerPassword reads the password of the newest mail with it, as soon as it is another one than the first.
-async function newerPassword(mailbox, email, subject, first) {
-  const deadline = Date.now() + 30_000;
-  for (;;) {
-    await openMail(mailbox, email, subject);
-    const password = await readPassword(mailbox);
-    if (password !== first) return password;
-    if (Date.now() > deadline) throw new Error('no new password after 30 s');
-    await mailbox.waitForTimeout(100); // between two looks
-  }
+  const { Hint, Title, paragraphs } = words[at.language].page[404];
+  await opened.getByRole('heading', { level: 2, name: Hint }).waitFor();
+  await opened.getByRole('listitem').filter({ hasText: paragraphs[1] }).waitFor();
+  await mustShow(opened, Title, at);
 }

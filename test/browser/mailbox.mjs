@@ -39,3 +39,15 @@ export async function readPassword(page) {
   if (!password) throw new Error(`no password in the mail:\n${text}`);
   return password;
 }
+
+// newerPassword reads the password of the newest mail that has one, as soon as it is not the first one.
+export async function newerPassword(mailbox, email, subject, first) {
+  const deadline = Date.now() + 30_000;
+  for (;;) {
+    await openMail(mailbox, email, subject);
+    const password = await readPassword(mailbox);
+    if (password !== first) return password;
+    if (Date.now() > deadline) throw new Error('no new password after 30 s');
+    await mailbox.waitForTimeout(100); // between two looks
+  }
+}

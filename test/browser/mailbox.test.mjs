@@ -3,15 +3,15 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { auditMail, auditPage } from './audit.mjs';
 import { devices, inBrowser, languages, service } from './browser.mjs';
-import { follow, htmlPart, openMail, textLink } from './mailbox.mjs';
+import { follow, htmlPart, newerPassword, openMail, readPassword, textLink } from './mailbox.mjs';
 import { words } from './words.mjs';
 
-// api asks the service for something that it then writes a mail about.
-async function api(path, body) {
+// api sends a request that the service then sends a mail about.
+async function api(path, body, status = 204) {
   const response = await fetch(`http://${service.httpAddr}${path}`, {
     method: 'POST', headers: { 'request-id': randomUUID(), 'content-type': 'application/json' }, body: JSON.stringify(body),
   });
-  assert.equal(response.status, 204, `${path}: ${await response.text()}`);
+  assert.equal(response.status, status, `${path}: ${await response.text()}`);
 }
 
 async function signUp(language) {
@@ -23,7 +23,7 @@ async function signUp(language) {
 for (const device of Object.keys(devices)) { // first, before there are mails
   inBrowser('an empty mailbox', { device }, async ({ page, width }) => {
     await page.goto(`${service.adminURL}/mail`);
-    await page.getByText('No mail yet.').waitFor();
+    await page.getByText('The mailbox is empty.').waitFor();
     await auditPage(page, { language: 'en', width });
   });
 }
@@ -32,21 +32,35 @@ for (const device of Object.keys(devices)) {
   for (const language of Object.keys(languages)) {
     inBrowser('every kind of mail can be read by everybody', { device, language }, async ({ page, language, width }) => {
       const email = await signUp(language);
-      const { confirm, reset, password } = words[language].mail;
+      const mail = words[language].mail;
       const audit = async () => {
-        await auditPage(page, { language: 'en', width }); // the mailbox is a tool of developers, and speaks English
+        await auditPage(page, { language: 'en', width }); // the mailbox is a tool of developers and is in English
         await auditMail(page, { language });
+        assert.equal(await page.locator('pre').getAttribute('lang'), language);
       };
-      await openMail(page, email, confirm);
+      const logIn = (password, platform) => api('/v1/oauth/create', { email, password, clientID: 'test', device: { platform } }, 200);
+      await openMail(page, email, mail.signup_link);
       await audit();
       await (await follow(page, textLink(page))).close();
-      await openMail(page, email, password);
+      await openMail(page, email, mail.password);
+      await audit();
+      const first = await readPassword(page);
+      await logIn(first, 'Linux');
+      await logIn(first, 'iPhone');
+      await openMail(page, email, mail.login_notice);
+      await audit();
+      await api('/v1/user/signup', { email, inviteCode: service.inviteCode, language });
+      await openMail(page, email, mail.signup_notice);
       await audit();
       await api('/v1/user/password', { email });
-      await openMail(page, email, reset);
+      await openMail(page, email, mail.password_link);
+      await audit();
+      await (await follow(page, textLink(page))).close();
+      await logIn(await newerPassword(page, email, mail.password, first), 'iPhone');
+      await openMail(page, email, mail.password_notice);
       await audit();
       await page.goto(`${service.adminURL}/mail`);
-      assert.ok((await page.getByRole('main').getByRole('link').count()) >= 3);
+      assert.ok((await page.getByRole('main').getByRole('link').count()) >= 7);
       await auditPage(page, { language: 'en', width });
     });
   }
@@ -54,7 +68,7 @@ for (const device of Object.keys(devices)) {
 
 inBrowser('from the list to the confirmation page by keyboard alone', {}, async ({ page, context }) => {
   const email = await signUp('en');
-  const { confirm } = words.en.mail;
+  const confirm = words.en.mail.signup_link;
   await openMail(page, email, confirm);
   await page.goto(`${service.adminURL}/mail`);
   const entries = page.getByRole('listitem');
@@ -74,7 +88,7 @@ inBrowser('from the list to the confirmation page by keyboard alone', {}, async 
   await pressed(page, 'Shift+Tab', page, textLink(page));
 
   const [opened] = await Promise.all([context.waitForEvent('page'), page.keyboard.press('Enter')]);
-  await opened.getByRole('heading', { level: 1, name: 'Your address is confirmed' }).waitFor();
+  await opened.getByRole('heading', { level: 1, name: words.en.page.signup.Title }).waitFor();
   await page.bringToFront();
   await pressed(page, 'Shift+Tab', page, back);
   await page.keyboard.press('Enter');

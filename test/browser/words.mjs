@@ -1,29 +1,21 @@
-// What people are told: the subjects of mails, the titles of pages.
-export const words = {
-  en: {
-    mail: {
-      confirm: 'Confirm your e-mail address',
-      reset: 'Password reset requested',
-      password: 'Your password for Financelime',
-    },
-    confirmed: 'Your address is confirmed',
-    resetConfirmed: 'The password reset is confirmed',
-    useless: 'This link does not work any more',
-    todo: 'What you can do',
-    next: 'If no password has come, ask for a password reset with the same address, and we send you a new link.',
-    wrongMethod: 'This address is only for opening a link',
-  },
-  ru: {
-    mail: {
-      confirm: 'Подтвердите адрес электронной почты',
-      reset: 'Запрос на сброс пароля',
-      password: 'Ваш пароль для Financelime',
-    },
-    confirmed: 'Адрес подтверждён',
-    resetConfirmed: 'Сброс пароля подтверждён',
-    useless: 'Эта ссылка больше не действует',
-    todo: 'Что можно сделать',
-    next: 'Если пароль не пришёл, запросите сброс пароля для этого же адреса, и мы пришлём новую ссылку.',
-    wrongMethod: 'По этому адресу можно только открыть ссылку',
-  },
-};
+// The words that users read, from the files that the service has them from.
+import { readFileSync } from 'node:fs';
+import { languages } from './browser.mjs';
+
+// text reads the fields and paragraphs of a text of impl/locale.
+function text(language, name) {
+  const source = readFileSync(new URL(`../../impl/locale/messages/${language}/${name}.txt`, import.meta.url), 'utf8')
+    .replaceAll('{{.Service}}', 'Financelime');
+  const [head, ...paragraphs] = source.trim().split('\n\n');
+  return { ...Object.fromEntries(head.split('\n').map((line) => line.split(/: (.*)/))), paragraphs };
+}
+
+// words are the texts in each language: mails by kind, pages by name.
+export const words = Object.fromEntries(Object.keys(languages).map((language) => [language, {
+  mail: Object.fromEntries(['signup_link', 'password_link', 'password', 'signup_notice', 'login_notice', 'password_notice'].map(
+    (kind) => [kind, text(language, `mail/${kind}`).Subject],
+  )),
+  page: Object.fromEntries(['signup', 'password', '400', '404', '405', '413', '429', '500', '503'].map(
+    (name) => [name, text(language, `page/${name}`)],
+  )),
+}]));

@@ -81,8 +81,8 @@ func newDeviceNotice(t *testing.T, s *harness.Service) {
 	}
 	p.loginFrom("Click http://evil.example.com/\u202e now", "192.0.2.1")
 	notice := s.WaitNotices(t, p.email, known+1)[0]
-	if !strings.Contains(notice.Text, "Network address: 192.0.2.1\n") || !strings.Contains(notice.Text, "Device: Click http evil example com now\n") ||
-		!strings.Contains(notice.Text, " UTC\n") || strings.Contains(notice.Text+notice.HTML, p.password) || strings.Contains(notice.HTML, "href") {
+	if !strings.Contains(notice.Text, "IP address: 192.0.2.1\n") || !strings.Contains(notice.Text, "Device (as reported): Click http evil example com now\n") ||
+		!strings.Contains(notice.Text, " UTC\n") || !strings.Contains(notice.Text, "from a new device") || strings.Contains(notice.Text+notice.HTML, p.password) || strings.Contains(notice.HTML, "href") {
 		t.Errorf("the notice: %s", notice.Text)
 	}
 }
@@ -95,7 +95,9 @@ func everyLoginNotice(t *testing.T, s *harness.Service) {
 			t.Errorf("%d notices after %d logins", n, notices+1)
 		}
 	}
-	s.WaitNotices(t, p.email, 2)
+	if notice := s.WaitNotices(t, p.email, 2)[0]; strings.Contains(notice.Text, "new device") {
+		t.Errorf("the device is not new: %s", notice.Text)
+	}
 	p.want("a wrong password", p.tryLogin("wrong").StatusCode(), 404)
 	if n := p.enqueued("login_notice"); n != 2 {
 		t.Error("a notice of a failed login")
