@@ -19,8 +19,8 @@ import (
 func TestDeliverLink(t *testing.T) {
 	onBothEngines(t, func(t *testing.T, f *fixture) {
 		for i, c := range []struct{ purpose, language, subject, life string }{
-			{"signup", "en", "Confirm your e-mail address", "24 hours"},
-			{"password", "ru", "=?UTF-8?q?=D0=97", "24 часа"},
+			{"signup", "en", "Confirm your email address for Financelime", "24\u00a0hours"},
+			{"password", "ru", "=?UTF-8?q?=D0=A1=D0=B1=D1=80=D0=BE=D1=81", "24\u00a0часа"},
 		} {
 			email := fmt.Sprintf("jane%d@example.org", i)
 			mailID, confirmationID := f.queueLink(t, f.account(t, email, c.language), c.purpose, 24*time.Hour)
