@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/net/html"
 
+	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/locale"
 	"github.com/financelime/authorization/impl/locale/localetest"
 )
@@ -43,6 +44,22 @@ func sampleValues(kind string) Values {
 		v.Login = Login{At: sampleDate, Platform: "Linux x86_64", Addr: "203.0.113.5"}
 	}
 	return v
+}
+
+// Every kind that has a text is sent: the worker has values for it, or an error about the row.
+func TestEveryKindIsSent(t *testing.T) {
+	onBothEngines(t, func(t *testing.T, f *fixture) {
+		account := f.account(t, "jane@example.org", "en")
+		for _, kind := range Kinds() {
+			f.queue(t, db.InsertMailParams{AccountID: account, Kind: kind})
+			if !f.step(t) {
+				t.Errorf("%s: the worker did not attempt it", kind)
+			}
+		}
+		if log := f.log.String(); strings.Contains(log, "unknown kind") {
+			t.Errorf("log: %s", log)
+		}
+	})
 }
 
 func mustRender(t *testing.T, kind, language string) Message {
@@ -98,10 +115,10 @@ func TestMessageText(t *testing.T) {
 		lines := strings.Split(m.Text, "\n")
 		alone := slices.Index(lines, secret)
 		if secret != "" && (alone < 1 || lines[alone-1] != "" || lines[alone+1] != "") {
-			t.Errorf("%s does not stand alone:\n%s", secret, m.Text)
+			t.Errorf("%s is not a paragraph of its own:\n%s", secret, m.Text)
 		}
 		if secret != "" && strings.Count(m.Text, secret) != 1 {
-			t.Error("it stands there more than once")
+			t.Error("it occurs more than once")
 		}
 		for _, line := range lines {
 			if line != secret && len([]rune(line)) > 80 {
@@ -116,7 +133,7 @@ func TestMessageText(t *testing.T) {
 		}
 		life := map[string]string{"en": "24\u00a0hours", "ru": "24\u00a0часа"}[language]
 		if secret != "" && !strings.Contains(m.Text, life) {
-			t.Errorf("does not tell that it lives for %s:\n%s", life, m.Text)
+			t.Errorf("does not say that it is valid for %s:\n%s", life, m.Text)
 		}
 		russian := strings.ContainsFunc(m.Text, func(r rune) bool { return r >= 'а' && r <= 'я' })
 		if russian != (language == "ru") {
@@ -125,7 +142,7 @@ func TestMessageText(t *testing.T) {
 	})
 }
 
-// Both parts are made of the same sentences; a mail program may show either.
+// Both parts have the same sentences: a mail program shows one of them.
 func TestMessageHTML(t *testing.T) {
 	t.Parallel()
 	eachMessage(t, func(t *testing.T, kind, language string) {
@@ -154,9 +171,12 @@ func TestMessageHTML(t *testing.T) {
 				t.Errorf("the HTML does not say %q", sentence)
 			}
 		}
+		if bordered := strings.Contains(m.HTML, "<code"); bordered != strings.Contains(m.HTML, "border:1px solid;") {
+			t.Error("the border of the password has its own color: its contrast is not that of the text")
+		}
 		var want []string
 		if sampleValues(kind).Link != "" {
-			want = []string{sampleLink, sampleLink} // the button, and the address for those who want to see it
+			want = []string{sampleLink, sampleLink} // the button and the raw link
 			if strings.Contains(m.HTML, "></a>") {
 				t.Error("the button has no caption")
 			}
@@ -167,7 +187,7 @@ func TestMessageHTML(t *testing.T) {
 	})
 }
 
-// Scripts and people find a mail by words of its subject: each of these means one kind.
+// Scripts find a mail by words of its subject: each of these words occurs in the subject of one kind.
 func TestSubjects(t *testing.T) {
 	t.Parallel()
 	for words, want := range map[string]string{
@@ -193,7 +213,7 @@ func TestSubjects(t *testing.T) {
 	}
 }
 
-func TestPasswordMailTellsItsRules(t *testing.T) {
+func TestPasswordMailExplainsItsRules(t *testing.T) {
 	t.Parallel()
 	for language, want := range map[string][]string{
 		"en": {"within 24\u00a0hours", "first login", "all your other sessions end"},

@@ -1,4 +1,4 @@
-// The browser of this machine, and what a person sees of the service in it.
+// Runs Chromium with the pages of the service.
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -36,7 +36,7 @@ before(async () => {
     args: [
       '--headless=new', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
       '--disable-component-update', '--disable-sync',
-      // Beyond the service there is no network: what were fetched from elsewhere would be missing here.
+      // No other host resolves, so a request to another host fails.
       `--host-resolver-rules=MAP ${new URL(service.publicURL).host} ${service.httpAddr}, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1`,
     ],
   });
@@ -44,15 +44,15 @@ before(async () => {
 
 after(() => browser?.close());
 
-// inBrowser is a test with a browser window of its own, on a device and in a language. It fails too when anything is amiss that
-// the test itself does not look for: see Watch. A failed test leaves pictures of its pages behind.
+// inBrowser is a test with its own browser window, on a device and in a language. It also fails for what Watch finds. A failed test
+// writes screenshots of its pages.
 export function inBrowser(name, { device = 'desktop', language = 'en' }, steps) {
   test(`${name} (${device}, ${language})`, { timeout: 120_000 }, async (t) => {
     const context = await browser.newContext({ ...devices[device], locale: languages[language] });
     const watch = new Watch(context, [service.publicURL, service.adminURL, service.pagesURL]);
     try {
       await steps({ context, page: await context.newPage(), watch, language, width: devices[device].viewport.width, t });
-      watch.assertNothingAmiss();
+      watch.assertNoProblems();
     } catch (error) {
       await takePictures(context, t);
       throw error;

@@ -1,12 +1,12 @@
-// The API reference, /docs: complete, alive, and all of it from the service.
+// The API reference, /docs: complete, usable, and loaded from the service alone.
 import assert from 'node:assert/strict';
 import { auditReference } from './audit.mjs';
 import { devices, inBrowser, service } from './browser.mjs';
-import { mustAnswer, openReference, operation, unfold } from './reference.mjs';
+import { expectStatus, openReference, operation, unfold } from './reference.mjs';
 
 const get = async (path) => (await fetch(`http://${service.httpAddr}${path}`, { headers: { 'request-id': 'docs-test' } })).json();
 
-// documented are the operations of the document that the service serves: the statuses of each, by "method path operationId".
+// documented returns the statuses of each operation in the service's openapi.json, by "method path operationId".
 async function documented() {
   const { paths } = await get('/openapi.json');
   return new Map(Object.entries(paths).flatMap(([path, item]) => Object.entries(item).map(
@@ -27,22 +27,22 @@ for (const device of Object.keys(devices)) {
       await unfold(page, id);
       const name = `${method} ${path} ${id}`;
       const rows = part.locator('.response[data-code]');
-      // An operation is unfolded before its references are resolved, and shows its statuses after that.
+      // Swagger UI unfolds an operation first and resolves its references, such as the statuses, later.
       await rows.nth((expected.get(name) ?? []).length - 1).waitFor();
       shown.set(name, (await rows.evaluateAll((all) => all.map((row) => row.dataset.code))).sort());
       assert.ok(await page.evaluate(() => document.documentElement.scrollWidth) <= width, `${id} makes the page scroll sideways`);
-      await part.locator('.opblock-summary-control').click(); // folded again: many of them at once are slow
+      await part.locator('.opblock-summary-control').click(); // fold it again: many unfolded operations are slow
     }
     assert.deepEqual(shown, expected);
   });
 
   inBrowser('get_version can be tried out', { device }, async ({ page }) => {
     await openReference(page);
-    assert.deepEqual(await mustAnswer(page, 200, 'get_version'), await get('/v1/version'));
+    assert.deepEqual(await expectStatus(page, 200, 'get_version'), await get('/v1/version'));
   });
 }
 
-// The document's links between operations.
+// The document has links between operations.
 inBrowser('every link to an operation unfolds it', {}, async ({ page, context }) => {
   await openReference(page);
   await page.getByRole('link', { name: 'log in', exact: true }).click();
@@ -63,15 +63,15 @@ inBrowser('get_version can be tried out by keyboard alone', {}, async ({ page })
   await page.keyboard.type('by-keyboard');
   await tabTo(page, part.getByRole('button', { name: 'Execute' }));
   await page.keyboard.press('Enter');
-  const answer = part.locator('.live-responses-table .response').filter({ hasText: 'request-id: by-keyboard' });
-  assert.equal(await answer.locator('.response-col_status').innerText(), '200');
+  const response = part.locator('.live-responses-table .response').filter({ hasText: 'request-id: by-keyboard' });
+  assert.equal(await response.locator('.response-col_status').innerText(), '200');
 });
 
 for (const device of Object.keys(devices)) {
   inBrowser('the page is accessible', { device }, async ({ page, width }) => {
     await openReference(page);
     await auditReference(page, { width });
-    await mustAnswer(page, 200, 'get_version');
+    await expectStatus(page, 200, 'get_version');
     for (const id of ['signup', 'revoke_session']) await unfold(page, id);
     await auditReference(page, { width });
     await page.getByRole('button', { name: 'Authorize' }).first().click();

@@ -1,10 +1,10 @@
-// A person's whole way, by clicking: the forms of /docs are the application, the local mailbox is the mail program.
+// The whole user journey in the browser. The forms of /docs are the app, the local mailbox is the mail program.
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { auditPage } from './audit.mjs';
 import { devices, inBrowser, languages, service } from './browser.mjs';
 import { follow, htmlPart, newerPassword, openMail, readPassword, textLink } from './mailbox.mjs';
-import { authorize, mustAnswer, openReference } from './reference.mjs';
+import { authorize, expectStatus, openReference } from './reference.mjs';
 import { words } from './words.mjs';
 
 for (const device of Object.keys(devices)) {
@@ -13,12 +13,12 @@ for (const device of Object.keys(devices)) {
   }
 }
 
-// A page that a link opened for its owner is in the owner's language, whatever the browser's is.
+// The page of a link that worked is in the account's language, whatever the browser's language is.
 for (const [language, mother] of [['en', 'ru'], ['ru', 'en']]) {
-  inBrowser(`a person who reads ${mother} and borrows a browser`, { language }, async ({ page, context, watch, width }) => {
+  inBrowser(`a user who reads ${mother} in another browser`, { language }, async ({ page, context, watch, width }) => {
     const email = newAddress();
     await openReference(page);
-    await mustAnswer(page, 204, 'signup', { email, inviteCode: service.inviteCode, language: mother });
+    await expectStatus(page, 204, 'signup', { email, inviteCode: service.inviteCode, language: mother });
     const mailbox = await context.newPage();
     await openMail(mailbox, email, words[mother].mail.signup_link);
     await mustShow(await follow(mailbox, textLink(mailbox)), words[mother].page.signup.Title, { language: mother, width });
@@ -35,7 +35,7 @@ async function journey({ page, context, watch, language, width }) {
   const at = { language, width };
 
   await openReference(page);
-  await mustAnswer(page, 204, 'signup', { email, inviteCode: service.inviteCode, language });
+  await expectStatus(page, 204, 'signup', { email, inviteCode: service.inviteCode, language });
 
   const mailbox = await context.newPage();
   await openMail(mailbox, email, text.mail.signup_link);
@@ -46,13 +46,13 @@ async function journey({ page, context, watch, language, width }) {
 
   await page.bringToFront();
   const login = (password) => ({ email, password, clientID: 'docs', device });
-  const session = await mustAnswer(page, 200, 'create_access_token', login(first));
+  const session = await expectStatus(page, 200, 'create_access_token', login(first));
   await authorize(page, session.accessToken);
-  const sessions = await mustAnswer(page, 200, 'get_list_active_sessions');
+  const sessions = await expectStatus(page, 200, 'get_list_active_sessions');
   assert.deepEqual(sessions.map((s) => [s.sessionID, s.current]), [[session.sessionID, true]]);
 
-  // The reset link, this time by the other link in the mail: the button of its HTML part.
-  await mustAnswer(page, 204, 'user_password_reset', { email });
+  // This time the button in the HTML part of the mail, not the link in its text.
+  await expectStatus(page, 204, 'user_password_reset', { email });
   await openMail(mailbox, email, text.mail.password_link);
   const button = htmlPart(mailbox).getByRole('link').first();
   await mustShow(await follow(mailbox, button), text.page.password.Title, at);
@@ -60,11 +60,11 @@ async function journey({ page, context, watch, language, width }) {
   const second = await newerPassword(mailbox, email, text.mail.password, first);
 
   await page.bringToFront();
-  const renewed = await mustAnswer(page, 200, 'create_access_token', login(second));
+  const renewed = await expectStatus(page, 200, 'create_access_token', login(second));
   assert.notEqual(renewed.sessionID, session.sessionID);
 }
 
-// mustShow holds the page that a link has opened to what it is to say.
+// mustShow checks the page that a link opened.
 async function mustShow(opened, title, at) {
   assert.equal(await opened.getByRole('heading', { level: 1 }).innerText(), title);
   assert.equal(await opened.title(), `${title} – Financelime`);
@@ -72,8 +72,8 @@ async function mustShow(opened, title, at) {
   await opened.close();
 }
 
-// mustBeUseless follows a link once more: the page is in the browser's language, because nobody knows whose link it was, and
-// says what to do next.
+// mustBeUseless follows a used link. The page is in the browser's language, because it is not known whose link it was, and says
+// what to do next.
 async function mustBeUseless(mailbox, link, at, watch) {
   watch.allowFailure(await link.getAttribute('href'));
   const opened = await follow(mailbox, link);

@@ -1,7 +1,7 @@
-// The local mailbox, as a person uses it.
+// Actions in the local mailbox.
 import { service } from './browser.mjs';
 
-// openMail opens the mail to an address with a subject, from the list, by clicking, as soon as it has come.
+// openMail waits for the mail with a subject to an address and opens it from the list.
 export async function openMail(page, to, subject) {
   await page.bringToFront();
   await page.goto(`${service.adminURL}/mail`);
@@ -9,7 +9,7 @@ export async function openMail(page, to, subject) {
   const deadline = Date.now() + 30_000;
   while (!(await mail.isVisible())) {
     if (Date.now() > deadline) throw new Error(`no mail "${subject}" to ${to} after 30 s:\n${await page.locator('main').innerText()}`);
-    await page.waitForTimeout(100); // between two looks
+    await page.waitForTimeout(100); // then look again
     await page.reload();
   }
   await mail.click();
@@ -19,12 +19,12 @@ export async function openMail(page, to, subject) {
 export const textLink = (page) => page.locator('pre').getByRole('link');
 export const htmlPart = (page) => page.frameLocator('iframe');
 
-// follow clicks a link and returns the page that it opens. A frame that has only just come may not feel the mouse yet.
+// follow clicks a link and returns the page that it opens. A new frame may not receive mouse events yet, so it hovers first.
 export async function follow(page, link) {
   await page.bringToFront();
   const deadline = Date.now() + 30_000;
   do {
-    if (Date.now() > deadline) throw new Error(`${link} does not feel the mouse`);
+    if (Date.now() > deadline) throw new Error(`${link} does not receive mouse events`);
     await link.hover();
   } while (!(await link.locator(':scope:hover').count()));
   const [opened] = await Promise.all([page.context().waitForEvent('page'), link.click()]);
@@ -32,7 +32,7 @@ export async function follow(page, link) {
   return opened;
 }
 
-// readPassword reads the password where it stands in the text of the opened mail.
+// readPassword returns the password in the text of the open mail.
 export async function readPassword(page) {
   const text = await page.locator('pre').innerText();
   const [password] = text.match(/^[0-9a-z]{4}(?:-[0-9a-z]{4}){6}$/m) ?? [];
@@ -40,7 +40,7 @@ export async function readPassword(page) {
   return password;
 }
 
-// newerPassword reads the password of the newest mail that has one, as soon as it is not the first one.
+// newerPassword waits for a mail with another password than the first one and returns it.
 export async function newerPassword(mailbox, email, subject, first) {
   const deadline = Date.now() + 30_000;
   for (;;) {
@@ -48,6 +48,6 @@ export async function newerPassword(mailbox, email, subject, first) {
     const password = await readPassword(mailbox);
     if (password !== first) return password;
     if (Date.now() > deadline) throw new Error('no new password after 30 s');
-    await mailbox.waitForTimeout(100); // between two looks
+    await mailbox.waitForTimeout(100); // then look again
   }
 }

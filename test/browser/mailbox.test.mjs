@@ -1,4 +1,4 @@
-// The local mailbox: for everybody, by keyboard, on every screen.
+// The local mailbox: accessible, usable by keyboard, on every screen.
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { auditMail, auditPage } from './audit.mjs';
@@ -30,7 +30,7 @@ for (const device of Object.keys(devices)) { // first, before there are mails
 
 for (const device of Object.keys(devices)) {
   for (const language of Object.keys(languages)) {
-    inBrowser('every kind of mail can be read by everybody', { device, language }, async ({ page, language, width }) => {
+    inBrowser('every kind of mail is accessible', { device, language }, async ({ page, language, width }) => {
       const email = await signUp(language);
       const mail = words[language].mail;
       const audit = async () => {
@@ -77,7 +77,7 @@ inBrowser('from the list to the confirmation page by keyboard alone', {}, async 
   await page.keyboard.press('Enter');
   await page.getByRole('heading', { level: 1, name: confirm }).waitFor();
 
-  // Everything in it that can be used, in the order in which it is read, and back.
+  // All controls in reading order, and back.
   const back = page.getByRole('link', { name: 'Mailbox' });
   const [button, address] = [htmlPart(page).getByRole('link').first(), htmlPart(page).getByRole('link').nth(1)];
   await pressed(page, 'Tab', page, back);
@@ -95,7 +95,7 @@ inBrowser('from the list to the confirmation page by keyboard alone', {}, async 
   await page.getByRole('heading', { level: 1, name: 'Mailbox' }).waitFor();
 });
 
-// pressed presses a key and demands that it has moved the focus to an element of a document, and that this is shown.
+// pressed presses a key and checks that it moves the focus, visibly, to an element of a document.
 async function pressed(page, key, document, element) {
   await page.keyboard.press(key);
   await element.and(document.locator(':focus-visible')).waitFor({ timeout: 5_000 });

@@ -18,7 +18,7 @@ for (const device of Object.keys(devices)) {
       }
     });
 
-    inBrowser('a link that never was', { device, language }, async ({ page, watch, language, width }) => {
+    inBrowser('an unknown link', { device, language }, async ({ page, watch, language, width }) => {
       for (const path of [`/u/${'A'.repeat(43)}?rid=never-was`, `/u/${'A'.repeat(43)}`, '/u/short?rid=never-was']) {
         watch.allowFailure(service.publicURL + path);
         const response = await page.goto(service.publicURL + path);
@@ -28,7 +28,7 @@ for (const device of Object.keys(devices)) {
       }
     });
 
-    inBrowser('a form that is sent to a link', { device, language }, async ({ page, watch, language, width }) => {
+    inBrowser('a form that posts to a link', { device, language }, async ({ page, watch, language, width }) => {
       const address = `${service.publicURL}/u/${'A'.repeat(43)}?rid=never-was`;
       watch.allowFailure(address);
       await page.setContent(`<form method="post" action="${address}"><button>Send</button></form>`);

@@ -1,4 +1,4 @@
-// The page /docs, as a developer uses it.
+// Actions on the page /docs.
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { service } from './browser.mjs';
@@ -8,7 +8,7 @@ export async function openReference(page) {
   await page.locator('.opblock').first().waitFor();
 }
 
-// operation is the part of the page about one operation.
+// operation returns the part of the page about one operation.
 export const operation = (page, id) => page.locator(`.opblock[id$="-${id}"]`);
 
 export async function unfold(page, id) {
@@ -20,21 +20,21 @@ export async function unfold(page, id) {
   return part;
 }
 
-// tryOut fills an operation's form in, executes it, and returns the answer that the page shows.
+// tryOut fills in an operation's form, executes it, and returns the response that the page shows.
 export async function tryOut(page, id, body) {
   const part = await unfold(page, id);
-  const requestID = randomUUID(); // tells this answer from an earlier one
+  const requestID = randomUUID(); // distinguishes this response from earlier ones
   await part.getByPlaceholder('request-id').fill(requestID);
   if (body) await part.locator('textarea.body-param__text').fill(JSON.stringify(body));
   await part.getByRole('button', { name: 'Execute' }).click();
-  const answer = part.locator('.live-responses-table .response').filter({ hasText: `request-id: ${requestID}` });
-  await answer.waitFor();
-  const status = Number(await answer.locator('.response-col_status').innerText());
-  const shown = answer.locator('.highlight-code code').first();
+  const response = part.locator('.live-responses-table .response').filter({ hasText: `request-id: ${requestID}` });
+  await response.waitFor();
+  const status = Number(await response.locator('.response-col_status').innerText());
+  const shown = response.locator('.highlight-code code').first();
   return { status, body: (await shown.count()) ? JSON.parse(await shown.innerText()) : undefined };
 }
 
-// authorize gives the page an access token, in the dialog for it.
+// authorize enters an access token in the dialog for it.
 export async function authorize(page, accessToken) {
   await page.getByRole('button', { name: 'Authorize' }).first().click();
   const dialog = page.locator('.dialog-ux');
@@ -44,9 +44,9 @@ export async function authorize(page, accessToken) {
   await dialog.waitFor({ state: 'detached' });
 }
 
-// mustAnswer is tryOut where one status is right.
-export async function mustAnswer(page, status, id, body) {
-  const answer = await tryOut(page, id, body);
-  assert.equal(answer.status, status, `${id}: ${JSON.stringify(answer.body)}`);
-  return answer.body;
+// expectStatus is tryOut that requires a status.
+export async function expectStatus(page, status, id, body) {
+  const response = await tryOut(page, id, body);
+  assert.equal(response.status, status, `${id}: ${JSON.stringify(response.body)}`);
+  return response.body;
 }

@@ -1,49 +1,49 @@
-// What must never happen on a page of ours, whatever a test is about.
+// Finds what must never happen on a page, whatever a test is about.
 import assert from 'node:assert/strict';
 
-// Watch records everything that is amiss in a browser window: errors and warnings on the console (a violation of the content
-// security policy is one), uncaught errors, requests to hosts that are not ours, requests that fail or are refused.
+// Watch records every problem in a browser window: errors and warnings on the console, including violations of the content security
+// policy, uncaught errors, requests to other hosts, and requests that fail or get an error status.
 export class Watch {
-  #complaints = [];
+  #problems = [];
   #allowed = [];
 
   constructor(context, ours) {
     const origins = ours.map((url) => new URL(url).origin);
     context.on('console', (message) => {
       if (['error', 'warning'].includes(message.type())) {
-        this.#complain(message.location().url, `${message.type()} on the console: ${message.text()}`);
+        this.#report(message.location().url, `${message.type()} on the console: ${message.text()}`);
       }
     });
-    context.on('weberror', (error) => this.#complain(error.page()?.url(), `uncaught: ${error.error()}`));
+    context.on('weberror', (error) => this.#report(error.page()?.url(), `uncaught: ${error.error()}`));
     context.on('request', (request) => {
       const url = new URL(request.url());
-      if (url.protocol !== 'data:' && !origins.includes(url.origin)) this.#complain(request.url(), 'a request to a foreign host');
+      if (url.protocol !== 'data:' && !origins.includes(url.origin)) this.#report(request.url(), 'a request to a foreign host');
     });
-    context.on('requestfailed', (request) => this.#complain(request.url(), `failed: ${request.failure()?.errorText}`));
+    context.on('requestfailed', (request) => this.#report(request.url(), `failed: ${request.failure()?.errorText}`));
     context.on('response', (response) => {
-      if (response.status() >= 400) this.#complain(response.url(), `answered ${response.status()}`);
+      if (response.status() >= 400) this.#report(response.url(), `answered ${response.status()}`);
     });
   }
 
-  #complain(url, what) {
-    this.#complaints.push({ url, what });
+  #report(url, what) {
+    this.#problems.push({ url, what });
   }
 
-  // allowFailure says that an address is meant to be refused: Chromium tells the console about it.
+  // allowFailure ignores problems with an address that is expected to fail: Chromium writes them to the console.
   allowFailure(url) {
     this.#allowed.push(url);
   }
 
-  // forgive forgets what was seen so far.
-  forgive() {
-    this.#complaints = [];
+  // discard discards the problems so far.
+  discard() {
+    this.#problems = [];
   }
 
-  get complaints() {
-    return this.#complaints.filter(({ url }) => !this.#allowed.includes(url)).map(({ url, what }) => `${what} (${url})`);
+  get problems() {
+    return this.#problems.filter(({ url }) => !this.#allowed.includes(url)).map(({ url, what }) => `${what} (${url})`);
   }
 
-  assertNothingAmiss() {
-    assert.deepEqual(this.complaints, [], 'something was amiss on a page');
+  assertNoProblems() {
+    assert.deepEqual(this.problems, [], 'problems on a page');
   }
 }

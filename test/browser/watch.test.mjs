@@ -1,9 +1,9 @@
-// The watch itself: a watch that sees nothing would make every other test green.
+// Tests Watch and axe themselves: if they found nothing, every other test would pass.
 import assert from 'node:assert/strict';
 import { describe, runAxe } from './audit.mjs';
 import { inBrowser, service } from './browser.mjs';
 
-inBrowser('the watch sees what is amiss', {}, async ({ page, watch }) => {
+inBrowser('Watch finds problems', {}, async ({ page, watch }) => {
   const bad = `${service.publicURL}/v1/user/signup`;
   await page.goto(`${service.publicURL}/docs`);
   await page.evaluate(async (bad) => {
@@ -18,9 +18,9 @@ inBrowser('the watch sees what is amiss', {}, async ({ page, watch }) => {
       document.body.append(script);
     });
   }, bad);
-  assert.equal(await page.evaluate(() => globalThis.ran), undefined, 'the policy has let a script run');
+  assert.equal(await page.evaluate(() => globalThis.ran), undefined, 'the policy allowed a script');
   await assert.rejects(page.goto('http://elsewhere.example/'), /ERR_NAME_NOT_RESOLVED/);
-  const seen = watch.complaints.join('\n');
+  const seen = watch.problems.join('\n');
   for (const expected of [
     'error on the console: said to the console', 'uncaught: Error: nobody catches this', `answered 400 (${bad})`,
     /elsewhere\.example.* violates the following Content Security Policy/, /inline script violates the following Content Security Policy/,
@@ -28,10 +28,10 @@ inBrowser('the watch sees what is amiss', {}, async ({ page, watch }) => {
   ]) {
     assert.ok(expected instanceof RegExp ? expected.test(seen) : seen.includes(expected), `not seen: ${expected}\n${seen}`);
   }
-  watch.forgive();
+  watch.discard();
 });
 
-inBrowser('axe sees what is amiss', {}, async ({ page }) => {
+inBrowser('axe finds problems', {}, async ({ page }) => {
   await page.setContent('<p style="color: #aaa; background: #fff">grey on white</p><img src="data:,"><input>');
   const { violations } = await runAxe(page);
   const found = violations.map(({ id }) => id);

@@ -1,8 +1,8 @@
-// The words that users read, from the files that the service has them from.
+// The words that users read, from the service's own files.
 import { readFileSync } from 'node:fs';
 import { languages } from './browser.mjs';
 
-// text reads the fields and paragraphs of a text of impl/locale.
+// text returns the fields and paragraphs of a text of impl/locale.
 function text(language, name) {
   const source = readFileSync(new URL(`../../impl/locale/messages/${language}/${name}.txt`, import.meta.url), 'utf8')
     .replaceAll('{{.Service}}', 'Financelime');
