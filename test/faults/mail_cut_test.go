@@ -134,7 +134,7 @@ func (w *world) checkWire(email string, want int) {
 func (w *world) checkHeader(m *smtprecorder.Message) {
 	w.t.Helper()
 	header := maps.Clone(m.Header())
-	for _, field := range []string{"From", "To", "Subject", "Message-Id", "Date", "Mime-Version", "Content-Type", "Auto-Submitted"} {
+	for _, field := range []string{"From", "To", "Subject", "Message-Id", "Date", "Mime-Version", "Content-Type", "Content-Language", "Auto-Submitted"} {
 		if len(header[field]) != 1 {
 			w.t.Errorf("%d header fields %s", len(header[field]), field)
 		}
