@@ -26,9 +26,9 @@ inBrowser('the pictures of the README', {}, async ({ page }) => {
     body: JSON.stringify({ email, inviteCode: service.inviteCode, language: 'en' }),
   });
   assert.equal(response.status, 204);
-  await openMail(page, email, words.en.mail.confirm);
+  await openMail(page, email, words.en.mail.signup_link);
   await picture(page, 'mailbox');
   const confirmed = await follow(page, textLink(page));
-  await confirmed.getByRole('heading', { level: 1, name: words.en.confirmed }).waitFor();
+  await confirmed.getByRole('heading', { level: 1, name: words.en.page.signup.Title }).waitFor();
   await picture(confirmed, 'confirmation');
 });

@@ -27,8 +27,7 @@ const (
 func shown(path string) bool {
 	switch {
 	case strings.HasPrefix(path, "impl/page/") || strings.HasPrefix(path, "impl/mail/"):
-		return slices.Contains([]string{".tmpl", ".css"}, filepath.Ext(path)) || strings.HasSuffix(path, "/signup_link.en.txt") ||
-			path == "impl/page/words.go"
+		return slices.Contains([]string{".tmpl", ".css"}, filepath.Ext(path))
 	case strings.HasPrefix(path, "impl/locale/messages/en/"):
 		return slices.Contains([]string{"language.json", "signup_link.txt", "signup.txt"}, filepath.Base(path))
 	}
