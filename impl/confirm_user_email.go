@@ -48,15 +48,15 @@ func (s *Service) ConfirmUserEmail(
 }
 
 // linkGuess is a guess at a link, if the service has not made the key: who has one that it made, used up or not, has guessed nothing.
-func (s *Service) linkGuess(req *reqinfo.Info, key string) limit.Use {
+func (s *Service) linkGuess(req *reqinfo.Info, key string) limit.Quota {
 	if s.Links.Made(key) {
-		return limit.Use{}
+		return limit.Quota{}
 	}
-	return s.Limits.From(limit.LinkSource, req.Addr)
+	return s.Limits.ClientIPQuota(limit.LinkSource, req.Addr)
 }
 
 // useLink uses a link up in one transaction, or fails with db.ErrNotFound where it does not work. A guess that found none is counted.
-func (s *Service) useLink(ctx context.Context, keyHash []byte, guess limit.Use) (account db.Account, purpose link.Purpose, err error) {
+func (s *Service) useLink(ctx context.Context, keyHash []byte, guess limit.Quota) (account db.Account, purpose link.Purpose, err error) {
 	if err := s.Limits.Check(ctx, s.Store, s.Clock.Now(), guess); err != nil {
 		return account, "", err
 	}

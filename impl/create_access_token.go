@@ -66,7 +66,7 @@ type credential struct {
 
 // login fails with errWrongPassword, or with errAccountChanged where the password was right and the account was changed meanwhile.
 func (s *Service) login(
-	ctx context.Context, account db.Account, attempt limit.Attempt, body *api.CreateAccessTokenRequest,
+	ctx context.Context, account db.Account, attempt limit.LoginAttempt, body *api.CreateAccessTokenRequest,
 ) (db.Session, error) {
 	credentials := credentials(account, s.Clock.Now()) // none of an unknown account
 	hashes := make([]string, len(credentials))

@@ -54,11 +54,11 @@ func insertHidden(ctx context.Context, q *db.Queries, account db.InsertAccountPa
 // mails to it are limited only when the reset is done: a stranger cannot spend what its owner needs, and nobody is told.
 func (s *Service) deferReset(ctx context.Context, email string) error {
 	req := reqinfo.FromContext(ctx)
-	resets := s.Limits.From(limit.ResetSource, req.Addr)
+	resets := s.Limits.ClientIPQuota(limit.ResetSource, req.Addr)
 	if err := s.Limits.Check(ctx, s.Store, s.Clock.Now(), resets); err != nil {
 		return fmt.Errorf("note the reset: %w", err)
 	}
-	done, err := s.Limits.InTurn(ctx, resets)
+	done, err := s.Limits.Serialize(ctx, resets)
 	if err != nil {
 		return fmt.Errorf("note the reset: %w", err)
 	}
@@ -239,7 +239,7 @@ func (s *Service) doReset(ctx context.Context, id uuid.UUID) (err error) {
 		refused, limited = false, false
 		account, err = q.LockAccountByEmail(ctx, asked.Email)
 		if err == nil {
-			var mails limit.Locked
+			var mails limit.LockedQuota
 			mails, err = s.Limits.Lock(ctx, q, s.Clock.Now(), s.resetMails(account, asked.Email))
 			if _, limited = errors.AsType[*limit.ExceededError](err); limited {
 				return nil // and done with

@@ -11,15 +11,15 @@ import (
 // signing up, nor from asking for the link again afterwards.
 
 // signUpMails limits the links of sign-ups that are mailed to an address.
-func (s *Service) signUpMails(email string) limit.Use {
-	return s.Limits.By(limit.MailAddress, "signup "+email)
+func (s *Service) signUpMails(email string) limit.Quota {
+	return s.Limits.Quota(limit.MailAddress, "signup "+email)
 }
 
 // resetMails limits the links that are mailed to the user of an address who asks for them. An address that is nobody's is limited as if mails
 // were sent: a refusal tells nothing.
-func (s *Service) resetMails(account db.Account, email string) limit.Use {
+func (s *Service) resetMails(account db.Account, email string) limit.Quota {
 	if account.ID == uuid.Nil {
-		return s.Limits.By(limit.MailAddress, "address "+email)
+		return s.Limits.Quota(limit.MailAddress, "address "+email)
 	}
-	return s.Limits.By(limit.MailAddress, "user "+account.ID.String())
+	return s.Limits.Quota(limit.MailAddress, "user "+account.ID.String())
 }

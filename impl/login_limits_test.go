@@ -62,7 +62,7 @@ func newSkewed(t *testing.T, engine string) *skewed {
 		limits := limit.New(root, map[limit.Name]limit.Rate{
 			limit.LoginAccount: {Count: 10, Per: 10 * time.Minute}, limit.LoginSource: {Count: 100, Per: 10 * time.Minute},
 		})
-		limits.Wait = time.Minute
+		limits.LoginWait = time.Minute
 		w.services = append(w.services, &Service{
 			Store: store, Root: root, Links: link.New(root), Hasher: hasher, Limits: limits, Keys: keys, Access: access, Refresh: refresh,
 			Log: log, Clock: now, MailQueued: func() {}, LoginNotice: NoticeNever, SessionsPerUser: 100,
@@ -200,7 +200,7 @@ func TestOneSourceHoldsOneConnection(t *testing.T) {
 	locked, release, held := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
 		held <- other.InTx(t.Context(), func(q *db.Queries) error {
-			_, err := s.Limits.Lock(t.Context(), q, time.Now(), s.Limits.From(limit.SignUpSource, addr))
+			_, err := s.Limits.Lock(t.Context(), q, time.Now(), s.Limits.ClientIPQuota(limit.SignUpSource, addr))
 			close(locked)
 			<-release
 			return err

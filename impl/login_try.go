@@ -58,14 +58,14 @@ func (s *Service) tryLogin(ctx context.Context, email string, body *api.CreateAc
 }
 
 // beginLogin finds the account, the zero one if there is none, and reserves a place for the log-in.
-func (s *Service) beginLogin(ctx context.Context, email string) (account db.Account, attempt limit.Attempt, err error) {
+func (s *Service) beginLogin(ctx context.Context, email string) (account db.Account, attempt limit.LoginAttempt, err error) {
 	for range 2 {
 		if account, err = s.findAccount(ctx, email); err != nil {
 			return account, attempt, err
 		}
-		attempt, err = s.Limits.Begin(ctx, s.Store, s.Clock.Now, limit.Login{
-			Source: reqinfo.FromContext(ctx).Addr, Address: email, AccountID: account.ID, Hidden: s.HideAccounts,
-			Knows: func(ctx context.Context, source string) (bool, error) { return s.isAtHome(ctx, account.ID, source) },
+		attempt, err = s.Limits.BeginLogin(ctx, s.Store, s.Clock.Now, limit.Login{
+			ClientIP: reqinfo.FromContext(ctx).Addr, Address: email, AccountID: account.ID, CountByAddress: s.HideAccounts,
+			KnownClientIP: func(ctx context.Context, source string) (bool, error) { return s.isAtHome(ctx, account.ID, source) },
 		})
 		if !errors.Is(err, db.ErrConflict) { // the account was deleted since we looked: now there is none
 			break
@@ -83,11 +83,11 @@ func (s *Service) beginLogin(ctx context.Context, email string) (account db.Acco
 // settle records how a log-in ended that did not succeed, whether or not the caller is still there, and returns what the caller is told.
 // Only a wrong password is a guess; if it cannot be counted, nobody is told that it was wrong. A success is settled by the log-in's
 // transaction.
-func (s *Service) settle(ctx context.Context, account db.Account, attempt limit.Attempt, outcome error) error {
+func (s *Service) settle(ctx context.Context, account db.Account, attempt limit.LoginAttempt, outcome error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
 	if !errors.Is(outcome, errWrongPassword) {
-		if err := s.Limits.Undo(ctx, s.Store, s.Clock.Now(), attempt); err != nil {
+		if err := s.Limits.ReleaseLogin(ctx, s.Store, s.Clock.Now(), attempt); err != nil {
 			event.Record(ctx, s.Log, event.LimitGiveBackFailed, slog.Any("error", err))
 		}
 		if errors.Is(outcome, errAccountChanged) {
@@ -95,7 +95,7 @@ func (s *Service) settle(ctx context.Context, account db.Account, attempt limit.
 		}
 		return outcome
 	}
-	switchedOff, err := s.Limits.Fail(ctx, s.Store, s.Clock.Now(), attempt)
+	switchedOff, err := s.Limits.RecordLoginFailure(ctx, s.Store, s.Clock.Now(), attempt)
 	if err != nil {
 		return err
 	}
@@ -111,12 +111,12 @@ func (s *Service) isAtHome(ctx context.Context, accountID uuid.UUID, source stri
 	sessions, err := s.liveSessions(ctx, accountID)
 	return slices.ContainsFunc(sessions, func(session db.Session) bool {
 		addr, err := netip.ParseAddr(session.RemoteAddr)
-		return err == nil && limit.Source(addr) == source
+		return err == nil && limit.ClientIP(addr) == source
 	}), err
 }
 
 // logLoginFailed tells the log, and nobody else, why a log-in was refused.
-func (s *Service) logLoginFailed(ctx context.Context, account db.Account, attempt limit.Attempt, outcome error) {
+func (s *Service) logLoginFailed(ctx context.Context, account db.Account, attempt limit.LoginAttempt, outcome error) {
 	if account.ID == uuid.Nil {
 		event.Record(ctx, s.Log, event.LoginFailed, event.Reason("unknown_address"))
 		return

@@ -85,14 +85,14 @@ func (s *Service) logSignUp(ctx context.Context, accountID uuid.UUID, err error)
 // once are no more than one after another, and a good code is never counted.
 func (s *Service) signUp(ctx context.Context, account db.InsertAccountParams, code string) error {
 	source := reqinfo.FromContext(ctx).Addr
-	signUps, guesses := s.Limits.From(limit.SignUpSource, source), limit.Use{}
+	signUps, guesses := s.Limits.ClientIPQuota(limit.SignUpSource, source), limit.Quota{}
 	if code != "" {
-		guesses = s.Limits.From(limit.InviteSource, source)
+		guesses = s.Limits.ClientIPQuota(limit.InviteSource, source)
 	}
 	if err := s.Limits.Check(ctx, s.Store, s.Clock.Now(), signUps, guesses); err != nil {
 		return err
 	}
-	done, err := s.Limits.InTurn(ctx, signUps)
+	done, err := s.Limits.Serialize(ctx, signUps)
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ import (
 // the password, ends all older sessions and kills a reset link that is still about; of several at once the
 // first does so, and the others log in with what is the password by then.
 func (s *Service) startSession(
-	ctx context.Context, account db.Account, verified credential, attempt limit.Attempt, body *api.CreateAccessTokenRequest,
+	ctx context.Context, account db.Account, verified credential, attempt limit.LoginAttempt, body *api.CreateAccessTokenRequest,
 ) (db.Session, error) {
 	now := s.Clock.Now()
 	session := db.Session{
@@ -52,7 +52,7 @@ func (s *Service) startSession(
 		if active == 0 {
 			return errAccountChanged
 		}
-		if err := s.Limits.Succeed(ctx, q, now, attempt); err != nil {
+		if err := s.Limits.RecordLoginSuccess(ctx, q, now, attempt); err != nil {
 			return err
 		}
 		if session.RefreshedAt, err = afterOthers(ctx, q, account.ID, now); err != nil {

@@ -36,11 +36,11 @@ func (s *Service) UserPasswordReset(
 	if err != nil {
 		return nil, fmt.Errorf("reset the password: %w", err)
 	}
-	resets := s.Limits.From(limit.ResetSource, reqinfo.FromContext(ctx).Addr)
+	resets := s.Limits.ClientIPQuota(limit.ResetSource, reqinfo.FromContext(ctx).Addr)
 	if err := s.Limits.Check(ctx, s.Store, s.Clock.Now(), resets, s.resetMails(account, email)); err != nil {
 		return nil, fmt.Errorf("reset the password: %w", err)
 	}
-	done, err := s.Limits.InTurn(ctx, resets)
+	done, err := s.Limits.Serialize(ctx, resets)
 	if err != nil {
 		return nil, fmt.Errorf("reset the password: %w", err)
 	}

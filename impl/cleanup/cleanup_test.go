@@ -222,7 +222,7 @@ func TestDevicesLimitsAndMailsAreForgotten(t *testing.T) {
 		}
 		limits := limit.New(root, map[limit.Name]limit.Rate{limit.MailAddress: {Count: 1, Per: time.Hour}})
 		f.write(func(ctx context.Context, q *db.Queries) error {
-			return limits.Take(ctx, q, f.clock, limits.By(limit.MailAddress, "jane@example.org"))
+			return limits.Take(ctx, q, f.clock, limits.Quota(limit.MailAddress, "jane@example.org"))
 		})
 		see := func(mark string) {
 			f.write(func(ctx context.Context, q *db.Queries) error {
