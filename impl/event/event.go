@@ -37,18 +37,18 @@ const (
 	SessionRefreshed     Name = "session.refreshed"
 	SessionRepeated      Name = "session.repeated"
 	SessionRefused       Name = "session.refused"
-	SessionStraggler     Name = "session.late_refresh"
+	SessionLateRefresh   Name = "session.late_refresh"
 	SessionReuseDetected Name = "session.reuse_detected"
 	SessionRevoked       Name = "session.revoked"
 	SessionCapped        Name = "session.capped"
 
-	TokenRefused        Name = "token.refused"
-	LimitExceeded       Name = "limit.exceeded"
-	LimitGiveBackFailed Name = "limit.release_failed"
+	TokenRefused       Name = "token.refused"
+	LimitExceeded      Name = "limit.exceeded"
+	LimitReleaseFailed Name = "limit.release_failed"
 
-	RequestUnavailable Name = "request.unavailable"
-	RequestFailed      Name = "request.failed"
-	RequestAnswerLost  Name = "request.response_lost"
+	RequestUnavailable  Name = "request.unavailable"
+	RequestFailed       Name = "request.failed"
+	RequestResponseLost Name = "request.response_lost"
 )
 
 // level tells what is broken (error) and what somebody should look at (warn) from what happens all day, and that from what happens
@@ -57,9 +57,9 @@ func (n Name) level() slog.Level {
 	switch n {
 	case RequestFailed:
 		return slog.LevelError
-	case SessionReuseDetected, PasswordSwitchedOff, InviteExhausted, PasswordRehashFailed, LimitGiveBackFailed, RequestUnavailable:
+	case SessionReuseDetected, PasswordSwitchedOff, InviteExhausted, PasswordRehashFailed, LimitReleaseFailed, RequestUnavailable:
 		return slog.LevelWarn
-	case SessionRefreshed, SessionRepeated, RequestAnswerLost:
+	case SessionRefreshed, SessionRepeated, RequestResponseLost:
 		return slog.LevelDebug
 	default:
 		return slog.LevelInfo

@@ -60,9 +60,9 @@ func key(root secret.Root, confirmationID uuid.UUID) string {
 
 func tag(root secret.Root, nonce []byte) []byte { return root.Hash(tagPurpose, nonce)[:halfLen] }
 
-// Made reports whether the service made a key, under whichever of its secrets: used, expired or replaced, it is no guess. The tag has
+// Issued reports whether the service made a key, under whichever of its secrets: used, expired or replaced, it is no guess. The tag has
 // 128 bits.
-func (k Keys) Made(key string) bool {
+func (k Keys) Issued(key string) bool {
 	raw, ok := decode(key)
 	if !ok {
 		return false

@@ -93,7 +93,7 @@ func TestMade(t *testing.T) {
 	old, current := link.New(before).Key(uuid.New()), link.New(after).Key(uuid.New())
 	both := link.New(after.Accepting(before))
 	for name, made := range map[string]bool{
-		"of its secret": both.Made(current), "of the secret before": both.Made(old), "of its only secret": link.New(after).Made(current),
+		"of its secret": both.Issued(current), "of the secret before": both.Issued(old), "of its only secret": link.New(after).Issued(current),
 	} {
 		if !made {
 			t.Errorf("a key %s is not recognised", name)
@@ -102,13 +102,13 @@ func TestMade(t *testing.T) {
 	flipped := []byte(current)
 	for i := range flipped[:42] { // the last character has bits that say nothing
 		flipped[i] ^= 1
-		if text := string(flipped); both.Made(text) {
+		if text := string(flipped); both.Issued(text) {
 			t.Errorf("%s is taken for %s", text, current)
 		}
 		flipped[i] ^= 1
 	}
 	for _, guess := range []string{"", strings.Repeat("A", 43), current[:42], current + "A", old[:21] + current[21:]} {
-		if both.Made(guess) || link.New(after).Made(old) {
+		if both.Issued(guess) || link.New(after).Issued(old) {
 			t.Errorf("%q is taken for a key that was made", guess)
 		}
 	}
