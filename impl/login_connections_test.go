@@ -31,8 +31,9 @@ func TestHashingHoldsNoConnection(t *testing.T) {
 	}
 	// Slow enough to run during the whole test on any machine.
 	hasher := password.NewHasher(password.Options{Slots: 1, Queue: 1, Params: password.Params{Memory: 128 * 1024, Time: 10, Threads: 1}})
+	now := time.Now() // stands still, so that the reservation does not expire, however slow the machine is
 	s := &Service{
-		Store: store, Hasher: hasher, Log: slog.New(slog.DiscardHandler),
+		Store: store, Hasher: hasher, Log: slog.New(slog.DiscardHandler), Clock: func() time.Time { return now },
 		Limits: limit.New(root, map[limit.Name]limit.Rate{limit.LoginAccount: {Count: 10, Per: time.Minute}}),
 	}
 

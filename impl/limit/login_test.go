@@ -196,7 +196,7 @@ func TestOnlyFailuresSwitchThePasswordOff(t *testing.T) {
 // The reservations of a killed process expire. A login that ends later than that does not get its result.
 func TestReservationsExpire(t *testing.T) {
 	onEachDatabase(t, map[Name]Rate{LoginAccount: {2, time.Hour}, LoginSource: {2, time.Hour}}, func(t *testing.T, l *Limits, store *db.Store) {
-		l.LoginWait = 100 * time.Millisecond
+		l.LoginWait = 10 * time.Second // enough for a machine under load
 		login := Login{ClientIP: attackerIP, Address: "a@example.com", AccountID: newAccount(t, store, "a@example.com"), KnownClientIP: unknownClientIP}
 		var killed LoginAttempt
 		for range 2 {
@@ -205,15 +205,17 @@ func TestReservationsExpire(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		later := l.LoginWait + reservationTTL
+		l.LoginWait = 100 * time.Millisecond
 		if _, err := l.BeginLogin(t.Context(), store, at(0), login); !errors.Is(err, BusyError{}) {
 			t.Errorf("while both are reserved: %v", err)
 		}
+		l.LoginWait = 10 * time.Second
 		cancelled, cancel := context.WithCancel(t.Context())
 		cancel()
 		if _, err := l.BeginLogin(cancelled, store, at(0), login); !errors.Is(err, context.Canceled) {
 			t.Errorf("a cancelled login: %v", err)
 		}
-		later := l.LoginWait + reservationTTL
 		for _, since := range []time.Duration{later, -10 * time.Minute} { // after they expired, and with a clock that was set back meanwhile
 			attempt, err := l.BeginLogin(t.Context(), store, at(since), login)
 			if err == nil {
