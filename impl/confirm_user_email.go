@@ -18,10 +18,10 @@ import (
 	"github.com/financelime/authorization/impl/reqinfo"
 )
 
-// ConfirmUserEmail uses a mailed link up and owes the address a password.
+// ConfirmUserEmail consumes a mailed link and enqueues a mail with a password.
 //
-// Opening a reset link changes nothing that its owner would miss: a mail scanner may follow it, the old password and the
-// sessions live on until somebody logs in with the password that was mailed.
+// Opening a reset link takes nothing away from the user, because a mail scanner may open it: the old password and the sessions stay valid
+// until someone logs in with the mailed password.
 func (s *Service) ConfirmUserEmail(
 	ctx context.Context, request api.ConfirmUserEmailRequestObject,
 ) (api.ConfirmUserEmailResponseObject, error) {
@@ -36,7 +36,7 @@ func (s *Service) ConfirmUserEmail(
 		event.Record(ctx, s.Log, event.LinkRefused, event.Reason("malformed"))
 		return notFound(), nil
 	}
-	account, purpose, err := s.useLink(ctx, keyHash, s.linkGuess(req, request.ConfirmationKey))
+	account, purpose, err := s.consumeLink(ctx, keyHash, s.unknownLinkQuota(req, request.ConfirmationKey))
 	if errors.Is(err, db.ErrNotFound) {
 		event.Record(ctx, s.Log, event.LinkRefused, event.Reason("unusable"))
 		return notFound(), nil
@@ -50,30 +50,33 @@ func (s *Service) ConfirmUserEmail(
 	return pageResponse{pages.Confirmed(format, account.Language, string(purpose))}, nil
 }
 
-// linkGuess is a guess at a link, if the service has not made the key: who has one that it made, used up or not, has guessed nothing.
-func (s *Service) linkGuess(req *reqinfo.Info, key string) limit.Use {
-	if s.Links.Made(key) {
-		return limit.Use{}
+// unknownLinkQuota returns the quota that limits guesses at links. A key that the service issued is not a guess, even if it was used or has
+// expired: its quota is unlimited.
+func (s *Service) unknownLinkQuota(req *reqinfo.Info, key string) limit.Quota {
+	if s.Links.Issued(key) {
+		return limit.Quota{}
 	}
-	return s.Limits.From(limit.LinkSource, req.Addr)
+	return s.Limits.ClientIPQuota(limit.LinkSource, req.Addr)
 }
 
-// useLink uses a link up in one transaction, or fails with db.ErrNotFound where it does not work. A guess that found none is counted.
-func (s *Service) useLink(ctx context.Context, keyHash []byte, guess limit.Use) (account db.Account, purpose link.Purpose, err error) {
-	if err := s.Limits.Check(ctx, s.Store, s.Clock.Now(), guess); err != nil {
+// consumeLink consumes a link in one transaction, or fails with db.ErrNotFound if the link is not usable. An unknown link counts as a guess.
+func (s *Service) consumeLink(
+	ctx context.Context, keyHash []byte, guesses limit.Quota,
+) (account db.Account, purpose link.Purpose, err error) {
+	if err := s.Limits.Check(ctx, s.Store, s.Clock.Now(), guesses); err != nil {
 		return account, "", err
 	}
 	var unknown error
 	err = s.Store.InTx(ctx, func(q *db.Queries) (err error) {
-		locked, err := s.Limits.Lock(ctx, q, s.Clock.Now(), guess)
+		guess, err := s.Limits.Lock(ctx, q, s.Clock.Now(), guesses)
 		if err != nil {
 			return err
 		}
-		// By a clock that is 5 s behind, or was set back, a link lives as much longer; by one that is ahead, as much less.
+		// Clocks: on a replica that is 5 s behind, or was set back, a link lives as much longer; on one that is ahead, as much shorter.
 		found, err := q.GetConfirmationByKey(ctx, db.GetConfirmationByKeyParams{KeyHash: keyHash, Now: s.Clock.Now()})
 		if unknown = nil; errors.Is(err, db.ErrNotFound) {
 			unknown = err
-			return locked.Take(ctx, q)
+			return guess.Take(ctx, q)
 		}
 		if err != nil {
 			return fmt.Errorf("find the link: %w", err)
@@ -88,7 +91,7 @@ func (s *Service) useLink(ctx context.Context, keyHash []byte, guess limit.Use) 
 	return account, purpose, err
 }
 
-// confirm fails with db.ErrNotFound where the link does not work, and then leaves nothing behind.
+// confirm does what a link confirms. It fails with db.ErrNotFound if the link is not usable; the transaction is then rolled back.
 func (s *Service) confirm(ctx context.Context, q *db.Queries, found db.Confirmation) (account db.Account, err error) {
 	now := s.Clock.Now()
 	account, err = q.GetAccount(ctx, found.AccountID)
@@ -103,32 +106,32 @@ func (s *Service) confirm(ctx context.Context, q *db.Queries, found db.Confirmat
 			return account, err
 		}
 	}
-	// Everybody locks the account before its links and mails. So nobody disables it beside this, and clicks come one after another.
+	// Every transaction locks the account before its links and mails. So none disables the account meanwhile, and clicks are serialized.
 	number, err := q.NextPasswordNumber(ctx, account.ID)
 	if err != nil {
 		return account, fmt.Errorf("number the password: %w", err)
 	}
 	if _, err := q.ConsumeConfirmation(ctx, db.ConsumeConfirmationParams{KeyHash: found.KeyHash, Now: now}); err != nil {
-		return account, fmt.Errorf("use the link up: %w", err)
+		return account, fmt.Errorf("consume the link: %w", err)
 	}
 	if err := q.DeleteOlderPasswordMails(ctx, account.ID); err != nil {
-		return account, fmt.Errorf("withdraw older passwords: %w", err)
+		return account, fmt.Errorf("delete mails with older passwords: %w", err)
 	}
-	return account, queueMail(ctx, q, db.InsertMailParams{
+	return account, enqueueMail(ctx, q, db.InsertMailParams{
 		AccountID: account.ID, Kind: mail.KindPassword, Nonce: password.NewNonce(s.Root), PasswordNumber: number, Now: now,
 	})
 }
 
-// confirmSignUp spends the invite's use that the sign-up held. The invite's row comes before the account's, as in a sign-up, so that the two
-// can not wait for each other.
+// confirmSignUp turns the reserved use of the invite into a use, and confirms the account. It locks the invite's row before the account's, as
+// a sign-up does, so that the two cannot deadlock.
 func (s *Service) confirmSignUp(ctx context.Context, q *db.Queries, account db.Account) error {
 	if account.InviteID != nil {
-		spent, err := q.ConsumeInvite(ctx, *account.InviteID)
+		consumed, err := q.ConsumeInvite(ctx, *account.InviteID)
 		if err != nil {
-			return fmt.Errorf("spend the invite: %w", err)
+			return fmt.Errorf("use the invite: %w", err)
 		}
-		if spent == 0 {
-			// By another replica's clock this sign-up had expired, and somebody else holds its use.
+		if consumed == 0 {
+			// By another replica's clock, this sign-up had expired, and its use went to another one.
 			return db.ErrNotFound
 		}
 	}
@@ -138,7 +141,7 @@ func (s *Service) confirmSignUp(ctx context.Context, q *db.Queries, account db.A
 	return nil
 }
 
-// pageResponse answers in whichever of the operation's media types the page is.
+// pageResponse is a page in one of the operation's media types.
 type pageResponse struct{ page.Page }
 
 // VisitConfirmUserEmailResponse implements api.ConfirmUserEmailResponseObject.

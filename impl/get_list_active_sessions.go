@@ -2,12 +2,8 @@ package impl
 
 import (
 	"context"
-	"fmt"
-
-	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/api"
-	"github.com/financelime/authorization/db"
 )
 
 // GetListActiveSessions lists the user's sessions, the most recently refreshed first.
@@ -18,7 +14,7 @@ func (s *Service) GetListActiveSessions(
 	if err != nil {
 		return nil, err
 	}
-	sessions, err := s.liveSessions(ctx, claims.AccountID)
+	sessions, err := s.activeSessions(ctx, claims.AccountID)
 	if err != nil {
 		return nil, err
 	}
@@ -35,20 +31,4 @@ func (s *Service) GetListActiveSessions(
 		})
 	}
 	return list, nil
-}
-
-// liveSessions are an account's sessions that can still be refreshed, the most recently refreshed first.
-//
-// Clocks: the periods are of days. A clock that is 5 s off, or set back by 10 min, shows a session by as much too long or not long enough.
-func (s *Service) liveSessions(ctx context.Context, accountID uuid.UUID) ([]db.Session, error) {
-	now := s.Clock.Now()
-	sessions, err := s.Store.Read().ListSessions(ctx, db.ListSessionsParams{
-		AccountID:      accountID,
-		CreatedAfter:   now.Add(-s.SessionMaxAge),
-		RefreshedAfter: now.Add(-s.RefreshTTL),
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list the sessions: %w", err)
-	}
-	return sessions, nil
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/financelime/authorization/test/postgres"
 )
 
-// replicaClock is a clock that a test sets.
+// replicaClock is a clock that the test sets.
 type replicaClock struct{ at atomic.Int64 }
 
 func (c *replicaClock) now() time.Time          { return time.UnixMicro(c.at.Load()) }
@@ -47,39 +47,40 @@ func openMigrated(t *testing.T, url string) *db.Store {
 	return store
 }
 
-// replica is as much of a service as beats.
+// replica returns a service with what the heartbeat needs.
 func replica(store *db.Store, c *replicaClock, grace time.Duration) *Service {
 	return &Service{Store: store, Log: slog.New(slog.DiscardHandler), RefreshGrace: grace, Clock: c.now}
 }
 
-// beats writes a beat, the first one after a pause or one in a row.
-func (s *Service) beats(t *testing.T, inARow bool) {
+// writeBeat writes a heartbeat: the first one after a pause, or one of a continuous series.
+func (s *Service) writeBeat(t *testing.T, continuous bool) {
 	t.Helper()
-	s.heartbeat.noteRotation(s.Clock.Now())
-	s.heartbeat.writing = inARow
+	s.heartbeat.recordRotation(s.Clock.Now())
+	s.heartbeat.wasWritten = continuous
 	s.beat(t.Context())
 }
 
-// repeats reports whether a replica would repeat the answer of a rotation.
-func (s *Service) repeats(rotated time.Time) bool {
-	return inGrace(rotated, s.Clock.Now(), s.RefreshGrace, s.heartbeat.known(s.Clock.Now()))
+// canRepeat reports whether the replica would repeat the response to a rotation.
+func (s *Service) canRepeat(rotated time.Time) bool {
+	return inGrace(rotated, s.Clock.Now(), s.RefreshGrace, s.heartbeat.knownOutages(s.Clock.Now()))
 }
 
 const testGrace = 3 * time.Second
 
-func TestAStartKnowsHowLongTheServiceWasAway(t *testing.T) {
+// A start records how long the service was down, also for replicas that start later.
+func TestStartRecordsTheOutage(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, url string) {
 		store := openMigrated(t, url)
 		begin := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 		c := new(replicaClock)
 		c.set(begin)
-		replica(store, c, testGrace).StartHeartbeat(t.Context()) // the very first
+		replica(store, c, testGrace).StartHeartbeat(t.Context()) // the first heartbeat ever
 		c.advance(time.Second)
 		killed := replica(store, c, testGrace)
-		killed.beats(t, true)
+		killed.writeBeat(t, true)
 		last := c.now()
 
-		// All replicas are away for a minute, and start one after another.
+		// All replicas are down for a minute and start one after another.
 		c.advance(time.Minute)
 		back := c.now()
 		first := replica(store, c, testGrace)
@@ -88,25 +89,25 @@ func TestAStartKnowsHowLongTheServiceWasAway(t *testing.T) {
 		second := replica(store, c, testGrace)
 		second.StartHeartbeat(t.Context())
 		for name, s := range map[string]*Service{"first": first, "second": second} {
-			if !s.repeats(last.Add(time.Second)) || !s.repeats(last.Add(time.Microsecond-testGrace)) {
-				t.Errorf("%s: a rotation that the stop may have swallowed is not repeated", name)
+			if !s.canRepeat(last.Add(time.Second)) || !s.canRepeat(last.Add(time.Microsecond-testGrace)) {
+				t.Errorf("%s: a rotation whose response may be lost is not repeated", name)
 			}
-			if s.repeats(last.Add(-testGrace)) {
-				t.Errorf("%s: a rotation from before that is repeated", name)
+			if s.canRepeat(last.Add(-testGrace)) {
+				t.Errorf("%s: an older rotation is repeated", name)
 			}
 		}
 		c.set(back.Add(testGrace))
-		if !first.repeats(last) || !second.repeats(last) {
+		if !first.canRepeat(last) || !second.canRepeat(last) {
 			t.Error("not repeated until a grace after the start")
 		}
 		c.advance(time.Microsecond)
-		if first.repeats(last) || second.repeats(last) {
+		if first.canRepeat(last) || second.canRepeat(last) {
 			t.Error("repeated later than a grace after the start")
 		}
 	})
 }
 
-// Of two outages within one grace the first is not forgotten, not even by a replica that did not live then.
+// Of two outages within one grace, the first is still known, also to a replica that did not run during it.
 func TestTwoOutagesWithinOneGrace(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, url string) {
 		store := openMigrated(t, url)
@@ -116,74 +117,76 @@ func TestTwoOutagesWithinOneGrace(t *testing.T) {
 		const grace = time.Minute
 		replica(store, c, grace).StartHeartbeat(t.Context())
 		c.advance(50 * time.Second)
-		replica(store, c, grace).beats(t, true) // the first is from the rotation + 0 s until + 50 s
-		for range 14 {                          // the second begins when the grace of the rotation is over
+		replica(store, c, grace).writeBeat(t, true) // the first outage: from the rotation until 50 s later
+		for range 14 {                              // the second outage begins when the grace of the rotation has ended
 			c.advance(time.Second)
-			replica(store, c, grace).beats(t, true)
+			replica(store, c, grace).writeBeat(t, true)
 		}
 		c.advance(10 * time.Second)
 		s := replica(store, c, grace)
 		s.StartHeartbeat(t.Context())
-		if got := s.heartbeat.known(s.Clock.Now()); len(got) != 2 {
+		if got := s.heartbeat.knownOutages(s.Clock.Now()); len(got) != 2 {
 			t.Fatalf("outages: %v", got)
 		}
-		if !s.repeats(rotated) {
-			t.Error("the first outage is forgotten")
+		if !s.canRepeat(rotated) {
+			t.Error("the first outage is unknown")
 		}
 	})
 }
 
-func TestBeatsRecordOutagesOnly(t *testing.T) {
+// Only a missing heartbeat of a continuous series is recorded as an outage.
+func TestHeartbeatsRecordOnlyOutages(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, url string) {
 		store := openMigrated(t, url)
 		c := new(replicaClock)
 		c.set(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 		s := replica(store, c, testGrace)
-		outages := func() int { return len(s.heartbeat.known(s.Clock.Now())) }
+		outages := func() int { return len(s.heartbeat.knownOutages(s.Clock.Now())) }
 		s.StartHeartbeat(t.Context())
 		for range 5 {
-			c.advance(beatMissed) // exactly so late is not too late
-			s.beats(t, true)
+			c.advance(outageThreshold) // exactly the threshold is not too late
+			s.writeBeat(t, true)
 		}
 		if outages() != 0 {
-			t.Errorf("beats in time are an outage: %v", s.heartbeat.known(s.Clock.Now()))
+			t.Errorf("heartbeats in time are an outage: %v", s.heartbeat.knownOutages(s.Clock.Now()))
 		}
 		c.advance(time.Hour)
-		s.beats(t, false)
+		s.writeBeat(t, false)
 		if outages() != 0 {
-			t.Errorf("a pause is an outage: %v", s.heartbeat.known(s.Clock.Now()))
+			t.Errorf("a pause is an outage: %v", s.heartbeat.knownOutages(s.Clock.Now()))
 		}
 		c.advance(-10 * time.Minute)
-		s.beats(t, true)
+		s.writeBeat(t, true)
 		c.advance(10 * time.Minute)
-		s.beats(t, true)
+		s.writeBeat(t, true)
 		if outages() != 0 {
-			t.Errorf("a clock that was set back for a while is an outage: %v", s.heartbeat.known(s.Clock.Now()))
+			t.Errorf("a clock that was set back for a while is an outage: %v", s.heartbeat.knownOutages(s.Clock.Now()))
 		}
-		c.advance(beatMissed + time.Microsecond)
-		s.beats(t, true)
+		c.advance(outageThreshold + time.Microsecond)
+		s.writeBeat(t, true)
 		if outages() != 1 {
-			t.Error("a beat that is missing is no outage")
+			t.Error("a missing heartbeat is no outage")
 		}
-		// A clock that was years ahead does not keep outages from being known for years.
+		// After a clock was years ahead, outages are still recorded.
 		now := c.now()
 		c.advance(10 * 365 * 24 * time.Hour)
-		s.beats(t, false)
+		s.writeBeat(t, false)
 		c.set(now.Add(time.Minute))
-		s.beats(t, true)
+		s.writeBeat(t, true)
 		c.advance(time.Minute)
-		s.beats(t, true)
-		if known := s.heartbeat.known(s.Clock.Now()); len(known) == 0 || !known[0].ended.Equal(c.now()) {
+		s.writeBeat(t, true)
+		if known := s.heartbeat.knownOutages(s.Clock.Now()); len(known) == 0 || !known[0].ended.Equal(c.now()) {
 			t.Errorf("outages: %v", known)
 		}
 	})
 }
 
-func TestAReplicaKnowsItsOwnOutage(t *testing.T) {
+// A replica that cannot reach the database extends the grace until it can, and for a grace longer.
+func TestReplicaRecordsItsOwnOutage(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, url string) {
 		store := openMigrated(t, url)
-		away := openMigrated(t, url)
-		if err := away.Close(); err != nil { // what it is asked for is unavailable
+		closed := openMigrated(t, url)
+		if err := closed.Close(); err != nil { // every query fails as unavailable
 			t.Fatal(err)
 		}
 		c := new(replicaClock)
@@ -191,60 +194,60 @@ func TestAReplicaKnowsItsOwnOutage(t *testing.T) {
 		s, other := replica(store, c, testGrace), replica(store, c, testGrace)
 		s.StartHeartbeat(t.Context())
 		c.advance(time.Second)
-		gone := c.now()
-		s.Store = away
+		began := c.now()
+		s.Store = closed
 		for range 60 {
-			s.beats(t, true)
-			other.beats(t, true) // so that the database records no gap
+			s.writeBeat(t, true)
+			other.writeBeat(t, true) // no gap for the database
 			c.advance(time.Second)
 		}
-		swallowed, before := gone.Add(time.Microsecond-beatEvery-testGrace), gone.Add(-beatEvery-testGrace)
-		if !s.repeats(gone) || !s.repeats(swallowed) || s.repeats(before) {
+		maybeLost, older := began.Add(time.Microsecond-beatInterval-testGrace), began.Add(-beatInterval-testGrace)
+		if !s.canRepeat(began) || !s.canRepeat(maybeLost) || s.canRepeat(older) {
 			t.Error("while the outage lasts")
 		}
-		if other.repeats(gone) {
-			t.Error("a replica that could reach the database repeats what it need not")
+		if other.canRepeat(began) {
+			t.Error("a replica that could reach the database repeats too")
 		}
 		s.Store = store
-		s.beats(t, true)
+		s.writeBeat(t, true)
 		c.advance(testGrace)
-		if !s.repeats(gone) || !s.repeats(swallowed) || s.repeats(before) {
+		if !s.canRepeat(began) || !s.canRepeat(maybeLost) || s.canRepeat(older) {
 			t.Error("a grace after the outage")
 		}
 		c.advance(time.Microsecond)
-		if s.repeats(gone) {
+		if s.canRepeat(began) {
 			t.Error("later than a grace after the outage")
 		}
-		s.beats(t, true)
+		s.writeBeat(t, true)
 		c.advance(time.Second)
-		s.beats(t, true)
-		if n := len(s.heartbeat.own); n != 0 {
-			t.Errorf("%d outages are kept for ever", n)
+		s.writeBeat(t, true)
+		if n := len(s.heartbeat.ownOutages); n != 0 {
+			t.Errorf("%d outages are never deleted", n)
 		}
 	})
 }
 
-// A beat without an answer is an outage before its deadline: the database may be back, and a client with it, earlier.
-func TestABeatThatWaitsIsAnOutage(t *testing.T) {
+// A heartbeat that gets no response is an outage before its timeout: the database, and then a client, may be back earlier.
+func TestPendingHeartbeatIsAnOutage(t *testing.T) {
 	t.Parallel()
 	c := new(replicaClock)
 	c.set(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 	s := replica(nil, c, time.Second)
 	rotated := c.now()
 	c.advance(time.Second)
-	s.heartbeat.askedAt.Store(c.now().UnixMicro())
-	c.advance(beatEvery - time.Microsecond)
-	if s.repeats(rotated) {
-		t.Error("an outage at once")
+	s.heartbeat.pendingSince.Store(c.now().UnixMicro())
+	c.advance(beatInterval - time.Microsecond)
+	if s.canRepeat(rotated) {
+		t.Error("an outage immediately")
 	}
 	c.advance(time.Microsecond)
-	if !s.repeats(rotated) {
+	if !s.canRepeat(rotated) {
 		t.Error("no outage")
 	}
 }
 
-// What callers make of their own requests is no outage: deadlines that pass, before or while the database is asked, and hang-ups.
-func TestCallersMakeNoOutage(t *testing.T) {
+// Clients cause no outage: neither by a deadline that ends before or during a query, nor by a disconnect.
+func TestClientsCauseNoOutage(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, url string) {
 		store := openMigrated(t, url)
 		c := new(replicaClock)
@@ -257,27 +260,27 @@ func TestCallersMakeNoOutage(t *testing.T) {
 			_ = store.Ping(short)
 			_, _ = store.Read().LastSessionID(short)
 			cancel()
-			gone, hangUp := context.WithCancel(t.Context())
-			time.AfterFunc(d, hangUp)
-			_ = store.Ping(gone)
-			_ = store.InTx(gone, func(q *db.Queries) error {
-				_, err := q.LastSessionID(gone)
+			cancelled, cancelLater := context.WithCancel(t.Context())
+			time.AfterFunc(d, cancelLater)
+			_ = store.Ping(cancelled)
+			_ = store.InTx(cancelled, func(q *db.Queries) error {
+				_, err := q.LastSessionID(cancelled)
 				return err
 			})
-			hangUp()
+			cancelLater()
 		}
 		for range 4 {
 			c.advance(time.Second)
-			s.beats(t, true)
+			s.writeBeat(t, true)
 		}
-		if s.repeats(rotated) {
-			t.Errorf("outages: %v", s.heartbeat.known(s.Clock.Now()))
+		if s.canRepeat(rotated) {
+			t.Errorf("outages: %v", s.heartbeat.knownOutages(s.Clock.Now()))
 		}
 	})
 }
 
-// Beats write from a rotation of any replica until some seconds after its grace, and once more at the end of the process.
-func TestBeatsFollowRotations(t *testing.T) {
+// Heartbeats are written from a rotation of any replica until some seconds after its grace, and once more when the process stops.
+func TestHeartbeatsFollowRotations(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, url string) {
 		store := openMigrated(t, url)
 		c := new(replicaClock)
@@ -293,50 +296,50 @@ func TestBeatsFollowRotations(t *testing.T) {
 		s, other := replica(store, c, testGrace), replica(store, c, testGrace)
 		s.beat(t.Context())
 		if written() {
-			t.Error("a beat without a rotation")
+			t.Error("a heartbeat was written without a rotation")
 		}
-		s.heartbeat.noteRotation(c.now())
+		s.heartbeat.recordRotation(c.now())
 		s.beat(t.Context())
 		if !written() {
-			t.Error("no beat after a rotation")
+			t.Error("no heartbeat was written after a rotation")
 		}
 		other.beat(t.Context())
-		for range (testGrace + beatLonger) / beatEvery {
-			c.advance(beatEvery)
+		for range (testGrace + beatExtension) / beatInterval {
+			c.advance(beatInterval)
 			other.beat(t.Context())
 			if !written() {
-				t.Error("no beat in the grace of another replica's rotation")
+				t.Error("no heartbeat was written in the grace of another replica's rotation")
 			}
 		}
 		c.advance(-time.Hour)
 		other.beat(t.Context())
-		if !other.heartbeat.writing {
-			t.Error("no beat after the clock was set back")
+		if !other.heartbeat.wasWritten {
+			t.Error("no heartbeat was written after the clock was set back")
 		}
-		c.advance(time.Hour + beatEvery)
+		c.advance(time.Hour + beatInterval)
 		other.beat(t.Context()) // one more
-		c.advance(beatEvery)
+		c.advance(beatInterval)
 		other.beat(t.Context())
 		if written() {
-			t.Error("beats for ever")
+			t.Error("heartbeats are still written")
 		}
-		if n := len(s.heartbeat.known(c.now())) + len(other.heartbeat.known(c.now())); n != 0 {
+		if n := len(s.heartbeat.knownOutages(c.now())) + len(other.heartbeat.knownOutages(c.now())); n != 0 {
 			t.Errorf("%d outages", n)
 		}
 
 		s.StartHeartbeat(t.Context())
-		c.advance(beatEvery)
+		c.advance(beatInterval)
 		ctx, stop := context.WithCancel(t.Context())
 		stop()
 		s.RunHeartbeat(ctx)
 		if !written() {
-			t.Error("no beat at the end")
+			t.Error("no heartbeat was written at the stop")
 		}
 	})
 }
 
-// A process that was stopped for longer than its beats would have gone on notices it, and one that had nothing to write does not.
-func TestAProcessThatWasStopped(t *testing.T) {
+// A process that was suspended for longer than its heartbeats would have been written records the gap. One that had nothing to write does not.
+func TestSuspendedProcess(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, url string) {
 		store := openMigrated(t, url)
 		c := new(replicaClock)
@@ -346,21 +349,21 @@ func TestAProcessThatWasStopped(t *testing.T) {
 		rotated := c.now()
 		c.advance(time.Hour)
 		s.beat(t.Context())
-		if !s.repeats(rotated) {
-			t.Error("the stop swallowed an answer")
+		if !s.canRepeat(rotated) {
+			t.Error("a rotation before the suspension is not repeated")
 		}
 		c.advance(time.Hour)
 		s.beat(t.Context())
 		c.advance(time.Hour)
-		s.beats(t, false)
-		if s.repeats(rotated) {
-			t.Error("a pause revives a token")
+		s.writeBeat(t, false)
+		if s.canRepeat(rotated) {
+			t.Error("a rotation before a pause is repeated")
 		}
 	})
 }
 
-// Without a grace nothing depends on the beats, and there are none.
-func TestNoBeatsWithoutAGrace(t *testing.T) {
+// Without a grace nothing depends on heartbeats, and none are sent.
+func TestNoHeartbeatsWithoutAGrace(t *testing.T) {
 	t.Parallel()
 	s := replica(nil, new(replicaClock), 0)
 	s.StartHeartbeat(t.Context())

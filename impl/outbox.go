@@ -2,16 +2,40 @@ package impl
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/link"
 	"github.com/financelime/authorization/impl/mail"
 	"github.com/financelime/authorization/impl/reqinfo"
 )
 
-// queueMail owes a mail to an account's address, in the transaction of what it tells of. The mail remembers the
-// request that caused it: its link carries that request's name, and so does the click.
-func queueMail(ctx context.Context, q *db.Queries, m db.InsertMailParams) error {
+// enqueueMail enqueues a mail to the address of an account, in the transaction that causes it. The mail stores the ID of the request that
+// caused it: its link contains that ID, and so does the request of the click.
+func enqueueMail(ctx context.Context, q *db.Queries, m db.InsertMailParams) error {
 	m.RequestID = reqinfo.FromContext(ctx).RequestID
 	_, err := mail.Queue(ctx, q, m)
 	return err
+}
+
+// enqueueLink creates a confirmation link for an account, which replaces an older one for the same purpose, and enqueues a mail of the given
+// kind with it.
+func (s *Service) enqueueLink(
+	ctx context.Context, q *db.Queries, accountID uuid.UUID, purpose link.Purpose, kind string, now, expiresAt time.Time,
+) error {
+	id := uuid.New() // random: the key of the link is derived from it
+	keyHash, ok := link.Hash(s.Links.Key(id))
+	if !ok {
+		return errors.New("a generated link key is malformed")
+	}
+	if err := q.UpsertConfirmation(ctx, db.UpsertConfirmationParams{
+		ID: id, AccountID: accountID, Purpose: string(purpose), KeyHash: keyHash, CreatedAt: now, ExpiresAt: expiresAt,
+	}); err != nil {
+		return fmt.Errorf("store the confirmation: %w", err)
+	}
+	return enqueueMail(ctx, q, db.InsertMailParams{AccountID: accountID, Kind: kind, ConfirmationID: &id, Now: now})
 }

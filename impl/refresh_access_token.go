@@ -14,11 +14,11 @@ import (
 	"github.com/financelime/authorization/impl/token"
 )
 
-// stragglerTime is how long after a refresh a token older than the one it replaced is taken for a straggler on a slow
-// network, not for a theft: 10 s, as two replicas measure it whose clocks differ by up to skewTolerance.
-const stragglerTime = 10*time.Second + skewTolerance
+// lateRefreshWindow is how long after a refresh a token older than the replaced one counts as a late refresh on a slow network, not as
+// theft: 10 s, also if the clocks of two replicas differ by skewTolerance.
+const lateRefreshWindow = 10*time.Second + skewTolerance
 
-// RefreshAccessToken moves a session to its next generation, which makes the presented token useless.
+// RefreshAccessToken moves a session to its next generation and returns new tokens. The presented refresh token is then replaced.
 func (s *Service) RefreshAccessToken(
 	ctx context.Context, request api.RefreshAccessTokenRequestObject,
 ) (api.RefreshAccessTokenResponseObject, error) {
@@ -29,10 +29,10 @@ func (s *Service) RefreshAccessToken(
 	}
 	now := s.Clock.Now()
 	session, err := s.rotate(ctx, presented, now)
-	how := event.SessionRefreshed
+	success := event.SessionRefreshed
 	if errors.Is(err, db.ErrNotFound) {
-		how = event.SessionRepeated
-		session, err = s.repeat(ctx, presented, now)
+		success = event.SessionRepeated
+		session, err = s.repeatRefresh(ctx, presented, now)
 	}
 	if errors.Is(err, db.ErrNotFound) {
 		return api.RefreshAccessToken404JSONResponse{Code: 404, Message: api.RefreshAccessTokenFailure404MessageUSERNOTFOUND}, nil
@@ -42,18 +42,19 @@ func (s *Service) RefreshAccessToken(
 	}
 	tokens, err := s.tokens(ctx, session)
 	if err == nil {
-		event.Record(ctx, s.Log, how)
+		event.Record(ctx, s.Log, success)
 	}
 	return api.RefreshAccessToken200JSONResponse(tokens), err
 }
 
-// rotate is the usual case in one statement: the presented generation is the current one.
+// rotate handles the usual case in one conditional update: the presented generation is the current one. Otherwise it fails with
+// db.ErrNotFound.
 //
-// Clocks: SessionMaxAge is a matter of months; a clock that is 5 s off, or set back by 10 min, ends a session by as much too early or
-// too late. refreshed_at is not set back, so a session does not become older by a refresh. Which of two refreshes of an account's
-// sessions was the later one is known as exactly as the clocks agree.
+// Clocks: SessionMaxAge is months; a clock that is 5 s off, or was set back by 10 min, ends a session by as much too early or too late. A
+// refresh never sets refreshed_at back, so it does not make a session older. Which of two refreshes of different sessions was the later one
+// is only as exact as the clocks.
 func (s *Service) rotate(ctx context.Context, presented token.RefreshClaims, now time.Time) (session db.Session, err error) {
-	s.heartbeat.noteRotation(now)
+	s.heartbeat.recordRotation(now)
 	err = s.Store.Write(ctx, func(q *db.Queries) error {
 		session, err = q.RotateSession(ctx, db.RotateSessionParams{
 			ID:           presented.SessionID,
@@ -71,9 +72,10 @@ func (s *Service) rotate(ctx context.Context, presented token.RefreshClaims, now
 	return session, nil
 }
 
-// repeat decides on a token that is not the current one. The immediate predecessor gets the same successor again while
-// the grace lasts: its answer was lost, or two tabs refreshed at once. Anything else counts as stolen and ends the session.
-func (s *Service) repeat(ctx context.Context, presented token.RefreshClaims, now time.Time) (db.Session, error) {
+// repeatRefresh decides about a refresh token that is not the current one. The immediate predecessor gets the same successor again during
+// the grace: its response was lost, or two tabs refreshed at the same time. A much older token counts as stolen and ends the session. A
+// refused token fails with db.ErrNotFound.
+func (s *Service) repeatRefresh(ctx context.Context, presented token.RefreshClaims, now time.Time) (db.Session, error) {
 	session, err := s.Store.Read().GetSession(ctx, presented.SessionID)
 	if errors.Is(err, db.ErrNotFound) {
 		event.Record(ctx, s.Log, event.SessionRefused, event.Reason("ended"), event.Session(presented.SessionID))
@@ -87,15 +89,15 @@ func (s *Service) repeat(ctx context.Context, presented token.RefreshClaims, now
 	case !session.CreatedAt.After(now.Add(-s.SessionMaxAge)):
 		event.Record(ctx, s.Log, event.SessionRefused, append(about, event.Reason("too_old"))...)
 		return session, db.ErrNotFound
-	case behind <= 0: // a token that this database never gave: it was restored from a backup
+	case behind <= 0: // this database never issued the token: it was restored from a backup
 		event.Record(ctx, s.Log, event.SessionRefused, append(about, event.Reason("unknown_generation"))...)
 		return session, db.ErrNotFound
-	case behind == 1 && inGrace(session.RefreshedAt, now, s.RefreshGrace, s.heartbeat.known(now)):
+	case behind == 1 && inGrace(session.RefreshedAt, now, s.RefreshGrace, s.heartbeat.knownOutages(now)):
 		return session, nil
-	// Clocks: one that is 5 s ahead of the replica that refreshed still allows 10 s, one that is behind allows more. Up to 10 min after a
-	// clock was set back by 10 min, the age is negative: an old token is refused, and ends no session.
-	case behind > 1 && s.RefreshGrace > 0 && now.Sub(session.RefreshedAt) < stragglerTime:
-		event.Record(ctx, s.Log, event.SessionStraggler, append(about, slog.Int64("generations_behind", behind))...)
+	// Clocks: a replica that is 5 s ahead of the one that refreshed still allows 10 s; one that is behind allows more. For up to 10 min after
+	// a clock was set back by 10 min, the age is negative: an old token is refused, but does not end the session.
+	case behind > 1 && s.RefreshGrace > 0 && now.Sub(session.RefreshedAt) < lateRefreshWindow:
+		event.Record(ctx, s.Log, event.SessionLateRefresh, append(about, slog.Int64("generations_behind", behind))...)
 		return session, db.ErrNotFound
 	}
 

@@ -2,24 +2,24 @@ package impl
 
 import "time"
 
-// outage is a time during which the service, or the database, could not be reached: it may have swallowed the answers of rotations.
-type outage struct{ began, ended time.Time } // while it lasts, ended is zero
+// outage is a time during which the service or the database was unavailable, so responses to rotations may have been lost.
+type outage struct{ began, ended time.Time } // ended is zero while the outage lasts
 
-// inGrace reports whether the refresh token that a rotation replaced gets the same successor again at now:
+// inGrace reports whether a refresh token that a rotation has replaced gets the same successor again at now:
 //
-//	Allowance  For which rotations                            Until
-//	rotation   every one                                      the rotation + grace
-//	outage     those later than a grace before it began:      the end of the outage + grace
+//	Reason     Applies to                                      Until
+//	rotation   every rotation                                  the rotation + grace
+//	outage     rotations later than a grace before it began:   the end of the outage + grace
 //	           this replica could not reach the database
-//	start      the same rule: the service came back after     the start + grace
-//	           a stop or a crash
+//	start      the same rotations: the service was down        the start + grace
+//	           after a stop or a crash
 //
-// Both kinds of outages come from the heartbeat. A repetition extends nothing: all three count from the rotation. Without a grace
-// there is no allowance.
+// The heartbeat (heartbeat.go) records both kinds of outages. A repetition extends nothing: all three periods count from the rotation. Without a
+// grace, no token is repeated.
 //
-// Clocks: refreshedAt may be from another replica. A clock that is 5 s ahead of it ends the grace 5 s early, one that is 5 s behind
-// 5 s late, so the grace of replicas has to be much longer than their clocks differ. After a clock was set back by 10 min, rotations
-// from before that stay in grace for up to 10 min more: nobody is logged out by it.
+// Clocks: refreshedAt may come from another replica. A clock that is 5 s ahead of it ends the grace 5 s early, one that is 5 s behind
+// 5 s late, so the grace must be much longer than the clocks of replicas differ. After a clock was set back by 10 min, rotations from
+// before stay in grace for up to 10 min longer: no user is logged out by it.
 func inGrace(refreshedAt, now time.Time, grace time.Duration, outages []outage) bool {
 	if grace <= 0 {
 		return false
@@ -28,8 +28,8 @@ func inGrace(refreshedAt, now time.Time, grace time.Duration, outages []outage) 
 		return true
 	}
 	for _, o := range outages {
-		swallowed := refreshedAt.After(o.began.Add(-grace))
-		if swallowed && (o.ended.IsZero() || now.Sub(o.ended) <= grace) {
+		mayBeLost := refreshedAt.After(o.began.Add(-grace))
+		if mayBeLost && (o.ended.IsZero() || now.Sub(o.ended) <= grace) {
 			return true
 		}
 	}

@@ -1,8 +1,3 @@
-// Package impl is the service behind the contract: one file per operation, each the story of that operation.
-//
-// It knows no HTTP and no SQL driver. A method maps the request, does its work in at most one transaction, and
-// answers with one of the operation's documented responses; what it returns as an error is nobody's fault but ours
-// (500) or the database's (503), and impl/server answers it.
 package impl
 
 import (
@@ -26,7 +21,7 @@ import (
 
 var _ api.StrictServerInterface = (*Service)(nil)
 
-// Service implements the operations of openapi.yaml. All of its fields are needed, except as noted.
+// Service implements the operations of openapi.yaml. All fields are required, except as noted.
 type Service struct {
 	Store   *db.Store
 	Root    secret.Root
@@ -38,57 +33,64 @@ type Service struct {
 	Refresh *token.Refresh
 	Log     *slog.Logger
 
-	// MailQueued is called after a commit that owes somebody a mail, so that it leaves at once.
+	// MailQueued is called after a commit that enqueued a mail, so that it is sent immediately.
 	MailQueued func()
-	// Now is the clock; time.Now if nil.
+	// Clock is optional: the zero Clock is the system's.
 	Clock clock.Clock
 
-	Name      string // the service's name, for its pages
-	PublicURL string // under which the service is reached from outside
+	Name      string // of the service, on its pages
+	PublicURL string // base URL of the service, as clients reach it
 	Issuer    string // of the access tokens
 
 	InviteRequired  bool
-	HideAccounts    bool     // sign-up and reset answer alike whether or not the account exists
-	ClientIDs       []string // the clients that may log in; all if empty
+	HideAccounts    bool     // sign-up and reset give the same response whether or not the account exists
+	ClientIDs       []string // the clients that may log in; empty: all
 	SignUpLinkTTL   time.Duration
 	PasswordLinkTTL time.Duration
 	RefreshTTL      time.Duration // a session that is not refreshed for this long has ended
-	RefreshGrace    time.Duration // how long a used-up refresh token gives its successor again
+	RefreshGrace    time.Duration // how long a replaced refresh token gets the same successor again
 	SessionMaxAge   time.Duration
-	SessionsPerUser int64       // more end the oldest
-	LoginNotice     LoginNotice // when a log-in is told by mail
+	SessionsPerUser int64       // another login ends the least recently refreshed session
+	LoginNotice     LoginNotice // which logins are reported to the user by e-mail
 
 	Version api.VersionResponse
 
 	heartbeat heartbeat
 
-	resetsOnce  sync.Once
-	resetOne    func(context.Context, uuid.UUID) error // tests have another than doReset
-	resetsAsked chan struct{}
+	resetQueuedOnce sync.Once
+	resetQueued     chan struct{}
+	resetFunc       func(context.Context, uuid.UUID) error // replaces runReset in tests; optional
 
 	documentsOnce sync.Once
 	documents     *documents
 	documentsErr  error
 }
 
-// principal is whom the request's access token speaks for. Operations that need one are marked so in openapi.yaml, and
-// impl/server lets nobody else through.
+// principal returns the claims of the request's access token. openapi.yaml marks the operations that require one, and impl/server refuses
+// requests without it.
 func principal(ctx context.Context) (token.Claims, error) {
 	claims, ok := token.FromContext(ctx)
 	if !ok {
-		return claims, errors.New("the operation needs an access token and was reached without one")
+		return claims, errors.New("the operation requires an access token but was called without one")
 	}
 	return claims, nil
 }
 
-// The clocks of replicas differ, and a clock may be set back. Where a time is compared with one that another process wrote, a comment
-// says what that does.
+// The clocks of replicas differ, and a clock may be set back. Wherever a time is compared with one that another process wrote, a comment
+// says what the consequence is.
 const (
-	// skewTolerance is how much the clocks of replicas may differ before short periods suffer.
+	// skewTolerance is how much the clocks of replicas may differ without an effect on short periods.
 	skewTolerance = 5 * time.Second
-	// maxSkew is how far ahead a time may be. One further ahead was written by a clock that was wrong, and orders nothing.
+	// maxSkew is how far in the future a stored time may be. A time further ahead was written by a wrong clock, and orders nothing.
 	maxSkew = time.Hour
 )
 
-// newID makes an id in the order of time, for rows whose id is no secret.
-func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) } // fails only where crypto/rand does, and that ends the process
+// newID returns an ID that sorts by time, for rows whose ID is not a secret. It panics only if crypto/rand fails, which ends the process.
+func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}

@@ -9,7 +9,7 @@ import (
 	"github.com/financelime/authorization/impl/reqinfo"
 )
 
-// tokens are the tokens of a session as it stands. The refresh token is a function of the session's row.
+// tokens returns the tokens of a session in its current state. The refresh token is a function of the session's row.
 func (s *Service) tokens(ctx context.Context, session db.Session) (api.AccessTokenResponse, error) {
 	req := reqinfo.FromContext(ctx)
 	req.AccountID, req.SessionID = session.AccountID.String(), session.ID.String()

@@ -12,8 +12,8 @@ import (
 	"github.com/financelime/authorization/impl/token"
 )
 
-// VerifyAccessToken tells a gateway whose token it was shown, if its session has not ended. The signature has been checked
-// by the time that we are asked.
+// VerifyAccessToken returns the user, session and client of an access token to a gateway, if the session has not ended. impl/server has
+// already checked the signature.
 func (s *Service) VerifyAccessToken(
 	ctx context.Context, _ api.VerifyAccessTokenRequestObject,
 ) (api.VerifyAccessTokenResponseObject, error) {
@@ -21,7 +21,8 @@ func (s *Service) VerifyAccessToken(
 	if err != nil {
 		return nil, err
 	}
-	// Clocks: the periods are of days. A clock that is 5 s off, or set back by 10 min, ends a session by as much too early or too late.
+	// Clocks: both periods are days or longer. A clock that is 5 s off, or was set back by 10 min, ends a session by as much too early or
+	// too late.
 	now := s.Clock.Now()
 	_, err = s.Store.Read().IsSessionAlive(ctx, db.IsSessionAliveParams{
 		ID: claims.SessionID, AccountID: claims.AccountID,
@@ -31,16 +32,16 @@ func (s *Service) VerifyAccessToken(
 		return nil, reqinfo.ErrUnauthorized
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look for the session: %w", err)
+		return nil, fmt.Errorf("find the session: %w", err)
 	}
-	return verified(claims), nil
+	return verifiedResponse(claims), nil
 }
 
-// verified answers with whom the token speaks for, in headers that a gateway can pass on.
-type verified token.Claims
+// verifiedResponse has the claims in headers that a gateway can forward.
+type verifiedResponse token.Claims
 
 // VisitVerifyAccessTokenResponse implements api.VerifyAccessTokenResponseObject.
-func (v verified) VisitVerifyAccessTokenResponse(w http.ResponseWriter) error {
+func (v verifiedResponse) VisitVerifyAccessTokenResponse(w http.ResponseWriter) error {
 	w.Header().Set("X-Auth-User-Id", v.AccountID.String())
 	w.Header().Set("X-Auth-Session-Id", v.SessionID.String())
 	w.Header().Set("X-Auth-Client-Id", v.ClientID)

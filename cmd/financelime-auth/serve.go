@@ -116,7 +116,7 @@ func assemble(
 	hasher := password.NewHasher(password.Options{Slots: slots, Wait: s.HashWait})
 
 	limits := limit.New(root, s.limits())
-	limits.Wait = s.HashWait
+	limits.LoginWait = s.HashWait
 
 	links := link.New(root)
 	worker, err := mail.NewWorker(mail.Config{

@@ -1,4 +1,4 @@
-// Package address brings e-mail addresses into the one spelling by which accounts are found.
+// Package address validates e-mail addresses and converts them to the canonical form by which accounts are found.
 package address
 
 import (
@@ -10,7 +10,7 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// ErrInvalid says that a text is not an address that the service accepts.
+// ErrInvalid means that the service does not accept a text as an address.
 var ErrInvalid = errors.New("invalid e-mail address")
 
 const (
@@ -19,39 +19,37 @@ const (
 	maxLabel = 63  // RFC 1035 section 2.3.4
 )
 
-// localPunctuation is what a local part may have besides letters, digits and dots.
+// localPunctuation are the characters that a local part may contain besides letters, digits and dots.
 const localPunctuation = "_+-'&~#$*/="
 
-// Normalize returns the canonical spelling of an address, which is what the service stores, looks up and mails to.
-// The result is ASCII, and its own canonical spelling.
+// Normalize returns the canonical form of an address, which the service stores, looks up and sends mail to. The result is ASCII, and
+// normalizing it again does not change it.
 //
-// The policy: a plain addr-spec of at most 254 bytes (RFC 5321), local part of at most 64, one '@', nothing around
-// it. No display name, comment, quoted string, route or address literal: mail software disagrees about them, and by
-// that a mail goes to somebody else or a second recipient appears (CVE-2023-7028, CVE-2025-13033).
+// The policy is a plain addr-spec of at most 254 bytes (RFC 5321), with a local part of at most 64, one '@', and nothing around it. Display
+// names, comments, quoted strings, routes and address literals are refused: mail programs interpret them differently, so that a mail goes to
+// another or an additional recipient (CVE-2023-7028, CVE-2025-13033).
 //
-// The local part is a dot-atom (RFC 5322) of ASCII letters, digits and _ + - ' & ~ # $ * / =. It does not begin with
-// '-', which a mail program may take for an option. Of the other characters that RFC 5322 allows, '%' and '!' are
-// source routes (a%b@c), '?' makes encoded words (=?utf-8?q?...?=), '{' and '}' are for templates, '`', '|' and '^'
-// mean something to shells; people have none of them in their addresses. It is lower-cased as a whole: RFC 5321 lets
-// a host tell Mike from mike, no host that people use does, and whoever signs up as Mike logs in as mike. Tags
-// (+tag) and dots stay, what they mean is known to the receiving host alone.
-// Without SMTPUTF8 a local part beyond ASCII cannot be mailed to, so no fold of Unicode letters (CVE-2019-19844)
-// comes up in the first place.
+// The local part is a dot-atom (RFC 5322) of ASCII letters, digits and _ + - ' & ~ # $ * / =. It does not begin with '-', which a mail program
+// may interpret as an option. The other characters that RFC 5322 allows are refused, because real addresses do not contain them: '%' and '!'
+// are source routes (a%b@c), '?' is part of encoded words (=?utf-8?q?...?=), '{' and '}' are template syntax, and '`', '|' and '^' are
+// shell syntax. The whole local part is lower-cased: RFC 5321 allows a host to distinguish Mike from mike, but no common host does, and a
+// user who signs up as Mike logs in as mike. Tags (+tag) and dots stay: only the receiving host defines their meaning. A local part with
+// non-ASCII characters is refused, because mail to it requires SMTPUTF8; so Unicode letters are never case-folded (CVE-2019-19844).
 //
-// The domain is what DNS has: mapped by UTS 46 (letter case, width, compatibility forms, NFC; "ß" stays itself),
-// validated by IDNA 2008 with the Bidi rule, STD 3 characters and hyphen checks, in A-label form ("xn--"). It has
-// at least two labels; the last begins with a letter, so that no spelling of an IP address is one; no dot at its end.
+// The domain has the form that DNS uses: mapped by UTS 46 (letter case, width, compatibility forms, NFC; "ß" is not mapped), validated by
+// IDNA 2008 with the Bidi rule, STD 3 characters and hyphen checks, as A-labels ("xn--"). It has at least two labels and no trailing dot. The
+// last label begins with a letter, so that no notation of an IP address is a domain.
 func Normalize(s string) (string, error) {
-	// Before anything looks at it: time and memory of all that follows are bounded by this (CVE-2025-61725).
+	// First of all, because it bounds the time and memory of everything that follows (CVE-2025-61725).
 	if len(s) > maxLen {
 		return "", invalid("too long")
 	}
-	if !utf8.ValidString(s) { // package idna would take a bad byte for U+FFFD and accept that
+	if !utf8.ValidString(s) { // package idna would replace an invalid byte with U+FFFD and accept it
 		return "", invalid("not UTF-8")
 	}
 	local, domain, ok := strings.Cut(s, "@")
 	if !ok || strings.Contains(domain, "@") {
-		return "", invalid("not one @")
+		return "", invalid("must contain one @")
 	}
 	if err := checkLocal(local); err != nil {
 		return "", err
@@ -61,7 +59,7 @@ func Normalize(s string) (string, error) {
 		return "", err
 	}
 	canonical := strings.ToLower(local) + "@" + domain
-	if len(canonical) > maxLen { // A-labels can be longer than what was typed
+	if len(canonical) > maxLen { // A-labels can be longer than the input
 		return "", invalid("too long")
 	}
 	return canonical, nil
@@ -76,7 +74,7 @@ func checkLocal(local string) error {
 	}
 	for atom := range strings.SplitSeq(local, ".") {
 		if atom == "" {
-			return invalid("dot at an edge or twice in the local part")
+			return invalid("leading, trailing or double dot in the local part")
 		}
 	}
 	for i := range len(local) {
@@ -94,14 +92,14 @@ func normalizeDomain(domain string) (string, error) {
 	if err != nil {
 		return "", invalid("domain") // without the cause, which quotes the input
 	}
-	// Package idna maps some domains to ones that it then refuses itself.
+	// Package idna maps some domains to domains that it refuses.
 	if again, err := profile.ToASCII(ascii); err != nil || again != ascii {
-		return "", invalid("domain has no canonical spelling")
+		return "", invalid("domain has no canonical form")
 	}
 	return ascii, checkDomain(ascii)
 }
 
-// checkDomain checks what the caller relies on, whatever the tables of package idna say.
+// checkDomain checks what callers depend on, independently of the tables of package idna.
 func checkDomain(domain string) error {
 	labels := strings.Split(domain, ".")
 	if len(labels) < 2 {
@@ -112,7 +110,7 @@ func checkDomain(domain string) error {
 			return invalid("length of a label of the domain")
 		}
 		if label[0] == '-' || label[len(label)-1] == '-' {
-			return invalid("hyphen at the edge of a label")
+			return invalid("label begins or ends with a hyphen")
 		}
 		for i := range len(label) {
 			if c := label[i]; !isLetter(c) && !isDigit(c) && c != '-' {
@@ -120,7 +118,7 @@ func checkDomain(domain string) error {
 			}
 		}
 	}
-	// RFC 1123 section 2.1: the top label tells a name from an address. inet_aton also takes 0x7f for a number.
+	// RFC 1123 section 2.1: the top-level label distinguishes a name from an address. inet_aton also accepts 0x7f as a number.
 	if !isLetter(labels[len(labels)-1][0]) {
 		return invalid("domain is a number")
 	}

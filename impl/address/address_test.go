@@ -37,30 +37,65 @@ func TestNormalizeAccepts(t *testing.T) {
 	}
 }
 
-// The list N-E: addresses that are not one plain addr-spec.
-func TestNormalizeRefuses(t *testing.T) {
+// refuse fails the test for each address that Normalize accepts. Names such as E11 refer to the list N-E of attacks.
+func refuse(t *testing.T, addresses map[string]string) {
+	t.Helper()
+	for name, in := range addresses {
+		got, err := address.Normalize(in)
+		if !errors.Is(err, address.ErrInvalid) || got != "" {
+			t.Errorf("%s: %q: got %q, %v", name, in, got, err)
+		}
+	}
+}
+
+// Anything but one plain addr-spec is refused.
+func TestNormalizeRefusesForms(t *testing.T) {
 	t.Parallel()
 	label63 := strings.Repeat("d", 63)
-	for name, in := range map[string]string{
-		"empty":                      "",
-		"only @":                     "@",
-		"no local part":              "@b.com",
+	refuse(t, map[string]string{
+		"empty":                     "",
+		"only @":                    "@",
+		"no local part":             "@b.com",
+		"no @":                      "a.b.com",
+		"E1 comma list":             "a@b.com,c@d.com",
+		"E1 semicolon list":         "a@b.com;c@d.com",
+		"E1 space list":             "a@b.com c@d.com",
+		"E2 JSON list":              `["a@b.com","c@d.com"]`,
+		"E3 display name":           "Foo <a@b.com>",
+		"E4 angle brackets":         "<a@b.com>",
+		"E4 mailto":                 "mailto:a@b.com",
+		"E5 comment":                "a@b.com (x)",
+		"E5 comment inside":         "a(x)@b.com",
+		"E6 quoted":                 `"a b"@b.com`,
+		"E6 quoted, plain inside":   `"a"@b.com`,
+		"E7 quoted other recipient": `"x@evil.com x"@internal.domain`,
+		"E8 escaped quote":          `"a\"b"@c.d`,
+		"E8 backslash":              `a\b@c.de`,
+		"E14 two @":                 "a@b@c.com",
+		"E14 @ at the end":          "a@b.com@",
+		"E14 full-width @":          "a@b＠c.com",
+		"E15 leading dot":           ".a@b.com",
+		"E15 two dots":              "a..b@c.com",
+		"E15 trailing dot":          "a.@b.com",
+		"E15 only a dot":            ".@b.com",
+		"E16 local of 65":           strings.Repeat("l", 65) + "@b.com",
+		"E16 255 in all":            strings.Repeat("l", 64) + "@" + label63 + "." + label63 + "." + strings.Repeat("d", 58) + ".com",
+		"E19 leading space":         " a@b.com",
+		"E19 trailing space":        "a@b.com ",
+		"E19 space around @":        "a @ b.com",
+		"E19 tab":                   "a@b.com\t",
+		"E19 NBSP":                  "\u00a0a@b.com",
+		"E19 NBSP at the end":       "a@b.com\u00a0",
+		"E19 ZWSP":                  "a\u200b@b.com",
+		"E19 BOM":                   "\ufeffa@b.com",
+	})
+}
+
+// A domain that DNS cannot have, or that is an IP address, is refused.
+func TestNormalizeRefusesDomains(t *testing.T) {
+	t.Parallel()
+	refuse(t, map[string]string{
 		"no domain":                  "a@",
-		"no @":                       "a.b.com",
-		"E1 comma list":              "a@b.com,c@d.com",
-		"E1 semicolon list":          "a@b.com;c@d.com",
-		"E1 space list":              "a@b.com c@d.com",
-		"E2 JSON list":               `["a@b.com","c@d.com"]`,
-		"E3 display name":            "Foo <a@b.com>",
-		"E4 angle brackets":          "<a@b.com>",
-		"E4 mailto":                  "mailto:a@b.com",
-		"E5 comment":                 "a@b.com (x)",
-		"E5 comment inside":          "a(x)@b.com",
-		"E6 quoted":                  `"a b"@b.com`,
-		"E6 quoted, plain inside":    `"a"@b.com`,
-		"E7 quoted other recipient":  `"x@evil.com x"@internal.domain`,
-		"E8 escaped quote":           `"a\"b"@c.d`,
-		"E8 backslash":               `a\b@c.de`,
 		"E9 IPv4 literal":            "a@[127.0.0.1]",
 		"E9 IPv6 literal":            "a@[IPv6:::1]",
 		"E9 bare IPv4":               "a@127.0.0.1",
@@ -70,6 +105,25 @@ func TestNormalizeRefuses(t *testing.T) {
 		"E9 port":                    "a@b.com:25",
 		"E10 no dot":                 "a@b",
 		"E10 localhost":              "a@localhost",
+		"E16 label of 64":            "a@" + strings.Repeat("d", 64) + ".com",
+		"E16 label of 64 as A-label": "a@" + strings.Repeat("é", 60) + "aaaaaaaaaaa.com",
+		"E23 trailing dot":           "a@b.com.",
+		"E23 leading dot":            "a@.b.com",
+		"E23 two dots":               "a@b..com",
+		"E23 ideographic end":        "a@b.com。",
+		"E24 bad A-label":            "a@xn--example-.com",
+		"E24 empty A-label":          "a@xn--.com",
+		"E24 A-label of ASCII":       "a@xn--abc-.com",
+		"E24 other hyphens":          "a@ab--cd.com",
+		"underscore in the domain":   "a@b_c.com",
+		"hyphen at a label's end":    "a@b-.com",
+	})
+}
+
+// Control characters, invalid UTF-8, and syntax of SMTP, mail headers, templates, shells and options are refused.
+func TestNormalizeRefusesInjections(t *testing.T) {
+	t.Parallel()
+	refuse(t, map[string]string{
 		"E11 CRLF header":            "a@b.com\r\nBcc:x@y.z",
 		"E11 CRLF":                   "a@b.com\r\n",
 		"E11 LF":                     "a@b.com\n",
@@ -84,29 +138,10 @@ func TestNormalizeRefuses(t *testing.T) {
 		"E12 SMTP command":           "a@b.com>\r\nRCPT TO:<x>",
 		"E13 SMTP parameter":         "a@b.com> SIZE=1",
 		"E13 ORCPT":                  "a@b.com> ORCPT=rfc822;x@y.z",
-		"E14 two @":                  "a@b@c.com",
-		"E14 @ at the end":           "a@b.com@",
-		"E14 full-width @":           "a@b＠c.com",
-		"E15 leading dot":            ".a@b.com",
-		"E15 two dots":               "a..b@c.com",
-		"E15 trailing dot":           "a.@b.com",
-		"E15 only a dot":             ".@b.com",
-		"E16 local of 65":            strings.Repeat("l", 65) + "@b.com",
-		"E16 255 in all":             strings.Repeat("l", 64) + "@" + label63 + "." + label63 + "." + strings.Repeat("d", 58) + ".com",
-		"E16 label of 64":            "a@" + strings.Repeat("d", 64) + ".com",
-		"E16 label of 64 as A-label": "a@" + strings.Repeat("é", 60) + "aaaaaaaaaaa.com",
 		"E17 encoded word":           "=?utf-8?q?a=0d=0a?=@b.com",
 		"E18 bang path":              "a!b@c.com",
 		"E18 percent route":          "a%b@c.com",
 		"E18 source route":           "@a.com:b@c.com",
-		"E19 leading space":          " a@b.com",
-		"E19 trailing space":         "a@b.com ",
-		"E19 space around @":         "a @ b.com",
-		"E19 tab":                    "a@b.com\t",
-		"E19 NBSP":                   "\u00a0a@b.com",
-		"E19 NBSP at the end":        "a@b.com\u00a0",
-		"E19 ZWSP":                   "a\u200b@b.com",
-		"E19 BOM":                    "\ufeffa@b.com",
 		"E20 NUL":                    "a\x00@b.com",
 		"E20 NUL in the domain":      "a@b\x00.com",
 		"E20 NUL at the end":         "a@b.com\x00",
@@ -114,22 +149,12 @@ func TestNormalizeRefuses(t *testing.T) {
 		"E21 option":                 "-oQ/tmp@x.com",
 		"E21 option in the domain":   "a@-x.com",
 		"E22 truncates to CRLF":      "a瘍瘊b@c.com",
-		"E23 trailing dot":           "a@b.com.",
-		"E23 leading dot":            "a@.b.com",
-		"E23 two dots":               "a@b..com",
-		"E23 ideographic end":        "a@b.com。",
-		"E24 bad A-label":            "a@xn--example-.com",
-		"E24 empty A-label":          "a@xn--.com",
-		"E24 A-label of ASCII":       "a@xn--abc-.com",
-		"E24 other hyphens":          "a@ab--cd.com",
 		"E25 template":               "{{.}}@b.com",
 		"E25 template in the domain": "a@{{.}}.com",
 		"E25 shell":                  "`id`@b.com",
 		"E25 pipe":                   "|id@b.com",
 		"E25 dollar brace":           "${x}@b.com",
 		"E25 caret":                  "a^b@c.com",
-		"underscore in the domain":   "a@b_c.com",
-		"hyphen at a label's end":    "a@b-.com",
 		"invalid UTF-8":              "a\xff@b.com",
 		"invalid UTF-8 in domain":    "a@b\xff.com",
 		"overlong NUL":               "a@b\xc0\x80.com",
@@ -137,15 +162,10 @@ func TestNormalizeRefuses(t *testing.T) {
 		"replacement character":      "a@b\ufffd.com",
 		"private use":                "a@b\ue000.com",
 		"surrogate":                  "a@b\xed\xa0\x80.com",
-	} {
-		got, err := address.Normalize(in)
-		if !errors.Is(err, address.ErrInvalid) || got != "" {
-			t.Errorf("%s: %q: got %q, %v", name, in, got, err)
-		}
-	}
+	})
 }
 
-// The list N-U: spellings that look alike are one address or none, never two.
+// Spellings that look alike are one address or are refused, never two addresses. This is the list N-U.
 func TestNormalizeUnicode(t *testing.T) {
 	t.Parallel()
 	const refused = ""
@@ -205,8 +225,8 @@ func TestNormalizeUnicode(t *testing.T) {
 	}
 }
 
-// Long input is refused before it is read (N-E16, N-U): net/mail was quadratic on it.
-func TestNormalizeIsQuickOnLongInput(t *testing.T) {
+// Long input is refused before it is parsed (N-E16, N-U): net/mail needed quadratic time for it.
+func TestNormalizeIsFastOnLongInput(t *testing.T) {
 	t.Parallel()
 	for name, in := range map[string]string{
 		"1 MB":                  strings.Repeat("a", 1<<20) + "@b.com",
@@ -215,7 +235,7 @@ func TestNormalizeIsQuickOnLongInput(t *testing.T) {
 		"10,000 labels":         "a@" + strings.Repeat("b.", 10_000) + "com",
 		"combining marks":       "a@b" + strings.Repeat("\u0301", 10_000) + ".com",
 	} {
-		best := time.Hour // of a few: the machine may be busy with something else
+		best := time.Hour // of several runs, because the machine may be busy
 		for range 10 {
 			start := time.Now()
 			if _, err := address.Normalize(in); !errors.Is(err, address.ErrInvalid) {
@@ -229,8 +249,8 @@ func TestNormalizeIsQuickOnLongInput(t *testing.T) {
 	}
 }
 
-// The reason goes into logs, so it may not carry what somebody typed.
-func TestErrorsDoNotQuoteTheInput(t *testing.T) {
+// The error is logged, so it must not contain the input.
+func TestErrorsDoNotContainTheInput(t *testing.T) {
 	t.Parallel()
 	for _, in := range []string{"CANARY\r\n@b.com", "a@CANARY_.com", "a@xn--canary-.com", "canary"} {
 		_, err := address.Normalize(in)
@@ -258,7 +278,7 @@ func FuzzNormalize(f *testing.F) {
 		}
 		again, err := address.Normalize(got)
 		if err != nil || again != got {
-			t.Fatalf("%q -> %q -> %q, %v: not its own canonical spelling", in, got, again, err)
+			t.Fatalf("%q -> %q -> %q, %v: the canonical form is not canonical", in, got, again, err)
 		}
 		if len(got) > 254 || strings.Count(got, "@") != 1 || strings.ToLower(got) != got || got[0] == '-' {
 			t.Fatalf("%q -> %q", in, got)
@@ -268,7 +288,7 @@ func FuzzNormalize(f *testing.F) {
 				t.Fatalf("%q -> %q has %q", in, got, c)
 			}
 		}
-		// What we mail to is one address for everybody else too.
+		// Other software parses the result as one address too.
 		parsed, err := mail.ParseAddress("<" + got + ">")
 		if err != nil || parsed.Address != got {
 			t.Fatalf("%q -> %q: net/mail reads %v, %v", in, got, parsed, err)
@@ -277,7 +297,7 @@ func FuzzNormalize(f *testing.F) {
 		if !strings.Contains(domain, ".") || strings.HasSuffix(domain, ".") || len(local) > 64 {
 			t.Fatalf("%q -> %q", in, got)
 		}
-		// The letter case of ASCII never matters.
+		// ASCII letter case does not matter.
 		if upper, err := address.Normalize(upperASCII(in)); err != nil || upper != got {
 			t.Fatalf("%q -> %q, in upper case %q, %v", in, got, upper, err)
 		}

@@ -1,5 +1,5 @@
-// Package admin is what operators do to accounts and sessions: the rules behind the commands. It works on the database beside
-// running replicas, and takes the rows of a person in the order in which the operations do: invite, account, the rest.
+// Package admin implements the commands of operators: list, disable, enable and delete users, and end sessions. It changes the database
+// while replicas run, and locks the rows of a user in the same order as the operations: invite, account, then the others.
 package admin
 
 import (
@@ -15,13 +15,13 @@ import (
 )
 
 var (
-	// ErrNoUser says that nobody has this id or address.
+	// ErrNoUser means that no user has the ID or address.
 	ErrNoUser = errors.New("there is no such user")
-	// ErrName says that a text can not name a user.
-	ErrName = errors.New("neither the id of a user nor an e-mail address")
+	// ErrName means that a text is neither the ID nor the address of a user.
+	ErrName = errors.New("neither a user ID nor an e-mail address")
 )
 
-// Find finds a user by id or by address, in any spelling that log-in takes.
+// Find returns a user by ID or by address, in any form that login accepts.
 func Find(ctx context.Context, store *db.Store, name string) (account db.Account, err error) {
 	if id, parseErr := uuid.Parse(name); parseErr == nil {
 		account, err = store.Read().GetAccount(ctx, id)
@@ -39,13 +39,13 @@ func Find(ctx context.Context, store *db.Store, name string) (account db.Account
 	return account, nil
 }
 
-// Page is a part of a list whose newest entries come first.
+// Page is a part of a list that begins with the newest entry.
 type Page struct {
-	After uuid.UUID // the last entry of the page before; the zero value begins with the newest
+	After uuid.UUID // the last entry of the previous page; zero: begin with the newest entry
 	Limit int64
 }
 
-// Before is the id that all of the page are older than.
+// Before returns the ID that all entries of the page sort before.
 func (p Page) Before() uuid.UUID {
 	if p.After == uuid.Nil {
 		return uuid.Max
@@ -66,11 +66,11 @@ func Users(ctx context.Context, store *db.Store, p Page) ([]db.Account, error) {
 const (
 	Active   = "active"
 	Disabled = "disabled" // by an operator
-	Pending  = "pending"  // the sign-up waits for its confirmation
-	Expired  = "expired"  // it was never confirmed; the next sign-up with the address takes its place
+	Pending  = "pending"  // the sign-up is not confirmed
+	Expired  = "expired"  // it was not confirmed in time; a new sign-up with the address replaces it
 )
 
-// State tells whether a user can log in, and why not.
+// State returns the state of a user. Only an active user can log in.
 func State(account db.Account, now time.Time) string {
 	switch {
 	case account.DisabledAt != nil:

@@ -8,8 +8,9 @@ import (
 	"github.com/financelime/authorization/impl/link"
 )
 
-// VoidAfterRestore takes away what was used up since a database's backup and would be good once more: all sessions, which it
-// counts, and the links that reset a password. A sign-up's link stays: it leads to nothing but a mail to the address.
+// VoidAfterRestore invalidates what may have been used since the backup was made, and would be valid again: it ends all sessions, and
+// deletes links that reset a password. It returns how many sessions it ended. Sign-up links stay valid: all they cause is a mail to the
+// address.
 func VoidAfterRestore(ctx context.Context, store *db.Store) (ended int64, err error) {
 	ended, err = EndAllSessions(ctx, store)
 	if err != nil {
@@ -19,7 +20,7 @@ func VoidAfterRestore(ctx context.Context, store *db.Store) (ended int64, err er
 		_, err := q.DeleteConfirmationsByPurpose(ctx, string(link.PasswordReset))
 		return err
 	}); err != nil {
-		return ended, fmt.Errorf("void the links: %w", err)
+		return ended, fmt.Errorf("delete the links: %w", err)
 	}
 	return ended, nil
 }

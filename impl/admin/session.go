@@ -11,16 +11,16 @@ import (
 	"github.com/financelime/authorization/db"
 )
 
-// ErrNoSession says that there is no session with this id.
+// ErrNoSession means that no session has the ID.
 var ErrNoSession = errors.New("there is no such session")
 
-// Alive tells the sessions that can still be refreshed from those that are only not forgotten yet.
+// Alive selects the sessions that can still be refreshed. Other rows are sessions that have ended and are not deleted yet.
 //
-// Clocks: both periods are of days. Where the operator's clock is 5 s off, or was set back by 10 min, a list has a session by as much too
-// long or not long enough.
+// Clocks: both periods are days or longer. If the operator's clock is 5 s off, or was set back by 10 min, a list includes a session for as
+// much too long or too short a time.
 type Alive struct {
-	CreatedAfter   time.Time // by the greatest age of a session
-	RefreshedAfter time.Time // by the life of a refresh token
+	CreatedAfter   time.Time // from the maximum age of a session
+	RefreshedAfter time.Time // from the lifetime of a refresh token
 }
 
 // Sessions lists the sessions of all users that can be refreshed.
@@ -45,7 +45,7 @@ func UserSessions(ctx context.Context, store *db.Store, id uuid.UUID, alive Aliv
 	return sessions, nil
 }
 
-// EndSession ends one session. Once it returns, no replica refreshes it; its access token lives on until it expires.
+// EndSession ends one session. After it returns, no replica refreshes the session. Its access token is valid until it expires.
 func EndSession(ctx context.Context, store *db.Store, id uuid.UUID) (session db.Session, err error) {
 	err = store.Write(ctx, func(q *db.Queries) error {
 		session, err = q.DeleteSessionByID(ctx, id)
@@ -60,8 +60,8 @@ func EndSession(ctx context.Context, store *db.Store, id uuid.UUID) (session db.
 	return session, nil
 }
 
-// EndUserSessions ends all sessions of a user and counts them. It takes the account's row, so that a log-in that was under way
-// has either begun its session before, and it is ended, or begins it after.
+// EndUserSessions ends all sessions of a user and returns how many it ended. It locks the account's row. A login in progress has therefore
+// either inserted its session before, and this session is ended, or inserts it afterwards.
 func EndUserSessions(ctx context.Context, store *db.Store, id uuid.UUID) (ended int64, err error) {
 	err = store.InTx(ctx, func(q *db.Queries) error {
 		if _, err := q.LockAccount(ctx, id); err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/financelime/authorization/test/postgres"
 )
 
-// begin begins a session by the clock of some replica.
+// begin inserts a session with the clock of a replica.
 func begin(ctx context.Context, store *db.Store, account uuid.UUID, now time.Time) error {
 	id, random := db.FirstIDAt(now), uuid.New()
 	copy(id[6:], random[6:])
@@ -23,7 +23,7 @@ func begin(ctx context.Context, store *db.Store, account uuid.UUID, now time.Tim
 	})
 }
 
-// Every session ends that is there, whatever clock has made it, and log-ins do not keep the command from its end.
+// Every existing session ends, whatever clock created it, and concurrent logins do not prolong the command.
 func TestEndAllSessions(t *testing.T) {
 	t.Parallel()
 	for _, engine := range []string{"sqlite", "postgres"} {
@@ -51,7 +51,7 @@ func TestEndAllSessions(t *testing.T) {
 			var all sync.WaitGroup
 			for _, skew := range skews {
 				all.Go(func() {
-					for range 250 { // more than are ended at once
+					for range 250 { // more than one batch
 						if err := begin(t.Context(), store, account, now.Add(skew)); err != nil {
 							t.Error(err)
 						}

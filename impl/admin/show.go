@@ -7,15 +7,15 @@ import (
 	"github.com/financelime/authorization/db"
 )
 
-// Person is all that is known of a user.
+// Person is all that the database contains about a user.
 type Person struct {
 	Account  db.Account
-	Sessions []db.Session // that can be refreshed, the most recently refreshed first
+	Sessions []db.Session // those that can be refreshed, the most recently refreshed first
 	Links    []db.Confirmation
 	Mails    []db.Mail // the newest first
 }
 
-// Show collects what is known of a user, with at most so many mails.
+// Show returns all data about a user, with at most the given number of mails.
 func Show(ctx context.Context, store *db.Store, account db.Account, alive Alive, mails int64) (Person, error) {
 	p := Person{Account: account}
 	var err error

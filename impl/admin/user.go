@@ -15,51 +15,51 @@ import (
 )
 
 var (
-	// ErrDisabled says that a user is disabled already.
-	ErrDisabled = errors.New("the user is disabled already")
-	// ErrNotDisabled says that there is nothing to undo.
+	// ErrDisabled means that Disable has no effect.
+	ErrDisabled = errors.New("the user is already disabled")
+	// ErrNotDisabled means that Enable has no effect.
 	ErrNotDisabled = errors.New("the user is not disabled")
 )
 
-// Ended counts what an operator ended of a user's.
+// Ended counts what Disable or Delete has ended.
 type Ended struct {
 	Sessions int64 `json:"sessions"`
 	Links    int64 `json:"links"`
 	Mails    int64 `json:"mails"`
 }
 
-// Disable locks a user out until [Enable]: in one transaction the flag is set, all sessions end, links that reset the password and
-// unsent mails are withdrawn, and a mailed password that was not used yet is void (ASVS 7.4.2). Once it returns, no replica
-// refreshes, logs in or confirms for the user. Access tokens live on until they expire; a mail that is on its way to the relay can
-// not be held, but a password in it does not work. The link of a sign-up stays: nobody else can sign up with the address, so the
-// user needs it after Enable. While the user is disabled it is refused, and not used up.
+// Disable prevents a user from logging in until [Enable]. One transaction marks the account as disabled, ends all sessions, deletes links
+// that reset the password and unsent mails, and invalidates a pending password (ASVS 7.4.2). After it returns, no replica refreshes, logs in
+// or confirms anything for the user. Access tokens are valid until they expire. A mail that is being sent cannot be stopped, but a password
+// in it does not work. The link of a sign-up stays, because nobody else can sign up with the address and the user needs it after Enable.
+// While the user is disabled, the link is refused and not consumed.
 func Disable(ctx context.Context, store *db.Store, id uuid.UUID, now time.Time) (ended Ended, err error) {
 	now = clock.Truncate(now)
 	err = store.InTx(ctx, func(q *db.Queries) error {
 		disabled, err := q.DisableAccount(ctx, db.DisableAccountParams{Now: &now, ID: id})
 		if err != nil {
-			return fmt.Errorf("set the flag: %w", err)
+			return fmt.Errorf("mark the account as disabled: %w", err)
 		}
 		if disabled == 0 {
-			return whyNot(ctx, q, id, ErrDisabled)
+			return unchangedError(ctx, q, id, ErrDisabled)
 		}
-		ended, err = end(ctx, q, id, q.DeletePasswordConfirmations, q.DeleteUnsentMails)
+		ended, err = endAll(ctx, q, id, q.DeletePasswordConfirmations, q.DeleteUnsentMails)
 		return err
 	})
 	return ended, err
 }
 
-// Enable undoes the flag: the user logs in anew, with the password that they had. Whoever had none yet goes on where they were:
-// the link of the sign-up works again, and its mail is queued if it had not been sent; queued counts such mails.
+// Enable reverts [Disable]: the user can log in with the password that they had. For an unconfirmed user, the link of the sign-up works
+// again, and its mail is enqueued if it was not sent; queued counts such mails.
 func Enable(ctx context.Context, store *db.Store, id uuid.UUID, now time.Time) (queued int64, err error) {
 	now = clock.Truncate(now)
 	err = store.InTx(ctx, func(q *db.Queries) error {
 		enabled, err := q.EnableAccount(ctx, id)
 		if err != nil {
-			return fmt.Errorf("take the flag: %w", err)
+			return fmt.Errorf("mark the account as enabled: %w", err)
 		}
 		if enabled == 0 {
-			return whyNot(ctx, q, id, ErrNotDisabled)
+			return unchangedError(ctx, q, id, ErrNotDisabled)
 		}
 		queued, err = queueSignUpLink(ctx, q, id, now)
 		return err
@@ -67,7 +67,7 @@ func Enable(ctx context.Context, store *db.Store, id uuid.UUID, now time.Time) (
 	return queued, err
 }
 
-// queueSignUpLink queues the link of a sign-up that waits for its confirmation, unless it was sent.
+// queueSignUpLink enqueues a mail with the link of an unconfirmed sign-up, unless one was sent.
 func queueSignUpLink(ctx context.Context, q *db.Queries, id uuid.UUID, now time.Time) (queued int64, err error) {
 	account, err := q.GetAccount(ctx, id)
 	if err != nil {
@@ -78,14 +78,14 @@ func queueSignUpLink(ctx context.Context, q *db.Queries, id uuid.UUID, now time.
 	}
 	pending, err := q.GetConfirmation(ctx, db.GetConfirmationParams{AccountID: id, Purpose: string(link.SignUp)})
 	if errors.Is(err, db.ErrNotFound) {
-		return 0, nil // withdrawn by the version before
+		return 0, nil // deleted by an older version
 	}
 	if err != nil {
 		return 0, fmt.Errorf("find the link of the sign-up: %w", err)
 	}
 	sent, err := q.CountSentLinks(ctx, db.CountSentLinksParams{AccountID: id, ConfirmationID: &pending.ID})
 	if err != nil {
-		return 0, fmt.Errorf("see whether the link was sent: %w", err)
+		return 0, fmt.Errorf("check whether the link was sent: %w", err)
 	}
 	if sent > 0 {
 		return 0, nil
@@ -96,8 +96,8 @@ func queueSignUpLink(ctx context.Context, q *db.Queries, id uuid.UUID, now time.
 	return 1, err
 }
 
-// whyNot tells why a guarded change of a user changed nothing: there is no such user, or it is refused.
-func whyNot(ctx context.Context, q *db.Queries, id uuid.UUID, refusal error) error {
+// unchangedError returns why a conditional update of a user changed no row: ErrNoUser, or else the given refusal.
+func unchangedError(ctx context.Context, q *db.Queries, id uuid.UUID, refusal error) error {
 	_, err := q.GetAccount(ctx, id)
 	switch {
 	case errors.Is(err, db.ErrNotFound):
@@ -108,16 +108,16 @@ func whyNot(ctx context.Context, q *db.Queries, id uuid.UUID, refusal error) err
 	return refusal
 }
 
-// Delete removes every trace of a user from the database, in one transaction. The use of the invite that he signed up with is
-// free again, and so is the address: whoever signs up with it is another user, under another id (ASVS 10.3.3).
+// Delete deletes all data about a user, in one transaction. The use of their invite is released, and so is the address: someone who signs up
+// with it later is another user, with another ID (ASVS 10.3.3).
 func Delete(ctx context.Context, store *db.Store, id uuid.UUID) (ended Ended, err error) {
 	err = store.InTx(ctx, func(q *db.Queries) error {
-		account, err := hold(ctx, q, id)
+		account, err := lockUser(ctx, q, id)
 		if err != nil {
 			return err
 		}
-		// The other mails were not withdrawn: they are sent, or dead.
-		if ended, err = end(ctx, q, id, q.DeleteAccountConfirmations, q.DeleteUnsentMails); err != nil {
+		// The remaining mails are not counted: they were sent, or failed permanently.
+		if ended, err = endAll(ctx, q, id, q.DeleteAccountConfirmations, q.DeleteUnsentMails); err != nil {
 			return err
 		}
 		if _, err := q.DeleteAccountMails(ctx, id); err != nil {
@@ -127,28 +127,28 @@ func Delete(ctx context.Context, store *db.Store, id uuid.UUID) (ended Ended, er
 			return fmt.Errorf("delete the account: %w", err)
 		}
 		if err := q.DeleteDecoys(ctx, &id); err != nil {
-			return fmt.Errorf("delete the sign-ups with the address: %w", err)
+			return fmt.Errorf("delete the decoys of the account: %w", err)
 		}
 		if err := q.DeleteResetRequests(ctx, account.Email); err != nil {
-			return fmt.Errorf("delete the resets that were asked for: %w", err)
+			return fmt.Errorf("delete the requested resets: %w", err)
 		}
-		if account.InviteID == nil || account.PendingUntil != nil { // an unconfirmed one holds its use by being there
+		if account.InviteID == nil || account.PendingUntil != nil { // an unconfirmed account reserves a use only as long as its row exists
 			return nil
 		}
 		if err := q.DecrementInviteUses(ctx, *account.InviteID); err != nil {
-			return fmt.Errorf("give the use of the invite back: %w", err)
+			return fmt.Errorf("release the use of the invite: %w", err)
 		}
 		return nil
 	})
 	return ended, err
 }
 
-// hold holds a user's invite, if there is one, and then the account, so that nothing else happens to them.
-func hold(ctx context.Context, q *db.Queries, id uuid.UUID) (db.Account, error) {
+// lockUser locks the invite of a user, if there is one, and then the account.
+func lockUser(ctx context.Context, q *db.Queries, id uuid.UUID) (db.Account, error) {
 	account, err := q.GetAccount(ctx, id)
 	if err == nil && account.InviteID != nil {
-		if err := q.LockInviteByID(ctx, *account.InviteID); err != nil { // an account's invite never changes
-			return account, fmt.Errorf("hold the invite: %w", err)
+		if err := q.LockInviteByID(ctx, *account.InviteID); err != nil { // the invite of an account never changes
+			return account, fmt.Errorf("lock the invite: %w", err)
 		}
 	}
 	if err == nil {
@@ -158,24 +158,24 @@ func hold(ctx context.Context, q *db.Queries, id uuid.UUID) (db.Account, error) 
 		return account, ErrNoUser
 	}
 	if err != nil {
-		return account, fmt.Errorf("hold the account: %w", err)
+		return account, fmt.Errorf("lock the account: %w", err)
 	}
 	return account, nil
 }
 
-// end ends sessions, links and mails of a user whose row the transaction has. Whoever uses a link or is sent a mail locks that row
-// before: so what they cause is there to be withdrawn, or they find the user disabled or gone.
-func end(
+// endAll ends the sessions and deletes the links and mails of a user whose row the transaction has locked. A request that uses a link, and the
+// worker that sends a mail, lock that row too: either their result is committed and deleted here, or they find the user disabled or deleted.
+func endAll(
 	ctx context.Context, q *db.Queries, id uuid.UUID, deleteLinks, deleteMails func(context.Context, uuid.UUID) (int64, error),
 ) (ended Ended, err error) {
 	if ended.Sessions, err = q.DeleteAccountSessions(ctx, id); err != nil {
 		return ended, fmt.Errorf("end the sessions: %w", err)
 	}
 	if ended.Links, err = deleteLinks(ctx, id); err != nil {
-		return ended, fmt.Errorf("withdraw the links: %w", err)
+		return ended, fmt.Errorf("delete the links: %w", err)
 	}
 	if ended.Mails, err = deleteMails(ctx, id); err != nil {
-		return ended, fmt.Errorf("withdraw the mails: %w", err)
+		return ended, fmt.Errorf("delete the mails: %w", err)
 	}
 	return ended, nil
 }

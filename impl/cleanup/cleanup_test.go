@@ -30,7 +30,7 @@ const (
 	day           = 24 * time.Hour
 )
 
-// fixture is a Cleaner on a real database, with a clock that stands still until it is moved.
+// fixture is a Cleaner with a database and a clock that only the test advances.
 type fixture struct {
 	*cleanup.Cleaner
 	t     *testing.T
@@ -39,7 +39,7 @@ type fixture struct {
 	raw   *sql.DB
 }
 
-func onBothEngines(t *testing.T, test func(t *testing.T, f *fixture)) {
+func onEachDatabase(t *testing.T, test func(t *testing.T, f *fixture)) {
 	t.Helper()
 	t.Parallel()
 	t.Run("sqlite", func(t *testing.T) {
@@ -88,7 +88,7 @@ func (f *fixture) write(change func(ctx context.Context, q *db.Queries) error) {
 	}
 }
 
-// idAt makes an id as it is made at a time.
+// idAt returns an ID that was created at a time.
 func idAt(t time.Time) uuid.UUID {
 	id, random := db.FirstIDAt(t), uuid.New()
 	copy(id[6:], random[6:])
@@ -96,7 +96,7 @@ func idAt(t time.Time) uuid.UUID {
 	return id
 }
 
-// account makes an account; a confirmed one if until is nil.
+// account creates an account: a confirmed one if until is nil.
 func (f *fixture) account(until *time.Time) uuid.UUID {
 	f.t.Helper()
 	id := idAt(f.clock)
@@ -108,7 +108,7 @@ func (f *fixture) account(until *time.Time) uuid.UUID {
 	return id
 }
 
-// sessions begins n sessions of an account now.
+// sessions creates n sessions of an account and returns the last one.
 func (f *fixture) sessions(account uuid.UUID, n int) (last uuid.UUID) {
 	f.t.Helper()
 	f.write(func(ctx context.Context, q *db.Queries) error {
@@ -140,7 +140,7 @@ func (f *fixture) count(table string) (n int) {
 	return n
 }
 
-// after moves the clock and expects that a pass leaves so many rows.
+// after advances the clock, runs the cleaner, and expects a number of rows.
 func (f *fixture) after(d time.Duration, table string, want int) {
 	f.t.Helper()
 	f.clock = f.clock.Add(d)
@@ -153,8 +153,9 @@ func (f *fixture) after(d time.Duration, table string, want int) {
 	}
 }
 
-func TestSessionsAreForgotten(t *testing.T) {
-	onBothEngines(t, func(t *testing.T, f *fixture) {
+// Sessions are deleted when they can no longer be refreshed, also if they were refreshed all the time.
+func TestDeleteSessions(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, f *fixture) {
 		account := f.account(nil)
 		f.sessions(account, 1203) // more than two batches
 		alive := f.sessions(account, 1)
@@ -166,9 +167,9 @@ func TestSessionsAreForgotten(t *testing.T) {
 		}
 		f.after(refreshTTL-time.Hour, "session", 1204)
 		refresh(1)
-		f.after(time.Hour+30*time.Minute, "session", 1204) // clocks differ
+		f.after(time.Hour+30*time.Minute, "session", 1204) // within the margin for clocks
 		f.after(time.Hour, "session", 1)
-		for generation := int64(2); generation < 9; generation++ { // refreshed all the time, until it is too old
+		for generation := int64(2); generation < 9; generation++ { // refreshed regularly, until it is too old
 			f.after(20*day, "session", 1)
 			refresh(generation)
 		}
@@ -179,8 +180,8 @@ func TestSessionsAreForgotten(t *testing.T) {
 	})
 }
 
-func TestLinksAreForgotten(t *testing.T) {
-	onBothEngines(t, func(_ *testing.T, f *fixture) {
+func TestDeleteLinks(t *testing.T) {
+	onEachDatabase(t, func(_ *testing.T, f *fixture) {
 		account := f.account(nil)
 		f.link(account, "password", 30*time.Minute)
 		f.link(account, "signup", 5*time.Hour)
@@ -191,17 +192,17 @@ func TestLinksAreForgotten(t *testing.T) {
 	})
 }
 
-// A lapsed sign-up goes with its link and its mail; a confirmed account stays, and so does one that waits still.
-func TestSignUpsAreForgotten(t *testing.T) {
-	onBothEngines(t, func(t *testing.T, f *fixture) {
+// An expired sign-up is deleted with its link and its mail. A confirmed account stays, and so does a sign-up that has not expired.
+func TestDeleteSignUps(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, f *fixture) {
 		until, later := f.clock.Add(day), f.clock.Add(3*day)
 		f.account(nil)
 		f.account(&later)
 		for range 3 {
-			lapsing := f.account(&until)
-			f.link(lapsing, "signup", day)
+			expiring := f.account(&until)
+			f.link(expiring, "signup", day)
 			f.write(func(ctx context.Context, q *db.Queries) error {
-				return q.InsertMail(ctx, db.InsertMailParams{ID: idAt(f.clock), AccountID: lapsing, Kind: mail.KindSignUpLink, RequestID: "request-1", Now: f.clock})
+				return q.InsertMail(ctx, db.InsertMailParams{ID: idAt(f.clock), AccountID: expiring, Kind: mail.KindSignUpLink, RequestID: "request-1", Now: f.clock})
 			})
 		}
 		f.after(day+30*time.Minute, "account", 5)
@@ -213,8 +214,8 @@ func TestSignUpsAreForgotten(t *testing.T) {
 	})
 }
 
-func TestDevicesLimitsAndMailsAreForgotten(t *testing.T) {
-	onBothEngines(t, func(t *testing.T, f *fixture) {
+func TestDeleteDevicesLimitsAndMails(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, f *fixture) {
 		account := f.account(nil)
 		root, err := secret.Generate()
 		if err != nil {
@@ -222,11 +223,11 @@ func TestDevicesLimitsAndMailsAreForgotten(t *testing.T) {
 		}
 		limits := limit.New(root, map[limit.Name]limit.Rate{limit.MailAddress: {Count: 1, Per: time.Hour}})
 		f.write(func(ctx context.Context, q *db.Queries) error {
-			return limits.Take(ctx, q, f.clock, limits.By(limit.MailAddress, "jane@example.org"))
+			return limits.Take(ctx, q, f.clock, limits.Quota(limit.MailAddress, "jane@example.org"))
 		})
-		see := func(mark string) {
+		use := func(fingerprint string) {
 			f.write(func(ctx context.Context, q *db.Queries) error {
-				return q.InsertDevice(ctx, db.InsertDeviceParams{ID: idAt(f.clock), AccountID: account, Fingerprint: []byte(mark), Now: f.clock})
+				return q.InsertDevice(ctx, db.InsertDeviceParams{ID: idAt(f.clock), AccountID: account, Fingerprint: []byte(fingerprint), Now: f.clock})
 			})
 		}
 		dead := idAt(f.clock)
@@ -242,13 +243,13 @@ func TestDevicesLimitsAndMailsAreForgotten(t *testing.T) {
 			_, err = q.MarkMailDead(ctx, db.MarkMailDeadParams{Now: &f.clock, ID: dead, Attempts: 1, LeaseUntil: m.DueAt})
 			return err
 		})
-		see("phone")
-		see("laptop")
+		use("phone")
+		use("laptop")
 		f.after(90*time.Minute, "rate_limit", 1)
 		f.after(time.Hour, "rate_limit", 0)
 		f.after(29*day, "mail", 1)
 		f.after(2*day, "mail", 0)
-		see("phone") // again
+		use("phone") // again
 		f.after(148*day, "device", 2)
 		f.after(2*day, "device", 1)
 		f.after(29*day, "device", 1)
@@ -256,9 +257,9 @@ func TestDevicesLimitsAndMailsAreForgotten(t *testing.T) {
 	})
 }
 
-// Replicas do not stand in each other's way, nor in that of those who log in and refresh meanwhile.
-func TestReplicasForgetTogether(t *testing.T) {
-	onBothEngines(t, func(t *testing.T, f *fixture) {
+// Replicas that clean up at the same time disturb neither each other nor refreshes.
+func TestReplicasCleanUpTogether(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, f *fixture) {
 		account := f.account(nil)
 		f.sessions(account, 2101)
 		f.clock = f.clock.Add(refreshTTL + 2*time.Hour)
@@ -284,9 +285,9 @@ func TestReplicasForgetTogether(t *testing.T) {
 	})
 }
 
-// A database that does not answer costs a line in the log and nothing else.
+// A failing job is logged and does not prevent the other jobs.
 func TestRunOnceLogsFailures(t *testing.T) {
-	onBothEngines(t, func(t *testing.T, f *fixture) {
+	onEachDatabase(t, func(t *testing.T, f *fixture) {
 		account := f.account(nil)
 		f.sessions(account, 1)
 		if _, err := f.raw.ExecContext(t.Context(), "ALTER TABLE session RENAME TO hidden"); err != nil {
@@ -301,7 +302,7 @@ func TestRunOnceLogsFailures(t *testing.T) {
 	})
 }
 
-// A running service forgets by itself: after a minute, then every hour.
+// Run cleans up after a minute, then every hour.
 func TestRun(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "auth.db")
@@ -323,25 +324,25 @@ func TestRun(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
 		if n := f.count("confirmation"); n != 1 {
-			t.Errorf("%d links are left after the first pass", n)
+			t.Errorf("%d links are left after the first run", n)
 		}
 		time.Sleep(66*time.Minute + 66*time.Minute)
 		synctest.Wait()
 		if n := f.count("confirmation"); n != 0 {
-			t.Errorf("%d links are left after the next passes", n)
+			t.Errorf("%d links are left after the next runs", n)
 		}
 		stop()
 		<-done
 	})
 }
 
-// A defect in one job ends neither the others nor the process.
+// A panic in one job ends neither the other jobs nor the process.
 func TestPanicIsAFailureOfOneJob(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	cleaner := cleanup.Cleaner{Log: slog.New(slog.NewTextHandler(&log, nil))} // without a store, every job panics
 	cleaner.RunOnce(t.Context())
 	if n := strings.Count(log.String(), "cleanup.failed"); n != 6 || strings.Count(log.String(), "\n") != n {
-		t.Errorf("%d of 6 jobs are told to have failed: %s", n, log.String())
+		t.Errorf("%d of 6 jobs are logged as failed: %s", n, log.String())
 	}
 }

@@ -1,4 +1,4 @@
-// Package clock has the service's clock: UTC in microseconds, the precision in which both databases store times.
+// Package clock provides the service's clock: UTC in microseconds, the precision in which both databases store times.
 package clock
 
 import "time"

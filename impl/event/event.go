@@ -1,5 +1,4 @@
-// Package event writes the service's security events into its log: one line each, under a name that stays.
-// docs/events.md lists them.
+// Package event logs security events: one line each, with a stable name. docs/events.md lists them.
 package event
 
 import (
@@ -12,7 +11,7 @@ import (
 	"github.com/financelime/authorization/impl/reqinfo"
 )
 
-// Name is an event's name, which log searches and alerts may rely on.
+// Name is the name of an event. It is stable, so that log searches and alerts can depend on it.
 type Name string
 
 // The events of the operations.
@@ -37,36 +36,36 @@ const (
 	SessionRefreshed     Name = "session.refreshed"
 	SessionRepeated      Name = "session.repeated"
 	SessionRefused       Name = "session.refused"
-	SessionStraggler     Name = "session.late_refresh"
+	SessionLateRefresh   Name = "session.late_refresh"
 	SessionReuseDetected Name = "session.reuse_detected"
 	SessionRevoked       Name = "session.revoked"
 	SessionCapped        Name = "session.capped"
 
-	TokenRefused        Name = "token.refused"
-	LimitExceeded       Name = "limit.exceeded"
-	LimitGiveBackFailed Name = "limit.release_failed"
+	TokenRefused       Name = "token.refused"
+	LimitExceeded      Name = "limit.exceeded"
+	LimitReleaseFailed Name = "limit.release_failed"
 
-	RequestUnavailable Name = "request.unavailable"
-	RequestFailed      Name = "request.failed"
-	RequestAnswerLost  Name = "request.response_lost"
+	RequestUnavailable  Name = "request.unavailable"
+	RequestFailed       Name = "request.failed"
+	RequestResponseLost Name = "request.response_lost"
 )
 
-// level tells what is broken (error) and what somebody should look at (warn) from what happens all day, and that from what happens
-// all the time (debug).
+// level returns the log level: error for a defect, warn for what an operator should look at, debug for what happens on most requests, and
+// info for the rest.
 func (n Name) level() slog.Level {
 	switch n {
 	case RequestFailed:
 		return slog.LevelError
-	case SessionReuseDetected, PasswordSwitchedOff, InviteExhausted, PasswordRehashFailed, LimitGiveBackFailed, RequestUnavailable:
+	case SessionReuseDetected, PasswordSwitchedOff, InviteExhausted, PasswordRehashFailed, LimitReleaseFailed, RequestUnavailable:
 		return slog.LevelWarn
-	case SessionRefreshed, SessionRepeated, RequestAnswerLost:
+	case SessionRefreshed, SessionRepeated, RequestResponseLost:
 		return slog.LevelDebug
 	default:
 		return slog.LevelInfo
 	}
 }
 
-// Outcome is how what the event tells of ended for the one who tried it.
+// Outcome is success or failure, from the caller's view.
 type Outcome string
 
 // The outcomes.
@@ -75,7 +74,7 @@ const (
 	Failure Outcome = "failure"
 )
 
-// outcome follows from the name.
+// outcome returns the outcome, which depends only on the name.
 func (n Name) outcome() Outcome {
 	switch n {
 	case SignUpAccepted, LinkUsed, PasswordResetRequested, PasswordActivated, LoginSucceeded,
@@ -86,8 +85,9 @@ func (n Name) outcome() Outcome {
 	}
 }
 
-// Record logs an event of the request in ctx, with its request id, its source, and the account and session where they
-// are known (ASVS 16.2.1); attributes may name others, by [Account] and [Session]. Of what a caller has sent, nothing else may be among the attributes: what is typed may be a secret.
+// Record logs an event of the request in ctx, with its request ID, its client IP and, if known, its account and session (ASVS 16.2.1). The
+// attributes [Account] and [Session] replace the latter. Other attributes must not contain client input, because users type secrets into
+// wrong fields.
 func Record(ctx context.Context, log *slog.Logger, name Name, attrs ...slog.Attr) {
 	if !log.Enabled(ctx, name.level()) {
 		return
@@ -103,7 +103,7 @@ func Record(ctx context.Context, log *slog.Logger, name Name, attrs ...slog.Attr
 	if req.SessionID != "" && !has(attrs, sessionID) {
 		all = append(all, slog.String(sessionID, req.SessionID))
 	}
-	log.LogAttrs(ctx, name.level(), string(name), append(all, attrs...)...) //nolint:sloglint // the names above are all there are
+	log.LogAttrs(ctx, name.level(), string(name), append(all, attrs...)...) //nolint:sloglint // the constants above are the only names
 }
 
 const (
@@ -115,11 +115,11 @@ func has(attrs []slog.Attr, key string) bool {
 	return slices.ContainsFunc(attrs, func(a slog.Attr) bool { return a.Key == key })
 }
 
-// Account names whom an event is about, where that is not the caller.
+// Account is the account of an event, if it differs from the caller's.
 func Account(id uuid.UUID) slog.Attr { return slog.String(accountID, id.String()) }
 
-// Session names the session that an event is about, where that is not the caller's.
+// Session is the session of an event, if it differs from the caller's.
 func Session(id uuid.UUID) slog.Attr { return slog.String(sessionID, id.String()) }
 
-// Reason is why something was refused, for the log and never for the caller.
+// Reason is why a request was refused. It is only logged; the response does not contain it.
 func Reason(reason string) slog.Attr { return slog.String("reason", reason) }

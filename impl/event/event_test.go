@@ -21,8 +21,8 @@ import (
 	"github.com/financelime/authorization/impl/reqinfo"
 )
 
-// An event is one line of JSON with all that is known, whatever stands in it.
-func TestLog(t *testing.T) {
+// An event is one line of JSON with all known attributes, whatever characters they contain.
+func TestRecord(t *testing.T) {
 	t.Parallel()
 	req := &reqinfo.Info{
 		RequestID: "a-request", Addr: netip.MustParseAddr("2001:db8::1"), AccountID: uuid.NewString(), SessionID: uuid.NewString(),
@@ -48,7 +48,7 @@ func TestLog(t *testing.T) {
 		}
 	}
 	if n := strings.Count(out.String(), `"account_id"`); n != 1 {
-		t.Errorf("account_id stands there %d times", n)
+		t.Errorf("account_id is in the line %d times", n)
 	}
 	out.Reset()
 	Record(t.Context(), log, SessionRefreshed)
@@ -57,7 +57,7 @@ func TestLog(t *testing.T) {
 	}
 }
 
-// docs/events.md has every event that the code can log, with its level, and no other one.
+// docs/events.md lists every event that the code logs, with its level, and no others.
 func TestEveryEventIsDocumented(t *testing.T) {
 	t.Parallel()
 	documented := readDocument(t)
@@ -67,7 +67,7 @@ func TestEveryEventIsDocumented(t *testing.T) {
 	}
 	for name := range inCode {
 		if documented[name] == "" {
-			t.Errorf("%s is logged, and not in docs/events.md", name)
+			t.Errorf("%s is logged but not in docs/events.md", name)
 		}
 	}
 	for name, level := range documented {
@@ -75,10 +75,10 @@ func TestEveryEventIsDocumented(t *testing.T) {
 			continue
 		}
 		if !inCode[name] {
-			t.Errorf("%s is in docs/events.md, and never logged", name)
+			t.Errorf("%s is in docs/events.md but never logged", name)
 		}
 		if typed := Name(name); isConstant(t, name) && strings.ToLower(typed.level().String()) != level {
-			t.Errorf("%s is of level %s, docs/events.md says %s", name, typed.level(), level)
+			t.Errorf("%s has the level %s, docs/events.md says %s", name, typed.level(), level)
 		}
 	}
 }
@@ -108,7 +108,7 @@ func readDocument(t *testing.T) map[string]string {
 	return levels
 }
 
-// readCode finds the constants of this package, and every name that stands as an argument where the service logs.
+// readCode returns every string of the service's code that is the name of an event.
 func readCode(t *testing.T) map[string]bool {
 	t.Helper()
 	found := map[string]bool{}
@@ -141,7 +141,7 @@ func readCode(t *testing.T) map[string]bool {
 	return found
 }
 
-// namesAttribute tells whether a call names an attribute of OpenTelemetry, which looks like an event.
+// namesAttribute reports whether a call names an OpenTelemetry attribute, which looks like an event.
 func namesAttribute(n ast.Node) bool {
 	call, ok := n.(*ast.CallExpr)
 	if !ok {
@@ -155,7 +155,7 @@ func namesAttribute(n ast.Node) bool {
 	return ok && pkg.Name == "attribute"
 }
 
-// isEvent tells the names of events from those of files and of build settings.
+// isEvent reports whether a string is the name of an event, and not that of a file or a build setting.
 func isEvent(name string) bool {
 	switch subject, what, _ := strings.Cut(name, "."); {
 	case !names.MatchString(name), subject == "vcs", subject == "memory": // memory.max is a file of a control group

@@ -1,4 +1,4 @@
-// Package invite makes invite codes and finds the rows that stand for them.
+// Package invite creates invites and finds them by their code. The rules for sign-ups with an invite are in package impl, signup_invite.go.
 package invite
 
 import (
@@ -16,36 +16,36 @@ import (
 	"github.com/financelime/authorization/impl/secret"
 )
 
-// ErrTaken says that an invite with this code exists.
-var ErrTaken = errors.New("an invite with this code exists already")
+// ErrExists means that an invite with this code exists.
+var ErrExists = errors.New("an invite with this code already exists")
 
-// ErrCode says that a code can not be one: openapi.yaml allows 1 to 64 printable ASCII characters without spaces.
-var ErrCode = errors.New("an invite code has 1 to 64 printable ASCII characters and no spaces")
+// ErrInvalidCode means that a text is not an invite code as openapi.yaml defines it.
+var ErrInvalidCode = errors.New("an invite code must have 1 to 64 printable ASCII characters and no spaces")
 
-var codes = regexp.MustCompile(`^[!-~]{1,64}$`)
+var validCode = regexp.MustCompile(`^[!-~]{1,64}$`)
 
 // Options describe a new invite.
 type Options struct {
-	Code     string // made up if empty
+	Code     string // generated if empty
 	Uses     int64
 	Lifetime time.Duration
 }
 
-// Create stores an invite and returns its code. The code is nowhere else: the database has a keyed hash of it.
+// Create stores an invite and returns its code. The database contains only a keyed hash of the code.
 func Create(ctx context.Context, store *db.Store, root secret.Root, o Options, now time.Time) (code string, err error) {
 	if o.Code == "" {
 		o.Code = rand.Text() // 130 bits, ASVS 11.5.1
 	}
-	if !codes.MatchString(o.Code) {
-		return "", ErrCode
+	if !validCode.MatchString(o.Code) {
+		return "", ErrInvalidCode
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
-		return "", fmt.Errorf("make an id: %w", err)
+		return "", fmt.Errorf("generate an ID: %w", err)
 	}
 	now = clock.Truncate(now)
 	if _, err := Find(ctx, store.Read(), root, o.Code); err == nil {
-		return "", ErrTaken // perhaps under the secret before this one, which the database can not see
+		return "", ErrExists // perhaps hashed under the previous secret, so the unique index does not prevent it
 	} else if !errors.Is(err, db.ErrNotFound) {
 		return "", err
 	}
@@ -55,12 +55,12 @@ func Create(ctx context.Context, store *db.Store, root secret.Root, o Options, n
 			ID: id, CodeHash: Hashes(root, o.Code)[0], MaxUses: o.Uses, CreatedAt: now, ExpiresAt: now.Add(o.Lifetime),
 		})
 		if err == nil && stored == 0 {
-			return ErrTaken // and nothing is recorded
+			return ErrExists // rolls the transaction back, with its audit event
 		}
 		return err
 	})
-	if errors.Is(err, ErrTaken) {
-		return "", ErrTaken
+	if errors.Is(err, ErrExists) {
+		return "", ErrExists
 	}
 	if err != nil {
 		return "", fmt.Errorf("store the invite: %w", err)
@@ -68,7 +68,7 @@ func Create(ctx context.Context, store *db.Store, root secret.Root, o Options, n
 	return o.Code, nil
 }
 
-// Find finds the invite of a code, or fails with db.ErrNotFound.
+// Find returns the invite with a code, or fails with db.ErrNotFound.
 func Find(ctx context.Context, q *db.Queries, root secret.Root, code string) (found db.Invite, err error) {
 	for _, hash := range Hashes(root, code) {
 		if found, err = q.GetInviteByCode(ctx, hash); !errors.Is(err, db.ErrNotFound) {
@@ -81,8 +81,8 @@ func Find(ctx context.Context, q *db.Queries, root secret.Root, code string) (fo
 	return found, nil
 }
 
-// Hashes are what the database may know of a code: keyed, so that a short code can not be tried out on a stolen copy. A
-// new invite has the first; an older one may have been stored under another of the service's secrets.
+// Hashes returns the hashes under which the database may contain a code. They are keyed, so that a short code cannot be guessed from a
+// stolen copy of the database. A new invite has the first hash; an older one may have been stored under a previous secret.
 func Hashes(root secret.Root, code string) [][]byte {
 	var hashes [][]byte
 	for _, r := range root.All() {

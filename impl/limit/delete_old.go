@@ -9,14 +9,15 @@ import (
 )
 
 const (
-	// deleteMargin is for replicas whose clocks are behind: a row is deleted when it has expired by all clocks.
+	// deleteMargin tolerates replicas whose clocks are behind: a row is deleted when it has expired by all clocks.
 	deleteMargin = time.Hour
-	// failureRetention is for failed logins with an address that has no account. Those of an account are kept until it logs in.
+	// failureRetention is how long failed logins with an address without an account are kept. Those of an account are kept until its next
+	// successful login.
 	failureRetention = 30 * 24 * time.Hour
 )
 
-// DeleteOld deletes rows without meaning: limits whose whole quota is available, old failures with addresses that have no account, and
-// logins in progress of processes that were killed. It returns how many rows it deleted.
+// DeleteOld deletes rows that have no effect any more: limits whose whole quota is available, old failures with addresses without an
+// account, and reservations of processes that were killed. It returns how many rows it deleted.
 func DeleteOld(ctx context.Context, store *db.Store, now time.Time) (deleted int64, err error) {
 	before := now.Add(-deleteMargin).UnixMicro()
 	limits, err := db.DeleteInBatches(ctx, store, []byte{}, func(q *db.Queries, after []byte) ([][]byte, error) {
@@ -38,7 +39,7 @@ func DeleteOld(ctx context.Context, store *db.Store, now time.Time) (deleted int
 	}
 	var attempts int64
 	err = store.Write(ctx, func(q *db.Queries) (err error) {
-		attempts, err = q.DeleteExpiredLoginAttempts(ctx, before) // a few for each process that was killed
+		attempts, err = q.DeleteExpiredLoginAttempts(ctx, before) // each killed process leaves a few
 		return err
 	})
 	if err != nil {

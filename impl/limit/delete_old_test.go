@@ -1,7 +1,6 @@
 package limit
 
 import (
-	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -11,23 +10,22 @@ import (
 	"github.com/financelime/authorization/db"
 )
 
-// More than a batch of each kind is cleaned, and nothing else.
-func TestClean(t *testing.T) {
+// More than a batch of expired rows is deleted, and nothing else.
+func TestDeleteOld(t *testing.T) {
 	rates := map[Name]Rate{LinkSource: {1, time.Hour}, LoginAccount: {10, time.Minute}, MailAddress: {1, 2 * failureRetention}}
-	onBoth(t, rates, func(t *testing.T, l *Limits, store *db.Store) {
+	onEachDatabase(t, rates, func(t *testing.T, l *Limits, store *db.Store) {
 		account, pending := uuid.Must(uuid.NewV7()), start
-		nobody := func(context.Context, string) (bool, error) { return false, nil }
 		err := store.InTx(t.Context(), func(q *db.Queries) error {
 			_, err := q.InsertAccount(t.Context(), db.InsertAccountParams{
 				ID: account, Email: "a@example.com", Language: "en", CreatedAt: start, PendingUntil: &pending,
 			})
 			for i := range db.BatchRows + 10 {
 				if err == nil {
-					err = l.Take(t.Context(), q, start, l.By(LinkSource, fmt.Sprint(i)))
+					err = l.Take(t.Context(), q, start, l.Quota(LinkSource, fmt.Sprint(i)))
 				}
 			}
 			if err == nil {
-				err = l.Take(t.Context(), q, start, l.By(MailAddress, "stays"))
+				err = l.Take(t.Context(), q, start, l.Quota(MailAddress, "stays"))
 			}
 			return err
 		})
@@ -35,12 +33,12 @@ func TestClean(t *testing.T) {
 			t.Fatal(err)
 		}
 		for address, id := range map[string]uuid.UUID{"nobody@example.com": uuid.Nil, "a@example.com": account} {
-			attempt, err := l.Begin(t.Context(), store, at(0), Login{Address: address, AccountID: id, Knows: nobody})
+			attempt, err := l.BeginLogin(t.Context(), store, at(0), Login{Address: address, AccountID: id, KnownClientIP: unknownClientIP})
 			if err == nil {
-				_, err = l.Fail(t.Context(), store, start, attempt)
+				_, err = l.RecordLoginFailure(t.Context(), store, start, attempt)
 			}
-			if err == nil { // and one whose process is killed
-				_, err = l.Begin(t.Context(), store, at(0), Login{Address: address, AccountID: id, Knows: nobody})
+			if err == nil { // and a login whose process is killed
+				_, err = l.BeginLogin(t.Context(), store, at(0), Login{Address: address, AccountID: id, KnownClientIP: unknownClientIP})
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -58,7 +56,7 @@ func TestClean(t *testing.T) {
 			t.Errorf("the account's failures: %+v, %v", row, err)
 		}
 		if _, err := store.Read().GetRateLimit(t.Context(), l.key(MailAddress, "stays")); err != nil {
-			t.Errorf("a limit that has not refilled: %v", err)
+			t.Errorf("a quota that has not refilled: %v", err)
 		}
 	})
 }

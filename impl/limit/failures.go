@@ -1,78 +1,104 @@
 package limit
 
 import (
+	"context"
+	"fmt"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/db"
 )
 
 const (
-	// maxFailures is how many failures in a row, of any age, switch an account's password off until it is reset by mail
+	// maxFailures is how many consecutive failures, of any age, switch the password of an account off until it is reset by e-mail
 	// (NIST SP 800-63B-4 section 3.2.2).
 	maxFailures = 100
-	// longestDelay is the most that a failed log-in delays the next one, in microseconds.
-	longestDelay = int64(15 * time.Minute / time.Microsecond)
-	// forgetRecent is after which pause the delays begin anew, in microseconds. The count of failures does not.
-	forgetRecent = int64(24 * time.Hour / time.Microsecond)
-	// maxSkew is how far apart the clocks of two replicas may be without costing anybody a log-in, in microseconds.
+	// maxDelay is the longest delay after a failed login, in microseconds.
+	maxDelay = int64(15 * time.Minute / time.Microsecond)
+	// resetDelayAfter is how long after the last failure the delays start again from the shortest one, in microseconds. The count of
+	// consecutive failures is not reset.
+	resetDelayAfter = int64(24 * time.Hour / time.Microsecond)
+	// maxSkew is how much the clocks of two replicas may differ without a refused login, in microseconds.
 	maxSkew = int64(5 * time.Second / time.Microsecond)
 )
 
-// failures are an account's failed log-ins since the last one that succeeded, or those of an account at one source.
+// failures are the failed logins of an account since its last successful one, or those from one known client IP of the account.
 type failures struct {
-	inRow    int64 // whatever their age
-	recent   int64 // the same, forgotten after a long pause
-	delay    int64 // from failedAt to the next log-in
-	failedAt int64
+	consecutive  int64 // of any age
+	recent       int64 // the same, reset after a long pause
+	delay        int64 // from lastFailedAt to the next login, in microseconds
+	lastFailedAt int64 // in microseconds since 1970
 }
 
 func failuresOf(row db.LoginFailure) failures {
-	return failures{inRow: row.Failures, recent: row.RecentFailures, delay: row.Delay, failedAt: row.LastFailedAt}
+	return failures{consecutive: row.Failures, recent: row.RecentFailures, delay: row.Delay, lastFailedAt: row.LastFailedAt}
 }
 
-// at are the failures as they count now: failedAt is not after the clock that they go by.
-func (f failures) at(now time.Time) (current failures, clock int64) {
+// asOf returns the failures at a time, and the clock to compare them with: lastFailedAt is never after that clock.
+func (f failures) asOf(now time.Time) (current failures, clock int64) {
 	clock = now.UnixMicro()
 	switch {
-	case f.failedAt > clock+maxAhead:
-		f.delay, f.failedAt = 0, clock
-	case f.failedAt > clock:
-		clock = f.failedAt
-	case f.failedAt < clock-forgetRecent:
+	case f.lastFailedAt > clock+maxAhead:
+		f.delay, f.lastFailedAt = 0, clock
+	case f.lastFailedAt > clock:
+		clock = f.lastFailedAt
+	case f.lastFailedAt < clock-resetDelayAfter:
 		f.recent, f.delay = 0, 0
 	}
 	return f, clock
 }
 
-// wait is how long the next log-in has to wait; 0 where it need not. The last seconds of a delay are for clocks that are behind.
+// wait returns how long the next login has to wait, or 0. The last seconds of a delay are not enforced, for clocks that are behind.
 func (f failures) wait(now time.Time) time.Duration {
-	current, clock := f.at(now)
-	left := current.failedAt + current.delay - clock
-	if left <= forgiven(current.delay) {
+	current, clock := f.asOf(now)
+	left := current.lastFailedAt + current.delay - clock
+	if left <= clockTolerance(current.delay) {
 		return 0
 	}
 	return time.Duration(left) * time.Microsecond
 }
 
-// places is how many log-ins may be under way at once without delay: what is left of the free ones, and then one at a time.
-func (f failures) places(free int64, now time.Time) int64 {
-	current, _ := f.at(now)
-	return max(free-current.recent, 1)
+// maxConcurrent returns how many logins may be in progress at the same time: as many as failures are left without a delay, and at least
+// one.
+func (f failures) maxConcurrent(withoutDelay int64, now time.Time) int64 {
+	current, _ := f.asOf(now)
+	return max(withoutDelay-current.recent, 1)
 }
 
-// failed are the failures with one more. From the last of the free ones on, each doubles the delay, beginning with the shortest one.
-func (f failures) failed(free, shortest int64, now time.Time) failures {
-	next, clock := f.at(now)
-	next.inRow++
+// withOneMore returns the failures and one more. From number withoutDelay on, each failure causes a delay: first minDelay, then twice the
+// delay before, up to maxDelay.
+func (f failures) withOneMore(withoutDelay, minDelay int64, now time.Time) failures {
+	next, clock := f.asOf(now)
+	next.consecutive++
 	next.recent++
-	next.failedAt = clock
+	next.lastFailedAt = clock
 	switch {
-	case next.recent < free:
+	case next.recent < withoutDelay:
 		next.delay = 0
 	case next.delay == 0:
-		next.delay = min(shortest, longestDelay)
+		next.delay = min(minDelay, maxDelay)
 	default:
-		next.delay = min(2*next.delay, longestDelay)
+		next.delay = min(2*next.delay, maxDelay)
 	}
 	return next
+}
+
+func lockFailures(ctx context.Context, q *db.Queries, key []byte, accountID *uuid.UUID) (failures, error) {
+	row, err := q.LockLoginFailure(ctx, db.LockLoginFailureParams{Key: key, AccountID: accountID})
+	if err != nil {
+		return failures{}, fmt.Errorf("lock the failed logins: %w", err)
+	}
+	return failuresOf(row), nil
+}
+
+// updateFailures requires the lock of lockFailures.
+func updateFailures(ctx context.Context, q *db.Queries, key []byte, f failures) error {
+	err := q.UpdateLoginFailure(ctx, db.UpdateLoginFailureParams{
+		Key: key, Failures: f.consecutive, RecentFailures: f.recent, Delay: f.delay, LastFailedAt: f.lastFailedAt,
+	})
+	if err != nil {
+		return fmt.Errorf("count a failed login: %w", err)
+	}
+	return nil
 }

@@ -7,34 +7,35 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// keyedMutex is a mutex for each key, held by one after another in the order in which they came. The zero value is ready to use.
+// keyedMutex is a mutex per key, first come, first served. The zero value is ready to use.
 type keyedMutex struct {
-	most int // who may hold a key's mutex or wait for it while it is stuck; 0: any number
+	// maxUsersIfBlocked is how many callers may hold or wait for a key's mutex while it is blocked; 0 means any number.
+	maxUsersIfBlocked int
 
-	mu   sync.Mutex // guards held, and the users of each
-	held map[string]*keyLock
+	mu    sync.Mutex // guards locks, and the users and blocked of each lock
+	locks map[string]*keyLock
 }
 
 type keyLock struct {
 	*semaphore.Weighted
 
-	users int  // who hold it or wait for it; without any it is forgotten
-	stuck bool // its holder waits for others, and so do all behind it
+	users   int  // callers that hold the mutex or wait for it; with none left, the lock is deleted
+	blocked bool // the holder waits for something else, and therefore all callers behind it do
 }
 
-// lock returns when the key's mutex is the caller's, with the context's error when that ends first, or with a BusyError at once where too
-// many wait already.
+// lock locks the key's mutex. It returns the context's error if the context ends first, and a BusyError immediately if too many callers
+// wait already.
 func (m *keyedMutex) lock(ctx context.Context, key string) (unlock func(), err error) {
 	m.mu.Lock()
-	if m.held == nil {
-		m.held = make(map[string]*keyLock)
+	if m.locks == nil {
+		m.locks = make(map[string]*keyLock)
 	}
-	lock := m.held[key]
+	lock := m.locks[key]
 	if lock == nil {
 		lock = &keyLock{Weighted: semaphore.NewWeighted(1)}
-		m.held[key] = lock
+		m.locks[key] = lock
 	}
-	if m.most > 0 && lock.stuck && lock.users >= m.most {
+	if m.maxUsersIfBlocked > 0 && lock.blocked && lock.users >= m.maxUsersIfBlocked {
 		m.mu.Unlock()
 		return nil, BusyError{}
 	}
@@ -46,7 +47,7 @@ func (m *keyedMutex) lock(ctx context.Context, key string) (unlock func(), err e
 		defer m.mu.Unlock()
 		lock.users--
 		if lock.users == 0 {
-			delete(m.held, key)
+			delete(m.locks, key)
 		}
 	}
 	if err := lock.Acquire(ctx, 1); err != nil {
@@ -56,9 +57,9 @@ func (m *keyedMutex) lock(ctx context.Context, key string) (unlock func(), err e
 	return func() { lock.Release(1); leave() }, nil
 }
 
-// setStuck says whether the holder of a key's mutex waits for others.
-func (m *keyedMutex) setStuck(key string, stuck bool) {
+// setBlocked sets whether the holder of a key's mutex waits for something else. Only the holder calls it.
+func (m *keyedMutex) setBlocked(key string, blocked bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.held[key].stuck = stuck
+	m.locks[key].blocked = blocked
 }

@@ -22,12 +22,13 @@ import (
 var modelRates = map[Name]Rate{LoginAccount: {3, 3 * time.Minute}, LoginSource: {6, 30 * time.Minute}}
 
 const (
-	modelSkew = 5 * time.Second  // how far apart the clocks of two replicas are at the most
+	modelSkew = 5 * time.Second  // how much the clocks of two replicas differ at most
 	setBack   = 10 * time.Minute // how far the clocks are set back
 )
 
-// TestModel runs random interleavings of log-ins on three replicas whose clocks differ, and holds each against the model: what the limits may
-// refuse and must refuse, by one true time. MODEL_SEED repeats one; MODEL_COUNT runs so many, instead of some seconds.
+// TestModel runs random interleavings of logins on three replicas whose clocks differ, and compares the limits with a model: what they may
+// and must refuse, by one true time. MODEL_SEED repeats one interleaving. MODEL_COUNT sets how many run; by default they run for some
+// seconds.
 func TestModel(t *testing.T) {
 	count, deadline := math.MaxInt, time.Now().Add(4*time.Second)
 	if text := os.Getenv("MODEL_COUNT"); text != "" {
@@ -45,7 +46,7 @@ func TestModel(t *testing.T) {
 		}
 		count = 1
 	}
-	onBoth(t, modelRates, func(t *testing.T, l *Limits, store *db.Store) {
+	onEachDatabase(t, modelRates, func(t *testing.T, l *Limits, store *db.Store) {
 		ran, total := 0, modelCounts{}
 		for ran < count && time.Now().Before(deadline) {
 			m := newModel(t, l, store, seed+uint64(ran))
@@ -60,21 +61,21 @@ func TestModel(t *testing.T) {
 			}
 		}
 		t.Logf("%d interleavings from MODEL_SEED=%d: %+v", ran, seed, total)
-		if ran >= 20 && min(total.refused, total.waited, total.right, total.wrong, total.undone, total.killed, total.setBacks) == 0 {
+		if ran >= 20 && min(total.refused, total.waited, total.right, total.wrong, total.released, total.killed, total.setBacks) == 0 {
 			t.Errorf("something never happened: %+v", total)
 		}
 	})
 }
 
-// modelCounts says what happened, so that a model in which nothing does is noticed.
-type modelCounts struct{ begun, refused, waited, right, wrong, undone, killed, setBacks int }
+// modelCounts counts what happened, so that the test fails if something never does.
+type modelCounts struct{ begun, refused, waited, right, wrong, released, killed, setBacks int }
 
 func (c *modelCounts) add(o modelCounts) {
 	c.begun, c.refused, c.waited, c.right = c.begun+o.begun, c.refused+o.refused, c.waited+o.waited, c.right+o.right
-	c.wrong, c.undone, c.killed, c.setBacks = c.wrong+o.wrong, c.undone+o.undone, c.killed+o.killed, c.setBacks+o.setBacks
+	c.wrong, c.released, c.killed, c.setBacks = c.wrong+o.wrong, c.released+o.released, c.killed+o.killed, c.setBacks+o.setBacks
 }
 
-// model is one interleaving: what happens, by the true time, and what the limits may do about it.
+// model is one interleaving: what happened, by the true time. Its checks derive from it what the limits may do.
 type model struct {
 	t      *testing.T
 	store  *db.Store
@@ -83,42 +84,42 @@ type model struct {
 	seed   uint64
 
 	now      time.Duration   // the true time, since start
-	clocks   []time.Duration // of the replicas, less the true time
+	clocks   []time.Duration // of the replicas, relative to the true time
 	setBacks int
 
-	people   []*modelPerson
-	sources  []*modelSource
-	underWay []*modelAttempt
-	counts   modelCounts
+	users      []*modelUser
+	clientIPs  []*modelClientIP
+	inProgress []*modelAttempt
+	counts     modelCounts
 }
 
-type modelPerson struct {
-	name     string
-	id       uuid.UUID // Nil: the address is nobody's
-	home     *modelSource
-	failures map[*modelSource][]time.Duration // by true time, since the last success: of strangers (nil), and at home
-	inRow    int
+type modelUser struct {
+	name        string
+	id          uuid.UUID // Nil: no account has the address
+	knownIP     *modelClientIP
+	failures    map[*modelClientIP][]time.Duration // by true time, since the last success; nil: from unknown client IPs
+	consecutive int
 }
 
-type modelSource struct {
+type modelClientIP struct {
 	addr     netip.Addr
 	failures []time.Duration
 }
 
 type modelAttempt struct {
-	Attempt
+	LoginAttempt
 
-	person   *modelPerson
-	source   *modelSource
+	user     *modelUser
+	clientIP *modelClientIP
 	replica  int
 	began    time.Duration
-	setBacks int // how many there had been
+	setBacks int // how many there were when it began
 }
 
-// row is whose failures delay the attempt: strangers' (nil), or those at its source.
-func (a *modelAttempt) row() *modelSource {
-	if a.atHome() {
-		return a.source
+// delayedBy returns the key of the failures that delay the attempt: nil, or its client IP if it is known.
+func (a *modelAttempt) delayedBy() *modelClientIP {
+	if a.fromKnownClientIP() {
+		return a.clientIP
 	}
 	return nil
 }
@@ -135,19 +136,19 @@ func newModel(t *testing.T, l *Limits, store *db.Store, seed uint64) *model {
 		if i == 1 {
 			addr = netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, byte(seed >> 24), byte(seed >> 16), byte(seed >> 8), byte(seed)})
 		}
-		m.sources = append(m.sources, &modelSource{addr: addr})
+		m.clientIPs = append(m.clientIPs, &modelClientIP{addr: addr})
 	}
 	for i := range 3 {
-		p := &modelPerson{name: fmt.Sprintf("p%d-%d@example.com", i, seed), failures: map[*modelSource][]time.Duration{}}
+		p := &modelUser{name: fmt.Sprintf("p%d-%d@example.com", i, seed), failures: map[*modelClientIP][]time.Duration{}}
 		if i > 0 {
 			p.id = newAccount(t, store, p.name)
 		}
 		if i > 1 {
-			p.home = m.sources[0]
+			p.knownIP = m.clientIPs[0]
 		}
-		m.people = append(m.people, p)
+		m.users = append(m.users, p)
 	}
-	m.do(func(q *db.Queries) error { // what the interleaving before has killed
+	m.do(func(q *db.Queries) error { // what the interleaving before left behind
 		_, err := q.DeleteExpiredLoginAttempts(t.Context(), math.MaxInt64)
 		return err
 	})
@@ -165,15 +166,15 @@ func (m *model) clock(replica int) time.Time {
 	return start.Add(m.now + m.clocks[replica]).Truncate(time.Microsecond)
 }
 
-// slack is by how much longer something may be refused, because the clocks differ and were set back.
+// slack returns by how much longer a login may be refused, because the clocks differ and were set back.
 func (m *model) slack() time.Duration { return modelSkew + time.Duration(m.setBacks)*setBack }
 
 func (m *model) step() {
 	switch n := m.rand.IntN(100); {
 	case n < 48:
 		m.begin()
-	case n < 86 && len(m.underWay) > 0:
-		m.end(m.rand.IntN(len(m.underWay)))
+	case n < 86 && len(m.inProgress) > 0:
+		m.end(m.rand.IntN(len(m.inProgress)))
 	case n < 87 && m.setBacks == 0:
 		m.setBacks++
 		m.counts.setBacks++
@@ -189,16 +190,16 @@ func (m *model) step() {
 
 func (m *model) begin() {
 	a := &modelAttempt{
-		person: m.people[m.rand.IntN(len(m.people))], source: m.sources[m.rand.IntN(len(m.sources))],
+		user: m.users[m.rand.IntN(len(m.users))], clientIP: m.clientIPs[m.rand.IntN(len(m.clientIPs))],
 		replica: m.rand.IntN(len(m.limits)), began: m.now, setBacks: m.setBacks,
 	}
-	who := Login{
-		Source: a.source.addr, Address: a.person.name, AccountID: a.person.id,
-		Knows: func(context.Context, string) (bool, error) { return a.person.home == a.source, nil },
+	login := Login{
+		ClientIP: a.clientIP.addr, Address: a.user.name, AccountID: a.user.id,
+		KnownClientIP: func(context.Context, string) (bool, error) { return a.user.knownIP == a.clientIP, nil },
 	}
 	l := m.limits[a.replica]
-	a.Attempt = l.attempt(who)
-	begun, err := l.tryBegin(m.t.Context(), m.store, m.clock(a.replica), who, &a.Attempt)
+	a.LoginAttempt = l.newAttempt(login)
+	begun, err := l.tryReserve(m.t.Context(), m.store, m.clock(a.replica), login, &a.LoginAttempt)
 	exceeded, refused := errors.AsType[*ExceededError](err)
 	switch {
 	case refused:
@@ -212,22 +213,23 @@ func (m *model) begin() {
 	default:
 		m.counts.begun++
 		m.checkBegun(a)
-		m.underWay = append(m.underWay, a)
+		m.inProgress = append(m.inProgress, a)
 	}
 }
 
-// live are the attempts under way that have not lapsed for certain. One may lapse early by a clock that is ahead, and not before.
-func (m *model) live(which func(*modelAttempt) bool) (n int) {
-	for _, a := range m.underWay {
-		if which(a) && !m.mayHaveLapsed(a) {
+// countReserved counts the attempts in progress whose reservation has certainly not expired. It may expire early on a replica whose clock
+// is ahead.
+func (m *model) countReserved(which func(*modelAttempt) bool) (n int) {
+	for _, a := range m.inProgress {
+		if which(a) && !m.mayHaveExpired(a) {
 			n++
 		}
 	}
 	return n
 }
 
-func (m *model) mayHaveLapsed(a *modelAttempt) bool {
-	return m.now-a.began > defaultWait+lapseAfter-modelSkew || a.setBacks != m.setBacks
+func (m *model) mayHaveExpired(a *modelAttempt) bool {
+	return m.now-a.began > defaultLoginWait+reservationTTL-modelSkew || a.setBacks != m.setBacks
 }
 
 func recently(failures []time.Duration, since time.Duration) (n int) {
@@ -239,30 +241,30 @@ func recently(failures []time.Duration, since time.Duration) (n int) {
 	return n
 }
 
-// checkRefusal: nobody is refused who has guessed nothing, and nobody for longer than the model says.
+// checkRefusal fails if a login is refused without enough failures, or for longer than the model says.
 func (m *model) checkRefusal(a *modelAttempt, exceeded *ExceededError) {
 	m.t.Helper()
 	if exceeded.Limit == LoginSource {
 		rate := modelRates[LoginSource]
-		if n := recently(a.source.failures, m.now-rate.Per-m.slack()); n < int(rate.Count) {
-			m.t.Errorf("a source with %d failures is refused", n)
+		if n := recently(a.clientIP.failures, m.now-rate.Per-m.slack()); n < int(rate.Count) {
+			m.t.Errorf("a client IP with %d failures is refused", n)
 		}
 		return
 	}
-	failures := a.person.failures[a.row()]
+	failures := a.user.failures[a.delayedBy()]
 	if len(failures) < int(modelRates[LoginAccount].Count) {
-		m.t.Errorf("%s is refused with %d failures", a.person.name, len(failures))
+		m.t.Errorf("%s is refused with %d failures", a.user.name, len(failures))
 		return
 	}
 	if past := m.now - failures[len(failures)-1]; past > m.delay(failures)+m.slack() {
-		m.t.Errorf("%s is refused %s after the last failure, with a delay of %s", a.person.name, past, m.delay(failures))
+		m.t.Errorf("%s is refused %s after the last failure, with a delay of %s", a.user.name, past, m.delay(failures))
 	}
 	if exceeded.Wait <= 0 || exceeded.Wait > m.delay(failures)+m.slack() {
-		m.t.Errorf("%s has to wait %s, with a delay of %s", a.person.name, exceeded.Wait, m.delay(failures))
+		m.t.Errorf("%s must wait %s, with a delay of %s", a.user.name, exceeded.Wait, m.delay(failures))
 	}
 }
 
-// delay is the delay after failures: 1, 2, 4, 8, 15 minutes. (No interleaving lasts a day.)
+// delay returns the delay after failures: 1, 2, 4, 8, 15 minutes. (No interleaving lasts a day.)
 func (m *model) delay(failures []time.Duration) time.Duration {
 	n := len(failures) - int(modelRates[LoginAccount].Count)
 	if n < 0 {
@@ -271,81 +273,81 @@ func (m *model) delay(failures []time.Duration) time.Duration {
 	return min(time.Minute<<min(n, 10), 15*time.Minute)
 }
 
-// checkWait: nobody waits without others under way.
+// checkWait fails if a login waits although no other one is in progress.
 func (m *model) checkWait(a *modelAttempt) {
 	m.t.Helper()
 	others := 0
-	for _, o := range m.underWay {
-		if o.person == a.person || o.source == a.source {
+	for _, o := range m.inProgress {
+		if o.user == a.user || o.clientIP == a.clientIP {
 			others++
 		}
 	}
 	if others+m.counts.killed == 0 {
-		m.t.Errorf("%s waits for nobody", a.person.name)
+		m.t.Errorf("%s waits without another login in progress", a.user.name)
 	}
 }
 
-// checkBegun: many at once get no more guesses than one after another.
+// checkBegun fails if parallel logins get more guesses than sequential ones.
 func (m *model) checkBegun(a *modelAttempt) {
 	m.t.Helper()
 	rate := modelRates[LoginAccount]
-	failures := a.person.failures[a.row()]
-	same := m.live(func(o *modelAttempt) bool { return o.person == a.person && o.row() == a.row() })
+	failures := a.user.failures[a.delayedBy()]
+	same := m.countReserved(func(o *modelAttempt) bool { return o.user == a.user && o.delayedBy() == a.delayedBy() })
 	if free := int(rate.Count) - len(failures); same >= max(free, 1) {
-		m.t.Errorf("%s begins beside %d others, after %d failures", a.person.name, same, len(failures))
+		m.t.Errorf("%s begins with %d others in progress, after %d failures", a.user.name, same, len(failures))
 	}
 	if delay := m.delay(failures); delay > 0 {
 		if past := m.now - failures[len(failures)-1]; past < delay-5*time.Second-modelSkew {
-			m.t.Errorf("%s begins %s after a failure, with a delay of %s", a.person.name, past, delay)
+			m.t.Errorf("%s begins %s after a failure, with a delay of %s", a.user.name, past, delay)
 		}
 	}
-	ofSource := m.live(func(o *modelAttempt) bool { return o.source == a.source })
-	if used := m.used(a.source) + time.Duration(ofSource+1)*modelRates[LoginSource].step(); used > modelRates[LoginSource].Per+modelSkew+5*time.Second {
-		m.t.Errorf("a source has used %s of %s", used, modelRates[LoginSource].Per)
+	ofClientIP := m.countReserved(func(o *modelAttempt) bool { return o.clientIP == a.clientIP })
+	if used := m.used(a.clientIP) + time.Duration(ofClientIP+1)*modelRates[LoginSource].unit(); used > modelRates[LoginSource].Per+modelSkew+5*time.Second {
+		m.t.Errorf("a client IP has used %s of %s", used, modelRates[LoginSource].Per)
 	}
-	ofPerson := m.live(func(o *modelAttempt) bool { return o.person == a.person })
-	if !a.PasswordOff && a.person.inRow+ofPerson >= maxFailures {
-		m.t.Errorf("%s begins beside %d others, after %d failures in a row", a.person.name, ofPerson, a.person.inRow)
+	ofUser := m.countReserved(func(o *modelAttempt) bool { return o.user == a.user })
+	if !a.PasswordOff && a.user.consecutive+ofUser >= maxFailures {
+		m.t.Errorf("%s begins with %d others in progress, after %d consecutive failures", a.user.name, ofUser, a.user.consecutive)
 	}
 }
 
-func (r Rate) step() time.Duration { return time.Duration(r.refill()) * time.Microsecond }
+func (r Rate) unit() time.Duration { return time.Duration(r.refill()) * time.Microsecond }
 
-// used is what a source's failures have used of its limit, in the time that it takes to refill.
-func (m *model) used(source *modelSource) time.Duration {
+// used returns how long what a client IP's failures have used takes to refill.
+func (m *model) used(clientIP *modelClientIP) time.Duration {
 	used, last := time.Duration(0), time.Duration(0)
-	for _, at := range source.failures {
-		used = max(0, used-(at-last)) + modelRates[LoginSource].step()
+	for _, at := range clientIP.failures {
+		used = max(0, used-(at-last)) + modelRates[LoginSource].unit()
 		last = at
 	}
 	return max(0, used-(m.now-last))
 }
 
-// end settles an attempt, in one of the ways in which a log-in ends, and sees what that does to the rows.
+// end ends an attempt in one of the ways in which a login ends, and checks what that changes in the rows.
 func (m *model) end(i int) {
 	m.t.Helper()
-	a := m.underWay[i]
-	m.underWay = slices.Delete(m.underWay, i, i+1)
+	a := m.inProgress[i]
+	m.inProgress = slices.Delete(m.inProgress, i, i+1)
 	before := m.rows()
 	l, now := m.limits[a.replica], m.clock(a.replica)
 	switch n := m.rand.IntN(100); {
 	case n < 62:
-		_, err := l.Fail(m.t.Context(), m.store, now, a.Attempt)
-		if err != nil && !errors.Is(err, ErrLapsed) {
+		_, err := l.RecordLoginFailure(m.t.Context(), m.store, now, a.LoginAttempt)
+		if err != nil && !errors.Is(err, ErrReservationExpired) {
 			m.t.Fatal(err)
 		}
-		if (err != nil) && !m.mayHaveLapsed(a) {
-			m.t.Errorf("lapsed after %s", m.now-a.began)
+		if (err != nil) && !m.mayHaveExpired(a) {
+			m.t.Errorf("expired after %s", m.now-a.began)
 		}
-		a.source.failures = append(a.source.failures, m.now)
-		a.person.failures[a.row()] = append(a.person.failures[a.row()], m.now)
-		a.person.inRow++
+		a.clientIP.failures = append(a.clientIP.failures, m.now)
+		a.user.failures[a.delayedBy()] = append(a.user.failures[a.delayedBy()], m.now)
+		a.user.consecutive++
 		m.counts.wrong++
 		m.checkRows("a failure", before, a)
 	case n < 72:
-		err := m.store.InTx(m.t.Context(), func(q *db.Queries) error { return l.Succeed(m.t.Context(), q, now, a.Attempt) })
-		if errors.Is(err, ErrLapsed) && m.mayHaveLapsed(a) { // and is settled as what it is then: unavailable
-			if err := l.Undo(m.t.Context(), m.store, now, a.Attempt); err != nil {
+		err := m.store.InTx(m.t.Context(), func(q *db.Queries) error { return l.RecordLoginSuccess(m.t.Context(), q, now, a.LoginAttempt) })
+		if errors.Is(err, ErrReservationExpired) && m.mayHaveExpired(a) { // the service then answers 503 and releases it
+			if err := l.ReleaseLogin(m.t.Context(), m.store, now, a.LoginAttempt); err != nil {
 				m.t.Fatal(err)
 			}
 			return
@@ -354,28 +356,28 @@ func (m *model) end(i int) {
 			m.t.Fatal(err)
 		}
 		m.counts.right++
-		if a.person.id != uuid.Nil {
-			clear(a.person.failures)
-			a.person.inRow = 0
+		if a.user.id != uuid.Nil {
+			clear(a.user.failures)
+			a.user.consecutive = 0
 		}
 		m.checkRows("a success", before, a)
-	case n < 92: // hung up, unavailable, too busy
-		if err := l.Undo(m.t.Context(), m.store, now, a.Attempt); err != nil {
+	case n < 92: // cancelled, unavailable, too busy
+		if err := l.ReleaseLogin(m.t.Context(), m.store, now, a.LoginAttempt); err != nil {
 			m.t.Fatal(err)
 		}
-		m.counts.undone++
-		m.checkRows("what was none", before, nil)
+		m.counts.released++
+		m.checkRows("a released login", before, nil)
 	default:
 		m.counts.killed++
 	}
 }
 
-// rows is what the database has of the people's failures and the sources' uses.
+// rows returns the rows of the users' failures and of the client IPs' quotas.
 func (m *model) rows() map[string]string {
 	m.t.Helper()
 	rows := map[string]string{}
-	for _, p := range m.people {
-		for _, s := range append([]*modelSource{nil}, m.sources...) {
+	for _, p := range m.users {
+		for _, s := range append([]*modelClientIP{nil}, m.clientIPs...) {
 			row, err := m.store.Read().GetLoginFailure(m.t.Context(), m.key(p, s))
 			if err != nil && !errors.Is(err, db.ErrNotFound) {
 				m.t.Fatal(err)
@@ -383,8 +385,8 @@ func (m *model) rows() map[string]string {
 			rows[m.name(p, s)] = fmt.Sprint(row.Failures, row.RecentFailures, row.Delay, row.LastFailedAt)
 		}
 	}
-	for _, s := range m.sources {
-		row, err := m.store.Read().GetRateLimit(m.t.Context(), m.limits[0].key(LoginSource, Source(s.addr)))
+	for _, s := range m.clientIPs {
+		row, err := m.store.Read().GetRateLimit(m.t.Context(), m.limits[0].key(LoginSource, ClientIP(s.addr)))
 		if err != nil && !errors.Is(err, db.ErrNotFound) {
 			m.t.Fatal(err)
 		}
@@ -393,35 +395,35 @@ func (m *model) rows() map[string]string {
 	return rows
 }
 
-func (m *model) key(p *modelPerson, s *modelSource) []byte {
+func (m *model) key(p *modelUser, s *modelClientIP) []byte {
 	key := m.limits[0].key(LoginAccount, p.name)
 	if p.id != uuid.Nil {
 		key = p.id[:]
 	}
 	if s != nil {
-		key = slices.Concat(key, m.limits[0].key(LoginAccount, Source(s.addr)))
+		key = slices.Concat(key, m.limits[0].key(LoginAccount, ClientIP(s.addr)))
 	}
 	return key
 }
 
-func (m *model) name(p *modelPerson, s *modelSource) string {
+func (m *model) name(p *modelUser, s *modelClientIP) string {
 	if s == nil {
 		return p.name
 	}
 	return p.name + " at " + s.addr.String()
 }
 
-// checkRows: an ending changes no rows but its own; nil has none.
+// checkRows fails if the end of an attempt changed rows of others. A nil attempt may change none.
 func (m *model) checkRows(what string, before map[string]string, a *modelAttempt) {
 	m.t.Helper()
 	own := map[string]bool{}
 	if a != nil {
-		own[a.source.addr.String()] = true
-		own[m.name(a.person, nil)], own[m.name(a.person, a.source)] = true, true
-		if a.person.inRow == 0 { // a success ends the failures of everywhere, and is no use of the source
-			own[a.source.addr.String()] = false
-			for _, s := range m.sources {
-				own[m.name(a.person, s)] = true
+		own[a.clientIP.addr.String()] = true
+		own[m.name(a.user, nil)], own[m.name(a.user, a.clientIP)] = true, true
+		if a.user.consecutive == 0 { // a success deletes the failures from everywhere, and does not count for the client IP
+			own[a.clientIP.addr.String()] = false
+			for _, s := range m.clientIPs {
+				own[m.name(a.user, s)] = true
 			}
 		}
 	}
@@ -429,13 +431,13 @@ func (m *model) checkRows(what string, before map[string]string, a *modelAttempt
 		if after != before[name] && !own[name] {
 			m.t.Errorf("%s changes %s from %s to %s", what, name, before[name], after)
 		}
-		if own[name] && a.person.inRow > 0 {
+		if own[name] && a.user.consecutive > 0 {
 			m.checkNotLowered(what, name, before[name], after)
 		}
 	}
 }
 
-// checkNotLowered: nothing that a failure changes becomes less.
+// checkNotLowered fails if a failure lowered a value.
 func (m *model) checkNotLowered(what, name, before, after string) {
 	m.t.Helper()
 	var was, is [4]int64
@@ -449,29 +451,29 @@ func (m *model) checkNotLowered(what, name, before, after string) {
 	}
 }
 
-// finish lets every attempt end or lapse: then nothing is left taken, and everybody may log in after the longest delay.
+// finish ends every attempt. Then nothing may be left reserved, and everyone may log in after the longest delay.
 func (m *model) finish() {
-	for len(m.underWay) > 0 {
+	for len(m.inProgress) > 0 {
 		m.end(0)
 	}
 	m.now += time.Hour + m.slack()
 	for i := range m.limits {
 		now := m.clock(i)
-		underWay, err := m.store.Read().CountLoginAttempts(m.t.Context(), db.CountLoginAttemptsParams{
-			ClientIpKey: []byte{}, AccountKey: m.key(m.people[0], nil), DelayKey: []byte{},
+		inProgress, err := m.store.Read().CountLoginAttempts(m.t.Context(), db.CountLoginAttemptsParams{
+			ClientIpKey: []byte{}, AccountKey: m.key(m.users[0], nil), DelayKey: []byte{},
 			Now: now.UnixMicro(), Latest: now.Add(time.Hour).UnixMicro(),
 		})
-		if err != nil || underWay.OfAccount != 0 {
-			m.t.Errorf("%d log-ins are under way: %v", underWay.OfAccount, err)
+		if err != nil || inProgress.OfAccount != 0 {
+			m.t.Errorf("%d logins are in progress: %v", inProgress.OfAccount, err)
 		}
 	}
-	for _, p := range m.people {
-		for _, s := range m.sources {
+	for _, p := range m.users {
+		for _, s := range m.clientIPs {
 			replica := m.rand.IntN(len(m.limits))
-			who := Login{Source: s.addr, Address: p.name, AccountID: p.id, Knows: stranger}
-			a, err := m.limits[replica].Begin(m.t.Context(), m.store, func() time.Time { return m.clock(replica) }, who)
+			login := Login{ClientIP: s.addr, Address: p.name, AccountID: p.id, KnownClientIP: unknownClientIP}
+			a, err := m.limits[replica].BeginLogin(m.t.Context(), m.store, func() time.Time { return m.clock(replica) }, login)
 			if err == nil {
-				err = m.limits[replica].Undo(m.t.Context(), m.store, m.clock(replica), a)
+				err = m.limits[replica].ReleaseLogin(m.t.Context(), m.store, m.clock(replica), a)
 			}
 			if err != nil {
 				m.t.Errorf("%s, after an hour: %v", p.name, err)

@@ -25,12 +25,12 @@ func TestParseRate(t *testing.T) {
 		"10/d", "10/0d", "10/31d", "10/-1d", "10/1.5d", "10/300d", "10/1dd", "10/1d12h", "10/1w",
 	} {
 		if got, err := ParseRate(text); err == nil {
-			t.Errorf("%q is taken for %v", text, got)
+			t.Errorf("%q is parsed as %v", text, got)
 		}
 	}
 }
 
-// What a rate allows in any stretch of time is Count and what refills meanwhile, and a rate is read as it is written.
+// A burst is not longer than the period, and a rate is parsed as it was printed.
 func FuzzParseRate(f *testing.F) {
 	for _, seed := range []string{"10/1m", "1/1s", "1000000/720h", "7/1h0m0s", "7/2d", "x", "10/1m\x00"} {
 		f.Add(seed)
@@ -44,10 +44,10 @@ func FuzzParseRate(f *testing.F) {
 			return
 		}
 		if again, err := ParseRate(rate.String()); err != nil || again != rate {
-			t.Errorf("%v is read as %v, %v", rate, again, err)
+			t.Errorf("%v is parsed as %v, %v", rate, again, err)
 		}
-		if rate.refill() < 1 || rate.room() < 0 || rate.room() > rate.Per.Microseconds() {
-			t.Errorf("%v refills in %d µs and has room for %d µs", rate, rate.refill(), rate.room())
+		if rate.refill() < 1 || rate.burst() < 0 || rate.burst() > rate.Per.Microseconds() {
+			t.Errorf("%v refills in %d µs and has a burst of %d µs", rate, rate.refill(), rate.burst())
 		}
 	})
 }

@@ -1,4 +1,4 @@
-// Package link makes and recognises the keys of the links that are mailed to confirm an address or a password reset.
+// Package link creates and verifies the keys of mailed links, which confirm an address or a password reset.
 package link
 
 import (
@@ -24,25 +24,25 @@ const (
 	keyLen  = 43 // both together in base64url without padding
 )
 
-// Keys derives link keys. A key exists only in the mail: the database has the random id that it is derived from,
-// which is worthless without the service's secret, and the key's hash.
+// Keys derives link keys. Only the mail contains a key. The database contains its hash, and the random ID from which it is derived; the ID is
+// useless without the service's secret.
 //
-// A key is a nonce, derived from the id, and an authentication tag of the nonce. So the service recognises a key that it made, also when
-// the database has forgotten it.
+// A key is a nonce, derived from the ID, and an authentication tag of the nonce. So the service recognizes a key that it issued, even after
+// its row was deleted.
 type Keys struct {
 	root secret.Root
 }
 
-// New makes Keys under the service's secret.
+// New returns the Keys of a secret.
 func New(root secret.Root) Keys {
 	return Keys{root: root}
 }
 
-// Key is the key of a new confirmation: 32 bytes as 43 characters of base64url, which mail programs leave whole.
+// Key returns the key of a new confirmation: 32 bytes as 43 characters of base64url, which mail programs do not break.
 func (k Keys) Key(confirmationID uuid.UUID) string { return key(k.root, confirmationID) }
 
-// Find is the key of a confirmation whose hash is known, under whichever of the service's secrets it was made. Not ok:
-// it was made under another one.
+// Find returns the key of a confirmation with the given hash, derived from any of the service's secrets. It reports false if the key was
+// derived from another secret.
 func (k Keys) Find(confirmationID uuid.UUID, hash []byte) (found string, ok bool) {
 	for _, root := range k.root.All() {
 		found = key(root, confirmationID)
@@ -60,33 +60,34 @@ func key(root secret.Root, confirmationID uuid.UUID) string {
 
 func tag(root secret.Root, nonce []byte) []byte { return root.Hash(tagPurpose, nonce)[:halfLen] }
 
-// Made reports whether the service made a key, under whichever of its secrets: used, expired or replaced, it is no guess. The tag has
-// 128 bits.
-func (k Keys) Made(key string) bool {
+// Issued reports whether the service issued a key, under any of its secrets. Such a key is not a guess, even if it was used, replaced or has
+// expired. The tag has 128 bits.
+func (k Keys) Issued(key string) bool {
 	raw, ok := decode(key)
 	if !ok {
 		return false
 	}
-	made := false
+	issued := false
 	for _, root := range k.root.All() {
-		made = made || hmac.Equal(tag(root, raw[:halfLen]), raw[halfLen:])
+		issued = issued || hmac.Equal(tag(root, raw[:halfLen]), raw[halfLen:])
 	}
-	return made
+	return issued
 }
 
-// URL is the link with a key. Its host comes from the settings alone, never from a request (ASVS 6.4,
-// Zitadel CVE-2025-64101); rid, the id of the request that caused it, is escaped. It ends with a letter or digit: mail programs
-// leave punctuation out that a link in a text ends with (RFC 3986, appendix C).
+// URL returns the link with a key. Its host comes only from the settings, never from a request (ASVS 6.4, Zitadel CVE-2025-64101). The ID of
+// the request that caused it, rid, is escaped. The URL ends with a letter or digit, because mail programs exclude punctuation at the end of
+// a link in a text (RFC 3986, appendix C).
 func URL(publicURL, key, rid string) string {
 	link := strings.TrimSuffix(publicURL, "/") + "/u/" + key + "?rid=" + url.QueryEscape(rid)
-	if last := len(link) - 1; strings.IndexByte("-._~", link[last]) >= 0 { // all punctuation that is not escaped
+	if last := len(link) - 1; strings.IndexByte("-._~", link[last]) >= 0 { // the only punctuation that QueryEscape does not escape
 		link = link[:last] + fmt.Sprintf("%%%02X", link[last])
 	}
 	return link
 }
 
-// Hash is what the database knows of a key; ok is false for what cannot be a key, so that nothing cut, padded or
-// otherwise respelled is ever looked up. The hash needs neither salt nor cost: a key has more than 120 random bits.
+// Hash returns the hash of a key, which the database contains. It reports false for a text that is not in the form of a key, so that a
+// truncated, padded or otherwise changed key is never looked up. The hash needs neither a salt nor a cost, because a key has more than 120
+// random bits.
 func Hash(key string) (hash []byte, ok bool) {
 	if _, ok := decode(key); !ok {
 		return nil, false
@@ -99,8 +100,8 @@ func decode(key string) (raw []byte, ok bool) {
 	if len(key) != keyLen {
 		return nil, false
 	}
-	// Strict refuses set bits after the 32nd byte, by which one key would have four spellings. The decoder skips line
-	// breaks, so that a text with one comes out short.
+	// Strict refuses set bits after the 32nd byte, so that a key does not have four encodings. The decoder skips line breaks, so a text with
+	// one has too few bytes.
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(key)
 	return raw, err == nil && len(raw) == 2*halfLen
 }

@@ -41,20 +41,20 @@ func TestKey(t *testing.T) {
 		case len(key) != 43:
 			t.Fatalf("key has %d characters", len(key))
 		case seen[key]:
-			t.Fatal("a key came twice")
+			t.Fatal("a duplicate key")
 		case key != keys.Key(id):
-			t.Fatal("a key is not a function of its id")
+			t.Fatal("a key is not a function of its ID")
 		case !ok || !bytes.Equal(hash, want[:]):
 			t.Fatal("its hash is not SHA-256")
 		case newKeys(t).Key(id) == key:
-			t.Fatal("two secrets share a key")
+			t.Fatal("two secrets derive the same key")
 		}
 		seen[key] = true
 	}
 }
 
-// The keys of mailed links must survive an upgrade.
-func TestKeyIsFrozen(t *testing.T) {
+// The keys of mailed links must stay the same after an upgrade.
+func TestKeyIsStable(t *testing.T) {
 	t.Parallel()
 	root, err := secret.Parse("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
 	if err != nil {
@@ -77,7 +77,7 @@ func TestURL(t *testing.T) {
 				t.Fatal(err)
 			}
 			if parsed.Query().Get("rid") != rid || len(parsed.Query()) != 1 || parsed.Fragment != "" {
-				t.Errorf("%q: rid %q came out of %s", base, rid, got)
+				t.Errorf("%q: the rid %q is not in %s", base, rid, got)
 			}
 			if want := strings.TrimSuffix(base, "/") + "/u/" + keys.Key(id) + "?rid="; !strings.HasPrefix(got, want) {
 				t.Errorf("got %s, want it to begin with %s", got, want)
@@ -86,35 +86,35 @@ func TestURL(t *testing.T) {
 	}
 }
 
-// The service knows what it made, under each of its secrets, and nothing else.
+// The service recognizes the keys that it issued, under each of its secrets, and no others.
 func TestMade(t *testing.T) {
 	t.Parallel()
 	before, after := newSecret(t), newSecret(t)
 	old, current := link.New(before).Key(uuid.New()), link.New(after).Key(uuid.New())
 	both := link.New(after.Accepting(before))
-	for name, made := range map[string]bool{
-		"of its secret": both.Made(current), "of the secret before": both.Made(old), "of its only secret": link.New(after).Made(current),
+	for name, issued := range map[string]bool{
+		"of its secret": both.Issued(current), "of the secret before": both.Issued(old), "of its only secret": link.New(after).Issued(current),
 	} {
-		if !made {
-			t.Errorf("a key %s is not recognised", name)
+		if !issued {
+			t.Errorf("a key %s is not recognized", name)
 		}
 	}
 	flipped := []byte(current)
-	for i := range flipped[:42] { // the last character has bits that say nothing
+	for i := range flipped[:42] { // the last character has unused bits
 		flipped[i] ^= 1
-		if text := string(flipped); both.Made(text) {
-			t.Errorf("%s is taken for %s", text, current)
+		if text := string(flipped); both.Issued(text) {
+			t.Errorf("%s is recognized as %s", text, current)
 		}
 		flipped[i] ^= 1
 	}
 	for _, guess := range []string{"", strings.Repeat("A", 43), current[:42], current + "A", old[:21] + current[21:]} {
-		if both.Made(guess) || link.New(after).Made(old) {
-			t.Errorf("%q is taken for a key that was made", guess)
+		if both.Issued(guess) || link.New(after).Issued(old) {
+			t.Errorf("%q is recognized as issued", guess)
 		}
 	}
 }
 
-// The last character of a link is a letter or digit, whatever a request-id ends with; and the request-id is still the one it was.
+// A link ends with a letter or digit, whatever the request ID ends with, and still contains the same request ID.
 func TestURLEndsWithALetterOrDigit(t *testing.T) {
 	t.Parallel()
 	keys, id := newKeys(t), uuid.New()
@@ -126,13 +126,13 @@ func TestURLEndsWithALetterOrDigit(t *testing.T) {
 			}
 			parsed, err := url.Parse(got)
 			if err != nil || parsed.Query().Get("rid") != begin+end {
-				t.Errorf("%q came out of %s, %v", parsed.Query().Get("rid"), got, err)
+				t.Errorf("the rid %q is in %s, %v", parsed.Query().Get("rid"), got, err)
 			}
 		}
 	}
 }
 
-// A link that is mailed after a change of the secret has the key that was promised before it.
+// A link that is mailed after a change of the secret has the key whose hash was stored before.
 func TestFindAfterAChangeOfTheSecret(t *testing.T) {
 	t.Parallel()
 	before, after, foreign := newSecret(t), newSecret(t), newSecret(t)
@@ -140,22 +140,22 @@ func TestFindAfterAChangeOfTheSecret(t *testing.T) {
 	old := link.New(before).Key(id)
 	hash, _ := link.Hash(old)
 	for name, root := range map[string]secret.Root{
-		"the one it was made under": before, "a newer one": after.Accepting(before), "one that was written down": before.Accepting(after),
+		"the secret of the key": before, "a new secret that accepts it": after.Accepting(before), "the same, accepting a new one": before.Accepting(after),
 	} {
 		if got, ok := link.New(root).Find(id, hash); !ok || got != old {
 			t.Errorf("%s: got %q, %t", name, got, ok)
 		}
 	}
 	if link.New(after.Accepting(before)).Key(id) != link.New(after).Key(id) {
-		t.Error("a new link is made under the old secret")
+		t.Error("a new link is derived from the old secret")
 	}
-	for name, root := range map[string]secret.Root{"without the old one": after, "others": after.Accepting(foreign)} {
+	for name, root := range map[string]secret.Root{"without the old secret": after, "with another one": after.Accepting(foreign)} {
 		if got, ok := link.New(root).Find(id, hash); ok || got != "" {
 			t.Errorf("%s: got %q, %t", name, got, ok)
 		}
 	}
 	if _, ok := link.New(before).Find(uuid.New(), hash); ok {
-		t.Error("the key of another confirmation")
+		t.Error("found the key of another confirmation")
 	}
 }
 
@@ -192,8 +192,8 @@ func TestHashRefuses(t *testing.T) {
 	}
 }
 
-// A key in another letter case is another key, which exists nowhere.
-func TestHashTellsSpellingsApart(t *testing.T) {
+// Keys are case-sensitive.
+func TestHashIsCaseSensitive(t *testing.T) {
 	t.Parallel()
 	one, ok := link.Hash(strings.Repeat("a", 42) + "A")
 	if !ok {
@@ -204,7 +204,7 @@ func TestHashTellsSpellingsApart(t *testing.T) {
 		t.Fatal("refused")
 	}
 	if bytes.Equal(one, two) {
-		t.Error("upper and lower case are one key")
+		t.Error("upper and lower case have the same hash")
 	}
 }
 
@@ -219,7 +219,7 @@ func FuzzHash(f *testing.F) {
 		if ok != (hash != nil) {
 			t.Fatal("hash and ok disagree")
 		}
-		// An accepted text is the only spelling of its bytes.
+		// An accepted text is the only encoding of its bytes.
 		raw, err := base64.RawURLEncoding.DecodeString(key)
 		canonical := err == nil && len(raw) == 32 && base64.RawURLEncoding.EncodeToString(raw) == key
 		if ok != canonical {

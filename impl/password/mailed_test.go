@@ -34,11 +34,11 @@ func TestMailed(t *testing.T) {
 		case !form.MatchString(p):
 			t.Fatalf("got %s", p)
 		case seen[p]:
-			t.Fatal("a password came twice")
+			t.Fatal("a duplicate password")
 		case p != mustMail(t, root, nonce):
 			t.Fatal("not a function of the nonce")
 		case mustMail(t, root, nonce[:16]) == mustMail(t, newRoot(t), nonce[:16]):
-			t.Fatal("two secrets share a password")
+			t.Fatal("two secrets derive the same password")
 		}
 		seen[p] = true
 		for _, r := range strings.ReplaceAll(p, "-", "") {
@@ -48,13 +48,13 @@ func TestMailed(t *testing.T) {
 	// 56,000 letters, 1,750 expected of each; 290 off would be seven standard deviations.
 	for _, r := range crockford {
 		if n := letters[r]; n < 1460 || n > 2040 {
-			t.Errorf("%c came %d times", r, n)
+			t.Errorf("%c occurred %d times", r, n)
 		}
 	}
 }
 
-// A mail that is sent again after an upgrade must carry the same password.
-func TestMailedIsFrozen(t *testing.T) {
+// A mail that is sent again after an upgrade must contain the same password.
+func TestMailedIsStable(t *testing.T) {
 	t.Parallel()
 	root, err := secret.Parse("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
 	if err != nil {
@@ -64,13 +64,13 @@ func TestMailedIsFrozen(t *testing.T) {
 	if got := mustMail(t, root, bytes.Repeat([]byte{1}, 16)); got != want {
 		t.Errorf("got %s", got)
 	}
-	marked := append(bytes.Repeat([]byte{1}, 16), 0x98, 0x3e, 0x4b, 0x7d, 0xdc, 0xa0, 0x0c, 0x0b)
-	if got := mustMail(t, root, marked); got != "jx4s-28qc-cre9-5ww4-msrt-3wn0-23mw" {
-		t.Errorf("with a mark: got %s", got)
+	withFingerprint := append(bytes.Repeat([]byte{1}, 16), 0x98, 0x3e, 0x4b, 0x7d, 0xdc, 0xa0, 0x0c, 0x0b)
+	if got := mustMail(t, root, withFingerprint); got != "jx4s-28qc-cre9-5ww4-msrt-3wn0-23mw" {
+		t.Errorf("with a fingerprint: got %s", got)
 	}
 }
 
-// An attempt after a change of the secret mails the password that an attempt before it may have armed.
+// An attempt after a change of the secret mails the same password as an attempt before, which may have set it as the pending password.
 func TestMailedAfterAChangeOfTheSecret(t *testing.T) {
 	t.Parallel()
 	before, after := newRoot(t), newRoot(t)
@@ -79,15 +79,15 @@ func TestMailedAfterAChangeOfTheSecret(t *testing.T) {
 	if mustMail(t, after.Accepting(before), nonce) != want || mustMail(t, before.Accepting(after), nonce) != want {
 		t.Error("another password")
 	}
-	fresh := NewNonce(after.Accepting(before))
-	if mustMail(t, after, fresh) != mustMail(t, after.Accepting(before), fresh) {
+	current := NewNonce(after.Accepting(before))
+	if mustMail(t, after, current) != mustMail(t, after.Accepting(before), current) {
 		t.Error("a new password is not derived from the new secret")
 	}
-	for name, spoilt := range map[string][]byte{
-		"without the old secret": nonce, "cut": fresh[:23], "longer": append(bytes.Clone(fresh), 0), "empty": nil,
-		"another mark": append(bytes.Clone(fresh[:23]), fresh[23]^1),
+	for name, nonce := range map[string][]byte{
+		"without the old secret": nonce, "cut": current[:23], "longer": append(bytes.Clone(current), 0), "empty": nil,
+		"another fingerprint": append(bytes.Clone(current[:23]), current[23]^1),
 	} {
-		if got, err := Mailed(after, spoilt); !errors.Is(err, ErrForeignSecret) || got != "" {
+		if got, err := Mailed(after, nonce); !errors.Is(err, ErrForeignSecret) || got != "" {
 			t.Errorf("%s: got %q, %v", name, got, err)
 		}
 	}

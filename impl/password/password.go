@@ -1,7 +1,7 @@
-// Package password hashes and verifies passwords, and makes the ones that the service mails.
+// Package password hashes and compares passwords (Argon2id), and derives the passwords that the service mails.
 //
-// A hash costs tens of milliseconds and megabytes by intent, so that no more of them run at a time than the machine can
-// bear: a Hasher has a fixed number of slots and a bounded queue, and refuses at once what exceeds them.
+// A hash takes tens of milliseconds and megabytes by design. A Hasher therefore limits how many are computed at a time: it has a fixed
+// number of slots and a bounded queue, and refuses more calls immediately.
 package password
 
 import (
@@ -19,37 +19,36 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// MaxLen is the greatest length of a password in bytes. A longer one is refused, never cut (ASVS 6.2.8), before it
-// costs a hash.
+// MaxLen is the maximum length of a password in bytes. A longer one is refused before it is hashed, and never truncated (ASVS 6.2.8).
 const MaxLen = 1024
 
 var (
-	// ErrTooLong refuses a password of more than MaxLen bytes.
-	ErrTooLong = fmt.Errorf("password is longer than %d bytes", MaxLen)
-	// ErrNotUTF8 refuses to hash a password that is not UTF-8. (Match answers that it does not match.)
-	ErrNotUTF8 = errors.New("password is not UTF-8")
+	// ErrTooLong means that a password has more than MaxLen bytes.
+	ErrTooLong = fmt.Errorf("the password is longer than %d bytes", MaxLen)
+	// ErrNotUTF8 means that Hash got a password that is not UTF-8. (For Match, such a password never matches.)
+	ErrNotUTF8 = errors.New("the password is not UTF-8")
 )
 
-// Options of a Hasher. What is zero has a default.
+// Options are the options of a Hasher. A zero field means its default.
 type Options struct {
-	Slots  int    // hashes computed at a time; default: GOMAXPROCS
-	Queue  int    // calls that may wait for a slot; default: 16 per slot
+	Slots  int    // maximum number of hashes computed at a time; default: GOMAXPROCS
+	Queue  int    // maximum number of calls that wait for a slot; default: 16 per slot
 	Params Params // default: DefaultParams
 
-	Wait time.Duration // how long a call may wait for a slot; default: as long as its context lives
+	Wait time.Duration // how long a call may wait for a slot; default: until its context ends
 }
 
-// Hasher computes Argon2id hashes, a few at a time. It is safe for concurrent use.
+// Hasher computes a limited number of Argon2id hashes at a time. It is safe for concurrent use.
 type Hasher struct {
 	params   Params
-	line     line
+	queue    queue
 	computed atomic.Uint64
 }
 
-// NewHasher makes a Hasher. It panics when Params are out of the bounds that Match accepts, or a number is negative.
+// NewHasher returns a Hasher. It panics if Params are outside the bounds that Match accepts, or if a number is negative.
 func NewHasher(o Options) *Hasher {
 	if o.Slots == 0 {
-		o.Slots = runtime.GOMAXPROCS(0) // respects the limit of a container
+		o.Slots = runtime.GOMAXPROCS(0) // respects the CPU limit of a container
 	}
 	if o.Queue == 0 {
 		o.Queue = 16 * o.Slots
@@ -58,21 +57,20 @@ func NewHasher(o Options) *Hasher {
 		o.Params = DefaultParams()
 	}
 	if o.Slots < 0 || o.Queue < 0 || o.Wait < 0 {
-		panic("password: a negative number of slots or places, or a negative time")
+		panic("password: negative number of slots, queue length or wait")
 	}
 	if err := o.Params.check(); err != nil {
 		panic("password: " + err.Error())
 	}
-	return &Hasher{params: o.Params, line: newLine(o)}
+	return &Hasher{params: o.Params, queue: newQueue(o)}
 }
 
-// Match returns the index of the hash that the password matches, or -1. Hashes with the same salt and parameters,
-// which an account's hashes normally have, are tried by one computation. With no hashes it does the same work and
-// returns -1, so that an unknown account takes as long as a known one (ASVS 6.3.8). It never ends early: neither the
-// time nor the work tell which hash matched, or whether one did.
+// Match returns the index of the hash that the password matches, or -1. Hashes with the same salt and parameters, as an account's hashes
+// normally are, need one computation together. Without hashes it does the same work and returns -1, so that an unknown account takes as
+// long as a known one (ASVS 6.3.8). It never ends early: neither the time nor the work reveals which hash matched, or whether one did.
 //
-// A hash that is malformed is damage and not a mismatch: an error. BusyError when too many calls wait already or the wait was too long, and
-// the context's error when it ends before the call's turn.
+// A malformed hash is an error, not a mismatch. Match returns a BusyError if the queue is full or the wait was too long, and the context's
+// error if the context ends before the call gets a slot.
 func (h *Hasher) Match(ctx context.Context, password string, hashes ...string) (int, error) {
 	if len(password) > MaxLen {
 		return -1, ErrTooLong
@@ -85,11 +83,11 @@ func (h *Hasher) Match(ctx context.Context, password string, hashes ...string) (
 		}
 	}
 	if len(stored) == 0 {
-		stored = []phc{{Params: h.params}} // a dummy: no salt, and a tag that decides nothing
+		stored = []phc{{Params: h.params}} // a dummy: its result is ignored
 	}
 	normal, valid := normalize(password)
 
-	leave, err := h.line.enter(ctx)
+	leave, err := h.queue.enter(ctx)
 	if err != nil {
 		return -1, err
 	}
@@ -106,15 +104,15 @@ func (h *Hasher) Match(ctx context.Context, password string, hashes ...string) (
 		equal := subtle.ConstantTimeCompare(tag[:], s.tag[:])
 		match = subtle.ConstantTimeSelect(equal, i, match)
 	}
-	// Invalid UTF-8 was hashed like everything else, for its time.
+	// Invalid UTF-8 was hashed too, so that it takes the same time.
 	if !valid || len(hashes) == 0 {
 		match = -1
 	}
 	return match, nil
 }
 
-// Hash returns the password's hash as a PHC string. When like is a hash, its salt and parameters are kept, so that one
-// computation tries a password against both; when like is empty, the salt is fresh and the parameters are the current ones.
+// Hash returns the hash of a password as a PHC string. If like is a hash, the new hash has its salt and parameters, so that one computation
+// compares a password with both. If like is empty, the salt is random and the parameters are the current ones.
 func (h *Hasher) Hash(ctx context.Context, password, like string) (string, error) {
 	if len(password) > MaxLen {
 		return "", ErrTooLong
@@ -127,13 +125,13 @@ func (h *Hasher) Hash(ctx context.Context, password, like string) (string, error
 	if like != "" {
 		var err error
 		if result, err = parsePHC(like); err != nil {
-			return "", fmt.Errorf("hash with the salt of another: %w", err)
+			return "", fmt.Errorf("hash with the salt of another hash: %w", err)
 		}
 	} else if _, err := rand.Read(result.salt[:]); err != nil {
-		return "", fmt.Errorf("make salt: %w", err)
+		return "", fmt.Errorf("generate a salt: %w", err)
 	}
 
-	leave, err := h.line.enter(ctx)
+	leave, err := h.queue.enter(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -142,33 +140,33 @@ func (h *Hasher) Hash(ctx context.Context, password, like string) (string, error
 	return result.String(), nil
 }
 
-// NeedsRehash tells whether a hash is cheaper than the current parameters want. False for what is not a hash.
+// NeedsRehash reports whether a hash is cheaper than one with the current parameters. It returns false for a malformed hash.
 func (h *Hasher) NeedsRehash(hash string) bool {
 	stored, err := parsePHC(hash)
 	return err == nil && (stored.Memory < h.params.Memory || stored.Time < h.params.Time)
 }
 
-// Busy is a BusyError while all slots and all places in the queue are taken. Whoever has something to do before a hash asks
-// first: what is refused then has cost nothing.
-func (h *Hasher) Busy() error { return h.line.full() }
+// Busy returns a BusyError while all slots and the whole queue are occupied. A caller that has work to do before it hashes calls Busy first,
+// so that a refused call costs nothing.
+func (h *Hasher) Busy() error { return h.queue.checkFull() }
 
-// Computed is how many hashes were computed so far.
+// Computed returns how many hashes were computed so far.
 func (h *Hasher) Computed() uint64 { return h.computed.Load() }
 
-// Load is how busy a Hasher is. Counts are since its start.
+// Load is the load of a Hasher. Counts are since its start.
 type Load struct {
-	Slots, Busy    int // hashes computed at a time: at the most, now
-	Queue, Waiting int // calls that wait for a slot: at the most, now
+	Slots, Busy    int // hashes computed at a time: maximum, current
+	Queue, Waiting int // calls that wait for a slot: maximum, current
 	Computed       uint64
-	Refused        uint64 // calls that got a BusyError
+	Refused        uint64 // calls that returned a BusyError
 }
 
-// Load tells how busy the Hasher is.
+// Load returns the current load.
 func (h *Hasher) Load() Load {
-	inside, slots := len(h.line.places), h.line.most
+	inside, slots := len(h.queue.places), h.queue.slotCount
 	return Load{
-		Slots: slots, Busy: min(inside, slots), Queue: cap(h.line.places) - slots, Waiting: max(0, inside-slots),
-		Computed: h.computed.Load(), Refused: h.line.refused.Load(),
+		Slots: slots, Busy: min(inside, slots), Queue: cap(h.queue.places) - slots, Waiting: max(0, inside-slots),
+		Computed: h.computed.Load(), Refused: h.queue.refused.Load(),
 	}
 }
 
@@ -176,16 +174,16 @@ func (h *Hasher) Load() Load {
 func (h *Hasher) compute(password []byte, like phc) (tag [tagSize]byte) {
 	h.computed.Add(1)
 	copy(tag[:], argon2.IDKey(password, like.salt[:], like.Time, like.Memory, like.Threads, tagSize))
-	// The memory is collected before the slot is another's: so there is no more of it than there are slots. Left to itself the
-	// collector lets as much again lie around, and more: in a flood of log-ins on 2 cores the service took 321 MiB, and 177 MiB so.
-	// That is the price of a memory that can be told beforehand: of 31 hashes a second 23 were left.
+	// The memory is collected before the slot is free, so it is bounded by the number of slots. Otherwise the collector keeps at least as
+	// much garbage: in a flood of logins on 2 cores, the service used 321 MiB, and 177 MiB with this call. Predictable memory has its price:
+	// 23 instead of 31 hashes per second.
 	runtime.GC()
 	return tag
 }
 
-// normalize returns the bytes that are hashed: the password in NFC (SP 800-63B), so that it is the same typed on
-// another keyboard, and otherwise as it is: no trimming, no folding of case, and no repair of invalid UTF-8, which
-// would make different passwords one. Invalid UTF-8 comes back as it is, with valid false.
+// normalize returns the bytes to hash: the password in NFC (SP 800-63B), so that it is the same when typed on another keyboard. Nothing else
+// is changed: no trimming, no case folding and no repair of invalid UTF-8, which would make different passwords equal. Invalid UTF-8 is
+// returned unchanged, with valid false.
 func normalize(password string) (normal []byte, valid bool) {
 	if !utf8.ValidString(password) {
 		return []byte(password), false

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// cheap is for tests that need not know what a hash costs.
+// cheap returns parameters for tests that do not depend on the cost of a hash.
 func cheap() Params { return Params{Memory: 8, Time: 1, Threads: 1} }
 
 func newHasher(t testing.TB) *Hasher {
@@ -55,7 +55,7 @@ func TestDefaultHash(t *testing.T) {
 		t.Error("not Argon2id of the password")
 	}
 	if mustMatch(t, h, "correct horse", hash) != 0 || mustMatch(t, h, "correct horsf", hash) != -1 {
-		t.Error("Match does not read what Hash wrote")
+		t.Error("Match does not accept the result of Hash")
 	}
 }
 
@@ -65,17 +65,17 @@ func TestSaltsAreUnique(t *testing.T) {
 	for range 200 {
 		hash := mustHash(t, h, "same", "")
 		if seen[hash] {
-			t.Fatal("a salt came twice")
+			t.Fatal("a duplicate salt")
 		}
 		seen[hash] = true
 	}
 }
 
-func TestMatchTellsWhich(t *testing.T) {
+func TestMatchReturnsTheIndex(t *testing.T) {
 	t.Parallel()
 	h := newHasher(t)
 	one := mustHash(t, h, "one", "")
-	two := mustHash(t, h, "two", one) // shares the salt, as an armed password does
+	two := mustHash(t, h, "two", one) // shares the salt, as a pending password does
 	three := mustHash(t, h, "three", "")
 	for password, want := range map[string]int{"one": 0, "two": 1, "three": 2, "four": -1, "": -1, "One": -1, "one ": -1, " one": -1} {
 		if got := mustMatch(t, h, password, one, two, three); got != want {
@@ -84,8 +84,8 @@ func TestMatchTellsWhich(t *testing.T) {
 	}
 }
 
-// The work may not depend on which hash matches, or whether there is one (ASVS 6.3.8).
-func TestMatchCosts(t *testing.T) {
+// The work must not depend on which hash matches, or whether there is one (ASVS 6.3.8).
+func TestMatchCostDoesNotRevealTheResult(t *testing.T) {
 	t.Parallel()
 	setup := newHasher(t)
 	one := mustHash(t, setup, "one", "")
@@ -96,20 +96,20 @@ func TestMatchCosts(t *testing.T) {
 		hashes   []string
 		want     uint64
 	}{
-		"unknown account":               {"one", nil, 1},
-		"one hash, right":               {"one", []string{one}, 1},
-		"one hash, wrong":               {"x", []string{one}, 1},
-		"two of one salt, first":        {"one", []string{one, two}, 1},
-		"two of one salt, second":       {"two", []string{one, two}, 1},
-		"two of one salt, wrong":        {"x", []string{one, two}, 1},
-		"invalid UTF-8":                 {"\xff", []string{one, two}, 1},
-		"invalid UTF-8, unknown":        {"\xff", nil, 1},
-		"two salts, first":              {"one", []string{one, other}, 2},
-		"two salts, second":             {"other", []string{one, other}, 2},
-		"empty password":                {"", []string{one}, 1},
-		"too long":                      {strings.Repeat("x", MaxLen+1), []string{one}, 0},
-		"damaged hash":                  {"one", []string{one, "$argon2id$"}, 0},
-		"hash that would eat gigabytes": {"one", []string{strings.Replace(one, "m=8", "m=4194304", 1)}, 0},
+		"unknown account":              {"one", nil, 1},
+		"one hash, right":              {"one", []string{one}, 1},
+		"one hash, wrong":              {"x", []string{one}, 1},
+		"two of one salt, first":       {"one", []string{one, two}, 1},
+		"two of one salt, second":      {"two", []string{one, two}, 1},
+		"two of one salt, wrong":       {"x", []string{one, two}, 1},
+		"invalid UTF-8":                {"\xff", []string{one, two}, 1},
+		"invalid UTF-8, unknown":       {"\xff", nil, 1},
+		"two salts, first":             {"one", []string{one, other}, 2},
+		"two salts, second":            {"other", []string{one, other}, 2},
+		"empty password":               {"", []string{one}, 1},
+		"too long":                     {strings.Repeat("x", MaxLen+1), []string{one}, 0},
+		"damaged hash":                 {"one", []string{one, "$argon2id$"}, 0},
+		"hash that requires gigabytes": {"one", []string{strings.Replace(one, "m=8", "m=4194304", 1)}, 0},
 	} {
 		h := newHasher(t)
 		_, _ = h.Match(t.Context(), c.password, c.hashes...)
@@ -119,18 +119,18 @@ func TestMatchCosts(t *testing.T) {
 	}
 }
 
-func TestMatchOfNothing(t *testing.T) {
+func TestMatchWithoutHashes(t *testing.T) {
 	t.Parallel()
 	h := newHasher(t)
 	for _, password := range []string{"", "x", "\xff"} {
 		if got := mustMatch(t, h, password); got != -1 {
-			t.Errorf("%q matches no hash as %d", password, got)
+			t.Errorf("%q matches without hashes: %d", password, got)
 		}
 	}
 }
 
-// Passwords are compared exactly, but for their normal form (ASVS 6.2.8, SP 800-63B).
-func TestNormalForm(t *testing.T) {
+// Passwords are compared exactly, except for Unicode normalization (ASVS 6.2.8, SP 800-63B).
+func TestUnicodeNormalization(t *testing.T) {
 	t.Parallel()
 	h := newHasher(t)
 	hash := mustHash(t, h, "caf\u00e9 \u212b", "") // é composed, Ångström sign
@@ -155,16 +155,16 @@ func TestNormalForm(t *testing.T) {
 	}
 }
 
-func TestNULCounts(t *testing.T) {
+func TestNULIsSignificant(t *testing.T) {
 	t.Parallel()
 	h := newHasher(t)
 	hash := mustHash(t, h, "a\x00b", "")
 	if mustMatch(t, h, "a\x00b", hash) != 0 || mustMatch(t, h, "a", hash) != -1 || mustMatch(t, h, "a\x00c", hash) != -1 {
-		t.Error("what follows a NUL is ignored")
+		t.Error("the bytes after a NUL are ignored")
 	}
 }
 
-// Two invalid bytes are two passwords, neither of which matches anything: not even its own bytes, nor U+FFFD.
+// A password that is invalid UTF-8 matches nothing: neither a hash of its own bytes nor one with U+FFFD.
 func TestInvalidUTF8NeverMatches(t *testing.T) {
 	t.Parallel()
 	h := newHasher(t)
@@ -187,7 +187,7 @@ func TestLongPasswords(t *testing.T) {
 	longest := strings.Repeat("x", MaxLen)
 	hash := mustHash(t, h, longest, "")
 	if mustMatch(t, h, longest, hash) != 0 || mustMatch(t, h, longest[1:], hash) != -1 {
-		t.Error("the longest password was cut")
+		t.Error("the longest password was truncated")
 	}
 	if _, err := h.Match(t.Context(), longest+"x", hash); !errors.Is(err, ErrTooLong) {
 		t.Errorf("Match: %v", err)
@@ -195,7 +195,7 @@ func TestLongPasswords(t *testing.T) {
 	if _, err := h.Hash(t.Context(), longest+"x", ""); !errors.Is(err, ErrTooLong) {
 		t.Errorf("Hash: %v", err)
 	}
-	for _, length := range []int{64, 72, 73, 128, 256} { // 72 is where bcrypt cuts
+	for _, length := range []int{64, 72, 73, 128, 256} { // bcrypt truncates after 72
 		p := strings.Repeat("y", length)
 		hash := mustHash(t, h, p, "")
 		if mustMatch(t, h, p, hash) != 0 || mustMatch(t, h, p+"y", hash) != -1 || mustMatch(t, h, p[:length-1], hash) != -1 {
@@ -213,7 +213,7 @@ func TestHashLikeAnother(t *testing.T) {
 		t.Errorf("salt or parameters differ: %s, %s", a, b)
 	}
 	if _, err := newHasher(t).Hash(t.Context(), "two", "nonsense"); err == nil {
-		t.Error("took nonsense for a hash")
+		t.Error("accepted a malformed hash")
 	}
 }
 
@@ -231,11 +231,11 @@ func TestNeedsRehash(t *testing.T) {
 		}
 	}
 	if h.NeedsRehash("") || h.NeedsRehash("$2a$10$...") {
-		t.Error("what is not a hash needs a new one")
+		t.Error("a malformed hash needs a rehash")
 	}
 }
 
-func TestNewHasherRefusesNonsense(t *testing.T) {
+func TestNewHasherRefusesInvalidOptions(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]Options{
 		"slots":   {Slots: -1},

@@ -88,7 +88,7 @@ func FuzzParsePHC(f *testing.F) {
 			return
 		}
 		if h.String() != text {
-			t.Fatalf("%q is another spelling of %q", text, h.String())
+			t.Fatalf("%q is a non-canonical form of %q", text, h.String())
 		}
 		if h.Memory > maxMemory || h.Time > maxTime || h.Threads > maxThreads || h.Time == 0 || h.Threads == 0 {
 			t.Fatalf("%q is out of bounds", text)

@@ -1,5 +1,5 @@
-// Package reqinfo carries what is known of an HTTP request in its context: from the HTTP layer to the operations, and back to the line that
-// logs the request.
+// Package reqinfo carries information about an HTTP request in its context: from the HTTP layer to the operations, and back to the log line
+// of the request.
 package reqinfo
 
 import (
@@ -8,7 +8,7 @@ import (
 	"net/netip"
 )
 
-// Info describes one request. It is used by one goroutine at a time.
+// Info describes one request. Only one goroutine at a time may use it.
 type Info struct {
 	// RequestID is the header request-id, the parameter rid of a mailed link, or a generated ID.
 	RequestID string

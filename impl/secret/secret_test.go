@@ -13,7 +13,7 @@ import (
 	"github.com/financelime/authorization/impl/secret"
 )
 
-// sample has a '+' or '/' in standard base64, so that the two alphabets differ.
+// sample returns a secret with '+' or '/' in standard base64, so that the two alphabets differ.
 func sample() []byte {
 	b := make([]byte, secret.Size)
 	for i := range b {
@@ -31,7 +31,7 @@ func mustParse(t testing.TB, s string) secret.Root {
 	return root
 }
 
-func TestParseReadsEveryKindOfBase64(t *testing.T) {
+func TestParseAcceptsEveryBase64Variant(t *testing.T) {
 	t.Parallel()
 	want := base64.StdEncoding.EncodeToString(sample())
 	for name, text := range map[string]string{
@@ -92,12 +92,12 @@ func TestGenerate(t *testing.T) {
 		t.Error("two secrets are equal")
 	}
 	if mustParse(t, one.Encode()).Encode() != one.Encode() {
-		t.Error("Parse does not read what Encode wrote")
+		t.Error("Parse does not accept the result of Encode")
 	}
 }
 
-// The derivation may never change: everything that is sealed or hashed in the databases out there hangs on it.
-func TestDerivationIsFrozen(t *testing.T) {
+// The derivation must never change: everything that is encrypted or hashed in existing databases depends on it.
+func TestDerivationIsStable(t *testing.T) {
 	t.Parallel()
 	root := mustParse(t, base64.StdEncoding.EncodeToString(sample()))
 	const (
@@ -126,13 +126,13 @@ func TestKeysDiffer(t *testing.T) {
 	case !bytes.Equal(key, root.Key("one")):
 		t.Error("a key is not the same twice")
 	case bytes.Equal(key, root.Key("two")):
-		t.Error("two purposes share a key")
+		t.Error("two purposes derive the same key")
 	case bytes.Equal(key, other.Key("one")):
-		t.Error("two secrets share a key")
+		t.Error("two secrets derive the same key")
 	case bytes.Equal(key, sample()):
 		t.Error("a key is the secret itself")
 	case bytes.Equal(root.Hash("one", []byte("a")), root.Hash("one", []byte("b"))):
-		t.Error("two values share a hash")
+		t.Error("two values have the same hash")
 	}
 }
 
@@ -163,7 +163,7 @@ func TestNeverPrinted(t *testing.T) {
 
 	text := out.String()
 	if !strings.Contains(text, "[secret]") {
-		t.Error("nothing was printed at all")
+		t.Error("nothing was printed")
 	}
 	for _, leak := range []string{
 		root.Encode(), strings.TrimRight(root.Encode(), "="), string(sample()), string(sample()[:8]),
@@ -171,7 +171,7 @@ func TestNeverPrinted(t *testing.T) {
 		"255 254", "255,254", "0xff, 0xfe", "0xfffe", "11111111 11111110", "377 376", "U+00FF U+00FE", "ÿ þ",
 	} {
 		if strings.Contains(text, leak) {
-			t.Errorf("the secret shows as %q", leak)
+			t.Errorf("the secret is printed as %q", leak)
 		}
 	}
 }
@@ -193,7 +193,7 @@ func TestAccepting(t *testing.T) {
 		want []secret.Root
 	}{
 		"alone": {roots[0], roots[:1]}, "two": {both, roots[:2]}, "three": {three, roots},
-		"one that has others": {roots[0].Accepting(roots[1].Accepting(roots[2])), roots},
+		"one that accepts others": {roots[0].Accepting(roots[1].Accepting(roots[2])), roots},
 	} {
 		all := c.root.All()
 		if len(all) != len(c.want) || c.root.Encode() != roots[0].Encode() || !bytes.Equal(c.root.Key("x"), roots[0].Key("x")) {
@@ -201,12 +201,12 @@ func TestAccepting(t *testing.T) {
 		}
 		for i, root := range all {
 			if root.Encode() != c.want[i].Encode() || len(root.All()) != 1 {
-				t.Errorf("%s: number %d is another one, or not by itself", name, i)
+				t.Errorf("%s: number %d differs, or is not a single root", name, i)
 			}
 		}
 	}
 	if out := fmt.Sprintf("%v %+v %#v %v", three, &three, []any{three}, struct{ r secret.Root }{three}); strings.Contains(out, roots[1].Encode()) {
-		t.Error("the other secret shows")
+		t.Error("the other secret is printed")
 	}
 }
 

@@ -29,7 +29,7 @@ type errorHandler struct {
 // handle is the error handler of Echo.
 func (h *errorHandler) handle(err error, c echo.Context) {
 	if c.Response().Committed { // the status is already sent; Echo may also call handle twice for one error
-		name := event.RequestAnswerLost
+		name := event.RequestResponseLost
 		if recovery.IsPanic(err) {
 			name = event.RequestFailed
 		}
@@ -54,7 +54,7 @@ func (h *errorHandler) handle(err error, c echo.Context) {
 		event.Record(c.Request().Context(), h.log, event.LimitExceeded, slog.String("limit", limit.LimitName()))
 	}
 	if err := h.writeFailure(c, status, retryAfter); err != nil {
-		event.Record(c.Request().Context(), h.log, event.RequestAnswerLost, slog.Any("error", err))
+		event.Record(c.Request().Context(), h.log, event.RequestResponseLost, slog.Any("error", err))
 	}
 }
 

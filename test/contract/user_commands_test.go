@@ -145,7 +145,7 @@ func TestUserDisableCommand(t *testing.T) {
 			t.Errorf("the audit line tells the address: %s", log)
 		}
 		p.gone(sessions, link)
-		o.refused("is disabled already", "user", "disable", did.ID)
+		o.refused("is already disabled", "user", "disable", did.ID)
 		if show, _ := o.run("user", "show", p.email); !strings.Contains(show, "State                  disabled\n") || !strings.Contains(show, "Sessions: none") {
 			t.Errorf("show:\n%s", show)
 		}
@@ -341,7 +341,7 @@ func TestUserDeleteCommand(t *testing.T) {
 			o.refused("there is no such user", "user", args[0], before.ID)
 			o.refused("there is no such user", "user", args[0], p.email)
 		}
-		o.refused("neither the id of a user nor an e-mail address", "user", "show", "nonsense")
+		o.refused("neither a user ID nor an e-mail address", "user", "show", "nonsense")
 
 		// The address and the use of the invite are available again; the new user is another one.
 		again := newPerson(t, s)

@@ -17,8 +17,8 @@ import (
 	"github.com/financelime/authorization/test/postgres"
 )
 
-// onBoth runs a test on both engines, with limits and a migrated database.
-func onBoth(t *testing.T, rates map[Name]Rate, test func(*testing.T, *Limits, *db.Store)) {
+// onEachDatabase runs a test on both engines, with limits and a migrated database.
+func onEachDatabase(t *testing.T, rates map[Name]Rate, test func(*testing.T, *Limits, *db.Store)) {
 	t.Helper()
 	t.Parallel()
 	root, err := secret.Generate()
@@ -46,21 +46,21 @@ func onBoth(t *testing.T, rates map[Name]Rate, test func(*testing.T, *Limits, *d
 
 var start = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 
-// at is a clock that stands still, so long after start.
+// at returns a clock that always shows the same time: since after start.
 func at(since time.Duration) func() time.Time {
 	return func() time.Time { return start.Add(since) }
 }
 
-func (l *Limits) takeAt(ctx context.Context, store *db.Store, at time.Duration, uses ...Use) error {
-	return store.InTx(ctx, func(q *db.Queries) error { return l.Take(ctx, q, start.Add(at), uses...) })
+func (l *Limits) takeAt(ctx context.Context, store *db.Store, at time.Duration, quotas ...Quota) error {
+	return store.InTx(ctx, func(q *db.Queries) error { return l.Take(ctx, q, start.Add(at), quotas...) })
 }
 
 func TestTakeRefills(t *testing.T) {
-	onBoth(t, map[Name]Rate{LinkSource: {4, time.Hour}}, func(t *testing.T, l *Limits, store *db.Store) {
-		use := l.By(LinkSource, "somebody")
+	onEachDatabase(t, map[Name]Rate{LinkSource: {4, time.Hour}}, func(t *testing.T, l *Limits, store *db.Store) {
+		quota := l.Quota(LinkSource, "subject")
 		for i, step := range []struct {
 			at   time.Duration
-			wait time.Duration // 0: it is allowed
+			wait time.Duration // 0: allowed
 		}{
 			{0, 0},
 			{0, 0},
@@ -76,22 +76,22 @@ func TestTakeRefills(t *testing.T) {
 			{3 * time.Hour, 0},
 			{3 * time.Hour, 15 * time.Minute},
 		} {
-			err := l.takeAt(t.Context(), store, step.at, use)
+			err := l.takeAt(t.Context(), store, step.at, quota)
 			exceeded, limited := errors.AsType[*ExceededError](err)
 			if limited != (step.wait > 0) || limited && exceeded.Wait != step.wait || err != nil && !limited {
 				t.Fatalf("step %d: %v, %+v; want a wait of %s", i, err, exceeded, step.wait)
 			}
 		}
-		if err := l.takeAt(t.Context(), store, 3*time.Hour, l.By(LinkSource, "somebody else"), l.By(MailAddress, "unlimited")); err != nil {
+		if err := l.takeAt(t.Context(), store, 3*time.Hour, l.Quota(LinkSource, "another subject"), l.Quota(MailAddress, "unlimited")); err != nil {
 			t.Errorf("another subject: %v", err)
 		}
 	})
 }
 
-// Of several uses all are taken or none.
+// Of several quotas, all are taken or none.
 func TestTakeAllOrNone(t *testing.T) {
-	onBoth(t, map[Name]Rate{SignUpSource: {2, time.Hour}, InviteSource: {1, time.Hour}}, func(t *testing.T, l *Limits, store *db.Store) {
-		both := []Use{l.By(SignUpSource, "s"), l.By(InviteSource, "s")}
+	onEachDatabase(t, map[Name]Rate{SignUpSource: {2, time.Hour}, InviteSource: {1, time.Hour}}, func(t *testing.T, l *Limits, store *db.Store) {
+		both := []Quota{l.Quota(SignUpSource, "s"), l.Quota(InviteSource, "s")}
 		if err := l.takeAt(t.Context(), store, 0, both...); err != nil {
 			t.Fatal(err)
 		}
@@ -100,24 +100,24 @@ func TestTakeAllOrNone(t *testing.T) {
 			t.Errorf("the second: %v", err)
 		}
 		if err := l.takeAt(t.Context(), store, 0, both[0]); err != nil {
-			t.Errorf("what was refused together has been taken: %v", err)
+			t.Errorf("a quota was taken although the other one was used up: %v", err)
 		}
 	})
 }
 
-// Many at once get exactly what there is, while others write.
+// Simultaneous requests get exactly the quota, while other rows are written.
 func TestRaceTake(t *testing.T) {
-	onBoth(t, map[Name]Rate{LoginSource: {10, time.Hour}, MailAddress: {1_000_000, time.Hour}},
+	onEachDatabase(t, map[Name]Rate{LoginSource: {10, time.Hour}, MailAddress: {1_000_000, time.Hour}},
 		func(t *testing.T, l *Limits, store *db.Store) {
 			var taken, refused atomic.Int64
 			var running sync.WaitGroup
 			for i := range 100 {
 				running.Go(func() {
 					subject, name := "one", LoginSource
-					if i%4 == 3 { // noise
+					if i%4 == 3 { // other writes
 						subject, name = "other", MailAddress
 					}
-					err := l.takeAt(t.Context(), store, 0, l.By(name, subject))
+					err := l.takeAt(t.Context(), store, 0, l.Quota(name, subject))
 					_, limited := errors.AsType[*ExceededError](err)
 					switch {
 					case err != nil && !limited:
@@ -132,25 +132,24 @@ func TestRaceTake(t *testing.T) {
 			}
 			running.Wait()
 			if taken.Load() != 10 || refused.Load() != 65 {
-				t.Errorf("%d taken and %d refused of 75, want 10 and 65", taken.Load(), refused.Load())
+				t.Errorf("%d taken and %d refused of 75; want 10 and 65", taken.Load(), refused.Load())
 			}
 		})
 }
 
-// The zero Limits write nothing.
-func TestNoLimits(t *testing.T) {
-	onBoth(t, nil, func(t *testing.T, l *Limits, store *db.Store) {
-		attempt, err := l.Begin(t.Context(), store, at(0), Login{Address: "a@example.com"})
+func TestZeroLimitsWriteNothing(t *testing.T) {
+	onEachDatabase(t, nil, func(t *testing.T, l *Limits, store *db.Store) {
+		attempt, err := l.BeginLogin(t.Context(), store, at(0), Login{Address: "a@example.com"})
 		if err != nil || attempt.id != uuid.Nil {
 			t.Errorf("%+v, %v", attempt, err)
 		}
-		if err := l.takeAt(t.Context(), store, 0, l.By(LinkSource, "s")); err != nil {
+		if err := l.takeAt(t.Context(), store, 0, l.Quota(LinkSource, "s")); err != nil {
 			t.Error(err)
 		}
-		if err := l.Undo(t.Context(), store, start, attempt); err != nil {
+		if err := l.ReleaseLogin(t.Context(), store, start, attempt); err != nil {
 			t.Error(err)
 		}
-		if _, err := l.Fail(t.Context(), store, start, attempt); err != nil {
+		if _, err := l.RecordLoginFailure(t.Context(), store, start, attempt); err != nil {
 			t.Error(err)
 		}
 		for _, key := range [][]byte{l.key(LinkSource, "s"), l.key(LoginAccount, "a@example.com")} {
@@ -161,7 +160,7 @@ func TestNoLimits(t *testing.T) {
 	})
 }
 
-func TestSource(t *testing.T) {
+func TestClientIP(t *testing.T) {
 	t.Parallel()
 	for addr, want := range map[string]string{
 		"192.0.2.1":              "192.0.2.1",
@@ -174,17 +173,17 @@ func TestSource(t *testing.T) {
 		"::ffff:0:0":             "0.0.0.0",
 		"2001:db8:0:0:ffff::1:1": "2001:db8::/64",
 	} {
-		if got := Source(netip.MustParseAddr(addr)); got != want {
+		if got := ClientIP(netip.MustParseAddr(addr)); got != want {
 			t.Errorf("%s: %s, want %s", addr, got, want)
 		}
 	}
-	if got := Source(netip.Addr{}); got != "invalid IP" {
+	if got := ClientIP(netip.Addr{}); got != "invalid IP" {
 		t.Errorf("no address: %q", got)
 	}
 }
 
-// The database knows no address.
-func TestKeysAreKeyed(t *testing.T) {
+// The database contains no address.
+func TestKeysAreKeyedHashes(t *testing.T) {
 	t.Parallel()
 	one, err := secret.Generate()
 	if err != nil {
@@ -201,7 +200,7 @@ func TestKeysAreKeyed(t *testing.T) {
 			for _, subject := range []string{"a@example.com", "b@example.com"} {
 				key := string(l.key(name, subject))
 				if seen[key] || len(key) != secret.Size {
-					t.Errorf("the key of %s and %s is no other's and has %d bytes", name, subject, len(key))
+					t.Errorf("the key of %s and %s is not unique, or has %d bytes", name, subject, len(key))
 				}
 				seen[key] = true
 			}
@@ -209,21 +208,22 @@ func TestKeysAreKeyed(t *testing.T) {
 	}
 }
 
-// Whoever waits as long as one replica told is let in by another that is 5 s behind; and many at once still get no more than the limit.
-func TestTakeForgivesClocks(t *testing.T) {
-	onBoth(t, map[Name]Rate{SignUpSource: {60, time.Hour}, ResetSource: {100, 10 * time.Minute}}, func(t *testing.T, l *Limits, store *db.Store) {
+// A client that waits as long as one replica told it to is accepted by another one that is 5 s behind. A burst still gets no more than the
+// limit.
+func TestTakeToleratesClocks(t *testing.T) {
+	onEachDatabase(t, map[Name]Rate{SignUpSource: {60, time.Hour}, ResetSource: {100, 10 * time.Minute}}, func(t *testing.T, l *Limits, store *db.Store) {
 		for name, rate := range l.rates {
-			use := l.By(name, "s")
+			quota := l.Quota(name, "s")
 			for range rate.Count {
-				if err := l.takeAt(t.Context(), store, 5*time.Second, use); err != nil { // by a clock that is ahead
+				if err := l.takeAt(t.Context(), store, 5*time.Second, quota); err != nil { // on a replica whose clock is ahead
 					t.Fatal(err)
 				}
 			}
-			exceeded, limited := errors.AsType[*ExceededError](l.takeAt(t.Context(), store, 5*time.Second, use))
+			exceeded, limited := errors.AsType[*ExceededError](l.takeAt(t.Context(), store, 5*time.Second, quota))
 			if !limited || exceeded.Wait != rate.Per/time.Duration(rate.Count) {
 				t.Fatalf("%s, one more: %+v", name, exceeded)
 			}
-			if err := l.takeAt(t.Context(), store, exceeded.Wait, use); err != nil { // by one that is behind
+			if err := l.takeAt(t.Context(), store, exceeded.Wait, quota); err != nil { // on a replica whose clock is behind
 				t.Errorf("%s, after the wait: %v", name, err)
 			}
 		}

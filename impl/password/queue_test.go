@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// occupy takes a slot and returns the function that frees it.
+// occupy takes a slot and returns the function that releases it.
 func occupy(t *testing.T, h *Hasher) func() {
 	t.Helper()
-	leave, err := h.line.enter(t.Context())
+	leave, err := h.queue.enter(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +29,7 @@ func TestQueueIsBounded(t *testing.T) {
 		for range 3 {
 			wg.Go(func() {
 				if _, err := h.Match(t.Context(), "x"); err != nil {
-					t.Errorf("a call that fits into the queue: %v", err)
+					t.Errorf("a call for which the queue has a place: %v", err)
 				}
 			})
 		}
@@ -41,7 +41,7 @@ func TestQueueIsBounded(t *testing.T) {
 		} {
 			var busy BusyError
 			if err := call(); !errors.As(err, &busy) || busy.RetryAfter() != time.Second {
-				t.Errorf("%s over the queue: %v", name, err)
+				t.Errorf("%s with a full queue: %v", name, err)
 			}
 		}
 		if time.Since(start) != 0 {
@@ -58,7 +58,7 @@ func TestQueueIsBounded(t *testing.T) {
 			t.Errorf("%d hashes", h.Computed())
 		}
 		if _, err := h.Match(t.Context(), "x"); err != nil {
-			t.Errorf("a call after the rush: %v", err)
+			t.Errorf("a call after the queue is empty: %v", err)
 		}
 	})
 }
@@ -75,7 +75,7 @@ func TestQueueIsFirstInFirstOut(t *testing.T) {
 		)
 		for i := range 20 {
 			wg.Go(func() {
-				done, err := h.line.enter(t.Context())
+				done, err := h.queue.enter(t.Context())
 				if err != nil {
 					t.Error(err)
 					return
@@ -85,7 +85,7 @@ func TestQueueIsFirstInFirstOut(t *testing.T) {
 				mu.Unlock()
 				done()
 			})
-			synctest.Wait() // it waits in the queue now
+			synctest.Wait() // until it waits in the queue
 		}
 		leave()
 		wg.Wait()
@@ -95,7 +95,7 @@ func TestQueueIsFirstInFirstOut(t *testing.T) {
 	})
 }
 
-// Whose turn does not come in time is refused, and holds no place in the queue any more.
+// A call that waited too long is refused and leaves the queue.
 func TestWaitIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -117,8 +117,8 @@ func TestWaitIsBounded(t *testing.T) {
 	})
 }
 
-// Who has gone does not hold a place in the queue, and no work is done for them.
-func TestWaiterLeaves(t *testing.T) {
+// A cancelled call leaves the queue, and no hash is computed for it.
+func TestCancelledCallsLeaveTheQueue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := NewHasher(Options{Slots: 1, Queue: 1, Params: cheap()})
@@ -146,21 +146,21 @@ func TestWaiterLeaves(t *testing.T) {
 		}
 		leave()
 		if _, err := h.Match(ctx, "x"); !errors.Is(err, context.DeadlineExceeded) {
-			t.Fatalf("a call that had ended before: %v", err)
+			t.Fatalf("a call whose context had ended: %v", err)
 		}
 		if h.Computed() != 0 {
-			t.Errorf("%d hashes for calls that had gone", h.Computed())
+			t.Errorf("%d hashes for cancelled calls", h.Computed())
 		}
 		if _, err := h.Match(t.Context(), "x"); err != nil {
-			t.Errorf("the place was not given back: %v", err)
+			t.Errorf("the place in the queue was not released: %v", err)
 		}
 	})
 }
 
-// Under pressure from all sides no slot gets lost and none is used twice.
+// Under load, with cancelled calls, no slot is lost and none is used twice.
 func TestSlotsUnderLoad(t *testing.T) {
 	t.Parallel()
-	l := newLine(Options{Slots: 3, Queue: 5})
+	q := newQueue(Options{Slots: 3, Queue: 5})
 	var (
 		wg         sync.WaitGroup
 		mu         sync.Mutex
@@ -173,7 +173,7 @@ func TestSlotsUnderLoad(t *testing.T) {
 				if i%3 == 0 {
 					go cancel()
 				}
-				if leave, err := l.enter(ctx); err == nil {
+				if leave, err := q.enter(ctx); err == nil {
 					mu.Lock()
 					now++
 					worst = max(worst, now)
@@ -188,7 +188,7 @@ func TestSlotsUnderLoad(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if worst > 3 || len(l.places) != 0 || !l.slots.TryAcquire(3) {
-		t.Errorf("%d at a time, %d places taken at the end", worst, len(l.places))
+	if worst > 3 || len(q.places) != 0 || !q.slots.TryAcquire(3) {
+		t.Errorf("%d at a time, %d places taken at the end", worst, len(q.places))
 	}
 }

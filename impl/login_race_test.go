@@ -26,8 +26,8 @@ import (
 	"github.com/financelime/authorization/test/postgres"
 )
 
-// skewed are three services on one database whose clocks differ by 5 s, with limits like the default ones and cheap hashes.
-type skewed struct {
+// skewedReplicas are three services on one database whose clocks differ by up to 5 s, with limits like the defaults and cheap hashes.
+type skewedReplicas struct {
 	t        *testing.T
 	services []*Service
 	email    string
@@ -35,7 +35,7 @@ type skewed struct {
 
 const rightPassword = "correct horse battery staple"
 
-func newSkewed(t *testing.T, engine string) *skewed {
+func newSkewedReplicas(t *testing.T, engine string) *skewedReplicas {
 	t.Helper()
 	root, err := secret.Generate()
 	must(t, err)
@@ -48,7 +48,7 @@ func newSkewed(t *testing.T, engine string) *skewed {
 	t.Cleanup(func() { _ = store.Close() })
 	must(t, store.Migrate(t.Context()))
 	hasher := password.NewHasher(password.Options{Queue: 1000, Params: password.Params{Memory: 8 * 1024, Time: 1, Threads: 1}})
-	w := &skewed{t: t, email: "p@example.com"}
+	w := &skewedReplicas{t: t, email: "p@example.com"}
 	for _, ahead := range []time.Duration{0, 5 * time.Second, 2 * time.Second} {
 		now := func() time.Time { return time.Now().Add(ahead) }
 		log := slog.New(slog.DiscardHandler)
@@ -62,7 +62,7 @@ func newSkewed(t *testing.T, engine string) *skewed {
 		limits := limit.New(root, map[limit.Name]limit.Rate{
 			limit.LoginAccount: {Count: 10, Per: 10 * time.Minute}, limit.LoginSource: {Count: 100, Per: 10 * time.Minute},
 		})
-		limits.Wait = time.Minute
+		limits.LoginWait = time.Minute
 		w.services = append(w.services, &Service{
 			Store: store, Root: root, Links: link.New(root), Hasher: hasher, Limits: limits, Keys: keys, Access: access, Refresh: refresh,
 			Log: log, Clock: now, MailQueued: func() {}, LoginNotice: NoticeNever, SessionsPerUser: 100,
@@ -80,7 +80,7 @@ func newSkewed(t *testing.T, engine string) *skewed {
 		_, err := q.SetPendingPassword(t.Context(), db.SetPendingPasswordParams{ID: id, MailID: &mail, Number: 1, PasswordHash: &hash, ExpiresAt: &until})
 		return err
 	}))
-	w.want("the first log-in", w.login(0, "198.51.100.1", rightPassword), 200)
+	w.want("the first login", w.login(0, "198.51.100.1", rightPassword), 200)
 	return w
 }
 
@@ -91,16 +91,16 @@ func must(t *testing.T, err error) {
 	}
 }
 
-func (w *skewed) want(what string, got, want int) {
+func (w *skewedReplicas) want(what string, got, want int) {
 	w.t.Helper()
 	if got != want {
 		w.t.Fatalf("%s: %d, want %d", what, got, want)
 	}
 }
 
-// login logs in at one of the services, as openapi.yaml's statuses.
-func (w *skewed) login(service int, source, plain string) int {
-	ctx := reqinfo.NewContext(context.WithoutCancel(w.t.Context()), &reqinfo.Info{RequestID: uuid.NewString(), Addr: netip.MustParseAddr(source)})
+// login logs in at one of the services and returns the HTTP status.
+func (w *skewedReplicas) login(service int, clientIP, plain string) int {
+	ctx := reqinfo.NewContext(context.WithoutCancel(w.t.Context()), &reqinfo.Info{RequestID: uuid.NewString(), Addr: netip.MustParseAddr(clientIP)})
 	response, err := w.services[service%len(w.services)].CreateAccessToken(ctx, api.CreateAccessTokenRequestObject{
 		Body: &api.CreateAccessTokenRequest{Email: w.email, Password: plain, ClientID: "test"},
 	})
@@ -123,8 +123,8 @@ func (w *skewed) login(service int, source, plain string) int {
 	return 0
 }
 
-// Right log-ins at once, on replicas whose clocks are 5 s apart, are never refused; wrong ones get no more than the limit; and whoever waits as
-// long as one replica told is let in by the one that is behind.
+// On replicas whose clocks are 5 s apart, simultaneous logins with the right password are never refused, and wrong passwords get no more
+// than the limit. A client that waits as long as one replica told it to is accepted by the one that is behind.
 func TestRaceLoginsBySkewedClocks(t *testing.T) {
 	rounds := 50
 	if os.Getenv("FINANCELIME_FULL") != "" {
@@ -133,7 +133,7 @@ func TestRaceLoginsBySkewedClocks(t *testing.T) {
 	for _, engine := range []string{"sqlite", "postgres"} {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
-			w := newSkewed(t, engine)
+			w := newSkewedReplicas(t, engine)
 			for round := range rounds {
 				refused := new(atomic.Int64)
 				var running sync.WaitGroup
@@ -146,7 +146,7 @@ func TestRaceLoginsBySkewedClocks(t *testing.T) {
 				}
 				running.Wait()
 				if n := refused.Load(); n > 0 {
-					t.Fatalf("round %d: %d of 8 right log-ins at once were refused", round, n)
+					t.Fatalf("round %d: %d of 8 simultaneous logins with the right password were refused", round, n)
 				}
 			}
 			var compared, refused atomic.Int64
@@ -165,21 +165,21 @@ func TestRaceLoginsBySkewedClocks(t *testing.T) {
 			}
 			running.Wait()
 			if compared.Load() != 10 || refused.Load() != 50 {
-				t.Errorf("60 wrong passwords at once: %d compared, %d refused; want 10 and 50", compared.Load(), refused.Load())
+				t.Errorf("60 simultaneous wrong passwords: %d compared, %d refused; want 10 and 50", compared.Load(), refused.Load())
 			}
-			w.want("right away, behind", w.login(0, "192.0.2.9", rightPassword), 429)
-			back := time.Minute
+			w.want("immediately, on the replica that is behind", w.login(0, "192.0.2.9", rightPassword), 429)
+			delay := time.Minute
 			for _, s := range w.services {
 				now := s.Clock
-				s.Clock = func() time.Time { return now().Add(back) }
+				s.Clock = func() time.Time { return now().Add(delay) }
 			}
-			w.want("after the delay, behind", w.login(0, "192.0.2.9", rightPassword), 200)
+			w.want("after the delay, on the replica that is behind", w.login(0, "192.0.2.9", rightPassword), 200)
 		})
 	}
 }
 
-// Sign-ups from one source that wait for each other hold one connection to the database, and others go on.
-func TestOneSourceHoldsOneConnection(t *testing.T) {
+// Sign-ups from one client IP that wait for each other hold one database connection together, and other requests continue.
+func TestOneClientIPHoldsOneConnection(t *testing.T) {
 	t.Parallel()
 	root, err := secret.Generate()
 	must(t, err)
@@ -200,7 +200,7 @@ func TestOneSourceHoldsOneConnection(t *testing.T) {
 	locked, release, held := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
 		held <- other.InTx(t.Context(), func(q *db.Queries) error {
-			_, err := s.Limits.Lock(t.Context(), q, time.Now(), s.Limits.From(limit.SignUpSource, addr))
+			_, err := s.Limits.Lock(t.Context(), q, time.Now(), s.Limits.ClientIPQuota(limit.SignUpSource, addr))
 			close(locked)
 			<-release
 			return err
@@ -222,7 +222,7 @@ func TestOneSourceHoldsOneConnection(t *testing.T) {
 	until(t, func() bool { return store.Stats().Pool.Used == 1 })
 	for range 20 {
 		if _, err := store.Read().GetAccountByEmail(t.Context(), "other@example.com"); !errors.Is(err, db.ErrNotFound) {
-			t.Errorf("another look into the database: %v", err)
+			t.Errorf("another query: %v", err)
 		}
 	}
 	close(release)

@@ -14,7 +14,7 @@ import (
 	"github.com/financelime/authorization/test/postgres"
 )
 
-// A log-in that waits for its turn to hash holds no connection: with a pool of one, others go on.
+// A login that waits for a hashing slot holds no database connection: with a pool of one connection, other requests continue.
 func TestHashingHoldsNoConnection(t *testing.T) {
 	t.Parallel()
 	root, err := secret.Generate()
@@ -29,17 +29,18 @@ func TestHashingHoldsNoConnection(t *testing.T) {
 	if err := store.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	// Slow enough to be at work for all of the test, whatever the machine.
+	// Slow enough to run during the whole test on any machine.
 	hasher := password.NewHasher(password.Options{Slots: 1, Queue: 1, Params: password.Params{Memory: 128 * 1024, Time: 10, Threads: 1}})
+	now := time.Now() // stands still, so that the reservation does not expire, however slow the machine is
 	s := &Service{
-		Store: store, Hasher: hasher, Log: slog.New(slog.DiscardHandler),
+		Store: store, Hasher: hasher, Log: slog.New(slog.DiscardHandler), Clock: func() time.Time { return now },
 		Limits: limit.New(root, map[limit.Name]limit.Rate{limit.LoginAccount: {Count: 10, Per: time.Minute}}),
 	}
 
-	held := make(chan error, 1)
+	hashed := make(chan error, 1)
 	go func() {
-		_, err := hasher.Hash(t.Context(), "somebody else's", "")
-		held <- err
+		_, err := hasher.Hash(t.Context(), "another password", "")
+		hashed <- err
 	}()
 	until(t, func() bool { return hasher.Load().Busy == 1 })
 	loggedIn := make(chan error, 1)
@@ -54,23 +55,24 @@ func TestHashingHoldsNoConnection(t *testing.T) {
 	}()
 	until(t, func() bool { return hasher.Load().Waiting == 1 })
 	if _, err := store.Read().GetAccountByEmail(t.Context(), "other@example.com"); !errors.Is(err, db.ErrNotFound) {
-		t.Errorf("another look into the database: %v", err)
+		t.Errorf("another query: %v", err)
 	}
 	if hasher.Load().Waiting != 1 {
-		t.Error("the look into the database has waited for the log-in")
+		t.Error("the query has waited for the login")
 	}
-	for _, done := range []chan error{held, loggedIn} {
+	for _, done := range []chan error{hashed, loggedIn} {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	}
 }
 
-func until(t *testing.T, come func() bool) {
+// until waits until the condition is true.
+func until(t *testing.T, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !come(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); !condition(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("it did not come")
+			t.Fatal("the condition did not become true")
 		}
 	}
 }

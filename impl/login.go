@@ -1,0 +1,85 @@
+package impl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/financelime/authorization/api"
+	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/event"
+	"github.com/financelime/authorization/impl/limit"
+)
+
+var (
+	// errWrongPassword means that the password does not match one of an active user.
+	errWrongPassword = errors.New("wrong password")
+	// errAccountChanged means that the password matched, but was replaced before the commit, or the account was disabled or deleted.
+	errAccountChanged = errors.New("the account changed during the login")
+)
+
+// credential is a password hash that a login is compared with.
+type credential struct {
+	hash    string
+	pending bool // mailed after a reset or sign-up, and not used yet
+}
+
+// login compares the password and starts a session. It fails with errWrongPassword or errAccountChanged.
+func (s *Service) login(
+	ctx context.Context, account db.Account, attempt limit.LoginAttempt, body *api.CreateAccessTokenRequest,
+) (db.Session, error) {
+	credentials := credentials(account, s.Clock.Now()) // none if the account is unknown
+	hashes := make([]string, len(credentials))
+	for i, c := range credentials {
+		hashes[i] = c.hash
+	}
+	matched, err := s.Hasher.Match(ctx, body.Password, hashes...) // holds no database connection
+	if err != nil {
+		return db.Session{}, fmt.Errorf("check the password: %w", err)
+	}
+	if matched < 0 || attempt.PasswordOff && !credentials[matched].pending {
+		return db.Session{}, errWrongPassword
+	}
+
+	session, err := s.startSession(ctx, account, credentials[matched], attempt, body)
+	if err != nil {
+		return db.Session{}, err
+	}
+	s.upgradeHash(ctx, account, credentials[matched], body.Password)
+	return session, nil
+}
+
+// credentials returns the passwords that can log an account in at a time. A clock that is wrong by some seconds, or was set back by
+// minutes, changes the lifetime of a pending password by as much; it is a day.
+func credentials(account db.Account, now time.Time) []credential {
+	if account.PendingUntil != nil || account.DisabledAt != nil {
+		return nil
+	}
+	var all []credential
+	if account.PasswordHash != nil {
+		all = append(all, credential{hash: *account.PasswordHash})
+	}
+	if account.PendingPasswordHash != nil && account.PendingPasswordExpiresAt != nil && account.PendingPasswordExpiresAt.After(now) {
+		all = append(all, credential{hash: *account.PendingPasswordHash, pending: true})
+	}
+	return all
+}
+
+// upgradeHash hashes the password again if its hash has older parameters than the current ones. The login has succeeded, so an error is
+// only logged; the next login tries again. While the account has a pending password, both hashes must keep the same parameters.
+func (s *Service) upgradeHash(ctx context.Context, account db.Account, verified credential, plain string) {
+	if !s.Hasher.NeedsRehash(verified.hash) || account.PendingPasswordHash != nil && !verified.pending {
+		return
+	}
+	hash, err := s.Hasher.Hash(ctx, plain, "")
+	if err == nil {
+		err = s.Store.Write(ctx, func(q *db.Queries) error {
+			return q.RehashPassword(ctx, db.RehashPasswordParams{PasswordHash: &hash, ID: account.ID, VerifiedHash: &verified.hash})
+		})
+	}
+	if err != nil {
+		event.Record(ctx, s.Log, event.PasswordRehashFailed, event.Account(account.ID), slog.Any("error", err))
+	}
+}
