@@ -20,7 +20,7 @@ func TestKillWithMailsDue(t *testing.T) {
 	)
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		w := newWorld(t, engine, 0, noInvites, "AUTH_MAIL_TIMEOUT=30s") // the lease does not depend on it
-		slow := func(at smtprecorder.Moment) smtprecorder.Answer {
+		slow := func(at smtprecorder.Moment) smtprecorder.Action {
 			if at.Step == smtprecorder.Dot {
 				time.Sleep(50*time.Millisecond + rand.N(100*time.Millisecond)) // what a relay takes
 			}
