@@ -12,6 +12,6 @@ import (
 // request that caused it: its link carries that request's name, and so does the click.
 func queueMail(ctx context.Context, q *db.Queries, m db.InsertMailParams) error {
 	m.RequestID = reqinfo.FromContext(ctx).RequestID
-	_, err := mail.Queue(ctx, q, m)
+	_, err := mail.Enqueue(ctx, q, m)
 	return err
 }
