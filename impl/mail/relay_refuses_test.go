@@ -2,12 +2,15 @@ package mail
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/financelime/authorization/db"
 )
 
 // replying is a relay that replies to a step of every mail with line.
@@ -175,5 +178,30 @@ func TestManyGreylistedRecipients(t *testing.T) {
 		})
 		runWorker(t, f.Worker)
 		f.awaitSent(t, mails-len(grey), 4*time.Minute)
+	})
+}
+
+// The mails that waited for a retry because the relay refused every recipient are spread over 10 s, behind the mails that are due already.
+func TestDelayedMailsAreSpread(t *testing.T) {
+	onBothEngines(t, func(t *testing.T, f *fixture) {
+		const mails = 20
+		ids := f.enqueueMany(t, mails)
+		f.transport.failWith(func(context.Context, Envelope) error { return errors.New("450 greylisted") })
+		for range 5 { // so that the next delay is more than 10 s
+			f.clock.Advance(time.Hour)
+			for f.deliverNext(t) {
+			}
+		}
+		f.breaker.rescheduling = make(map[uuid.UUID]bool)
+		for _, id := range ids {
+			f.breaker.rescheduling[id] = true
+		}
+		(&delivery{Worker: f.Worker}).rescheduleDelayed(t.Context())
+		for after, want := range map[time.Duration][2]int{0: {0, 2}, 5 * time.Second: {1, mails - 1}, 10 * time.Second: {mails, mails}} {
+			due, err := f.Store.Read().ListDueMails(t.Context(), db.ListDueMailsParams{Now: f.Clock.Now().Add(after), MaxRows: 100})
+			if err != nil || len(due) < want[0] || len(due) > want[1] {
+				t.Errorf("after %s, %d mails are due, want %d to %d; %v", after, len(due), want[0], want[1], err)
+			}
+		}
 	})
 }

@@ -49,7 +49,7 @@ func (d *delivery) rescheduleDelayed(ctx context.Context) {
 	for _, id := range d.breaker.takeDelayed() {
 		due := clock.Truncate(d.Clock.Now().Add(rand.N(within))) //nolint:gosec // no security depends on it
 		err := d.Store.Write(ctx, func(q *db.Queries) error {
-			_, err := q.RescheduleMailNow(ctx, db.RescheduleMailNowParams{Now: due, ID: id})
+			_, err := q.RescheduleMailNow(ctx, db.RescheduleMailNowParams{DueAt: due, Now: due, ID: id})
 			return err
 		})
 		if err != nil { // they are retried after their own delays
