@@ -49,6 +49,13 @@ func infrastructureRetry(m db.Mail, now time.Time, err error) (due time.Time, ok
 	return time.Time{}, false
 }
 
+// nextUnknownKind returns when to retry a mail of a kind that this version does not have, so that a newer replica can send it meanwhile. The
+// attempts are not counted. So the delay grows with the mail's age: it is up to a quarter of it, at least 5 s, at most an hour.
+func nextUnknownKind(m db.Mail, now time.Time) time.Time {
+	longest := min(max(now.Sub(m.CreatedAt)/4, 2*retryMin), retryMax)
+	return capAtGiveUp(m, now.Add(jitter(longest)))
+}
+
 // jitter returns a random duration between half of longest and longest.
 func jitter(longest time.Duration) time.Duration {
 	return longest/2 + rand.N(longest/2) //nolint:gosec // spreads load; no security depends on it

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/recovery"
@@ -42,6 +43,11 @@ var errForeignSecret = errors.New("the link was made under another AUTH_SECRET: 
 
 // errStopped: shutdown interrupted the attempt; the mail is rescheduled.
 var errStopped = errors.New("interrupted by the shutdown of the service")
+
+// unknownKindError is a kind of mail that this version does not have. During a rolling upgrade, newer replicas enqueue and send such mails.
+type unknownKindError string
+
+func (e unknownKindError) Error() string { return fmt.Sprintf("unknown kind of mail %q", string(e)) }
 
 // deliver makes one attempt at a mail and records the result. The attempt is cancelled when sending ends, recording when recording ends.
 // Giving up is safe: the lease ends, and the mail is due again.
@@ -104,6 +110,9 @@ func (d *delivery) recoverPanic(f func() error) (err error) {
 
 // attempt renders the mail from the current state of its account and sends it.
 func (d *delivery) attempt(ctx context.Context) error {
+	if !isKnownKind(d.mail.Kind) { // first: only a newer version can decide anything about it
+		return unknownKindError(d.mail.Kind)
+	}
 	account, err := d.Store.Read().GetAccount(ctx, d.mail.AccountID)
 	if errors.Is(err, db.ErrNotFound) {
 		return accountDeleted
@@ -127,7 +136,7 @@ func (d *delivery) attempt(ctx context.Context) error {
 	case KindSignUpNotice:
 		account, err = d.findOwner(ctx, account)
 	default:
-		err = permanent(fmt.Errorf("unknown kind of mail %q", d.mail.Kind))
+		err = unknownKindError(d.mail.Kind)
 	}
 	if err != nil {
 		return err
@@ -149,3 +158,6 @@ func (d *delivery) attempt(ctx context.Context) error {
 	d.attempted = true
 	return err
 }
+
+// isKnownKind reports whether this version has a kind of mail.
+func isKnownKind(kind string) bool { return slices.Contains(Kinds(), kind) }

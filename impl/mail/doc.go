@@ -32,6 +32,7 @@
 //	permanent failure, or queued 24 h ago or more     dead_at                                    mail.dead
 //	shutdown                                          due immediately                            mail.retried
 //	relay problem, lease lost, database or hash busy  due immediately or soon, attempt uncounted mail.requeued
+//	kind of mail that only a newer version has        due after a delay, attempt uncounted       mail.unknown_kind
 //	every other failure                               due after the backoff                      mail.retried
 //
 // # Backoff

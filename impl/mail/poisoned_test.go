@@ -58,18 +58,26 @@ func (f *fixture) enqueuePoisoned(t *testing.T) (ids []uuid.UUID) {
 	return ids
 }
 
-// Seven poisoned rows before a hundred good ones delay none of these. The poisoned ones fail permanently.
+// enqueueUnknownKind enqueues a mail of a kind that this version does not have, as a newer replica does.
+func (f *fixture) enqueueUnknownKind(t *testing.T, email string) uuid.UUID {
+	t.Helper()
+	return f.enqueue(t, db.InsertMailParams{AccountID: f.account(t, email, "en"), Kind: "of_a_newer_version"})
+}
+
+// Seven poisoned rows and one of an unknown kind before a hundred good ones delay none of these. The poisoned ones fail permanently.
 func TestPoisonedRowsDelayNoOther(t *testing.T) {
 	onBothEngines(t, func(t *testing.T, f *fixture) {
 		const good = 100
 		poisoned := f.enqueuePoisoned(t)
+		unknown := f.enqueueUnknownKind(t, "kind@example.org")
 		f.clock.Advance(time.Second)
 		f.enqueueMany(t, good)
 		cfg := f.Config
 		cfg.Transport = f.relayThatRefuses(t, "refused@example.org")
 		stop := runWorker(t, f.newWorker(t, cfg))
 		eventually(t, "the good mails are sent and the others are not", func() bool {
-			return f.countLogged("mail.sent") >= good && f.countLogged("mail.dead")+f.countLogged("mail.superseded") >= len(poisoned)
+			return f.countLogged("mail.sent") >= good && f.countLogged("mail.unknown_kind") > 0 &&
+				f.countLogged("mail.dead")+f.countLogged("mail.superseded") >= len(poisoned)
 		})
 		stop()
 		for _, id := range poisoned {
@@ -77,10 +85,68 @@ func TestPoisonedRowsDelayNoOther(t *testing.T) {
 				t.Errorf("%+v", r)
 			}
 		}
+		f.expectRow(t, unknown, row{LastError: `unknown kind of mail "of_a_newer_version"`})
 		if f.countLogged("mail.sent") != good || f.countLogged("mail.relay_down") != 0 || f.countLogged("mail.retried") != 0 {
 			t.Errorf("log: %s", f.log)
 		}
 	})
+}
+
+// During a rolling upgrade, an older replica leaves a mail of a new kind to the newer ones: no attempt is counted, and the delays are short. A
+// mail that no replica sends within a day fails permanently, after a limited number of tries.
+func TestUnknownKindIsLeftToNewerReplicas(t *testing.T) {
+	onBothEngines(t, func(t *testing.T, f *fixture) {
+		id := f.enqueueUnknownKind(t, "jane@example.org")
+		waiting := row{LastError: `unknown kind of mail "of_a_newer_version"`}
+		if !f.deliverNext(t) || f.deliverNext(t) {
+			t.Fatal("not exactly one mail was due")
+		}
+		f.expectRow(t, id, waiting)
+		f.clock.Advance(2 * retryMin)
+		if !f.deliverNext(t) {
+			t.Fatal("a newer replica would not get it soon")
+		}
+		f.expectRow(t, id, waiting)
+		f.expectCannotRetry(t, id, errKind)
+		// A newer replica has the kind. Here, the row gets another kind instead.
+		sent := f.enqueueUnknownKind(t, "john@example.org")
+		f.deliverNext(t)
+		f.setKind(t, sent, KindLoginNotice)
+		f.clock.Advance(2 * retryMin)
+		for f.deliverNext(t) {
+		}
+		f.expectRow(t, sent, row{Sent: true, Attempts: 1})
+
+		tries := 0
+		for f.Clock.Now().Before(sampleDate.Add(giveUpAfter)) {
+			f.clock.Advance(time.Minute)
+			if f.deliverNext(t) {
+				tries++
+			}
+		}
+		f.clock.Advance(retryMax)
+		f.deliverNext(t)
+		f.expectRow(t, id, row{Dead: true, Attempts: 1, LastError: waiting.LastError})
+		if tries < 20 || tries > 80 {
+			t.Errorf("%d tries in a day", tries)
+		}
+		if f.countLogged("mail.dead") != 1 || f.countLogged("mail.unknown_kind") < tries || f.countLogged("mail.retried") != 0 {
+			t.Errorf("log: %s", f.log)
+		}
+		f.expectCannotRetry(t, id, errKind)
+		if len(f.transport.attempts()) != 1 {
+			t.Errorf("%d attempts", len(f.transport.attempts()))
+		}
+	})
+}
+
+// setKind changes the kind of a mail, and adds what a login notice needs.
+func (f *fixture) setKind(t *testing.T, id uuid.UUID, kind string) {
+	t.Helper()
+	if _, err := f.raw.ExecContext(t.Context(), `
+		UPDATE mail SET kind = $1, happened_at = created_at, platform = '', remote_addr = '' WHERE id = $2`, kind, f.key(id)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // relayThatRefuses returns the transport of an SMTP relay that does not have one recipient.

@@ -27,6 +27,7 @@ const (
 	errLink     CannotRetryError = "its link has expired, was used or was replaced by a newer one"
 	errDisabled CannotRetryError = "its account is disabled"
 	errNotified CannotRetryError = "its recipient gets such a notice once a day at most"
+	errKind     CannotRetryError = "this version does not have its kind; a newer one does"
 	errReplaced CannotRetryError = "a newer password was mailed, or will be"
 )
 
@@ -107,6 +108,8 @@ func requeue(ctx context.Context, store *db.Store, root secret.Root, dead db.Mai
 // later would stop working.
 func stillWanted(ctx context.Context, q *db.Queries, m db.Mail, now time.Time) error {
 	switch {
+	case !isKnownKind(m.Kind):
+		return errKind
 	case m.Kind == KindPassword:
 		return newestPassword(ctx, q, m)
 	case m.Kind == KindLoginNotice, m.Kind == KindPasswordNotice:

@@ -33,6 +33,11 @@ func (d *delivery) complete(ctx context.Context, result error) error {
 	if isPermanent(result) || !now.Before(d.mail.CreatedAt.Add(giveUpAfter)) {
 		return d.completeDead(ctx, now, event{"mail.dead", slog.LevelError, OutcomeDead}, result)
 	}
+	if _, ok := errors.AsType[unknownKindError](result); ok {
+		due := nextUnknownKind(d.mail.Mail, now)
+		d.logRetryIn(due.Sub(now))
+		return d.completeRequeued(ctx, due, event{"mail.unknown_kind", slog.LevelWarn, OutcomeRequeued}, result)
+	}
 	if due, ok := infrastructureRetry(d.mail.Mail, now, result); ok {
 		// The problem itself is logged elsewhere, once and not for each mail.
 		return d.completeRequeued(ctx, due, event{"mail.requeued", slog.LevelDebug, OutcomeRequeued}, result)
