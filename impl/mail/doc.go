@@ -3,9 +3,9 @@
 // # Outbox
 //
 // Each mail is a row of the table mail, inserted with [Enqueue] in the transaction that causes it. [Worker] finds due rows, leases them, renders
-// the message (Render), builds its bytes (compose.go, header.go), passes them to a [Transport] and records the result.
-// Each mail is sent at least once. All attempts at a mail produce the same bytes with the same Message-ID, so a second copy does no harm.
-// [Files] and the SMTP relay (smtp.go) are the transports; [Mailbox] shows the mails that Files has written.
+// the message ([Render]), builds its bytes (compose.go, header.go), passes them to a [Transport] and records the result.
+// Each mail is sent at least once. All attempts have the same Message-ID and the same link or password, so a second copy does no harm.
+// [Files] and the SMTP relay (smtp.go) are the transports; [NewMailbox] shows the mails that Files has written.
 //
 // # Secrets
 //
@@ -17,7 +17,7 @@
 //
 // A worker leases a row before it reads anything else: it increments attempts and sets due_at to the end of the lease, 15 s ahead. It renews
 // the lease every 3 s. A lease that ends is due again, so another worker takes over the mails of a process that died (lease.go). The pair
-// (attempts, due_at) is the fence: every later statement of the holder has it in its WHERE clause, so a holder whose lease was taken over
+// (attempts, due_at) is the fence: the statements that renew the lease or record the result compare it, so a holder whose lease was taken over
 // changes nothing. A holder stops 5 s before its lease ends, because clocks of replicas may differ by 5 s. It stops immediately before the
 // relay can have the whole message (Envelope.Commit), never after: then only the relay's reply shows whether it has the mail.
 //
@@ -41,7 +41,7 @@
 //
 // # Circuit breaker
 //
-// The breaker (breaker.go) stops normal sending while the relay is down, so that neither the relay is flooded nor mails use up their
-// attempts. While it is open, one mail at a time probes the relay. It also lowers the concurrency limit to the number of connections that
+// The breaker (breaker.go) stops normal sending while the relay is down, so that the relay is not flooded and the delays of mails do
+// not grow. While it is open, one mail at a time probes the relay. It also lowers the concurrency limit to the number of connections that
 // the relay accepts. Each worker has its own breaker.
 package mail
