@@ -30,12 +30,12 @@ type withdrawn string
 func (w withdrawn) Error() string { return string(w) }
 
 const (
-	superseded       withdrawn = "superseded" // by a newer link or password, or the password is void
-	takenOver        withdrawn = "withdrawn, or taken over by another worker"
-	linkExpired      withdrawn = "expired" // or used
-	accountDeleted   withdrawn = "account is deleted"
-	accountDisabled  withdrawn = "account is disabled"
-	notifiedRecently withdrawn = "the owner was notified of another sign-up recently"
+	errSuperseded       withdrawn = "superseded" // by a newer link or password, or the password is void
+	errTakenOver        withdrawn = "withdrawn, or taken over by another worker"
+	errLinkExpired      withdrawn = "expired" // or used
+	errAccountDeleted   withdrawn = "account is deleted"
+	errAccountDisabled  withdrawn = "account is disabled"
+	errNotifiedRecently withdrawn = "the owner was notified of another sign-up recently"
 )
 
 // errForeignSecret: the link of the confirmation cannot be derived. The mail is tried again, because the secret can come back.
@@ -115,14 +115,14 @@ func (d *delivery) attempt(ctx context.Context) error {
 	}
 	account, err := d.Store.Read().GetAccount(ctx, d.mail.AccountID)
 	if errors.Is(err, db.ErrNotFound) {
-		return accountDeleted
+		return errAccountDeleted
 	}
 	if err != nil {
 		return fmt.Errorf("read the account: %w", err)
 	}
 	d.secrets = append(d.secrets, account.Email)
 	if account.DisabledAt != nil {
-		return accountDisabled
+		return errAccountDisabled
 	}
 
 	values := Values{Service: d.sender.service}

@@ -36,14 +36,14 @@ func (d *delivery) addLink(ctx context.Context, v *Values) error {
 	c, err := getLink(ctx, d.Store.Read(), d.mail.AccountID, linkPurpose(d.mail.Kind))
 	switch {
 	case errors.Is(err, db.ErrNotFound):
-		return linkExpired
+		return errLinkExpired
 	case err != nil:
 		return fmt.Errorf("read the confirmation: %w", err)
 	case c.ID != *d.mail.ConfirmationID:
-		return superseded
+		return errSuperseded
 	}
 	if v.Life = c.ExpiresAt.Sub(d.Clock.Now()); v.Life <= 0 {
-		return linkExpired
+		return errLinkExpired
 	}
 	key, ok := d.Links.Find(c.ID, c.KeyHash)
 	if !ok {

@@ -78,14 +78,14 @@ func (d *delivery) changePendingPassword(ctx context.Context, change func(*db.Qu
 			return err
 		}
 		if changed == 0 {
-			return superseded
+			return errSuperseded
 		}
 		held, err := q.SetMailPasswordNumber(ctx, db.SetMailPasswordNumberParams{Number: number, ID: d.mail.ID, Attempts: d.mail.Attempts})
 		if err != nil {
 			return fmt.Errorf("check the lease: %w", err)
 		}
 		if held == 0 {
-			return takenOver
+			return errTakenOver
 		}
 		return nil
 	})

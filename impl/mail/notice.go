@@ -32,11 +32,11 @@ func (d *delivery) findOwner(ctx context.Context, signUp db.Account) (owner db.A
 	owner, err = d.Store.Read().GetAccount(ctx, *signUp.DecoyOf)
 	switch {
 	case errors.Is(err, db.ErrNotFound):
-		return owner, accountDeleted
+		return owner, errAccountDeleted
 	case err != nil:
 		return owner, fmt.Errorf("read the owner's account: %w", err)
 	case owner.DisabledAt != nil:
-		return owner, accountDisabled
+		return owner, errAccountDisabled
 	}
 	d.secrets = append(d.secrets, owner.Email)
 	before := db.FirstIDAt(d.Clock.Now().Add(-noticeInterval))
@@ -49,7 +49,7 @@ func (d *delivery) findOwner(ctx context.Context, signUp db.Account) (owner db.A
 		return owner, fmt.Errorf("mark the owner as notified: %w", err)
 	}
 	if first == 0 {
-		return owner, notifiedRecently
+		return owner, errNotifiedRecently
 	}
 	return owner, nil
 }

@@ -70,7 +70,7 @@ func TestOwnerIsNotifiedOnceADay(t *testing.T) {
 		for f.deliverNext(t) {
 		}
 		f.expectRow(t, first, row{Sent: true, Attempts: 2}) // the same mail is retried
-		f.expectRow(t, second, row{Dead: true, Attempts: 1, LastError: notifiedRecently.Error()})
+		f.expectRow(t, second, row{Dead: true, Attempts: 1, LastError: errNotifiedRecently.Error()})
 		if sent := f.transport.sent(); len(sent) != 1 || sent[0].To != "jane@example.org" || !strings.Contains(string(sent[0].Data), "tried to sign up") {
 			t.Errorf("sent: %+v", sent)
 		}
@@ -89,7 +89,7 @@ func TestOwnerIsNotifiedOnceADay(t *testing.T) {
 		})
 		for f.deliverNext(t) {
 		}
-		f.expectRow(t, third, row{Dead: true, Attempts: 1, LastError: accountDisabled.Error()})
+		f.expectRow(t, third, row{Dead: true, Attempts: 1, LastError: errAccountDisabled.Error()})
 		if n := len(f.transport.sent()); n != 1 {
 			t.Errorf("%d mails were sent", n)
 		}
