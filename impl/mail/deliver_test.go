@@ -44,7 +44,7 @@ func TestDeliverLink(t *testing.T) {
 				t.Errorf("link %s, want %s", got, want)
 			}
 			if !strings.Contains(strings.ReplaceAll(p.parts["text/plain; charset=UTF-8"], "\n", " "), c.life) {
-				t.Errorf("does not tell the %s of life", c.life)
+				t.Errorf("does not contain the lifetime %s", c.life)
 			}
 		}
 		if f.countLogged("mail.sent") != 2 || !strings.Contains(f.log.String(), "request_id=request-0001") {
