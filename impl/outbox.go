@@ -18,7 +18,7 @@ import (
 // caused it: its link contains that ID, and so does the request of the click.
 func enqueueMail(ctx context.Context, q *db.Queries, m db.InsertMailParams) error {
 	m.RequestID = reqinfo.FromContext(ctx).RequestID
-	_, err := mail.Queue(ctx, q, m)
+	_, err := mail.Enqueue(ctx, q, m)
 	return err
 }
 

@@ -60,7 +60,7 @@ func newMailRow(m db.Mail, now time.Time) mailRow {
 		if next.Before(m.CreatedAt) { // a mail is queued as if it were due for long
 			next = m.CreatedAt
 		}
-		r.Next, r.Sending = utc(&next), mail.OnItsWay(m, now)
+		r.Next, r.Sending = utc(&next), mail.IsLeased(m, now)
 	}
 	return r
 }
@@ -172,7 +172,7 @@ func retryMails(ctx context.Context, s *Settings, store *db.Store, root secret.R
 	for _, id := range ids {
 		s.record(store, recorded{action: "mail.retried", subject: id.String()})
 		queued, err := mail.Retry(ctx, store, root, id, time.Now())
-		if why, is := errors.AsType[mail.NotRetriedError](err); is {
+		if why, is := errors.AsType[mail.CannotRetryError](err); is {
 			refused++
 			fmt.Fprintf(c.out, "%s: not retried: %s\n", id, why)
 			continue

@@ -90,7 +90,7 @@ func queueSignUpLink(ctx context.Context, q *db.Queries, id uuid.UUID, now time.
 	if sent > 0 {
 		return 0, nil
 	}
-	_, err = mail.Queue(ctx, q, db.InsertMailParams{
+	_, err = mail.Enqueue(ctx, q, db.InsertMailParams{
 		AccountID: id, Kind: mail.KindSignUpLink, ConfirmationID: &pending.ID, RequestID: "user-enable-" + uuid.NewString(), Now: now,
 	})
 	return 1, err

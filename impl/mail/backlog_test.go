@@ -12,21 +12,22 @@ import (
 
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/link"
+	"github.com/financelime/authorization/test/testca"
 )
 
-// inFull is whether to run the tests that have a number with all of it: `make faults` does.
-func inFull() bool { return os.Getenv("FINANCELIME_FULL") == "1" }
+// isFullRun reports whether tests run with their full number of mails, as in `make faults`.
+func isFullRun() bool { return os.Getenv("FINANCELIME_FULL") == "1" }
 
-// many is a number for a test, or in a test of the full count all.
-func many(some, all int) int {
-	if inFull() {
-		return all
+// fullCount returns reduced, or full in a full run.
+func fullCount(reduced, full int) int {
+	if isFullRun() {
+		return full
 	}
-	return some
+	return reduced
 }
 
-// queueMany owes confirmation links to that many people, a millisecond after each other, and returns the mails' ids.
-func (f *fixture) queueMany(t *testing.T, n int) []uuid.UUID {
+// enqueueMany enqueues confirmation links for n accounts, a millisecond apart, and returns the IDs of the mails.
+func (f *fixture) enqueueMany(t *testing.T, n int) []uuid.UUID {
 	t.Helper()
 	ids := make([]uuid.UUID, n)
 	for begin := 0; begin < n; begin += 500 {
@@ -48,7 +49,7 @@ func (f *fixture) queueMany(t *testing.T, n int) []uuid.UUID {
 					return err
 				}
 				if err := q.InsertMail(ctx, db.InsertMailParams{
-					ID: ids[i], AccountID: account, Kind: KindSignUpLink, ConfirmationID: &confirmation, RequestID: "request-0001", Now: now, DueAt: dueAtOnce(now),
+					ID: ids[i], AccountID: account, Kind: KindSignUpLink, ConfirmationID: &confirmation, RequestID: "request-0001", Now: now, DueAt: dueImmediately(now),
 				}); err != nil {
 					return err
 				}
@@ -68,14 +69,14 @@ func (f *fixture) rowsSent(t *testing.T) (n int) {
 	return n
 }
 
-// What ten minutes of an outage leave behind at 50 mails a second is sent in well under two minutes, over SMTP.
+// The backlog of a ten-minute outage at 50 mails a second is sent over SMTP in less than two minutes.
 func TestBacklogDrains(t *testing.T) {
 	onBothEngines(t, func(t *testing.T, f *fixture) {
-		n := many(1000, 30_000)
-		ca := newAuthority(t)
-		r := (&recorder{tls: ca.server(t, "localhost", time.Now().Add(time.Hour)), auth: "PLAIN", password: "secret"}).start(t)
+		n := fullCount(1000, 30_000)
+		ca := testca.New(t)
+		r := (&recorder{tls: ca.Server(t, "localhost", time.Hour), auth: "PLAIN", password: "secret"}).start(t)
 		for name, url := range map[string]string{
-			"under TLS": "smtp://user:secret@localhost:" + r.port + "?ca=" + ca.file,
+			"under TLS": "smtp://user:secret@localhost:" + r.port + "?ca=" + ca.File,
 		} {
 			cfg := f.Config
 			transport, err := OpenTransport(url, sampleFrom, time.Minute)
@@ -83,18 +84,18 @@ func TestBacklogDrains(t *testing.T) {
 				t.Fatal(err)
 			}
 			cfg.Transport = transport
-			w := f.worker(t, cfg)
-			f.queueMany(t, n)
+			w := f.newWorker(t, cfg)
+			f.enqueueMany(t, n)
 			start := time.Now()
-			stop := running(t, w)
+			stop := runWorker(t, w)
 			within(t, 5*time.Minute, "the backlog is sent", func() bool { return r.accepted() >= n })
 			took := time.Since(start)
 			stop()
 			t.Logf("%s, %s: %d mails in %s, %.0f a second", f.Store.Engine(), name, n, took.Round(time.Millisecond), float64(n)/took.Seconds())
-			if inFull() && took > 2*time.Minute {
-				t.Error("that is too slow")
+			if isFullRun() && took > 2*time.Minute {
+				t.Error("too slow")
 			}
-			_, mails := r.said()
+			_, mails := r.recorded()
 			seen := map[string]bool{}
 			for _, m := range mails {
 				_, id, _ := strings.Cut(m, "Message-Id: ")
@@ -108,11 +109,11 @@ func TestBacklogDrains(t *testing.T) {
 	})
 }
 
-// Three processes share an outbox: each mail is sent once, and they are no slower than one.
-func TestThreeProcessesSideBySide(t *testing.T) {
+// Three processes share an outbox: each mail is sent once, as fast as by one process.
+func TestProcessesShareOutbox(t *testing.T) {
 	onBothEngines(t, func(t *testing.T, f *fixture) {
-		mails := many(3000, 10_000)
-		f.queueMany(t, mails)
+		mails := fullCount(3000, 10_000)
+		f.enqueueMany(t, mails)
 		start := time.Now()
 		var stops []func()
 		for range 3 {
@@ -122,7 +123,7 @@ func TestThreeProcessesSideBySide(t *testing.T) {
 			}
 			cfg := f.Config
 			cfg.Store = store
-			stop := running(t, f.worker(t, cfg))
+			stop := runWorker(t, f.newWorker(t, cfg))
 			stops = append(stops, func() {
 				stop()
 				if err := store.Close(); err != nil {
@@ -137,18 +138,18 @@ func TestThreeProcessesSideBySide(t *testing.T) {
 		}
 		t.Logf("%s: %d mails in %s, %.0f a second", f.Store.Engine(), mails, took.Round(time.Millisecond), float64(mails)/took.Seconds())
 		seen := map[uuid.UUID]bool{}
-		for _, env := range f.out.attempts() {
+		for _, env := range f.transport.attempts() {
 			if seen[env.ID] {
 				t.Errorf("%s was sent twice", env.ID)
 			}
 			seen[env.ID] = true
 		}
-		if len(seen) != mails || f.logged("mail.lease_lost") != 0 {
+		if len(seen) != mails || f.countLogged("mail.lease_lost") != 0 {
 			t.Errorf("%d mails were sent, not %d", len(seen), mails)
 		}
 		var unsent int
 		if err := f.raw.QueryRowContext(t.Context(), "SELECT count(*) FROM mail WHERE sent_at IS NULL OR attempts <> 1").Scan(&unsent); err != nil || unsent != 0 {
-			t.Errorf("%d rows are not those of a mail that was sent at once, %v", unsent, err)
+			t.Errorf("%d rows are not those of a mail that was sent at the first attempt, %v", unsent, err)
 		}
 	})
 }

@@ -24,7 +24,7 @@ func TestNextAttempt(t *testing.T) {
 		for range 200 {
 			delay := nextAttempt(db.Mail{CreatedAt: sampleDate, Attempts: attempts}, sampleDate).Sub(sampleDate)
 			if delay < longest/2 || delay > longest || delay < retryMin || delay > retryMax {
-				t.Fatalf("attempt %d: again after %s, want %s to %s", attempts, delay, longest/2, longest)
+				t.Fatalf("attempt %d: retried after %s, want %s to %s", attempts, delay, longest/2, longest)
 			}
 			spread[delay] = true
 		}
@@ -33,39 +33,39 @@ func TestNextAttempt(t *testing.T) {
 		t.Errorf("only %d different delays", len(spread))
 	}
 
-	// The last attempt is at the end of the time, not after it.
+	// The last attempt is when the mail is a day old, not later.
 	late := sampleDate.Add(giveUpAfter - time.Second)
 	if got := nextAttempt(db.Mail{CreatedAt: sampleDate, Attempts: 30}, late); !got.Equal(sampleDate.Add(giveUpAfter)) {
 		t.Errorf("the last attempt is at %s", got)
 	}
 }
 
-func TestNotItsFault(t *testing.T) {
+func TestInfrastructureRetry(t *testing.T) {
 	t.Parallel()
 	m := db.Mail{CreatedAt: sampleDate, Attempts: 9}
 	now := sampleDate.Add(time.Hour)
-	trouble := errors.New("421 no")
+	refusal := errors.New("421 no")
 	for name, c := range map[string]struct {
 		err         error
-		from, until time.Time // when it is due again
+		from, until time.Time // between these it is due again
 	}{
-		"relay":                {fmt.Errorf("send: %w", &RelayError{Err: trouble}), dueAtOnce(sampleDate), dueAtOnce(sampleDate)},
-		"relay that has heard": {&RelayError{Err: trouble, Heard: true}, now, now},
-		"busy":                 {fmt.Errorf("hash: %w", busyError{}), now.Add(time.Second), now.Add(2 * time.Second)},
+		"relay":                        {fmt.Errorf("send: %w", &RelayError{Err: refusal}), dueImmediately(sampleDate), dueImmediately(sampleDate)},
+		"relay that has the recipient": {&RelayError{Err: refusal, AfterRecipient: true}, now, now},
+		"busy":                         {fmt.Errorf("hash: %w", busyError{}), now.Add(time.Second), now.Add(2 * time.Second)},
 	} {
 		for range 100 {
-			due, is := notItsFault(m, now, c.err)
+			due, is := infrastructureRetry(m, now, c.err)
 			if !is || due.Before(c.from) || due.After(c.until) {
 				t.Fatalf("%s: %t, due %s", name, is, due)
 			}
 		}
 	}
-	for _, err := range []error{trouble, permanent(trouble)} {
-		if _, is := notItsFault(m, now, err); is {
-			t.Errorf("%v is not the mail's fault", err)
+	for _, err := range []error{refusal, permanent(refusal)} {
+		if _, is := infrastructureRetry(m, now, err); is {
+			t.Errorf("%v is counted as the relay's problem", err)
 		}
 	}
-	if due, _ := notItsFault(m, sampleDate.Add(giveUpAfter), busyError{}); !due.Equal(sampleDate.Add(giveUpAfter)) {
-		t.Errorf("due after the end: %s", due)
+	if due, _ := infrastructureRetry(m, sampleDate.Add(giveUpAfter), busyError{}); !due.Equal(sampleDate.Add(giveUpAfter)) {
+		t.Errorf("due too late: %s", due)
 	}
 }

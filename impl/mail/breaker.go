@@ -7,196 +7,197 @@ import (
 	"github.com/google/uuid"
 )
 
-// gate decides when one more mail may go to the relay, so that a relay in trouble is not hammered.
+// breaker is a circuit breaker with a concurrency limit. It decides when one more mail may be sent.
 //
-// The relay is down when every mail that was under way has failed because of it. Then one mail at a time probes it, at
-// growing intervals, until one comes through, and with that full speed returns. A relay that refuses some of the
-// mails under way, because it allows fewer connections than we want, is not down: it gets as many at once as it bore.
+// It opens, which means that the relay is down, when all mails that were being sent have failed because of the relay. While it is open, one
+// mail at a time probes the relay, after growing pauses. The first probe that succeeds closes it. A relay that refuses some of the mails
+// that are being sent, because it allows fewer connections, is not down: the concurrency limit is lowered to what it accepted.
 //
-// A relay that refuses mails one by one is down too when it has refused several different recipients in a row and
-// accepted nobody between.
-type gate struct {
-	most  int           // mails under way at once
-	moved chan struct{} // a mail has left
+// It also opens when the relay has refused several different recipients in a row and accepted none in between.
+type breaker struct {
+	maxInFlight int           // how many mails may be sent at the same time
+	released    chan struct{} // receives a value when a mail is no longer being sent
 
-	mu       sync.Mutex
-	underWay int
-	limit    int           // what the relay bears: most, or fewer at cut and since then one more in each regrowth
-	cut      time.Time     // when the relay last refused
-	failures int           // in a row
-	longest  time.Duration // of the present pause between two probes; 0 while the relay is up
-	pause    time.Duration
-	since    time.Time // when the relay went down
+	mu          sync.Mutex // guards the fields below
+	inFlight    int
+	limit       int           // how many the relay accepted: maxInFlight, or fewer at lastFailure and one more for each regrowth since then
+	lastFailure time.Time     // when the relay last failed
+	failures    int           // in a row
+	maxPause    time.Duration // before the next probe; 0 while the breaker is closed
+	pause       time.Duration // before the next probe, with jitter
+	openedAt    time.Time
 
-	refused   map[string]bool    // the recipients that were refused since the relay last accepted a mail
-	refusing  time.Time          // since when
-	everybody bool               // whether that means everybody
-	waiting   map[uuid.UUID]bool // their mails that wait for an attempt of their own
-	released  map[uuid.UUID]bool // those of a relay that is up again
+	refused      map[string]bool    // the recipients that the relay refused since it last accepted a mail
+	refusedSince time.Time          // when the first of them was refused
+	refusesAll   bool               // the refused recipients count as every recipient
+	delayed      map[uuid.UUID]bool // their mails, which wait for a retry
+	rescheduling map[uuid.UUID]bool // such mails of a relay that is up again
 }
 
 const (
-	probeMin = 2 * time.Second // a pause is at least half as long as these say
+	// The longest pauses between two probes, at first and in the end; each is at least half as long.
+	probeMin = 2 * time.Second
 	probeMax = 15 * time.Second
-	regrowth = time.Second
+	regrowth = time.Second // the concurrency limit grows by one in this time
 
-	// refusedAll is how many different recipients make everybody: one of them may be greylisted, so many in a row hardly ever. If
-	// nobody was accepted for refusedLong, two are enough.
+	// refusedAll is how many different recipients count as every recipient. One of them can be greylisted; so many in a row hardly ever
+	// are. If none was accepted for refusedLong, two are enough.
 	refusedAll  = 3
 	refusedLong = 2 * time.Minute
-	maxWaiting  = 1000
+	maxDelayed  = 1000 // limits the memory of delayed
 )
 
-func newGate(most int) *gate {
-	return &gate{most: most, limit: most, moved: make(chan struct{}, 1)}
+func newBreaker(maxInFlight int) *breaker {
+	return &breaker{maxInFlight: maxInFlight, limit: maxInFlight, released: make(chan struct{}, 1)}
 }
 
-// open tells whether one more mail may enter. If not, it says after how long to ask again unless one leaves first.
-func (g *gate) open(now time.Time) (open bool, wait time.Duration) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	limit, wait := g.room(now)
-	return g.underWay < limit, wait
+// allow reports whether one more mail may be sent. If not, it returns when to call it again, unless a mail is released before.
+func (b *breaker) allow(now time.Time) (ok bool, wait time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	limit, wait := b.currentLimit(now)
+	return b.inFlight < limit, wait
 }
 
-// enter takes note that a mail is under way. It must leave.
-func (g *gate) enter() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.underWay++
+// acquire counts a mail that is being sent, until release.
+func (b *breaker) acquire() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.inFlight++
 }
 
-// room says how many mails may be under way, and for how long that holds.
-func (g *gate) room(now time.Time) (limit int, wait time.Duration) {
-	const forEver = time.Hour
-	past := now.Sub(g.cut)
+// currentLimit returns how many mails may be sent at the same time, and how long that is valid. The caller holds the lock.
+func (b *breaker) currentLimit(now time.Time) (limit int, wait time.Duration) {
+	const forever = time.Hour
+	elapsed := now.Sub(b.lastFailure)
 	switch {
-	case g.longest == 0 && g.limit == g.most:
-		return g.most, forEver
-	case g.longest == 0:
-		grown := g.limit + int(past/regrowth)
-		if grown >= g.most {
-			g.limit = g.most
-			return g.most, forEver
+	case b.maxPause == 0 && b.limit == b.maxInFlight:
+		return b.maxInFlight, forever
+	case b.maxPause == 0:
+		grown := b.limit + int(elapsed/regrowth)
+		if grown >= b.maxInFlight {
+			b.limit = b.maxInFlight
+			return b.maxInFlight, forever
 		}
-		return grown, regrowth - past%regrowth
-	case past < g.pause:
-		return 0, g.pause - past
+		return grown, regrowth - elapsed%regrowth
+	case elapsed < b.pause:
+		return 0, b.pause - elapsed
 	}
-	return 1, forEver
+	return 1, forever
 }
 
-func (g *gate) leave() {
-	g.mu.Lock()
-	g.underWay--
-	g.mu.Unlock()
+func (b *breaker) release() {
+	b.mu.Lock()
+	b.inFlight--
+	b.mu.Unlock()
 	select {
-	case g.moved <- struct{}{}:
+	case b.released <- struct{}{}:
 	default:
 	}
 }
 
-// down tells whether the relay is.
-func (g *gate) down() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.longest > 0
+// isOpen reports whether the relay is down.
+func (b *breaker) isOpen() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.maxPause > 0
 }
 
-// failed takes note that a mail under way failed because of the relay, and is true if that makes the relay down.
-func (g *gate) failed(now time.Time) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	others := g.underWay - 1
-	g.failures++
+// recordRelayFailure records that a mail failed because of the relay. It reports whether that opened the breaker.
+func (b *breaker) recordRelayFailure(now time.Time) (opened bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	others := b.inFlight - 1
+	b.failures++
 	switch {
-	case g.longest == 0 && others > 0 && g.failures < g.most:
-		g.limit, g.cut = min(g.limit, others), now
+	case b.maxPause == 0 && others > 0 && b.failures < b.maxInFlight:
+		b.limit, b.lastFailure = min(b.limit, others), now
 		return false
-	case g.longest > 0 && others > 0: // it set out before the relay went down, so it is no probe
+	case b.maxPause > 0 && others > 0: // it began before the breaker opened, so it is no probe
 		return false
 	}
-	return g.lower(now)
+	return b.open(now)
 }
 
-// lower makes the pause before the next probe longer, and is true if the relay was up until now. The caller holds the lock.
-func (g *gate) lower(now time.Time) (first bool) {
-	if first = g.longest == 0; first {
-		g.since = now
+// open opens the breaker, or lengthens its pause. It reports whether the breaker was closed before. The caller holds the lock.
+func (b *breaker) open(now time.Time) (opened bool) {
+	if opened = b.maxPause == 0; opened {
+		b.openedAt = now
 	}
-	g.cut, g.longest = now, min(max(2*g.longest, probeMin), probeMax)
-	g.pause = spread(g.longest)
-	return first
+	b.lastFailure, b.maxPause = now, min(max(2*b.maxPause, probeMin), probeMax)
+	b.pause = jitter(b.maxPause)
+	return opened
 }
 
-// declined takes note that the relay has refused a mail for a reason that may be the mail's alone or that of every mail. It says
-// whether the relay is down, and whether that is news. If it is not down, the mail waits for its own next attempt.
-func (g *gate) declined(now time.Time, recipient string, mail uuid.UUID) (down, first bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.refused == nil {
-		g.refused, g.waiting, g.refusing = make(map[string]bool), make(map[uuid.UUID]bool), now
+// recordRefused records that the relay refused a mail for a reason that may be the mail's alone or that of every mail. It reports whether the
+// relay is down, and whether this opened the breaker. If the relay is not down, the mail is retried after its own delay.
+func (b *breaker) recordRefused(now time.Time, recipient string, mail uuid.UUID) (down, opened bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.refused == nil {
+		b.refused, b.delayed, b.refusedSince = make(map[string]bool), make(map[uuid.UUID]bool), now
 	}
-	if !g.everybody {
-		g.refused[recipient] = true
-		n := len(g.refused)
-		g.everybody = n >= refusedAll || n > 1 && now.Sub(g.refusing) >= refusedLong
+	if !b.refusesAll {
+		b.refused[recipient] = true
+		n := len(b.refused)
+		b.refusesAll = n >= refusedAll || n > 1 && now.Sub(b.refusedSince) >= refusedLong
 	}
 	switch {
-	case !g.everybody:
-		if len(g.waiting) < maxWaiting {
-			g.waiting[mail] = true
+	case !b.refusesAll:
+		if len(b.delayed) < maxDelayed {
+			b.delayed[mail] = true
 		}
 		return false, false
-	case g.longest > 0 && g.underWay > 1: // it set out before the relay went down, so it is no probe
+	case b.maxPause > 0 && b.inFlight > 1: // it began before the breaker opened, so it is no probe
 		return true, false
 	}
-	return true, g.lower(now)
+	return true, b.open(now)
 }
 
-// answered takes note that the relay has heard a mail and decided about it, but has not accepted it: it is not unreachable any
-// more. If it was, it says for how long.
-func (g *gate) answered(now time.Time) (wasDown bool, after time.Duration) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.failures = 0
-	if g.longest == 0 || g.everybody {
+// recordReply records that the relay decided about a mail without accepting it. So the relay can be reached. It reports whether that closed
+// the breaker, and how long the breaker was open.
+func (b *breaker) recordReply(now time.Time) (closed bool, after time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.failures = 0
+	if b.maxPause == 0 || b.refusesAll {
 		return false, 0
 	}
-	return g.lift(now), now.Sub(g.since)
+	b.close(now)
+	return true, now.Sub(b.openedAt)
 }
 
-// lift ends the pauses. The caller holds the lock.
-func (g *gate) lift(now time.Time) bool {
-	g.limit, g.longest, g.pause = g.most, 0, 0
-	if g.everybody { // it may have been too busy: begin with a few
-		g.limit, g.cut = max(1, g.most/4), now
+// recordAccepted records that the relay accepted a mail. It reports whether that closed the breaker, and how long the breaker was open.
+func (b *breaker) recordAccepted(now time.Time) (closed bool, after time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.failures = 0
+	if b.maxPause > 0 {
+		b.close(now)
+		closed, after = true, now.Sub(b.openedAt)
 	}
-	return true
+	if b.refusesAll {
+		b.rescheduling = b.delayed
+	}
+	b.refused, b.delayed, b.refusesAll = nil, nil, false
+	return closed, after
 }
 
-// worked takes note that the relay has accepted a mail. If it was down, it says for how long.
-func (g *gate) worked(now time.Time) (wasDown bool, after time.Duration) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.failures = 0
-	if g.longest > 0 {
-		wasDown, after = g.lift(now), now.Sub(g.since)
+// close closes the breaker. The caller holds the lock.
+func (b *breaker) close(now time.Time) {
+	b.limit, b.maxPause, b.pause = b.maxInFlight, 0, 0
+	if b.refusesAll { // the relay may have been overloaded: start with a few
+		b.limit, b.lastFailure = max(1, b.maxInFlight/4), now
 	}
-	if g.everybody {
-		g.released = g.waiting
-	}
-	g.refused, g.waiting, g.everybody = nil, nil, false
-	return wasDown, after
 }
 
-// release gives, once, the mails that wait for their next attempt because a relay that is up again had refused everybody.
-func (g *gate) release() (mails []uuid.UUID) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for id := range g.released {
+// takeDelayed returns the mails that wait for a retry because a relay that is up again had refused every recipient. It returns each once.
+func (b *breaker) takeDelayed() (mails []uuid.UUID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for id := range b.rescheduling {
 		mails = append(mails, id)
 	}
-	g.released = nil
+	b.rescheduling = nil
 	return mails
 }

@@ -13,15 +13,15 @@ import (
 	"github.com/financelime/authorization/db"
 )
 
-// queueDone makes mails that ended now: sent ones, or dead ones.
-func (f *fixture) queueDone(t *testing.T, n int, sent bool) {
+// insertDone inserts mails that are sent or permanently failed now.
+func (f *fixture) insertDone(t *testing.T, n int, sent bool) {
 	t.Helper()
 	account := f.account(t, uuid.NewString()+"@example.org", "en")
 	for begin := 0; begin < n; begin += 500 {
 		f.write(t, func(ctx context.Context, q *db.Queries) error {
 			for i := begin; i < min(begin+500, n); i++ {
 				now := f.Clock.Now()
-				id := db.FirstIDAt(now) // with a tail that makes it unique
+				id := db.FirstIDAt(now) // with random bytes that make it unique
 				other := uuid.New()
 				copy(id[8:], other[8:])
 				binary.BigEndian.PutUint16(id[6:], 0x7000|binary.BigEndian.Uint16(other[:])&0xfff)
@@ -48,7 +48,7 @@ func (f *fixture) queueDone(t *testing.T, n int, sent bool) {
 	}
 }
 
-// left counts the rows that are left.
+// left counts the remaining rows.
 func (f *fixture) left(t *testing.T) (queued, sent, dead int) {
 	t.Helper()
 	err := f.raw.QueryRowContext(t.Context(), `
@@ -59,14 +59,14 @@ func (f *fixture) left(t *testing.T) (queued, sent, dead int) {
 	return queued - sent - dead, sent, dead
 }
 
-func TestCleanMails(t *testing.T) {
+func TestDeleteOld(t *testing.T) {
 	onBothEngines(t, func(t *testing.T, f *fixture) {
-		f.queuePassword(t, f.account(t, "jane@example.org", "en")) // never sent, and never forgotten
-		f.queueDone(t, 2*db.BatchRows+7, true)
-		f.queueDone(t, 5, false)
+		f.enqueuePassword(t, f.account(t, "jane@example.org", "en")) // never sent, and never deleted
+		f.insertDone(t, 2*db.BatchRows+7, true)
+		f.insertDone(t, 5, false)
 		f.clock.Advance(time.Hour)
-		f.queueDone(t, 3, true)
-		f.queueDone(t, 3, false)
+		f.insertDone(t, 3, true)
+		f.insertDone(t, 3, false)
 		start := f.Clock.Now()
 		for _, c := range []struct {
 			after      time.Duration
@@ -88,17 +88,17 @@ func TestCleanMails(t *testing.T) {
 			}
 			queued, sent, dead := f.left(t)
 			if queued != 1 || sent != c.sent || dead != c.dead || int(n) != sentBefore+deadBefore-sent-dead {
-				t.Errorf("after %s: %d queued, %d sent and %d dead are left, %d forgotten", c.after, queued, sent, dead, n)
+				t.Errorf("after %s: %d queued, %d sent and %d dead are left, %d deleted", c.after, queued, sent, dead, n)
 			}
 		}
 	})
 }
 
-// Replicas that clean up at the same moment do not stand in each other's way.
-func TestCleanMailsTogether(t *testing.T) {
+// Replicas can delete old mails at the same time.
+func TestDeleteOldConcurrently(t *testing.T) {
 	onBothEngines(t, func(t *testing.T, f *fixture) {
 		const mails = 3*db.BatchRows + 1
-		f.queueDone(t, mails, true)
+		f.insertDone(t, mails, true)
 		f.clock.Advance(sentRetention + time.Second)
 		var all sync.WaitGroup
 		counts := make([]int64, 4)
@@ -112,17 +112,17 @@ func TestCleanMailsTogether(t *testing.T) {
 			sum += n
 		}
 		if _, sent, _ := f.left(t); sent != 0 || sum != mails || errors.Join(failures...) != nil {
-			t.Errorf("%d are left, %d forgotten, %v", sent, sum, errors.Join(failures...))
+			t.Errorf("%d are left, %d deleted, %v", sent, sum, errors.Join(failures...))
 		}
 	})
 }
 
-// What the purge has looked at it does not look at again: a row that was not to be forgotten then, and is now, waits for the next purge.
-func TestCleanMailsHasACursor(t *testing.T) {
+// A run does not read a row twice: a row whose retention ends after the run has read it waits for the next run.
+func TestDeleteOldHasCursor(t *testing.T) {
 	onBothEngines(t, func(t *testing.T, f *fixture) {
-		f.queueDone(t, 1, false) // dead, and kept for longer than those that were sent
+		f.insertDone(t, 1, false) // permanently failed, with the longer retention
 		f.clock.Advance(time.Second)
-		f.queueDone(t, db.BatchRows+1, true)
+		f.insertDone(t, db.BatchRows+1, true)
 		f.clock.Advance(sentRetention + time.Second)
 		become := "UPDATE mail SET sent_at = dead_at, dead_at = NULL WHERE dead_at IS NOT NULL"
 		trigger := []string{"CREATE TRIGGER later AFTER DELETE ON mail BEGIN " + become + "; END"}
@@ -137,9 +137,9 @@ func TestCleanMailsHasACursor(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for purge, want := range []int64{db.BatchRows + 1, 1, 0} {
+		for run, want := range []int64{db.BatchRows + 1, 1, 0} {
 			if n, err := DeleteOld(t.Context(), f.Store, f.Clock.Now()); n != want || err != nil {
-				t.Errorf("purge %d forgot %d mails, want %d; %v", purge, n, want, err)
+				t.Errorf("run %d deleted %d mails, want %d; %v", run, n, want, err)
 			}
 		}
 	})

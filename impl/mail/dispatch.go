@@ -14,74 +14,74 @@ import (
 	"github.com/financelime/authorization/db"
 )
 
-// dispatcher finds due mails and has each leased and delivered, those that have waited longest first.
+// dispatcher finds due mails and starts a goroutine for each that leases and delivers it, the longest due first.
 //
-// One goroutine looks for them. The leases are taken side by side, by the goroutines that deliver: so the database commits
-// several at once, which on a slow disk is what counts.
+// One goroutine polls. The leases are taken concurrently, by the goroutines that deliver, so that the database commits several leases
+// together. On a slow disk the number of commits limits the throughput.
 type dispatcher struct {
 	*Worker
 	deliver  func(leased)
-	underWay sync.WaitGroup
+	handlers sync.WaitGroup
 
-	failing bool      // the database does
-	outage  time.Time // since when, the last time
-	back    time.Time // until when, by the real clock
+	// Of the goroutine that polls:
+	due          []uuid.UUID // what the last poll found, in order; other workers may have found the same
+	databaseDown bool
+	outage       time.Time // when the last outage of the database began, by Clock
+	recovered    time.Time // when it ended, by the monotonic clock
 
-	due []uuid.UUID // what the last look found, in order; other workers have seen it too
-
-	mu       sync.Mutex
-	mine     map[uuid.UUID]bool // mails that this worker leases or delivers
-	overlaps bool               // another worker goes through the same mails
-	failure  error              // of the latest lease
+	mu         sync.Mutex         // guards the fields below
+	inProgress map[uuid.UUID]bool // mails that this worker leases or delivers
+	contended  bool               // another worker has taken a mail that this one found
+	leaseErr   error              // of the latest attempt to lease, unless another worker was faster
 }
 
-// leased is a mail that this worker has until the end of a lease, which is its DueAt and is renewed.
+// leased is a mail that this worker has leased. DueAt is the end of the lease.
 type leased struct {
 	db.Mail
-	latest time.Time // when the attempt ends at the latest
+	latestEnd time.Time // when the attempt ends at the latest, by Clock
 
-	// By the real clock, which time-outs go by:
-	ours   time.Time // the lease is ours until then
-	cutOff time.Time // the same as latest
-	until  time.Time // how it went is recorded until then
+	// By the monotonic clock, which time-outs use:
+	heldUntil      time.Time // the holder stops then, unless it has renewed the lease
+	sendDeadline   time.Time // the same moment as latestEnd
+	recordDeadline time.Time
 }
 
-// run hands out mails until ctx ends.
+// run dispatches mails until ctx ends.
 func (d *dispatcher) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		open, wait := d.gate.open(time.Now())
-		if !open {
-			d.pause(ctx, wait, d.gate.moved)
+		allowed, wait := d.breaker.allow(time.Now())
+		if !allowed {
+			d.pause(ctx, wait, d.breaker.released)
 			continue
 		}
 		id, err := d.next(ctx)
 		if err == nil {
-			d.answers()
-			d.gate.enter()
-			d.underWay.Go(func() { d.handle(ctx, id) })
+			d.noteDatabaseUp()
+			d.breaker.acquire()
+			d.handlers.Go(func() { d.handle(ctx, id) })
 			continue
 		}
 		switch {
 		case errors.Is(err, db.ErrNotFound):
-			d.answers()
-		case !d.failing: // once for an outage
-			d.failing, d.outage = true, d.Clock.Now()
+			d.noteDatabaseUp()
+		case !d.databaseDown: // log each outage once
+			d.databaseDown, d.outage = true, d.Clock.Now()
 			d.Log.WarnContext(ctx, "mail.unavailable", "error", redact(err))
 		}
-		d.pause(ctx, lookEvery, d.wake)
+		d.pause(ctx, pollInterval, d.wake)
 	}
 }
 
-// answers takes note that the database does.
-func (d *dispatcher) answers() {
-	if d.failing {
-		d.failing, d.back = false, time.Now()
+// noteDatabaseUp ends an outage of the database, if there was one.
+func (d *dispatcher) noteDatabaseUp() {
+	if d.databaseDown {
+		d.databaseDown, d.recovered = false, time.Now()
 	}
 }
 
-// pause waits until something happens, but not longer than that.
-func (w *Worker) pause(ctx context.Context, longest time.Duration, event <-chan struct{}) {
-	timer := time.NewTimer(longest)
+// pause waits for an event, or until the time-out or ctx ends.
+func (w *Worker) pause(ctx context.Context, timeout time.Duration, event <-chan struct{}) {
+	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
@@ -90,86 +90,87 @@ func (w *Worker) pause(ctx context.Context, longest time.Duration, event <-chan 
 	}
 }
 
-// next gives the mail that has been due for longest and is not under way here, or fails with db.ErrNotFound if none is due.
+// next returns the mail that has been due longest and is not in progress here, or db.ErrNotFound if no mail is due.
 func (d *dispatcher) next(ctx context.Context) (uuid.UUID, error) {
 	d.mu.Lock()
-	overlaps, failure := d.overlaps, d.failure
-	d.overlaps, d.failure = false, nil
+	contended, leaseErr := d.contended, d.leaseErr
+	d.contended, d.leaseErr = false, nil
 	d.mu.Unlock()
-	if failure != nil {
+	if leaseErr != nil {
 		d.due = nil
-		return uuid.Nil, failure
+		return uuid.Nil, leaseErr
 	}
-	if d.gate.down() {
-		d.due = nil // a probe is the oldest mail, and the pause was long
+	if d.breaker.isOpen() {
+		d.due = nil // the oldest mail is the probe, and the list is old after the pause
 	}
 	if len(d.due) == 0 {
-		if err := d.look(ctx); err != nil {
+		if err := d.poll(ctx); err != nil {
 			return uuid.Nil, err
 		}
-	} else if overlaps { // do not follow the other worker step by step
-		rand.Shuffle(len(d.due), func(i, j int) { d.due[i], d.due[j] = d.due[j], d.due[i] }) //nolint:gosec // guards nothing
+	} else if contended { // so that two workers do not go through the same list in the same order
+		rand.Shuffle(len(d.due), func(i, j int) { d.due[i], d.due[j] = d.due[j], d.due[i] }) //nolint:gosec // no security depends on it
 	}
 	id := d.due[0]
 	d.due = d.due[1:]
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.mine[id] = true
+	d.inProgress[id] = true
 	return id, nil
 }
 
-func (d *dispatcher) look(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, leaseLimit)
+// poll fills d.due. It returns db.ErrNotFound if no mail is due.
+func (d *dispatcher) poll(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, leaseTimeout)
 	defer cancel()
-	found, err := d.find(ctx, int64(lookAhead+d.Concurrency))
+	found, err := d.listDue(ctx, int64(pollRows+d.Concurrency))
 	if err != nil {
-		return fmt.Errorf("look for mails: %w", err)
+		return fmt.Errorf("list due mails: %w", err)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.due = slices.DeleteFunc(found, func(id uuid.UUID) bool { return d.mine[id] }) // being leased just now
+	d.due = slices.DeleteFunc(found, func(id uuid.UUID) bool { return d.inProgress[id] }) // about to be leased
 	if len(d.due) == 0 {
 		return db.ErrNotFound
 	}
 	return nil
 }
 
-// find lists due mails. While the database was away, nobody could renew a lease: after that, the holders who are alive get some
-// seconds to do so, or to record what they have sent.
-func (d *dispatcher) find(ctx context.Context, most int64) ([]uuid.UUID, error) {
-	if d.failing || time.Since(d.back) < maxClockSkew {
-		return d.Store.Read().ListDueMailsAfterOutage(ctx, db.ListDueMailsAfterOutageParams{Now: d.Clock.Now(), Outage: d.outage, MaxRows: most})
+// listDue lists due mails. During an outage of the database no worker could renew its leases. After it, holders that are alive get
+// maxClockSkew to renew, or to record what they have sent, before others take their mails over.
+func (d *dispatcher) listDue(ctx context.Context, maxRows int64) ([]uuid.UUID, error) {
+	if d.databaseDown || time.Since(d.recovered) < maxClockSkew {
+		return d.Store.Read().ListDueMailsAfterOutage(ctx, db.ListDueMailsAfterOutageParams{Now: d.Clock.Now(), Outage: d.outage, MaxRows: maxRows})
 	}
-	return d.Store.Read().ListDueMails(ctx, db.ListDueMailsParams{Now: d.Clock.Now(), MaxRows: most})
+	return d.Store.Read().ListDueMails(ctx, db.ListDueMailsParams{Now: d.Clock.Now(), MaxRows: maxRows})
 }
 
 // handle leases a mail and delivers it.
 func (d *dispatcher) handle(ctx context.Context, id uuid.UUID) {
-	defer d.gate.leave()
+	defer d.breaker.release()
 	m, err := d.lease(ctx, id)
 	if err == nil {
 		d.deliver(m)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	delete(d.mine, id)
+	delete(d.inProgress, id)
 	if errors.Is(err, db.ErrNotFound) {
-		d.overlaps = true
+		d.contended = true
 	} else if err != nil {
-		d.failure = err
+		d.leaseErr = err
 	}
 }
 
-// lease takes a mail, or fails with db.ErrNotFound if another worker has. A stop does not interrupt it: the row could be taken
-// and nobody know of it.
+// lease leases a mail. It returns db.ErrNotFound if another worker was faster. Shutdown does not cancel it: the lease could be committed
+// without any worker that sends the mail.
 func (w *Worker) lease(ctx context.Context, id uuid.UUID) (leased, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseLimit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseTimeout)
 	defer cancel()
 	now, began := w.Clock.Now(), time.Now()
-	length := leaseLimit + sendLimit*w.Timeout
+	longest := leaseTimeout + attemptTimeouts*w.Timeout
 	m := leased{
-		latest: now.Add(length),
-		ours:   began.Add(leaseLength - maxClockSkew), cutOff: began.Add(length), until: began.Add(length + recordLimit),
+		latestEnd: now.Add(longest),
+		heldUntil: began.Add(leaseLength - maxClockSkew), sendDeadline: began.Add(longest), recordDeadline: began.Add(longest + recordTimeout),
 	}
 	err := w.Store.Write(ctx, func(q *db.Queries) (err error) {
 		m.Mail, err = q.LeaseMail(ctx, db.LeaseMailParams{ID: id, LeaseUntil: now.Add(leaseLength), Now: now})

@@ -9,13 +9,13 @@ import (
 	"strings"
 )
 
-// Files is the transport of "file:DIR": it writes each mail to a file of its own, for the Mailbox and for tests.
+// Files is the transport of "file:DIR". It writes each mail to a file, for Mailbox and for tests.
 type Files struct {
 	Dir string
 }
 
 func openFiles(dir string) (*Files, error) {
-	// file:///srv/mail is another spelling of file:/srv/mail.
+	// file:///srv/mail means file:/srv/mail.
 	if path, ok := strings.CutPrefix(dir, "//"); ok {
 		if !strings.HasPrefix(path, "/") {
 			return nil, mailURLError("names a host: write file:DIR or file:/absolute/DIR")
@@ -31,22 +31,22 @@ func openFiles(dir string) (*Files, error) {
 	return &Files{Dir: filepath.Clean(dir)}, nil
 }
 
-// Send writes the mail. When it returns nil, the file is complete and survives a power failure; until then, no file
-// of that name appears. Another attempt at the same mail replaces the file.
+// Send writes the mail. When it returns nil, the file is complete and survives a power failure. Before that, no file of that name appears.
+// Another attempt at the same mail replaces the file.
 func (f *Files) Send(ctx context.Context, env Envelope) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if err := f.write(env); err != nil {
-		return &RelayError{Err: err} // a full disk, a missing permission: no mail would get through
+		return &RelayError{Err: err} // a full disk or a missing permission concerns every mail
 	}
 	return nil
 }
 
 func (f *Files) write(env Envelope) (err error) {
-	// The mails hold links and passwords: nobody but the service's user may read them.
+	// The mails contain links and passwords: only the service's user may read them.
 	if err := os.MkdirAll(f.Dir, 0o700); err != nil {
-		return fmt.Errorf("make the mail directory: %w", err)
+		return fmt.Errorf("create the mail directory: %w", err)
 	}
 	temp, err := os.CreateTemp(f.Dir, ".*.tmp") // with mode 0600
 	if err != nil {
@@ -78,15 +78,15 @@ const (
 	fileTime      = "20060102T150405.000000Z" // sorts by time
 )
 
-// fileName is the name of a mail's file without its extension, and its id in the Mailbox. It sorts by the time at
-// which the mail was queued.
+// fileName returns the name of a mail's file without its extension, which is the mail's ID in Mailbox. Names sort by the time at which the
+// mails were enqueued.
 func fileName(env Envelope) string {
 	return env.CreatedAt.UTC().Format(fileTime) + "-" + env.ID.String()
 }
 
 // syncDirectory makes a rename durable.
 func syncDirectory(path string) error {
-	dir, err := os.Open(path) //nolint:gosec // the operator's own setting
+	dir, err := os.Open(path) //nolint:gosec // a setting
 	if err != nil {
 		return fmt.Errorf("open the mail directory: %w", err)
 	}

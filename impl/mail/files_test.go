@@ -47,7 +47,7 @@ func TestFilesFailure(t *testing.T) {
 		t.Errorf("a file in place of the directory: %v", err)
 	}
 
-	// What cannot be put in place leaves nothing behind.
+	// A failure leaves no file behind.
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, fileName(sampleEnvelope())+fileExtension), 0o700); err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -29,7 +30,7 @@ const (
 	testPublicURL = "https://auth.example.org"
 )
 
-// onBothEngines runs a test on SQLite and on PostgreSQL, each with a fixture of its own.
+// onBothEngines runs a test on SQLite and on PostgreSQL, each with its own fixture.
 func onBothEngines(t *testing.T, test func(t *testing.T, f *fixture)) {
 	t.Helper()
 	t.Parallel()
@@ -45,14 +46,14 @@ func onBothEngines(t *testing.T, test func(t *testing.T, f *fixture)) {
 	})
 }
 
-// fixture is a worker on a real database, with a transport and a clock that do as they are told.
+// fixture is a worker on a real database, with a fake transport and a fake clock.
 type fixture struct {
 	*Worker
-	clock *fakeclock.Clock
-	out   *outbox
-	log   *syncBuffer
-	url   string  // of the database
-	raw   *sql.DB // to see what no query of the service shows
+	clock     *fakeclock.Clock
+	transport *fakeTransport
+	log       *syncBuffer
+	url       string  // of the database
+	raw       *sql.DB // for SQL that the service does not have
 }
 
 func newFixture(t *testing.T, url, driver, source string) *fixture {
@@ -78,17 +79,17 @@ func newFixture(t *testing.T, url, driver, source string) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{clock: fakeclock.New(sampleDate), out: new(outbox), log: new(syncBuffer), url: url, raw: raw}
-	f.Worker = f.worker(t, Config{
-		Store: store, Transport: f.out, Hasher: password.NewHasher(password.Options{Params: password.Params{Memory: 64, Time: 1, Threads: 1}}),
+	f := &fixture{clock: fakeclock.New(sampleDate), transport: new(fakeTransport), log: new(syncBuffer), url: url, raw: raw}
+	f.Worker = f.newWorker(t, Config{
+		Store: store, Transport: f.transport, Hasher: password.NewHasher(password.Options{Params: password.Params{Memory: 64, Time: 1, Threads: 1}}),
 		Root: root, Links: link.New(root), Log: slog.New(slog.NewTextHandler(f.log, nil)), Clock: f.clock.Now,
 		PublicURL: testPublicURL, From: sampleFrom, Timeout: testTimeout, MailedPasswordTTL: 24 * time.Hour,
 	})
 	return f
 }
 
-// worker makes another worker, as in another process.
-func (f *fixture) worker(t *testing.T, cfg Config) *Worker {
+// newWorker returns another worker, as in another process.
+func (f *fixture) newWorker(t *testing.T, cfg Config) *Worker {
 	t.Helper()
 	w, err := NewWorker(cfg)
 	if err != nil {
@@ -97,15 +98,15 @@ func (f *fixture) worker(t *testing.T, cfg Config) *Worker {
 	return w
 }
 
-// outbox is a transport that keeps what it takes.
-type outbox struct {
+// fakeTransport is a transport that records envelopes and fails as the test wants.
+type fakeTransport struct {
 	mu    sync.Mutex
 	tried []Envelope
 	taken []Envelope
 	fail  func(ctx context.Context, env Envelope) error // if not nil, decides
 }
 
-func (o *outbox) Send(ctx context.Context, env Envelope) error {
+func (o *fakeTransport) Send(ctx context.Context, env Envelope) error {
 	o.mu.Lock()
 	o.tried = append(o.tried, env)
 	fail := o.fail
@@ -121,19 +122,19 @@ func (o *outbox) Send(ctx context.Context, env Envelope) error {
 	return nil
 }
 
-func (o *outbox) failWith(fail func(context.Context, Envelope) error) {
+func (o *fakeTransport) failWith(fail func(context.Context, Envelope) error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.fail = fail
 }
 
-func (o *outbox) sent() []Envelope {
+func (o *fakeTransport) sent() []Envelope {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return append([]Envelope(nil), o.taken...)
 }
 
-func (o *outbox) attempts() []Envelope {
+func (o *fakeTransport) attempts() []Envelope {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return append([]Envelope(nil), o.tried...)
@@ -156,7 +157,7 @@ func (b *syncBuffer) String() string {
 	return b.Buffer.String()
 }
 
-// account makes an account.
+// account inserts an account.
 func (f *fixture) account(t *testing.T, email, language string) uuid.UUID {
 	t.Helper()
 	id := uuid.Must(uuid.NewV7())
@@ -169,8 +170,8 @@ func (f *fixture) account(t *testing.T, email, language string) uuid.UUID {
 	return id
 }
 
-// queueLink makes a confirmation and owes its mail, as a sign-up and a password reset do.
-func (f *fixture) queueLink(t *testing.T, account uuid.UUID, purpose string, ttl time.Duration) (mailID, confirmationID uuid.UUID) {
+// enqueueLink inserts a confirmation and enqueues its mail, as a sign-up and a password reset do.
+func (f *fixture) enqueueLink(t *testing.T, account uuid.UUID, purpose string, ttl time.Duration) (mailID, confirmationID uuid.UUID) {
 	t.Helper()
 	confirmationID = uuid.New()
 	hash, _ := link.Hash(f.Links.Key(confirmationID))
@@ -179,18 +180,18 @@ func (f *fixture) queueLink(t *testing.T, account uuid.UUID, purpose string, ttl
 			ID: confirmationID, AccountID: account, Purpose: purpose, KeyHash: hash, CreatedAt: f.Clock.Now(), ExpiresAt: f.Clock.Now().Add(ttl)})
 	})
 	kind := map[string]string{"signup": KindSignUpLink, "password": KindPasswordLink}[purpose]
-	mailID = f.queue(t, db.InsertMailParams{AccountID: account, Kind: kind, ConfirmationID: &confirmationID})
+	mailID = f.enqueue(t, db.InsertMailParams{AccountID: account, Kind: kind, ConfirmationID: &confirmationID})
 	return mailID, confirmationID
 }
 
-// queuePassword owes a password, as a click on a link does.
-func (f *fixture) queuePassword(t *testing.T, account uuid.UUID) uuid.UUID {
+// enqueuePassword enqueues a mail with a password, as the confirmation of a link does.
+func (f *fixture) enqueuePassword(t *testing.T, account uuid.UUID) uuid.UUID {
 	t.Helper()
 	f.write(t, func(ctx context.Context, q *db.Queries) error { return q.DeleteOlderPasswordMails(ctx, account) })
-	return f.queue(t, db.InsertMailParams{AccountID: account, Kind: KindPassword, Nonce: password.NewNonce(f.Root)})
+	return f.enqueue(t, db.InsertMailParams{AccountID: account, Kind: KindPassword, Nonce: password.NewNonce(f.Root)})
 }
 
-func (f *fixture) queue(t *testing.T, m db.InsertMailParams) uuid.UUID {
+func (f *fixture) enqueue(t *testing.T, m db.InsertMailParams) uuid.UUID {
 	t.Helper()
 	m.RequestID, m.Now = "request-0001", f.Clock.Now()
 	var id uuid.UUID
@@ -200,7 +201,7 @@ func (f *fixture) queue(t *testing.T, m db.InsertMailParams) uuid.UUID {
 				return err
 			}
 		}
-		id, err = Queue(ctx, q, m)
+		id, err = Enqueue(ctx, q, m)
 		return err
 	})
 	return id
@@ -213,10 +214,10 @@ func (f *fixture) write(t *testing.T, change func(context.Context, *db.Queries) 
 	}
 }
 
-// step delivers one mail that is due, and is false when there is none.
-func (f *fixture) step(t *testing.T) bool {
+// deliverNext delivers the mail that has been due longest. It reports false if no mail is due.
+func (f *fixture) deliverNext(t *testing.T) bool {
 	t.Helper()
-	m, err := f.leaseAny(t.Context())
+	m, err := f.leaseNext(t.Context())
 	if errors.Is(err, db.ErrNotFound) {
 		return false
 	}
@@ -227,16 +228,16 @@ func (f *fixture) step(t *testing.T) bool {
 	return true
 }
 
-// leaseAny takes the mail that has been due for longest.
-func (w *Worker) leaseAny(ctx context.Context) (leased, error) {
-	id, err := (&dispatcher{Worker: w, mine: make(map[uuid.UUID]bool)}).next(ctx)
+// leaseNext leases the mail that has been due longest.
+func (w *Worker) leaseNext(ctx context.Context) (leased, error) {
+	id, err := (&dispatcher{Worker: w, inProgress: make(map[uuid.UUID]bool)}).next(ctx)
 	if err != nil {
 		return leased{}, err
 	}
 	return w.lease(ctx, id)
 }
 
-// row is what the database knows of a mail.
+// row is the state of a mail in the database.
 type row struct {
 	Sent, Dead, Nonce bool
 	Attempts          int64
@@ -245,21 +246,25 @@ type row struct {
 
 func (f *fixture) row(t *testing.T, id uuid.UUID) row {
 	t.Helper()
-	var key any = id.String()
-	if f.Store.Engine() == "sqlite" {
-		key = id[:]
-	}
 	var r row
 	err := f.raw.QueryRowContext(t.Context(), `
 		SELECT sent_at IS NOT NULL, dead_at IS NOT NULL, nonce IS NOT NULL, attempts, COALESCE(last_error, '')
-		FROM mail WHERE id = $1`, key).Scan(&r.Sent, &r.Dead, &r.Nonce, &r.Attempts, &r.LastError)
+		FROM mail WHERE id = $1`, f.key(id)).Scan(&r.Sent, &r.Dead, &r.Nonce, &r.Attempts, &r.LastError)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return r
 }
 
-func (f *fixture) expect(t *testing.T, id uuid.UUID, want row) {
+// key returns an ID as an argument of raw SQL.
+func (f *fixture) key(id uuid.UUID) any {
+	if f.Store.Engine() == "sqlite" {
+		return id[:]
+	}
+	return id.String()
+}
+
+func (f *fixture) expectRow(t *testing.T, id uuid.UUID, want row) {
 	t.Helper()
 	if got := f.row(t, id); got != want {
 		t.Errorf("the row is %+v, want %+v", got, want)
@@ -275,8 +280,8 @@ func (f *fixture) readAccount(t *testing.T, id uuid.UUID) db.Account {
 	return account
 }
 
-// opens tells whether somebody can log in with a password, without doing so.
-func (f *fixture) opens(t *testing.T, account uuid.UUID, word string) bool {
+// passwordWorks reports whether a login with a pending password would succeed.
+func (f *fixture) passwordWorks(t *testing.T, account uuid.UUID, word string) bool {
 	t.Helper()
 	a := f.readAccount(t, account)
 	if a.PendingPasswordHash == nil || !a.PendingPasswordExpiresAt.After(f.Clock.Now()) {
@@ -289,12 +294,12 @@ func (f *fixture) opens(t *testing.T, account uuid.UUID, word string) bool {
 	return i == 0
 }
 
-// logged counts the lines of an event.
-func (f *fixture) logged(event string) int {
+// countLogged counts the log lines of an event.
+func (f *fixture) countLogged(event string) int {
 	return strings.Count(f.log.String(), " msg="+event+" ")
 }
 
-// secretOf finds the line of a mail's text that stands alone and has that in it.
+// secretOf returns the paragraph of a mail's text that is a single word and contains part.
 func secretOf(t *testing.T, env Envelope, part string) string {
 	t.Helper()
 	text := parse(t, env.Data).parts["text/plain; charset=UTF-8"]
@@ -305,4 +310,75 @@ func secretOf(t *testing.T, env Envelope, part string) string {
 	}
 	t.Fatalf("no %q in\n%s", part, text)
 	return ""
+}
+
+// runWorker calls Run in a goroutine. The returned function stops it and waits until it ends.
+func runWorker(t *testing.T, w *Worker) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- w.Run(ctx) }()
+	var once sync.Once
+	stop = func() {
+		once.Do(func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+// eventually waits up to a minute until a condition holds.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	within(t, time.Minute, what, ok)
+}
+
+func within(t *testing.T, limit time.Duration, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(limit)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatal("never: " + what)
+		}
+		time.Sleep(5 * time.Millisecond) // between two checks
+	}
+}
+
+// withFakeTime runs a test on both engines in a synctest bubble, whose fake time advances when all goroutines wait. The worker uses that time.
+func withFakeTime(t *testing.T, test func(t *testing.T, f *fixture)) {
+	t.Helper()
+	t.Parallel()
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		path := filepath.Join(t.TempDir(), "auth.db")
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t, "sqlite:"+path, "sqlite", path)
+			f.Worker = f.newWorker(t, f.withRealClock())
+			test(t, f)
+		})
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		url := postgres.URL(t)
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t, url, "pgx", url)
+			f.Worker = f.newWorker(t, f.withRealClock())
+			test(t, f)
+		})
+	})
+}
+
+func (f *fixture) withRealClock() Config {
+	cfg := f.Config
+	cfg.Clock = time.Now
+	return cfg
+}
+
+// unreachable is a relay that cannot be reached.
+func unreachable(context.Context, Envelope) error {
+	return &RelayError{Err: errors.New("connect to the mail relay: connection refused")}
 }

@@ -125,8 +125,7 @@ func FuzzCompose(f *testing.F) {
 
 var finalReply = regexp.MustCompile(`(?m)^([0-9]{3})(?:[ \t]|\r*$)`)
 
-// Whatever a relay answers, we say that it took the mail over only if it said so, and it has heard of one mail to one
-// person.
+// Whatever a relay replies, send succeeds only if the relay accepted the mail, and the relay gets one mail with one recipient at most.
 func FuzzSMTPReplies(f *testing.F) {
 	for _, seed := range []string{
 		"220 x\r\n250 x\r\n250 ok\r\n250 ok\r\n354 go\r\n250 ok\r\n221 bye\r\n",
@@ -140,35 +139,35 @@ func FuzzSMTPReplies(f *testing.F) {
 		f.Add(seed, true)
 	}
 	f.Fuzz(func(t *testing.T, replies string, login bool) {
-		r := &relay{host: "127.0.0.1", port: "25", plain: true, helo: "example.org", timeout: 5 * time.Second, idle: newIdle()}
-		r.idle.limit = 0
+		r := &relay{host: "127.0.0.1", port: "25", plain: true, helo: "example.org", timeout: 5 * time.Second, pool: newPool()}
+		r.pool.idleTimeout = 0
 		if login {
 			r.user, r.pass = "user", "hunter2"
 		}
-		ours, theirs := net.Pipe()
-		var heard bytes.Buffer
+		client, server := net.Pipe()
+		var received bytes.Buffer
 		var relaying sync.WaitGroup
-		relaying.Go(func() { _, _ = io.Copy(&heard, theirs) })
+		relaying.Go(func() { _, _ = io.Copy(&received, server) })
 		relaying.Go(func() {
-			_, _ = io.WriteString(theirs, replies)
-			_ = theirs.Close()
+			_, _ = io.WriteString(server, replies)
+			_ = server.Close()
 		})
-		err := (&conversation{relay: r, raw: ours, conn: ours}).send(t.Context(), sampleEnvelope())
-		_ = ours.Close()
+		err := (&smtpSession{relay: r, raw: client, conn: client}).send(t.Context(), sampleEnvelope())
+		_ = client.Close()
 		relaying.Wait()
 
-		said := heard.String()
-		if strings.Count(said, "RCPT TO:") > 1 || strings.Count(said, "MAIL FROM:") > 1 {
-			t.Fatalf("said\n%s", said)
+		sent := received.String()
+		if strings.Count(sent, "RCPT TO:") > 1 || strings.Count(sent, "MAIL FROM:") > 1 {
+			t.Fatalf("sent\n%s", sent)
 		}
 		if err != nil {
 			if isPermanent(err) && !regexp.MustCompile(`(?m)^5[0-9][0-9]`).MatchString(replies) {
-				t.Fatalf("%q was taken for a refusal: %v", replies, err)
+				t.Fatalf("%q was treated as a refusal: %v", replies, err)
 			}
 			return
 		}
-		if !strings.Contains(said, "\r\n.\r\n") {
-			t.Fatalf("sent without its end:\n%s", said)
+		if !strings.Contains(sent, "\r\n.\r\n") {
+			t.Fatalf("sent without the final dot:\n%s", sent)
 		}
 		want := []string{"2", "2", "2", "2", "3", "2"}
 		if login {
@@ -180,7 +179,7 @@ func FuzzSMTPReplies(f *testing.F) {
 			}
 		}
 		if len(want) > 0 {
-			t.Fatalf("%q was taken for acceptance", replies)
+			t.Fatalf("%q was treated as acceptance", replies)
 		}
 	})
 }

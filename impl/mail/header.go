@@ -9,14 +9,14 @@ import (
 )
 
 const (
-	// maxHeaderLine is how long a line of a header should be at most: RFC 5322, 2.1.1; with encoded words in it, RFC 2047, 2.
+	// maxHeaderLine is how long a header line should be at most: RFC 5322, 2.1.1; with encoded words, RFC 2047, 2.
 	maxHeaderLine = 76
 	// maxEncodedWord is how long an encoded word may be: RFC 2047, 2.
 	maxEncodedWord = 75
 )
 
-// headerField writes one field: its words, with a line break between two where the line would be too long otherwise. A word that
-// is too long for a line, as a long address, stays whole.
+// headerField returns a header field. It folds the field between words, so that no line is too long. A word that is too long for a line,
+// such as a long address, is not split.
 func headerField(name string, words ...string) string {
 	var out strings.Builder
 	out.WriteString(name + ":")
@@ -33,7 +33,7 @@ func headerField(name string, words ...string) string {
 	return out.String()
 }
 
-// subjectWords is a text as the words of a field such as Subject.
+// subjectWords returns a text as the words of a field such as Subject.
 func subjectWords(text string) []string {
 	if words := strings.Split(text, " "); arePlain(words) {
 		return words
@@ -41,7 +41,7 @@ func subjectWords(text string) []string {
 	return encodedWords(text, len("Subject: "))
 }
 
-// mailboxWords is a sender as the words of a field such as From.
+// mailboxWords returns a sender as the words of a field such as From.
 func mailboxWords(name, address string) []string {
 	address = "<" + address + ">"
 	if name == "" {
@@ -55,8 +55,8 @@ func mailboxWords(name, address string) []string {
 	return append(encodedWords(name, len("From: ")), address)
 }
 
-// arePlain reports whether words may stand in a header as they are: short, of printable ASCII, not like an encoded word, and
-// with one blank between two, because some programs shorten runs of blanks.
+// arePlain reports whether words can be in a header without encoding: short, of printable ASCII, unlike an encoded word, and
+// with one space between two, because some programs shorten runs of spaces.
 func arePlain(words []string) bool {
 	const long = maxHeaderLine / 2
 	return !slices.ContainsFunc(words, func(word string) bool {
@@ -65,14 +65,14 @@ func arePlain(words []string) bool {
 	})
 }
 
-// encodedWords is a text as encoded words (RFC 2047), the first of which has a field's name before it in its line. No character
-// is split between two. The characters that stay as they are may stand in a display name too (section 5, 3). Some programs leave
-// blanks between two words that should go, so a text is one word if either encoding makes it one.
+// encodedWords returns a text as encoded words (RFC 2047). The first line has before bytes in front of its word. No character is split
+// between two words. The characters that are not encoded are allowed in a display name, too (section 5, 3). Some programs wrongly show the
+// space between two encoded words, so the text becomes one word if either encoding is short enough.
 func encodedWords(text string, before int) (words []string) {
 	const begin, end = "=?UTF-8?q?", "?="
-	const asTheyAre = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!*+-/"
-	most := min(maxEncodedWord, maxHeaderLine-before)
-	room := most - len(begin+end)
+	const unencoded = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!*+-/"
+	limit := min(maxEncodedWord, maxHeaderLine-before)
+	room := limit - len(begin+end)
 	base64 := mime.BEncoding.Encode("UTF-8", text)
 	var word strings.Builder
 	for _, r := range text {
@@ -80,7 +80,7 @@ func encodedWords(text string, before int) (words []string) {
 		switch {
 		case r == ' ':
 			encoded = "_"
-		case strings.ContainsRune(asTheyAre, r):
+		case strings.ContainsRune(unencoded, r):
 			encoded = string(r)
 		default:
 			for _, b := range []byte(string(r)) {
@@ -94,13 +94,13 @@ func encodedWords(text string, before int) (words []string) {
 		}
 		word.WriteString(encoded)
 	}
-	if len(words) > 0 && len(base64) <= most && strings.HasPrefix(base64, "=?") {
+	if len(words) > 0 && len(base64) <= limit && strings.HasPrefix(base64, "=?") {
 		return []string{base64}
 	}
 	return append(words, begin+word.String()+end)
 }
 
-// replaceHeader puts fields before a mail and takes its own ones of the same names away.
+// replaceHeader adds fields to the beginning of a mail and removes its fields of the same names.
 func replaceHeader(data []byte, fields ...string) []byte {
 	var out bytes.Buffer
 	named := make(map[string]bool)
@@ -112,7 +112,7 @@ func replaceHeader(data []byte, fields ...string) []byte {
 	head, body, _ := bytes.Cut(data, []byte("\r\n\r\n"))
 	dropped := false
 	for line := range strings.Lines(string(head) + "\r\n") {
-		if line[0] != ' ' { // not the rest of a field
+		if line[0] != ' ' { // not the continuation of a field
 			name, _, _ := strings.Cut(line, ":")
 			dropped = named[name]
 		}

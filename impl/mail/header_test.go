@@ -11,7 +11,7 @@ import (
 
 var (
 	encodedWord = regexp.MustCompile(`=\?[^? ]+\?[^? ]+\?[^? ]*\?=`)
-	longToken   = regexp.MustCompile(`^([A-Za-z-]+:)? ?<[^ ]+>$`) // an address or an id is not divided
+	longToken   = regexp.MustCompile(`^([A-Za-z-]+:)? ?<[^ ]+>$`) // an address or an ID is not split
 )
 
 // checkHeaderLines checks the lines of a header against RFC 5322, section 2.1.1, and RFC 2047, section 2.
@@ -40,7 +40,7 @@ func unfold(header string) string {
 	return strings.ReplaceAll(strings.TrimSuffix(header, "\r\n"), "\r\n ", " ")
 }
 
-// senderNames are names that people give, or might.
+// senderNames returns realistic and difficult names of senders.
 func senderNames() []string {
 	return []string{
 		"Financelime", "Acme, Inc.", "Acme,  Inc.", "Acme,Inc.", "a,  b,,c ,d", `The "Best" Bank`, `back\slash`, `"`, `\`, `\"`, "O'Neil & Söhne",
@@ -50,7 +50,7 @@ func senderNames() []string {
 	}
 }
 
-// Whatever the sender is called, each kind of mail in each language has a header within the limits that says just that.
+// With every name of the sender, the header of each mail in each language is within the limits and has that name.
 func TestHeaderOfEveryMail(t *testing.T) {
 	t.Parallel()
 	for _, name := range senderNames() {
@@ -91,13 +91,13 @@ func TestHeaderOfEveryMail(t *testing.T) {
 	}
 }
 
-// A name is the one that a setting means, in whatever way it is written.
+// All spellings of a name in the setting have the same result.
 func TestSenderSpellings(t *testing.T) {
 	t.Parallel()
 	for setting, want := range map[string]string{
 		`"Acme, Inc." <no-reply@acme.example>`:               "Acme, Inc.",
 		`Acme Inc <no-reply@acme.example>`:                   "Acme Inc",
-		`Acme   Inc <no-reply@acme.example>`:                 "Acme Inc", // blanks between two words outside of quotes mean one
+		`Acme   Inc <no-reply@acme.example>`:                 "Acme Inc", // spaces between two words outside quotes count as one
 		`"Acme   Inc" <no-reply@acme.example>`:               "Acme   Inc",
 		`=?utf-8?q?Acme=2C_Inc=2E?= <no-reply@acme.example>`: "Acme, Inc.",
 		`=?utf-8?b?0JvQsNC50Lw=?= <no-reply@acme.example>`:   "Лайм",

@@ -13,63 +13,63 @@ import (
 )
 
 const (
-	// leaseLength is how long a mail is kept from other workers after its holder's last sign of life. With the second until they
-	// look, the mail of a process that died is sent 16 s later, or up to maxClockSkew more.
+	// leaseLength is how long no other worker takes a mail after its holder has renewed the lease. Idle workers poll every second, so the
+	// mail of a process that died is sent 15 to 16 s later, or up to maxClockSkew more.
 	leaseLength = 15 * time.Second
 
-	// maxClockSkew is how far the clocks of replicas may be apart. The end of a lease is by its holder's clock, and is compared
-	// with others': a clock that is ahead shortens the lease by so much, one that is behind makes it longer. So a holder takes its
-	// lease for over that much earlier, by its monotonic clock, and no two hold the same mail.
+	// maxClockSkew is how far the clocks of replicas may differ. The end of a lease is a time of its holder's clock, and other workers
+	// compare it with theirs: a clock that is ahead shortens the lease by the difference, one that is behind extends it. Therefore a holder
+	// stops maxClockSkew before the end, by its monotonic clock, so that no two workers hold the same mail.
 	maxClockSkew = 5 * time.Second
 
-	renewEvery = 3 * time.Second        // so a renewal may fail, be late and be tried again
-	renewAgain = 500 * time.Millisecond // after one that failed
+	renewInterval = 3 * time.Second        // leaves time for a renewal that fails and is repeated
+	renewRetry    = 500 * time.Millisecond // after a renewal that failed
 )
 
-// errLeaseLost: the lease could not be renewed in time, or was taken over; the attempt was cut off before the relay had the mail.
+// errLeaseLost: the lease could not be renewed in time, or was taken over. The attempt was cancelled before the relay had the mail.
 var errLeaseLost = errors.New("the lease was lost before the mail was sent")
 
-// hold renews the lease of a mail while an attempt is under way, and cuts the attempt off when the lease may be another worker's.
+// leaseHolder renews the lease of a mail during an attempt, and cancels the attempt when another worker may have the lease.
 //
-// From the moment that the attempt is committed, which is when the relay may get the end of the message, it is not cut off any more:
-// that would only hide whether the relay took the mail.
-type hold struct {
+// The attempt is committed from the moment at which the relay may get the end of the message. A committed attempt is not cancelled: only
+// the relay's reply shows whether the relay has the mail.
+type leaseHolder struct {
 	worker   *Worker
 	id       uuid.UUID
 	attempts int64
-	cut      context.CancelFunc
+	cancel   context.CancelFunc // of the attempt
 	stop     chan struct{}
 	stopped  chan struct{}
 
-	// Only for the goroutine that renews; for others once it has stopped.
-	dueAt time.Time  // the end of the lease in the database
-	doubt *time.Time // that end too, perhaps: the last renewal failed, but may have been committed
+	// Used by the goroutine that renews, and by others after it has stopped:
+	dueAt     time.Time  // the end of the lease in the database
+	uncertain *time.Time // possibly the end instead: the last renewal failed, but may have been committed
 
-	mu        sync.Mutex
-	until     time.Time // the lease is ours until then
+	mu        sync.Mutex // guards the fields below
+	heldUntil time.Time  // the holder stops then, unless it has renewed the lease
 	committed bool
 	lost      bool
 }
 
-// hold begins to renew a lease. The context that it returns ends when the lease is lost.
-func (w *Worker) hold(ctx context.Context, m leased) (context.Context, *hold) {
-	ctx, cut := context.WithCancel(ctx)
-	h := &hold{
-		worker: w, id: m.ID, attempts: m.Attempts, dueAt: m.DueAt, until: m.ours,
-		cut: cut, stop: make(chan struct{}), stopped: make(chan struct{}),
+// holdLease starts to renew the lease of m. The returned context is cancelled when the lease is lost.
+func (w *Worker) holdLease(ctx context.Context, m leased) (context.Context, *leaseHolder) {
+	ctx, cancel := context.WithCancel(ctx)
+	h := &leaseHolder{
+		worker: w, id: m.ID, attempts: m.Attempts, dueAt: m.DueAt, heldUntil: m.heldUntil,
+		cancel: cancel, stop: make(chan struct{}), stopped: make(chan struct{}),
 	}
-	if h.left() <= 0 { // the process stood still
+	if h.remaining() <= 0 { // the process was suspended
 		h.lose()
 	}
 	go h.run(context.WithoutCancel(ctx))
 	return ctx, h
 }
 
-func (h *hold) run(ctx context.Context) {
+func (h *leaseHolder) run(ctx context.Context) {
 	defer close(h.stopped)
-	pause := renewEvery
+	pause := renewInterval
 	for {
-		timer := time.NewTimer(min(pause, h.left()))
+		timer := time.NewTimer(min(pause, h.remaining()))
 		select {
 		case <-h.stop:
 			timer.Stop()
@@ -80,48 +80,47 @@ func (h *hold) run(ctx context.Context) {
 		renewed, err := h.renew(ctx)
 		switch {
 		case err != nil:
-			pause = renewAgain
-			if h.left() <= 0 {
+			pause = renewRetry
+			if h.remaining() <= 0 {
 				h.lose()
 			}
-		case !renewed: // it was taken over, or the mail withdrawn
+		case !renewed: // taken over, or the mail was withdrawn
 			h.lose()
 			return
 		default:
-			pause = renewEvery
+			pause = renewInterval
 			h.mu.Lock()
-			h.until = began.Add(leaseLength - maxClockSkew)
+			h.heldUntil = began.Add(leaseLength - maxClockSkew)
 			h.mu.Unlock()
 		}
 	}
 }
 
-// left is how long the lease is still ours; as long as anybody could want once it does not matter any more.
-func (h *hold) left() time.Duration {
+// remaining returns how long the holder still holds the lease. It returns leaseLength when that no longer matters.
+func (h *leaseHolder) remaining() time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.committed || h.lost {
 		return leaseLength
 	}
-	return time.Until(h.until)
+	return time.Until(h.heldUntil)
 }
 
-// lose cuts the attempt off if it is not committed.
-func (h *hold) lose() {
+// lose cancels the attempt, unless it is committed.
+func (h *leaseHolder) lose() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.committed {
 		h.lost = true
-		h.cut()
+		h.cancel()
 	}
 }
 
-// commit fails if the attempt must not go on, and else keeps it from being cut off. Also after a pause of the whole process, in which
-// nothing could be renewed or cut off: the clock decides.
-func (h *hold) commit() error {
+// commit commits the attempt, or returns errLeaseLost. It compares the clock, because a suspended process neither renews nor cancels.
+func (h *leaseHolder) commit() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.lost || !time.Now().Before(h.until) {
+	if h.lost || !time.Now().Before(h.heldUntil) {
 		h.lost = true
 		return errLeaseLost
 	}
@@ -129,11 +128,11 @@ func (h *hold) commit() error {
 	return nil
 }
 
-// renew prolongs the lease; false: it is not ours.
-func (h *hold) renew(ctx context.Context) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, max(min(renewEvery, h.left()), renewAgain))
+// renew extends the lease. It reports false if another worker has it.
+func (h *leaseHolder) renew(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, max(min(renewInterval, h.remaining()), renewRetry))
 	defer cancel()
-	if err := h.clear(ctx); err != nil {
+	if err := h.resolve(ctx); err != nil {
 		return false, err
 	}
 	until := h.worker.Clock.Now().Add(leaseLength)
@@ -143,7 +142,7 @@ func (h *hold) renew(ctx context.Context) (bool, error) {
 		return err
 	})
 	if err != nil {
-		h.doubt = &until
+		h.uncertain = &until
 		return false, fmt.Errorf("renew a lease: %w", err)
 	}
 	if renewed > 0 {
@@ -152,31 +151,31 @@ func (h *hold) renew(ctx context.Context) (bool, error) {
 	return renewed > 0, nil
 }
 
-// clear finds out whether a renewal that failed was committed.
-func (h *hold) clear(ctx context.Context) error {
-	if h.doubt == nil {
+// resolve reads whether a renewal that failed was committed.
+func (h *leaseHolder) resolve(ctx context.Context) error {
+	if h.uncertain == nil {
 		return nil
 	}
 	m, err := h.worker.Store.Read().GetMail(ctx, h.id)
 	if err != nil && !errors.Is(err, db.ErrNotFound) {
-		return fmt.Errorf("look at a lease: %w", err)
+		return fmt.Errorf("read a lease: %w", err)
 	}
-	if err == nil && m.Attempts == h.attempts && m.DueAt.Equal(*h.doubt) {
+	if err == nil && m.Attempts == h.attempts && m.DueAt.Equal(*h.uncertain) {
 		h.dueAt = m.DueAt
 	}
-	h.doubt = nil
+	h.uncertain = nil
 	return nil
 }
 
-// end stops renewing. It returns the end of the lease, by which the outcome is recorded, and whether the attempt was cut off.
-func (h *hold) end(ctx context.Context) (dueAt time.Time, lost bool) {
+// finish stops renewing. It returns the end of the lease, with which the result is recorded, and whether the attempt was cancelled.
+func (h *leaseHolder) finish(ctx context.Context) (dueAt time.Time, lost bool) {
 	close(h.stop)
 	<-h.stopped
-	h.cut()
-	for h.clear(ctx) != nil && ctx.Err() == nil {
+	h.cancel()
+	for h.resolve(ctx) != nil && ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
-		case <-time.After(renewAgain):
+		case <-time.After(renewRetry):
 		}
 	}
 	return h.dueAt, h.lost

@@ -16,8 +16,8 @@ import (
 	"github.com/financelime/authorization/db"
 )
 
-// commits is a relay that takes its time before the mail is its own, and after that.
-func commits(before, after time.Duration) func(context.Context, Envelope) error {
+// commitBetween is a relay that waits before and after the attempt is committed.
+func commitBetween(before, after time.Duration) func(context.Context, Envelope) error {
 	return func(ctx context.Context, env Envelope) error {
 		if err := wait(ctx, before); err != nil {
 			return err
@@ -38,43 +38,43 @@ func wait(ctx context.Context, pause time.Duration) error {
 	}
 }
 
-// A mail that takes longer than its lease is kept by its living holder, however many look for it.
+// The holder of a mail that takes longer than its lease renews it, so that no other worker takes it.
 func TestLeaseIsRenewed(t *testing.T) {
-	inABubble(t, func(t *testing.T, f *fixture) {
-		f.out.failWith(commits(time.Minute, 30*time.Second))
-		id := f.queueMany(t, 1)[0]
+	withFakeTime(t, func(t *testing.T, f *fixture) {
+		f.transport.failWith(commitBetween(time.Minute, 30*time.Second))
+		id := f.enqueueMany(t, 1)[0]
 		for range 3 {
-			running(t, f.worker(t, f.withRealClock()))
+			runWorker(t, f.newWorker(t, f.withRealClock()))
 		}
 		time.Sleep(95 * time.Second)
 		synctest.Wait()
-		if n := len(f.out.attempts()); n != 1 {
+		if n := len(f.transport.attempts()); n != 1 {
 			t.Errorf("%d attempts", n)
 		}
-		f.expect(t, id, row{Sent: true, Attempts: 1})
+		f.expectRow(t, id, row{Sent: true, Attempts: 1})
 	})
 }
 
-// What a process held that is gone is taken over within 20 s, whatever the time-out of a step.
-func TestLeaseOfTheDeadIsTakenOver(t *testing.T) {
-	inABubble(t, func(t *testing.T, f *fixture) {
-		id := f.queueMany(t, 1)[0]
-		if _, err := f.leaseAny(t.Context()); err != nil {
+// The mail of a process that died is taken over within 20 s, whatever the time-out of a step.
+func TestLeaseOfDeadProcessIsTakenOver(t *testing.T) {
+	withFakeTime(t, func(t *testing.T, f *fixture) {
+		id := f.enqueueMany(t, 1)[0]
+		if _, err := f.leaseNext(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		died := time.Now()
-		running(t, f.Worker)
+		runWorker(t, f.Worker)
 		f.awaitSent(t, 1, time.Minute)
 		if took := time.Since(died); took < leaseLength || took > 20*time.Second {
 			t.Errorf("taken over after %s", took)
 		}
 		synctest.Wait()
-		eventuallyInBubble(t, func() bool { return f.row(t, id) == row{Sent: true, Attempts: 2} })
+		eventuallyFakeTime(t, func() bool { return f.row(t, id) == row{Sent: true, Attempts: 2} })
 	})
 }
 
-// eventuallyInBubble waits for what needs the database.
-func eventuallyInBubble(t *testing.T, ok func() bool) {
+// eventuallyFakeTime waits until a condition holds, in a synctest bubble.
+func eventuallyFakeTime(t *testing.T, ok func() bool) {
 	t.Helper()
 	for range 100 {
 		if ok() {
@@ -85,13 +85,13 @@ func eventuallyInBubble(t *testing.T, ok func() bool) {
 	t.Error("never")
 }
 
-// A replica whose clock is ahead or behind by as much as clocks may differ takes nothing from a holder who is alive, even if that
-// one has lost the database: it has given up by then.
-func TestLeaseAndClocksThatDiffer(t *testing.T) {
+// A replica whose clock differs by maxClockSkew never sends a mail at the same time as its holder, even if the holder has lost the database:
+// the holder has stopped by then.
+func TestLeaseWithClockSkew(t *testing.T) {
 	for _, skew := range []time.Duration{-maxClockSkew, maxClockSkew} {
 		t.Run(skew.String(), func(t *testing.T) {
-			inABubble(t, func(t *testing.T, f *fixture) {
-				id := f.queueMany(t, 1)[0]
+			withFakeTime(t, func(t *testing.T, f *fixture) {
+				id := f.enqueueMany(t, 1)[0]
 				store, err := db.Open(t.Context(), f.url)
 				if err != nil {
 					t.Fatal(err)
@@ -100,10 +100,10 @@ func TestLeaseAndClocksThatDiffer(t *testing.T) {
 				cfg := f.withRealClock()
 				cfg.Store = store
 				cfg.Transport = transportFunc(func(ctx context.Context, env Envelope) error {
-					if err := store.Close(); err != nil { // it will renew nothing
+					if err := store.Close(); err != nil { // so that it cannot renew
 						t.Error(err)
 					}
-					err := commits(time.Minute, 0)(ctx, env)
+					err := commitBetween(time.Minute, 0)(ctx, env)
 					if err == nil {
 						sent.Add(1)
 					} else {
@@ -111,8 +111,8 @@ func TestLeaseAndClocksThatDiffer(t *testing.T) {
 					}
 					return err
 				})
-				holder := f.worker(t, cfg)
-				m, err := holder.leaseAny(t.Context())
+				holder := f.newWorker(t, cfg)
+				m, err := holder.leaseNext(t.Context())
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -125,16 +125,16 @@ func TestLeaseAndClocksThatDiffer(t *testing.T) {
 				}()
 				other := f.withRealClock()
 				other.Clock = func() time.Time { return time.Now().Add(skew) }
-				running(t, f.worker(t, other))
+				runWorker(t, f.newWorker(t, other))
 				f.awaitSent(t, 1, time.Minute)
 				took := time.Since(began)
 				cancel()
 				<-done
-				gaveUp := time.Unix(0, cut.Load()).Sub(began)
-				if sent.Load() != 0 || cut.Load() == 0 || gaveUp > took || took > leaseLength+maxClockSkew+2*time.Second {
-					t.Errorf("sent %d times by its holder, who gave up after %s; taken over after %s", sent.Load(), gaveUp, took)
+				stoppedAfter := time.Unix(0, cut.Load()).Sub(began)
+				if sent.Load() != 0 || cut.Load() == 0 || stoppedAfter > took || took > leaseLength+maxClockSkew+2*time.Second {
+					t.Errorf("sent %d times by its holder, which stopped after %s; taken over after %s", sent.Load(), stoppedAfter, took)
 				}
-				eventuallyInBubble(t, func() bool { return f.row(t, id) == row{Sent: true, Attempts: 2} })
+				eventuallyFakeTime(t, func() bool { return f.row(t, id) == row{Sent: true, Attempts: 2} })
 			})
 		})
 	}
@@ -144,40 +144,40 @@ type transportFunc func(context.Context, Envelope) error
 
 func (f transportFunc) Send(ctx context.Context, env Envelope) error { return f(ctx, env) }
 
-// A process that stood still, and was overtaken meanwhile, sends nothing when it goes on.
-func TestHolderThatStoodStill(t *testing.T) {
+// A process that was suspended while another one took its mail over does not send it when it resumes.
+func TestSuspendedHolderDoesNotSend(t *testing.T) {
 	onBothEngines(t, func(t *testing.T, f *fixture) {
-		id := f.queueMany(t, 1)[0]
-		m, err := f.leaseAny(t.Context())
+		id := f.enqueueMany(t, 1)[0]
+		m, err := f.leaseNext(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		f.clock.Advance(leaseLength)
-		if !f.step(t) {
+		if !f.deliverNext(t) {
 			t.Fatal("not taken over")
 		}
-		m.ours = time.Now().Add(100 * time.Millisecond)
+		m.heldUntil = time.Now().Add(100 * time.Millisecond)
 		var late error
 		cfg := f.Config
 		cfg.Transport = transportFunc(func(_ context.Context, env Envelope) error {
-			time.Sleep(200 * time.Millisecond) // nothing that it does notices that time passes
+			time.Sleep(200 * time.Millisecond) // does not react to the end of its context
 			late = env.Commit()
 			return late
 		})
-		f.worker(t, cfg).deliver(t.Context(), t.Context(), m)
+		f.newWorker(t, cfg).deliver(t.Context(), t.Context(), m)
 		if !errors.Is(late, errLeaseLost) {
 			t.Errorf("committed: %v", late)
 		}
-		f.expect(t, id, row{Sent: true, Attempts: 2})
-		h := &hold{until: time.Now()} // and nothing had the time to notice
+		f.expectRow(t, id, row{Sent: true, Attempts: 2})
+		h := &leaseHolder{heldUntil: time.Now()} // the goroutine that renews has not run yet
 		if err := h.commit(); !errors.Is(err, errLeaseLost) {
 			t.Errorf("committed: %v", err)
 		}
 	})
 }
 
-// No byte of the end of a message leaves, nor does a file appear, when the lease is lost before.
-func TestTransportsCommit(t *testing.T) {
+// If Commit fails, a transport neither sends the end of the message nor creates a file.
+func TestTransportsCallCommit(t *testing.T) {
 	t.Parallel()
 	r := new(recorder).start(t)
 	for name, url := range map[string]string{"smtp": "smtp://" + net.JoinHostPort("127.0.0.1", r.port) + "?tls=none", "file": "file:" + t.TempDir()} {
@@ -187,7 +187,7 @@ func TestTransportsCommit(t *testing.T) {
 		if err := transport.Send(t.Context(), env); !errors.Is(err, errLeaseLost) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if _, mails := r.said(); len(mails) != 0 {
+		if _, mails := r.recorded(); len(mails) != 0 {
 			t.Errorf("%s: the mail was sent", name)
 		}
 		if files, ok := transport.(*Files); ok {
@@ -198,18 +198,18 @@ func TestTransportsCommit(t *testing.T) {
 	}
 }
 
-// Once the relay may have the mail, a lost lease does not cut the attempt off: its answer is worth waiting for.
-func TestCommittedAttemptIsNotCutOff(t *testing.T) {
-	inABubble(t, func(t *testing.T, f *fixture) {
-		id := f.queueMany(t, 1)[0]
-		f.out.failWith(commits(time.Second, 20*time.Second))
-		m, err := f.leaseAny(t.Context())
+// Once the relay may have the mail, a lost lease does not cancel the attempt: the relay's reply is needed.
+func TestCommittedAttemptIsNotCancelled(t *testing.T) {
+	withFakeTime(t, func(t *testing.T, f *fixture) {
+		id := f.enqueueMany(t, 1)[0]
+		f.transport.failWith(commitBetween(time.Second, 20*time.Second))
+		m, err := f.leaseNext(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		m.DueAt = m.DueAt.Add(time.Microsecond) // it cannot be renewed
+		m.DueAt = m.DueAt.Add(time.Microsecond) // so that it cannot be renewed
 		f.deliver(t.Context(), t.Context(), m)
-		if n := len(f.out.sent()); n != 1 || f.logged("mail.lease_lost") != 1 {
+		if n := len(f.transport.sent()); n != 1 || f.countLogged("mail.lease_lost") != 1 {
 			t.Errorf("%d sent, log: %s", n, f.log)
 		}
 		if r := f.row(t, id); r.Sent {
@@ -218,11 +218,11 @@ func TestCommittedAttemptIsNotCutOff(t *testing.T) {
 	})
 }
 
-// A renewal that failed may have been committed all the same. Then the lease is found again, and the mail recorded as sent.
-func TestRenewalInDoubt(t *testing.T) {
+// A renewal that failed may have been committed. The holder reads the row to find out.
+func TestUncertainRenewal(t *testing.T) {
 	onBothEngines(t, func(t *testing.T, f *fixture) {
-		id := f.queueMany(t, 1)[0]
-		m, err := f.leaseAny(t.Context())
+		id := f.enqueueMany(t, 1)[0]
+		m, err := f.leaseNext(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -231,46 +231,120 @@ func TestRenewalInDoubt(t *testing.T) {
 			_, err := q.RenewMailLease(ctx, db.RenewMailLeaseParams{ID: m.ID, Attempts: m.Attempts, LeaseUntil: m.DueAt, RenewedUntil: until})
 			return err
 		})
-		for name, doubt := range map[string]time.Time{"committed": until, "not committed": until.Add(time.Second)} {
-			h := &hold{worker: f.Worker, id: m.ID, attempts: m.Attempts, dueAt: until, doubt: &doubt, until: m.ours, cut: func() {},
+		for name, uncertain := range map[string]time.Time{"committed": until, "not committed": until.Add(time.Second)} {
+			h := &leaseHolder{worker: f.Worker, id: m.ID, attempts: m.Attempts, dueAt: until, uncertain: &uncertain, heldUntil: m.heldUntil, cancel: func() {},
 				stop: make(chan struct{}), stopped: make(chan struct{})}
 			if name == "committed" {
 				h.dueAt = m.DueAt
 			}
 			close(h.stopped)
-			if dueAt, lost := h.end(t.Context()); !dueAt.Equal(until) || lost {
+			if dueAt, lost := h.finish(t.Context()); !dueAt.Equal(until) || lost {
 				t.Errorf("%s: the lease ends at %s, want %s; lost: %t", name, dueAt, until, lost)
 			}
 		}
-		f.expect(t, id, row{Attempts: 1})
+		f.expectRow(t, id, row{Attempts: 1})
 	})
 }
 
-// After an outage of the database, in which nobody could renew, the living get the chance to record what they have sent.
-func TestLeasesAfterAnOutage(t *testing.T) {
+// After an outage of the database, during which no lease could be renewed, holders get time to record what they have sent.
+func TestLeasesAfterOutage(t *testing.T) {
 	onBothEngines(t, func(t *testing.T, f *fixture) {
-		held := f.queueMany(t, 1)[0]
-		if _, err := f.leaseAny(t.Context()); err != nil {
+		held := f.enqueueMany(t, 1)[0]
+		if _, err := f.leaseNext(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		outage := f.Clock.Now().Add(10 * time.Second)
 		f.clock.Advance(time.Minute)
-		fresh := f.queuePassword(t, f.account(t, "jane@example.org", "en"))
-		d := &dispatcher{Worker: f.Worker, mine: make(map[uuid.UUID]bool), failing: true, outage: outage}
-		if due, err := d.find(t.Context(), 10); err != nil || len(due) != 1 || due[0] != fresh {
+		newer := f.enqueuePassword(t, f.account(t, "jane@example.org", "en"))
+		d := &dispatcher{Worker: f.Worker, inProgress: make(map[uuid.UUID]bool), databaseDown: true, outage: outage}
+		if due, err := d.listDue(t.Context(), 10); err != nil || len(due) != 1 || due[0] != newer {
 			t.Errorf("during it: %v, %v", due, err)
 		}
-		d.answers()
-		if due, err := d.find(t.Context(), 10); err != nil || len(due) != 1 || due[0] != fresh {
+		d.noteDatabaseUp()
+		if due, err := d.listDue(t.Context(), 10); err != nil || len(due) != 1 || due[0] != newer {
 			t.Errorf("just after it: %v, %v", due, err)
 		}
-		d.back = time.Now().Add(-maxClockSkew)
-		if due, err := d.find(t.Context(), 10); err != nil || len(due) != 2 || !slices.Contains(due, held) {
+		d.recovered = time.Now().Add(-maxClockSkew)
+		if due, err := d.listDue(t.Context(), 10); err != nil || len(due) != 2 || !slices.Contains(due, held) {
 			t.Errorf("later: %v, %v", due, err)
 		}
-		d.back, d.outage = time.Now(), f.Clock.Now() // the lease ran out before the outage: its holder is dead
-		if due, err := d.find(t.Context(), 10); err != nil || len(due) != 2 {
+		d.recovered, d.outage = time.Now(), f.Clock.Now() // the lease ended before the outage, so its holder is dead
+		if due, err := d.listDue(t.Context(), 10); err != nil || len(due) != 2 {
 			t.Errorf("dead before: %v, %v", due, err)
+		}
+	})
+}
+
+// The mail of a dead process is taken over when its lease ends, not before. If the process resumes, it changes nothing.
+func TestLeaseTakeover(t *testing.T) {
+	onBothEngines(t, func(t *testing.T, f *fixture) {
+		account := f.account(t, "jane@example.org", "en")
+		mailID := f.enqueuePassword(t, account)
+		dead, err := f.leaseNext(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		dead.heldUntil = time.Now() // by its own clock
+		f.clock.Advance(leaseLength - time.Microsecond)
+		if f.deliverNext(t) {
+			t.Fatal("taken over before its lease ended")
+		}
+		f.clock.Advance(time.Microsecond)
+		if !f.deliverNext(t) {
+			t.Fatal("not taken over")
+		}
+		f.expectRow(t, mailID, row{Sent: true, Attempts: 2})
+		until := f.readAccount(t, account).PendingPasswordExpiresAt
+
+		f.clock.Advance(time.Minute)
+		f.transport.failWith(func(context.Context, Envelope) error { return permanent(errors.New("550 no")) })
+		f.deliver(t.Context(), t.Context(), dead)
+		f.expectRow(t, mailID, row{Sent: true, Attempts: 2})
+		if got := f.readAccount(t, account); got.PendingPasswordHash == nil || !got.PendingPasswordExpiresAt.Equal(*until) {
+			t.Errorf("the late worker changed the account: %+v", got)
+		}
+		if f.countLogged("mail.lease_lost") != 1 || f.countLogged("mail.dead") != 0 {
+			t.Errorf("log: %s", f.log)
+		}
+	})
+}
+
+// The database becomes unavailable after the relay has accepted the mail and before that is recorded. The same mail is sent again when its
+// lease ends, so that the receiver can drop it.
+func TestDatabaseUnavailableAfterSending(t *testing.T) {
+	onBothEngines(t, func(t *testing.T, f *fixture) {
+		mailID := f.enqueuePassword(t, f.account(t, "jane@example.org", "en"))
+		store, err := db.Open(t.Context(), f.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg := f.Config
+		cfg.Store = store
+		w := f.newWorker(t, cfg)
+		m, err := w.leaseNext(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		recording, giveUp := context.WithCancel(t.Context())
+		f.transport.failWith(func(context.Context, Envelope) error {
+			time.AfterFunc(100*time.Millisecond, giveUp)
+			return store.Close()
+		})
+		w.deliver(t.Context(), recording, m)
+		if f.countLogged("mail.record_failed") != 1 || f.countLogged("mail.sent") != 0 {
+			t.Errorf("log: %s", f.log)
+		}
+		f.expectRow(t, mailID, row{Nonce: true, Attempts: 1})
+
+		f.transport.failWith(nil)
+		f.clock.Advance(leaseLength)
+		if !f.deliverNext(t) {
+			t.Fatal("not taken over")
+		}
+		f.expectRow(t, mailID, row{Sent: true, Attempts: 2})
+		sent := f.transport.sent()
+		if len(sent) != 2 || secretOf(t, sent[0], "-") != secretOf(t, sent[1], "-") {
+			t.Errorf("%d mails, or not the same", len(sent))
 		}
 	})
 }

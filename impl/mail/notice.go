@@ -11,10 +11,10 @@ import (
 	"github.com/financelime/authorization/db"
 )
 
-// tellEvery bounds what strangers who sign up with somebody's address can do to his mailbox.
-const tellEvery = 24 * time.Hour
+// noticeInterval limits how often strangers can cause a notice by signing up with somebody's address.
+const noticeInterval = 24 * time.Hour
 
-// addLogin fills in what the mail tells of a log-in.
+// addLogin fills in the login that the mail is about.
 func (d *delivery) addLogin(v *Values) error {
 	if d.mail.HappenedAt == nil || d.mail.Platform == nil || d.mail.RemoteAddr == nil {
 		return permanent(errors.New("the row of a notice does not say what happened"))
@@ -25,8 +25,8 @@ func (d *delivery) addLogin(v *Values) error {
 	return nil
 }
 
-// findOwner finds whom to tell of a sign-up with his address, unless he was told of another one lately. That is decided here and
-// not when the mail is queued: the sign-up costs the same whatever becomes of the mail.
+// findOwner returns the account whose address was used for a sign-up, unless its owner was notified of another one recently. The worker
+// decides this, not the sign-up, so that a sign-up takes the same time in either case.
 func (d *delivery) findOwner(ctx context.Context, signUp db.Account) (owner db.Account, err error) {
 	if signUp.DecoyOf == nil {
 		return owner, permanent(errors.New("the address of the sign-up was not taken"))
@@ -34,24 +34,24 @@ func (d *delivery) findOwner(ctx context.Context, signUp db.Account) (owner db.A
 	owner, err = d.Store.Read().GetAccount(ctx, *signUp.DecoyOf)
 	switch {
 	case errors.Is(err, db.ErrNotFound):
-		return owner, ownerless
+		return owner, errAccountDeleted
 	case err != nil:
 		return owner, fmt.Errorf("read the owner's account: %w", err)
 	case owner.DisabledAt != nil:
-		return owner, disabled
+		return owner, errAccountDisabled
 	}
 	d.secrets = append(d.secrets, owner.Email)
-	before := db.FirstIDAt(d.Clock.Now().Add(-tellEvery))
+	before := db.FirstIDAt(d.Clock.Now().Add(-noticeInterval))
 	var first int64
 	err = d.Store.Write(ctx, func(q *db.Queries) (err error) {
 		first, err = q.MarkOwnerNotified(ctx, db.MarkOwnerNotifiedParams{MailID: &d.mail.ID, ID: owner.ID, NotifiedBefore: &before})
 		return err
 	})
 	if err != nil {
-		return owner, fmt.Errorf("note that the owner is told: %w", err)
+		return owner, fmt.Errorf("mark the owner as notified: %w", err)
 	}
 	if first == 0 {
-		return owner, told
+		return owner, errNotifiedRecently
 	}
 	return owner, nil
 }

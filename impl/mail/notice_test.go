@@ -33,8 +33,8 @@ func TestShowable(t *testing.T) {
 	}
 }
 
-// signUpTaken owes the mail of a sign-up with an owner's address.
-func (f *fixture) signUpTaken(t *testing.T, owner uuid.UUID) (mailID uuid.UUID) {
+// enqueueSignUpNotice enqueues the notice of a sign-up with an owner's address.
+func (f *fixture) enqueueSignUpNotice(t *testing.T, owner uuid.UUID) (mailID uuid.UUID) {
 	t.Helper()
 	id, until := uuid.Must(uuid.NewV7()), f.Clock.Now().Add(24*time.Hour)
 	mailID = idAt(f.Clock.Now())
@@ -49,7 +49,7 @@ func (f *fixture) signUpTaken(t *testing.T, owner uuid.UUID) (mailID uuid.UUID) 
 	return mailID
 }
 
-// idAt makes an id as it is made at a time.
+// idAt returns an ID as it is generated at a time.
 func idAt(t time.Time) uuid.UUID {
 	id, random := db.FirstIDAt(t), uuid.New()
 	copy(id[6:], random[6:])
@@ -57,60 +57,60 @@ func idAt(t time.Time) uuid.UUID {
 	return id
 }
 
-// The owner of an address is told of sign-ups with it in his language, once a day, and never while he is disabled.
-func TestOwnerIsToldOnceADay(t *testing.T) {
+// The owner of an address is notified of sign-ups with it in their language, once a day, and never while their account is disabled.
+func TestOwnerIsNotifiedOnceADay(t *testing.T) {
 	onBothEngines(t, func(t *testing.T, f *fixture) {
 		owner := f.account(t, "jane@example.org", "en")
-		first := f.signUpTaken(t, owner)
-		f.out.failWith(func(context.Context, Envelope) error { return errors.New("try again") })
-		f.step(t)
-		f.out.failWith(nil)
+		first := f.enqueueSignUpNotice(t, owner)
+		f.transport.failWith(func(context.Context, Envelope) error { return errors.New("try again") })
+		f.deliverNext(t)
+		f.transport.failWith(nil)
 		f.clock.Advance(time.Hour)
-		second := f.signUpTaken(t, owner)
-		for f.step(t) {
+		second := f.enqueueSignUpNotice(t, owner)
+		for f.deliverNext(t) {
 		}
-		f.expect(t, first, row{Sent: true, Attempts: 2}) // the same mail tries again
-		f.expect(t, second, row{Dead: true, Attempts: 1, LastError: told.Error()})
-		if sent := f.out.sent(); len(sent) != 1 || sent[0].To != "jane@example.org" || !strings.Contains(string(sent[0].Data), "tried to sign up") {
+		f.expectRow(t, first, row{Sent: true, Attempts: 2}) // the same mail is retried
+		f.expectRow(t, second, row{Dead: true, Attempts: 1, LastError: errNotifiedRecently.Error()})
+		if sent := f.transport.sent(); len(sent) != 1 || sent[0].To != "jane@example.org" || !strings.Contains(string(sent[0].Data), "tried to sign up") {
 			t.Errorf("sent: %+v", sent)
 		}
-		if _, err := Retry(t.Context(), f.Store, f.Root, second, f.Clock.Now()); !errors.Is(err, errTold) {
+		if _, err := Retry(t.Context(), f.Store, f.Root, second, f.Clock.Now()); !errors.Is(err, errNotified) {
 			t.Errorf("retry within the day: %v", err)
 		}
 		f.clock.Advance(24 * time.Hour)
 		if _, err := Retry(t.Context(), f.Store, f.Root, second, f.Clock.Now()); err != nil {
 			t.Errorf("retry after it: %v", err)
 		}
-		third := f.signUpTaken(t, owner)
+		third := f.enqueueSignUpNotice(t, owner)
 		f.write(t, func(ctx context.Context, q *db.Queries) error {
 			now := f.Clock.Now()
 			_, err := q.DisableAccount(ctx, db.DisableAccountParams{Now: &now, ID: owner})
 			return err
 		})
-		for f.step(t) {
+		for f.deliverNext(t) {
 		}
-		f.expect(t, third, row{Dead: true, Attempts: 1, LastError: disabled.Error()})
-		if n := len(f.out.sent()); n != 1 {
+		f.expectRow(t, third, row{Dead: true, Attempts: 1, LastError: errAccountDisabled.Error()})
+		if n := len(f.transport.sent()); n != 1 {
 			t.Errorf("%d mails were sent", n)
 		}
 	})
 }
 
-// A notice of a log-in tells what was when it was queued, also when it is queued anew.
-func TestLoginNoticeIsQueuedAnew(t *testing.T) {
+// A login notice has the data of the login, even after it is enqueued again.
+func TestLoginNoticeIsEnqueuedAgain(t *testing.T) {
 	onBothEngines(t, func(t *testing.T, f *fixture) {
 		account := f.account(t, "jane@example.org", "ru")
 		at, platform, addr := f.Clock.Now(), "iPhone", "203.0.113.5"
-		id := f.queue(t, db.InsertMailParams{AccountID: account, Kind: KindLoginNotice, HappenedAt: &at, Platform: &platform, RemoteAddr: &addr})
-		f.out.failWith(func(context.Context, Envelope) error { return permanent(errors.New("no such mailbox")) })
-		f.step(t)
-		f.out.failWith(nil)
+		id := f.enqueue(t, db.InsertMailParams{AccountID: account, Kind: KindLoginNotice, HappenedAt: &at, Platform: &platform, RemoteAddr: &addr})
+		f.transport.failWith(func(context.Context, Envelope) error { return permanent(errors.New("no such mailbox")) })
+		f.deliverNext(t)
+		f.transport.failWith(nil)
 		f.clock.Advance(2 * time.Hour)
 		if _, err := Retry(t.Context(), f.Store, f.Root, id, f.Clock.Now()); err != nil {
 			t.Fatal(err)
 		}
-		f.step(t)
-		sent := f.out.sent()
+		f.deliverNext(t)
+		sent := f.transport.sent()
 		if len(sent) != 1 {
 			t.Fatalf("%d mails", len(sent))
 		}

@@ -5,25 +5,24 @@ import (
 	"unicode"
 )
 
-// clean makes an error fit to be stored and logged. Mail relays quote what they refuse: the recipient's address, and
-// spam filters also links out of the message. So every word that is or looks like an address or a link is blotted out,
-// as is every given secret. What is left is one line of valid UTF-8 (PostgreSQL refuses other bytes and NUL) of bounded
-// length.
+// redact returns an error as a text that can be stored and logged. Relays quote the recipient's address, and spam filters quote links of
+// the message. So redact replaces every word that contains an address or a link, and every given secret. The result is one line of valid
+// UTF-8 (PostgreSQL refuses other bytes and NUL) of limited length.
 func redact(err error, secrets ...string) string {
 	const (
-		blot   = "[...]"
+		mask   = "[...]"
 		maxLen = 400
 	)
 	text := strings.ToValidUTF8(err.Error(), "?")
 	for _, secret := range secrets {
 		if secret != "" {
-			text = replaceFold(text, secret, blot)
+			text = replaceFold(text, secret, mask)
 		}
 	}
 	words := strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) })
 	for i, word := range words {
 		if strings.Contains(word, "@") || strings.Contains(word, "://") || strings.Contains(word, "/u/") {
-			words[i] = blot
+			words[i] = mask
 		}
 	}
 	text = strings.Join(words, " ")
@@ -33,7 +32,7 @@ func redact(err error, secrets ...string) string {
 	return text
 }
 
-// replaceFold replaces an ASCII text in whatever letter case it comes.
+// replaceFold replaces an ASCII text in any letter case.
 func replaceFold(text, old, replacement string) string {
 	var out strings.Builder
 	for i := 0; i < len(text); {

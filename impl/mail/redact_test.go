@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-func TestClean(t *testing.T) {
+func TestRedact(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
 		"RCPT TO: 550 5.1.1 <Jane@Example.org>: unknown user":          "RCPT TO: 550 5.1.1 <[...]>: unknown user",
@@ -30,7 +30,7 @@ func TestClean(t *testing.T) {
 	}
 }
 
-func FuzzClean(f *testing.F) {
+func FuzzRedact(f *testing.F) {
 	realistic := regexp.MustCompile(`^[a-z0-9-]{6,}$`)
 	f.Add("550 <jane@example.org>", "jane@example.org")
 	f.Add("\xff\x00", "k3v9")
@@ -41,7 +41,7 @@ func FuzzClean(f *testing.F) {
 			t.Fatalf("%q became %q", text, got)
 		}
 		if realistic.MatchString(secret) && strings.Contains(strings.ToLower(got), secret) {
-			t.Fatalf("%q became %q, which tells %q", text, got, secret)
+			t.Fatalf("%q became %q, which contains %q", text, got, secret)
 		}
 	})
 }

@@ -15,26 +15,27 @@ import (
 	"github.com/financelime/authorization/impl/secret"
 )
 
-// NotRetriedError says why a mail can not be sent again.
-type NotRetriedError string
+// CannotRetryError is the reason why Retry does not send a mail again.
+type CannotRetryError string
 
-func (e NotRetriedError) Error() string { return string(e) }
+func (e CannotRetryError) Error() string { return string(e) }
 
 const (
-	errUnknown  NotRetriedError = "there is no such mail"
-	errSent     NotRetriedError = "it was sent"
-	errDue      NotRetriedError = "it is on its way, or due already"
-	errLink     NotRetriedError = "its link has expired, was used or was replaced by a newer one"
-	errDisabled NotRetriedError = "its account is disabled"
-	errTold     NotRetriedError = "its reader is told of such sign-ups once a day at most"
-	errReplaced NotRetriedError = "a newer password was mailed since, or will be"
+	errUnknown  CannotRetryError = "there is no such mail"
+	errSent     CannotRetryError = "it was sent"
+	errDue      CannotRetryError = "it is being sent, or due already"
+	errLink     CannotRetryError = "its link has expired, was used or was replaced by a newer one"
+	errDisabled CannotRetryError = "its account is disabled"
+	errNotified CannotRetryError = "its recipient gets such a notice once a day at most"
+	errKind     CannotRetryError = "this version does not have its kind; a newer one does"
+	errReplaced CannotRetryError = "a newer password was mailed, or will be"
 )
 
-// Retry makes a mail due at now and returns its id, or fails with a NotRetriedError.
+// Retry makes a mail due immediately and returns its ID, or a CannotRetryError.
 //
-// A mail that waits for its next attempt keeps its clock: it is still given up a day after it was queued. One that
-// is dead is queued anew, as another mail with a day of its own. A dead password is replaced by a fresh one: nobody knows the old
-// one, whose nonce is gone, and some receivers would drop a second mail with the Message-ID of the first.
+// A mail that waits for its next attempt keeps its age: it still fails permanently a day after it was enqueued. A permanently failed mail
+// is replaced by a new mail with a day of its own. Its password is replaced by a new one: the old one cannot be derived without its nonce,
+// and some receivers would drop a second mail with the Message-ID of the first.
 func Retry(ctx context.Context, store *db.Store, root secret.Root, id uuid.UUID, now time.Time) (uuid.UUID, error) {
 	now = clock.Truncate(now)
 	m, err := store.Read().GetMail(ctx, id)
@@ -51,11 +52,11 @@ func Retry(ctx context.Context, store *db.Store, root secret.Root, id uuid.UUID,
 	if err := stillWanted(ctx, store.Read(), m, now); err != nil {
 		return uuid.Nil, err
 	}
-	var hurried int64
+	var rescheduled int64
 	err = store.Write(ctx, func(q *db.Queries) (err error) {
-		hurried, err = q.RescheduleMailNow(ctx, db.RescheduleMailNowParams{DueAt: dueAtOnce(now), Now: now, ID: id})
-		if err == nil && hurried == 0 {
-			return errDue // and nothing is recorded
+		rescheduled, err = q.RescheduleMailNow(ctx, db.RescheduleMailNowParams{DueAt: dueImmediately(now), Now: now, ID: id})
+		if err == nil && rescheduled == 0 {
+			return errDue // rolls back
 		}
 		return err
 	})
@@ -63,56 +64,58 @@ func Retry(ctx context.Context, store *db.Store, root secret.Root, id uuid.UUID,
 		return uuid.Nil, errDue
 	}
 	if err != nil {
-		return uuid.Nil, fmt.Errorf("make the mail due: %w", err)
+		return uuid.Nil, fmt.Errorf("reschedule the mail: %w", err)
 	}
 	return id, nil
 }
 
-// requeue puts another mail in the place of a dead one.
-func requeue(ctx context.Context, store *db.Store, root secret.Root, dead db.Mail, now time.Time) (fresh uuid.UUID, err error) {
+// requeue replaces a permanently failed mail by a new one.
+func requeue(ctx context.Context, store *db.Store, root secret.Root, dead db.Mail, now time.Time) (newID uuid.UUID, err error) {
 	err = store.InTx(ctx, func(q *db.Queries) error {
 		if _, err := q.LockAccount(ctx, dead.AccountID); err != nil && !errors.Is(err, db.ErrNotFound) {
 			return fmt.Errorf("lock the account: %w", err)
 		}
 		m, err := q.DeleteDeadMail(ctx, dead.ID)
 		if errors.Is(err, db.ErrNotFound) {
-			return errUnknown // any more: somebody else has just retried it
+			return errUnknown // another command has just retried it
 		}
 		if err != nil {
-			return fmt.Errorf("take the dead mail: %w", err)
+			return fmt.Errorf("delete the permanently failed mail: %w", err)
 		}
 		if err := stillWanted(ctx, q, m, now); err != nil {
 			return err
 		}
-		again := db.InsertMailParams{
+		params := db.InsertMailParams{
 			AccountID: m.AccountID, Kind: m.Kind, ConfirmationID: m.ConfirmationID,
 			RequestID: m.RequestID, Now: now, HappenedAt: m.HappenedAt, Platform: m.Platform, RemoteAddr: m.RemoteAddr,
 		}
 		if m.Kind == KindPassword {
-			again.Nonce = password.NewNonce(root)
-			if again.PasswordNumber, err = q.NextPasswordNumber(ctx, m.AccountID); err != nil {
+			params.Nonce = password.NewNonce(root)
+			if params.PasswordNumber, err = q.NextPasswordNumber(ctx, m.AccountID); err != nil {
 				return fmt.Errorf("number the password: %w", err)
 			}
 		}
-		fresh, err = Queue(ctx, q, again)
+		newID, err = Enqueue(ctx, q, params)
 		return err
 	})
 	if err != nil {
 		return uuid.Nil, err
 	}
-	return fresh, nil
+	return newID, nil
 }
 
-// stillWanted fails with a NotRetriedError where a mail would not help its reader any more, or even harm him: a password
-// that was mailed later would stop working.
+// stillWanted returns a CannotRetryError if a mail is no longer useful to its recipient, or would even do harm: a password that was mailed
+// later would stop working.
 func stillWanted(ctx context.Context, q *db.Queries, m db.Mail, now time.Time) error {
-	switch m.Kind {
-	case KindPassword:
+	switch {
+	case !isKnownKind(m.Kind):
+		return errKind
+	case m.Kind == KindPassword:
 		return newestPassword(ctx, q, m)
-	case KindLoginNotice, KindPasswordNotice:
+	case m.Kind == KindLoginNotice, m.Kind == KindPasswordNotice:
 		return active(ctx, q, m.AccountID)
-	case KindSignUpNotice:
-		return notTold(ctx, q, m, now)
+	case m.Kind == KindSignUpNotice:
+		return notNotified(ctx, q, m, now)
 	}
 	if err := active(ctx, q, m.AccountID); err != nil {
 		return err
@@ -129,7 +132,7 @@ func stillWanted(ctx context.Context, q *db.Queries, m db.Mail, now time.Time) e
 	return nil
 }
 
-// active fails where an account is disabled.
+// active returns errDisabled if an account is disabled.
 func active(ctx context.Context, q *db.Queries, id uuid.UUID) error {
 	account, err := q.GetAccount(ctx, id)
 	if err != nil {
@@ -141,33 +144,35 @@ func active(ctx context.Context, q *db.Queries, id uuid.UUID) error {
 	return nil
 }
 
-// notTold fails where another mail has told the owner of a sign-up with his address lately, or this one is dead and has tried to.
-func notTold(ctx context.Context, q *db.Queries, m db.Mail, now time.Time) error {
+// notNotified returns errNotified if the owner of an address was recently notified of a sign-up with it by another mail, or if this mail
+// failed permanently after it was chosen for the notice.
+func notNotified(ctx context.Context, q *db.Queries, m db.Mail, now time.Time) error {
 	signUp, err := q.GetAccount(ctx, m.AccountID)
 	if err != nil {
 		return fmt.Errorf("read the sign-up: %w", err)
 	}
 	if signUp.DecoyOf == nil {
-		return errUnknown // as a notice: nobody queues such a row
+		return errUnknown // no sign-up enqueues such a notice
 	}
 	owner, err := q.GetAccount(ctx, *signUp.DecoyOf)
 	if errors.Is(err, db.ErrNotFound) {
-		return errUnknown // the owner, and with him the reader
+		return errUnknown // the owner was deleted, so the mail has no recipient
 	}
 	if err != nil {
 		return fmt.Errorf("read the owner's account: %w", err)
 	}
-	before := db.FirstIDAt(now.Add(-tellEvery))
-	toldLately := owner.NotifiedMailID != nil && bytes.Compare(owner.NotifiedMailID[:], before[:]) >= 0
+	before := db.FirstIDAt(now.Add(-noticeInterval))
+	recent := owner.NotifiedMailID != nil && bytes.Compare(owner.NotifiedMailID[:], before[:]) >= 0
 	switch {
 	case owner.DisabledAt != nil:
 		return errDisabled
-	case toldLately && (m.DeadAt != nil || *owner.NotifiedMailID != m.ID):
-		return errTold
+	case recent && (m.DeadAt != nil || *owner.NotifiedMailID != m.ID):
+		return errNotified
 	}
 	return nil
 }
 
+// newestPassword returns errReplaced if a newer password was mailed to the account, or will be.
 func newestPassword(ctx context.Context, q *db.Queries, m db.Mail) error {
 	account, err := q.GetAccount(ctx, m.AccountID)
 	if err != nil {
@@ -180,15 +185,15 @@ func newestPassword(ctx context.Context, q *db.Queries, m db.Mail) error {
 	if err != nil {
 		return fmt.Errorf("count newer passwords: %w", err)
 	}
-	// A mail of the version before has no number, and that version goes by the order of ids.
-	armedLater := m.PasswordNumber == 0 && account.PendingPasswordMailID != nil && bytes.Compare(account.PendingPasswordMailID[:], m.ID[:]) > 0
-	if newer > 0 || account.LastPasswordNumber > m.PasswordNumber || armedLater {
+	// A mail of the previous version has no number. That version orders passwords by the IDs of their mails.
+	replacedByID := m.PasswordNumber == 0 && account.PendingPasswordMailID != nil && bytes.Compare(account.PendingPasswordMailID[:], m.ID[:]) > 0
+	if newer > 0 || account.LastPasswordNumber > m.PasswordNumber || replacedByID {
 		return errReplaced
 	}
 	return nil
 }
 
-// OnItsWay tells whether a worker has a mail at the moment: see the query LeaseMail.
-func OnItsWay(m db.Mail, now time.Time) bool {
+// IsLeased reports whether a worker has leased a mail: see the query LeaseMail.
+func IsLeased(m db.Mail, now time.Time) bool {
 	return m.SentAt == nil && m.DeadAt == nil && m.DueAt.After(now) && m.LastError == nil
 }

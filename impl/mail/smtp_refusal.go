@@ -6,58 +6,58 @@ import (
 	"strings"
 )
 
-// The steps at which the relay has heard of a mail.
+// The steps at which the relay has the recipient.
 const (
 	stepRecipient = "RCPT TO"
 	stepData      = "DATA"
 	stepMessage   = "message"
 )
 
-// ending is what a refusal leads to. docs/mail.md has the same table for people.
-type ending int
+// consequence is what a refusal means for the mail. docs/mail.md has the table for operators.
+type consequence int
 
 const (
-	endDead    ending = iota // no later attempt can succeed: the mailbox or the message is refused
-	endSuspect               // the same, unless the relay says so to everybody: the message or we are not wanted
-	endLater                 // tried again, after the mail's own pauses; if the relay says so to everybody, it is in trouble
-	endRelay                 // the relay is in trouble, or refuses us and not this mail
+	permanentFailure        consequence = iota // no later attempt can succeed: the mailbox or the message is refused
+	permanentUnlessEveryone                    // the same, or a relay problem if the relay refuses every recipient
+	retryUnlessEveryone                        // tried again after a delay, or a relay problem if the relay refuses every recipient
+	relayProblem                               // the relay has a problem, or refuses the service and not this mail
 )
 
-// classify says what the error of a step means for the mail. What the relay says decides, more than when it says so.
+// classify returns the error of a step as the type that says what it means for the mail. The reply matters more than the step.
 func classify(step string, err error) error {
 	if err == nil {
 		return nil
 	}
-	refused := endLater // the connection was cut, or the relay fell silent
-	if got, is := errors.AsType[*replyError](err); is {
-		refused = got.end(step)
+	means := retryUnlessEveryone // the connection was lost or silent
+	if got, ok := errors.AsType[*replyError](err); ok {
+		means = got.consequence(step)
 	}
-	switch refused {
-	case endDead:
+	switch means {
+	case permanentFailure:
 		return permanent(err)
-	case endSuspect:
+	case permanentUnlessEveryone:
 		return permanent(&RefusedError{Err: err})
-	case endRelay:
-		return &RelayError{Err: err, Heard: true}
-	case endLater:
+	case relayProblem:
+		return &RelayError{Err: err, AfterRecipient: true}
+	case retryUnlessEveryone:
 	}
 	return &RefusedError{Err: err}
 }
 
-// end says what a refusal leads to: by its enhanced status code (RFC 3463, RFC 5248) if it has one that tells, or by its code.
-func (r reply) end(step string) ending {
+// consequence decides by the enhanced status code (RFC 3463, RFC 5248) if the reply has a specific one, otherwise by the code.
+func (r reply) consequence(step string) consequence {
 	subject, detail, ok := r.enhanced()
 	switch {
-	case r.code == 421: // the relay ends the conversation: RFC 5321, section 3.8
-		return endRelay
-	case r.class() < 4: // not what this step expects; the conversation is out of step
-		return endLater
-	case isLoginCode(r.code) && (!ok || subject > 2): // not of an address or a mailbox; some relays say 5.5.1
-		return endRelay
+	case r.code == 421: // the relay ends the session: RFC 5321, section 3.8
+		return relayProblem
+	case r.class() < 4: // not expected at this step: client and relay are out of step
+		return retryUnlessEveryone
+	case isLoginCode(r.code) && (!ok || subject > 2): // not about an address or a mailbox; some relays send 5.5.1
+		return relayProblem
 	case ok && r.class() == 4:
 		return temporary(subject, detail)
 	case r.class() == 4:
-		return endLater
+		return retryUnlessEveryone
 	case ok && subject == 7:
 		return r.policy(step, detail)
 	case ok:
@@ -66,73 +66,73 @@ func (r reply) end(step string) ending {
 	return r.withoutEnhanced(step)
 }
 
-// temporary is the end of a 4xx. Greylisting says 4.2.0, 4.7.0 or 4.7.1.
-func temporary(subject, detail int) ending {
-	if subject == 3 || isOurAddress(subject, detail) || subject == 7 && isAboutUs(detail) {
-		return endRelay
+// temporary decides about a 4xx. Greylisting sends 4.2.0, 4.7.0 or 4.7.1.
+func temporary(subject, detail int) consequence {
+	if subject == 3 || isSenderAddress(subject, detail) || subject == 7 && isAboutSender(detail) {
+		return relayProblem
 	}
-	return endLater
+	return retryUnlessEveryone
 }
 
-// lasting is the end of a 5xx that is not about policy.
-func lasting(subject, detail int) ending {
+// lasting decides about a 5xx that is not about policy.
+func lasting(subject, detail int) consequence {
 	switch {
-	case isOurAddress(subject, detail):
-		return endRelay
+	case isSenderAddress(subject, detail):
+		return relayProblem
 	case subject == 1, subject == 2, subject == 6: // the address, the mailbox, the content
-		return endDead
+		return permanentFailure
 	case subject == 3 && detail == 4: // the message is too big
-		return endDead
+		return permanentFailure
 	case subject == 3: // the mail system
-		return endRelay
+		return relayProblem
 	}
-	return endLater // routes and the protocol: of this mail, or of all
+	return retryUnlessEveryone // routing or protocol: of this mail, or of every mail
 }
 
-// policy is the end of a 5xx whose subject is security and policy.
-func (r reply) policy(step string, detail int) ending {
+// policy decides about a 5xx whose subject is security or policy.
+func (r reply) policy(step string, detail int) consequence {
 	switch {
-	case isAboutUs(detail), detail <= 1 && r.blamesUs():
-		return endRelay
-	case detail == 2, detail == 7, detail == 17, detail == 18: // mailing lists, integrity, the mailbox or domain has a new owner
-		return endDead
+	case isAboutSender(detail), detail <= 1 && r.refusesSender():
+		return relayProblem
+	case detail == 2, detail == 7, detail == 17, detail == 18: // a mailing list, the integrity of the message, a mailbox or domain with a new owner
+		return permanentFailure
 	case step == stepMessage:
-		return endSuspect // it was the message that was refused
+		return permanentUnlessEveryone // the message was refused
 	}
-	return endLater
+	return retryUnlessEveryone
 }
 
-// withoutEnhanced is the end of a 5xx that has no enhanced status code, or one that says nothing.
-func (r reply) withoutEnhanced(step string) ending {
+// withoutEnhanced decides about a 5xx without an enhanced status code, or with an unspecific one.
+func (r reply) withoutEnhanced(step string) consequence {
 	mailbox := []int{550, 551, 552, 553, 556} // RFC 5321, RFC 7504
 	switch {
-	case r.code == 521, r.blamesUs():
-		return endRelay
-	case step == stepData, r.code < 510, r.code == 555: // the conversation, not the mail
-		return endLater
+	case r.code == 521, r.refusesSender():
+		return relayProblem
+	case step == stepData, r.code < 510, r.code == 555: // about the session, not the mail
+		return retryUnlessEveryone
 	case step == stepMessage, slices.Contains(mailbox, r.code):
-		return endSuspect
+		return permanentUnlessEveryone
 	}
-	return endLater
+	return retryUnlessEveryone
 }
 
-// isLoginCode recognizes the codes of RFC 4954: log in first, the log-in has failed, or has to be stronger.
+// isLoginCode reports whether a code of RFC 4954 says that the login is missing, failed or too weak.
 func isLoginCode(code int) bool {
 	return slices.Contains([]int{432, 454, 530, 534, 535, 538}, code)
 }
 
-// isOurAddress recognizes what is about the sender's address.
-func isOurAddress(subject, detail int) bool { return subject == 1 && (detail == 7 || detail == 8) }
+// isSenderAddress reports whether an enhanced code is about the sender's address.
+func isSenderAddress(subject, detail int) bool { return subject == 1 && (detail == 7 || detail == 8) }
 
-// isAboutUs recognizes the details of X.7.x that are about the sender: encryption and log-in (3 to 6, 8 to 16), SPF, DKIM, DMARC,
-// the name of our host, floods (20 to 30), and what vendors put above.
-func isAboutUs(detail int) bool {
+// isAboutSender reports whether a detail of X.7.x is about the sender: encryption and login (3 to 6, 8 to 16), SPF, DKIM, DMARC, the name of
+// the host, floods (20 to 30), and vendors' codes above.
+func isAboutSender(detail int) bool {
 	return detail >= 3 && detail != 7 && detail != 17 && detail != 18
 }
 
-// blamesUs recognizes, where the code tells nothing, the words of relays that want no mail from us, whoever it is for. The names
-// and addresses in a reply are not looked at.
-func (r reply) blamesUs() bool {
+// refusesSender reports whether the text of a reply with an unspecific code refuses the sender, whatever the recipient is. It ignores names
+// and addresses in the text.
+func (r reply) refusesSender() bool {
 	words := strings.Fields(strings.ToLower(r.text()))
 	words = slices.DeleteFunc(words, func(word string) bool {
 		return strings.ContainsAny(strings.TrimRight(word, ".,;:!"), "@.<>[]")
@@ -146,5 +146,5 @@ func (r reply) blamesUs() bool {
 		"starttls", "tls required", "tls is required", "encryption required", "encryption is required",
 		"client host", "helo", "sender address rejected", "sender rejected", "sender verify failed", "spf check failed", "email address is not verified",
 		"sending limit", "sending quota",
-	}, func(words string) bool { return strings.Contains(text, words) })
+	}, func(phrase string) bool { return strings.Contains(text, phrase) })
 }

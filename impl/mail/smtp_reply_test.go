@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"github.com/financelime/authorization/test/testca"
 )
 
 // eachLine changes every line of a reply: its code, its separator and its text.
@@ -21,7 +23,7 @@ func eachLine(change func(code, separator, text string) string) func(string) str
 	}
 }
 
-// keepingMeaning leaves the lines of EHLO and of AUTH LOGIN as they are, whose text means something, and changes the others.
+// keepingMeaning changes every reply except those to EHLO and AUTH LOGIN, whose text matters.
 func keepingMeaning(change func(code, separator, text string) string) func(string) string {
 	style := eachLine(change)
 	return func(reply string) string {
@@ -32,10 +34,10 @@ func keepingMeaning(change func(code, separator, text string) string) func(strin
 	}
 }
 
-// A relay may say what RFC 5321 allows in whatever spelling; it gets the mail, once.
+// Every form of a reply that RFC 5321 allows is accepted, and the mail is sent once.
 func TestSMTPAcceptsEveryLegalReply(t *testing.T) {
 	t.Parallel()
-	ca := newAuthority(t)
+	ca := testca.New(t)
 	for name, style := range map[string]func(string) string{
 		"code alone": keepingMeaning(func(code, _, _ string) string { return code }),
 		"no text":    keepingMeaning(func(code, _, _ string) string { return code + " " }),
@@ -84,13 +86,13 @@ func TestSMTPAcceptsEveryLegalReply(t *testing.T) {
 				t.Run(name+" "+mechanism, func(t *testing.T) {
 					t.Parallel()
 					r := (&recorder{
-						tls: ca.server(t, "localhost", time.Now().Add(time.Hour)), auth: mechanism, password: "secret", style: style, segment: segment,
+						tls: ca.Server(t, "localhost", time.Hour), auth: mechanism, password: "secret", style: style, segment: segment,
 					}).start(t)
-					transport := open(t, "smtp://user:secret@localhost:"+r.port+"?ca="+ca.file, 10*time.Second)
+					transport := open(t, "smtp://user:secret@localhost:"+r.port+"?ca="+ca.File, 10*time.Second)
 					if err := transport.Send(t.Context(), sampleEnvelope()); err != nil {
 						t.Fatal(err)
 					}
-					if _, mails := r.said(); len(mails) != 1 {
+					if _, mails := r.recorded(); len(mails) != 1 {
 						t.Errorf("%d mails", len(mails))
 					}
 				})
@@ -99,7 +101,7 @@ func TestSMTPAcceptsEveryLegalReply(t *testing.T) {
 	}
 }
 
-// An old relay knows neither EHLO nor anything that it would offer.
+// An old relay refuses EHLO and has no extensions.
 func TestSMTPHelo(t *testing.T) {
 	t.Parallel()
 	for _, refusal := range []string{"500", "502 5.5.1 unknown command", "550 no"} {
@@ -107,11 +109,11 @@ func TestSMTPHelo(t *testing.T) {
 		if err := open(t, "smtp://127.0.0.1:"+r.port+"?tls=none", 10*time.Second).Send(t.Context(), sampleEnvelope()); err != nil {
 			t.Fatal(err)
 		}
-		r.expect(t, conversationOf("", "EHLO financelime.com", "HELO financelime.com"))
+		r.expect(t, sessionLines("", "EHLO financelime.com", "HELO financelime.com"))
 	}
 }
 
-// The old spelling of the mechanisms is still in use.
+// Some relays still use the old spelling "AUTH=".
 func TestSMTPOldSpellingOfAuth(t *testing.T) {
 	t.Parallel()
 	r := (&recorder{auth: "PLAIN", password: "secret", style: func(reply string) string {
@@ -122,7 +124,7 @@ func TestSMTPOldSpellingOfAuth(t *testing.T) {
 	}
 }
 
-// A command line has 512 bytes: a long password goes on a line of its own.
+// A command line has at most 512 bytes: a long password is sent on a line of its own.
 func TestSMTPLongPassword(t *testing.T) {
 	t.Parallel()
 	secret := strings.Repeat("s", 1000)
@@ -131,7 +133,7 @@ func TestSMTPLongPassword(t *testing.T) {
 		if err := open(t, "smtp://user:"+secret+"@127.0.0.1:"+r.port+"?tls=none", 10*time.Second).Send(t.Context(), sampleEnvelope()); err != nil {
 			t.Errorf("%s: %v", mechanism, err)
 		}
-		lines, _ := r.said()
+		lines, _ := r.recorded()
 		for _, line := range lines {
 			if len(line) > 510 {
 				t.Errorf("%s: a line of %d bytes", mechanism, len(line))

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/financelime/authorization/test/testca"
 )
 
 func sampleEnvelope() Envelope {
@@ -29,25 +31,25 @@ func open(t *testing.T, url string, timeout time.Duration) Transport {
 		t.Fatal(err)
 	}
 	if r, ok := transport.(*relay); ok {
-		r.idle.limit = 0 // a conversation for each mail; TestSMTPReuse is about the others
+		r.pool.idleTimeout = 0 // one session for each mail; TestSMTPReuse tests reuse
 	}
 	return transport
 }
 
-// conversationOf is what must have been said, word for word.
-func conversationOf(mark string, before ...string) []string {
+// sessionLines returns the commands that the relay must have received, after those before.
+func sessionLines(prefix string, before ...string) []string {
 	lines := before
 	for _, line := range []string{"MAIL FROM:<no-reply@financelime.com>", "RCPT TO:<jane@example.org>", "DATA", "QUIT"} {
-		lines = append(lines, mark+line)
+		lines = append(lines, prefix+line)
 	}
 	return lines
 }
 
 func (r *recorder) expect(t *testing.T, lines []string) {
 	t.Helper()
-	said, mails := r.said()
-	if !slices.Equal(said, lines) {
-		t.Errorf("said\n%s\nwant\n%s", strings.Join(said, "\n"), strings.Join(lines, "\n"))
+	received, mails := r.recorded()
+	if !slices.Equal(received, lines) {
+		t.Errorf("received\n%s\nwant\n%s", strings.Join(received, "\n"), strings.Join(lines, "\n"))
 	}
 	const wire = "Subject: Hello\r\n\r\n..a line with a dot\r\n..\r\nthe end\r\n"
 	if len(mails) != 1 || mails[0] != wire {
@@ -64,21 +66,21 @@ func TestSMTPPlainOnLoopback(t *testing.T) {
 			if err := open(t, "smtp://"+host+":"+r.port+"?tls=none", time.Minute).Send(t.Context(), sampleEnvelope()); err != nil {
 				t.Fatal(err)
 			}
-			r.expect(t, conversationOf("", "EHLO financelime.com"))
+			r.expect(t, sessionLines("", "EHLO financelime.com"))
 		})
 	}
 	if err := open(t, "smtp://127.0.0.1:"+r.port+"?tls=none&helo=mx.example.org", time.Minute).Send(t.Context(), sampleEnvelope()); err != nil {
 		t.Fatal(err)
 	}
-	r.expect(t, conversationOf("", "EHLO mx.example.org"))
+	r.expect(t, sessionLines("", "EHLO mx.example.org"))
 }
 
 func TestSMTPWithTLS(t *testing.T) {
 	t.Parallel()
-	ca := newAuthority(t)
+	ca := testca.New(t)
 	for _, c := range []struct {
 		name, scheme, auth string
-		first              []string // what is said before the mail
+		first              []string // the commands before the mail
 	}{
 		{"starttls", "smtp://", "", []string{"EHLO financelime.com", "STARTTLS", "+EHLO financelime.com"}},
 		{"starttls and PLAIN", "smtp://user:p%40ss%2F@", "LOGIN PLAIN", []string{
@@ -91,39 +93,38 @@ func TestSMTPWithTLS(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			r := (&recorder{
-				tls: ca.server(t, "localhost", time.Now().Add(time.Hour)), implicit: strings.HasPrefix(c.scheme, "smtps"),
+				tls: ca.Server(t, "localhost", time.Hour), implicit: strings.HasPrefix(c.scheme, "smtps"),
 				auth: c.auth, password: "p@ss/",
 			}).start(t)
-			transport := open(t, c.scheme+"localhost:"+r.port+"?ca="+ca.file, time.Minute)
+			transport := open(t, c.scheme+"localhost:"+r.port+"?ca="+ca.File, time.Minute)
 			if err := transport.Send(t.Context(), sampleEnvelope()); err != nil {
 				t.Fatal(err)
 			}
-			r.expect(t, conversationOf("+", c.first...))
+			r.expect(t, sessionLines("+", c.first...))
 		})
 	}
 }
 
-// Without a relay that proves who it is, under TLS, nothing is said that matters.
+// Without TLS and a valid certificate, no credentials, addresses or mails are sent.
 func TestSMTPRefusesInsecurity(t *testing.T) {
 	t.Parallel()
-	ca, otherCA := newAuthority(t), newAuthority(t)
-	hour := time.Now().Add(time.Hour)
+	ca, otherCA := testca.New(t), testca.New(t)
 	for name, c := range map[string]struct {
 		relay *recorder
-		url   string // around the port
+		url   string // with %s for the port
 		want  string
 	}{
-		"no STARTTLS":     {&recorder{}, "smtp://localhost:%s?ca=" + ca.file, "does not offer"},
-		"unknown CA":      {&recorder{tls: ca.server(t, "localhost", hour)}, "smtp://localhost:%s?ca=" + otherCA.file, "certificate"},
-		"system's CAs":    {&recorder{tls: ca.server(t, "localhost", hour)}, "smtp://localhost:%s", "certificate"},
-		"other name":      {&recorder{tls: ca.server(t, "example.org", hour)}, "smtp://localhost:%s?ca=" + ca.file, "certificate"},
-		"no name":         {&recorder{tls: ca.server(t, "localhost", hour)}, "smtp://127.0.0.1:%s?ca=" + ca.file, "certificate"},
-		"expired":         {&recorder{tls: ca.server(t, "localhost", time.Now().Add(-time.Hour))}, "smtp://localhost:%s?ca=" + ca.file, "certificate"},
-		"smtps, other CA": {&recorder{tls: ca.server(t, "localhost", hour), implicit: true}, "smtps://localhost:%s?ca=" + otherCA.file, "certificate"},
-		"smtps, no TLS":   {&recorder{}, "smtps://localhost:%s?ca=" + ca.file, "TLS"},
-		"STARTTLS refused": {&recorder{tls: ca.server(t, "localhost", hour), answer: func(verb string) string {
+		"no STARTTLS":     {&recorder{}, "smtp://localhost:%s?ca=" + ca.File, "does not offer"},
+		"unknown CA":      {&recorder{tls: ca.Server(t, "localhost", time.Hour)}, "smtp://localhost:%s?ca=" + otherCA.File, "certificate"},
+		"system's CAs":    {&recorder{tls: ca.Server(t, "localhost", time.Hour)}, "smtp://localhost:%s", "certificate"},
+		"other name":      {&recorder{tls: ca.Server(t, "example.org", time.Hour)}, "smtp://localhost:%s?ca=" + ca.File, "certificate"},
+		"no name":         {&recorder{tls: ca.Server(t, "localhost", time.Hour)}, "smtp://127.0.0.1:%s?ca=" + ca.File, "certificate"},
+		"expired":         {&recorder{tls: ca.Server(t, "localhost", -time.Hour)}, "smtp://localhost:%s?ca=" + ca.File, "certificate"},
+		"smtps, other CA": {&recorder{tls: ca.Server(t, "localhost", time.Hour), implicit: true}, "smtps://localhost:%s?ca=" + otherCA.File, "certificate"},
+		"smtps, no TLS":   {&recorder{}, "smtps://localhost:%s?ca=" + ca.File, "TLS"},
+		"STARTTLS refused": {&recorder{tls: ca.Server(t, "localhost", time.Hour), answer: func(verb string) string {
 			return map[string]string{"STARTTLS": "454 4.7.0 not now"}[verb]
-		}}, "smtp://localhost:%s?ca=" + ca.file, "454"},
+		}}, "smtp://localhost:%s?ca=" + ca.File, "454"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -134,11 +135,11 @@ func TestSMTPRefusesInsecurity(t *testing.T) {
 			if _, is := errors.AsType[*RelayError](err); !is || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v, want one of the relay with %q", err, c.want)
 			}
-			lines, mails := r.said()
+			lines, mails := r.recorded()
 			for _, line := range lines {
 				for _, verb := range []string{"AUTH", "MAIL", "RCPT", "DATA"} {
 					if strings.HasPrefix(strings.TrimPrefix(line, "+"), verb) {
-						t.Errorf("said %q", line)
+						t.Errorf("received %q", line)
 					}
 				}
 			}
@@ -151,7 +152,7 @@ func TestSMTPRefusesInsecurity(t *testing.T) {
 
 func TestSMTPRefusals(t *testing.T) {
 	t.Parallel()
-	for verb, permanence := range map[string]bool{ // of a 5xx; a 4xx never is
+	for verb, isFinal := range map[string]bool{ // whether a 5xx is a permanent failure; a 4xx never is
 		"greeting": false, "EHLO": false, "AUTH": false, "MAIL": false, "RCPT": true, "DATA": true, "message": true,
 	} {
 		for _, code := range []string{"421", "450", "500", "535", "550", "554"} {
@@ -167,24 +168,26 @@ func TestSMTPRefusals(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), code) {
 					t.Fatalf("error %v", err)
 				}
-				if want := permanence && code[0] == '5'; isPermanent(err) != want {
+				if want := isFinal && code[0] == '5'; isPermanent(err) != want {
 					t.Errorf("permanent: %t, want %t: %v", isPermanent(err), want, err)
 				}
-				before, leaving := !heard(verb), code == "421"
-				trouble, is := errors.AsType[*RelayError](err)
-				if want := before || leaving; is != want || is && trouble.Heard == before {
-					t.Errorf("the relay's trouble: %t, want %t: %+v", is, want, trouble)
+				before, leaving := !afterRecipient(verb), code == "421"
+				relayErr, is := errors.AsType[*RelayError](err)
+				if want := before || leaving; is != want || is && relayErr.AfterRecipient == before {
+					t.Errorf("a relay problem: %t, want %t: %+v", is, want, relayErr)
 				}
-				if _, mails := r.said(); len(mails) != 0 && verb != "message" {
-					t.Error("the mail was sent all the same")
+				if _, mails := r.recorded(); len(mails) != 0 && verb != "message" {
+					t.Error("the mail was sent")
 				}
 			})
 		}
 	}
 }
 
-// heard tells whether the relay knows of the mail when it comes to that step.
-func heard(verb string) bool { return slices.Contains([]string{"RCPT", "DATA", "message"}, verb) }
+// afterRecipient reports whether the relay has the recipient at a step.
+func afterRecipient(verb string) bool {
+	return slices.Contains([]string{"RCPT", "DATA", "message"}, verb)
+}
 
 func TestSMTPWrongPassword(t *testing.T) {
 	t.Parallel()
@@ -194,13 +197,13 @@ func TestSMTPWrongPassword(t *testing.T) {
 		if err == nil || isPermanent(err) || strings.Contains(err.Error(), "hidden-word") || !strings.HasPrefix(err.Error(), "AUTH: ") {
 			t.Errorf("%s: %v", mechanism, err)
 		}
-		if _, mails := r.said(); len(mails) != 0 {
+		if _, mails := r.recorded(); len(mails) != 0 {
 			t.Errorf("%s: the mail was sent all the same", mechanism)
 		}
 	}
 }
 
-// A relay that hangs or hangs up delays a mail; it neither loses nor blocks it.
+// A relay that hangs or closes the connection delays a mail, but neither loses nor blocks it.
 func TestSMTPFaults(t *testing.T) {
 	t.Parallel()
 	for _, verb := range []string{"greeting", "EHLO", "AUTH", "MAIL", "RCPT", "DATA", "message"} {
@@ -219,8 +222,8 @@ func TestSMTPFaults(t *testing.T) {
 				if err == nil || isPermanent(err) {
 					t.Errorf("error %v", err)
 				}
-				if _, is := errors.AsType[*RelayError](err); is == heard(verb) {
-					t.Errorf("the relay's trouble: %t: %v", is, err)
+				if _, is := errors.AsType[*RelayError](err); is == afterRecipient(verb) {
+					t.Errorf("a relay problem: %t: %v", is, err)
 				}
 				if took := time.Since(start); took > 10*time.Second {
 					t.Errorf("took %s", took)
@@ -230,7 +233,7 @@ func TestSMTPFaults(t *testing.T) {
 	}
 }
 
-// The relay has taken the mail over with its reply to the final dot; what happens at QUIT must not send it again.
+// The relay has accepted the mail with its reply to the final dot. A failure at QUIT must not send the mail again.
 func TestSMTPFaultsAfterTheMessage(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []string{drop, stall, trickle, "500 what?", "421 going down"} {
@@ -242,9 +245,9 @@ func TestSMTPFaultsAfterTheMessage(t *testing.T) {
 				t.Error(err)
 			}
 			if took := time.Since(start); took > 10*time.Second {
-				t.Errorf("waited %s for a good-bye", took)
+				t.Errorf("waited %s for the reply to QUIT", took)
 			}
-			r.expect(t, conversationOf("", "EHLO financelime.com"))
+			r.expect(t, sessionLines("", "EHLO financelime.com"))
 		})
 	}
 }
@@ -270,7 +273,7 @@ func TestSMTPContext(t *testing.T) {
 	}
 }
 
-// A row of the database that was tampered with becomes no command.
+// The content of a row cannot become a command.
 func TestSMTPRefusesInjection(t *testing.T) {
 	t.Parallel()
 	r := new(recorder).start(t)
@@ -285,12 +288,12 @@ func TestSMTPRefusesInjection(t *testing.T) {
 			t.Errorf("%q: %v", to, err)
 		}
 	}
-	if lines, mails := r.said(); len(lines)+len(mails) != 0 {
-		t.Errorf("said %q", lines)
+	if lines, mails := r.recorded(); len(lines)+len(mails) != 0 {
+		t.Errorf("received %q", lines)
 	}
 }
 
-func TestSMTPNobodyListens(t *testing.T) {
+func TestSMTPConnectionRefused(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -299,18 +302,18 @@ func TestSMTPNobodyListens(t *testing.T) {
 	_, port, _ := net.SplitHostPort(listener.Addr().String())
 	listener.Close()
 	err = open(t, "smtp://127.0.0.1:"+port+"?tls=none", time.Minute).Send(t.Context(), sampleEnvelope())
-	if trouble, is := errors.AsType[*RelayError](err); !is || trouble.Heard {
+	if relayErr, is := errors.AsType[*RelayError](err); !is || relayErr.AfterRecipient {
 		t.Errorf("error %v", err)
 	}
 }
 
-// keeping makes a transport that reuses its conversations, and keeps them to the end of the test.
-func (r *recorder) keeping(t *testing.T) *relay {
+// pooledTransport returns a transport that reuses its sessions, and keeps them until the end of the test.
+func (r *recorder) pooledTransport(t *testing.T) *relay {
 	t.Helper()
 	transport := open(t, "smtp://127.0.0.1:"+r.port+"?tls=none", 10*time.Second).(*relay)
-	transport.idle.limit = time.Hour
+	transport.pool.idleTimeout = time.Hour
 	t.Cleanup(func() {
-		for c := transport.idle.take(); c != nil; c = transport.idle.take() {
+		for c := transport.pool.get(); c != nil; c = transport.pool.get() {
 			c.quit()
 		}
 	})
@@ -329,10 +332,10 @@ func sendMany(t *testing.T, transport *relay, mails int) {
 func TestSMTPReuse(t *testing.T) {
 	t.Parallel()
 	r := new(recorder).start(t)
-	transport := r.keeping(t)
-	transport.idle.mails = 3
+	transport := r.pooledTransport(t)
+	transport.pool.maxMails = 3
 	sendMany(t, transport, 7)
-	lines, mails := r.said()
+	lines, mails := r.recorded()
 	var want []string
 	for _, n := range []int{3, 3, 1} {
 		want = append(want, "EHLO financelime.com")
@@ -344,32 +347,32 @@ func TestSMTPReuse(t *testing.T) {
 		}
 	}
 	if !slices.Equal(lines, want) || len(mails) != 7 {
-		t.Errorf("%d mails, said\n%s", len(mails), strings.Join(lines, "\n"))
+		t.Errorf("%d mails, received\n%s", len(mails), strings.Join(lines, "\n"))
 	}
 }
 
-// A relay that ends an idle conversation, in whatever way, has no trouble: the mail goes through in a new one.
-func TestSMTPReuseOfAnEndedConversation(t *testing.T) {
+// A relay that ends an idle session, in whatever way, has no problem: the mail is sent in a new session.
+func TestSMTPReuseOfEndedSession(t *testing.T) {
 	t.Parallel()
 	for _, end := range []string{drop, "421 4.4.2 idle for too long", "452 4.5.3 enough for one connection"} {
 		t.Run(end, func(t *testing.T) {
 			t.Parallel()
 			var froms atomic.Int64
 			r := (&recorder{answer: func(verb string) string {
-				if verb == "MAIL" && froms.Add(1)%2 == 0 { // the second of each conversation
+				if verb == "MAIL" && froms.Add(1)%2 == 0 { // the second of each session
 					return end
 				}
 				return ""
 			}}).start(t)
-			sendMany(t, r.keeping(t), 4)
-			if _, mails := r.said(); len(mails) != 4 {
+			sendMany(t, r.pooledTransport(t), 4)
+			if _, mails := r.recorded(); len(mails) != 4 {
 				t.Errorf("%d mails", len(mails))
 			}
 		})
 	}
 }
 
-// If the new conversation fails too, that is what counts; and once the relay has heard of a mail, there is no second one.
+// If the new session fails too, its error counts. Once the relay has the recipient, there is no second session.
 func TestSMTPReuseFails(t *testing.T) {
 	t.Parallel()
 	for verb, fault := range map[string]string{"MAIL": "451 no", "RCPT": drop, "DATA": drop, "message": drop} {
@@ -382,38 +385,38 @@ func TestSMTPReuseFails(t *testing.T) {
 				}
 				return ""
 			}}).start(t)
-			transport := r.keeping(t)
+			transport := r.pooledTransport(t)
 			if err := transport.Send(t.Context(), sampleEnvelope()); err != nil {
 				t.Fatal(err)
 			}
-			before, _ := r.said()
+			before, _ := r.recorded()
 			broken.Store(true)
 			err := transport.Send(t.Context(), sampleEnvelope())
-			trouble, is := errors.AsType[*RelayError](err)
-			if err == nil || is == heard(verb) || is && trouble.Heard {
+			relayErr, is := errors.AsType[*RelayError](err)
+			if err == nil || is == afterRecipient(verb) || is && relayErr.AfterRecipient {
 				t.Errorf("error %v", err)
 			}
-			after, mails := r.said()
-			greeted := slices.Contains(after[len(before):], "EHLO financelime.com")
-			if greeted == heard(verb) || len(mails) != 1 {
-				t.Errorf("%d mails, said %q", len(mails), after[len(before):])
+			after, mails := r.recorded()
+			isNewSession := slices.Contains(after[len(before):], "EHLO financelime.com")
+			if isNewSession == afterRecipient(verb) || len(mails) != 1 {
+				t.Errorf("%d mails, received %q", len(mails), after[len(before):])
 			}
 		})
 	}
 }
 
-// A conversation that nobody needs ends, with a good-bye.
-func TestSMTPIdleEnds(t *testing.T) {
+// An idle session ends with QUIT.
+func TestSMTPIdleSessionEnds(t *testing.T) {
 	t.Parallel()
 	r := new(recorder).start(t)
-	transport := r.keeping(t)
-	transport.idle.limit = 10 * time.Millisecond
+	transport := r.pooledTransport(t)
+	transport.pool.idleTimeout = 10 * time.Millisecond
 	sendMany(t, transport, 1)
-	eventually(t, "the conversation ends", func() bool {
-		lines, _ := r.said()
+	eventually(t, "the session ends", func() bool {
+		lines, _ := r.recorded()
 		return lines[len(lines)-1] == "QUIT"
 	})
-	r.expect(t, conversationOf("", "EHLO financelime.com"))
+	r.expect(t, sessionLines("", "EHLO financelime.com"))
 }
 
 func TestOpenTransportRefuses(t *testing.T) {
@@ -464,7 +467,7 @@ func TestOpenTransportRefuses(t *testing.T) {
 		if err == nil || !strings.HasPrefix(err.Error(), "AUTH_MAIL_URL ") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", url, err, want)
 		} else if strings.Contains(err.Error(), "hidden-word") || strings.Contains(err.Error(), "\n") {
-			t.Errorf("%q: the error tells too much: %v", url, err)
+			t.Errorf("%q: the error has too much: %v", url, err)
 		}
 	}
 	if _, err := OpenTransport("smtp://host", "nobody", time.Second); err == nil || !strings.Contains(err.Error(), "AUTH_MAIL_FROM") {
@@ -493,7 +496,7 @@ func TestOpenTransportDefaults(t *testing.T) {
 		if (got.tls == nil) != want.plain || got.tls != nil && got.tls.ServerName != want.host {
 			t.Errorf("%s: TLS %+v", url, got.tls)
 		}
-		got.tls, got.idle, want.timeout = nil, nil, time.Second
+		got.tls, got.pool, want.timeout = nil, nil, time.Second
 		if got != want {
 			t.Errorf("%s: got %+v, want %+v", url, got, want)
 		}

@@ -10,16 +10,15 @@ import (
 	"github.com/google/uuid"
 )
 
-// Envelope is a mail on its way out.
+// Envelope is a mail as a Transport gets it.
 type Envelope struct {
 	ID        uuid.UUID // of the outbox row; the same at each attempt
 	Kind      string
 	CreatedAt time.Time
-	From, To  string // bare addresses
-	Data      []byte // the message, with CRLF as its line end
+	From, To  string // addresses without names or brackets
+	Data      []byte // the message, with CRLF line ends
 
-	// Commit is called right before the mail can become somebody else's, who then may have it whatever Send says. If it fails, the
-	// mail must not be sent.
+	// Commit must be called immediately before the recipient's side can have the whole mail. If it fails, the mail must not be sent.
 	Commit func() error
 }
 
@@ -30,52 +29,53 @@ func (e Envelope) commit() error {
 	return e.Commit()
 }
 
-// Transport takes mails over. A nil error means that the mail is no longer ours to lose. A PermanentError means that
-// no later attempt at this mail can succeed, a RelayError that an attempt at any mail would have failed; after any other
-// error, the mail is tried again. A RefusedError within it says that this may be so for every mail.
+// Transport sends mails. If Send returns nil, the mail is safely stored by the relay or on disk. If it returns a PermanentError, no later
+// attempt can succeed. A RelayError means that an attempt at any other mail would have failed, too. After any other error the mail is tried
+// again. If the error contains a RefusedError, the reason may be this mail's alone or that of every mail.
 type Transport interface {
 	Send(ctx context.Context, env Envelope) error
 }
 
-// PermanentError says that a mail can never be sent.
+// PermanentError means that a mail can never be sent.
 type PermanentError struct{ Err error }
 
 func (e *PermanentError) Error() string { return e.Err.Error() }
 
-// Unwrap gives the reason.
+// Unwrap returns Err.
 func (e *PermanentError) Unwrap() error { return e.Err }
 
 func permanent(err error) error { return &PermanentError{Err: err} }
 
+// isPermanent reports whether err contains a PermanentError.
 func isPermanent(err error) bool {
-	_, is := errors.AsType[*PermanentError](err)
-	return is
+	_, ok := errors.AsType[*PermanentError](err)
+	return ok
 }
 
-// RelayError says that the way out is in trouble, and not the mail.
+// RelayError means that the relay has a problem, not the mail.
 type RelayError struct {
 	Err error
-	// Heard says that the relay had been told of the mail. Then the mail may be the cause, whatever the relay says.
-	Heard bool
+	// AfterRecipient: the relay had the recipient when it failed. Then the mail may be the cause, whatever the relay's reply is.
+	AfterRecipient bool
 }
 
 func (e *RelayError) Error() string { return e.Err.Error() }
 
-// Unwrap gives the trouble.
+// Unwrap returns Err.
 func (e *RelayError) Unwrap() error { return e.Err }
 
-// RefusedError says that the relay has heard of the mail and did not take it, for a reason that may be this mail's alone or that
-// of every mail. It becomes a RelayError when several different recipients are refused in a row.
+// RefusedError means that the relay had the recipient and did not accept the mail, for a reason that may be this mail's alone or that of
+// every mail. The worker changes it to a RelayError when the relay refuses several different recipients in a row.
 type RefusedError struct{ Err error }
 
 func (e *RefusedError) Error() string { return e.Err.Error() }
 
-// Unwrap gives the refusal.
+// Unwrap returns Err.
 func (e *RefusedError) Unwrap() error { return e.Err }
 
-// OpenTransport makes the transport that AUTH_MAIL_URL names: "file:DIR", "smtp://[user:pass@]host[:587]" or
-// "smtps://[user:pass@]host[:465]". From is AUTH_MAIL_FROM, timeout AUTH_MAIL_TIMEOUT. It connects to nothing yet.
-// An error names the setting and never shows the URL, which may hold a password.
+// OpenTransport returns the transport of AUTH_MAIL_URL: "file:DIR", "smtp://[user:pass@]host[:587]" or "smtps://[user:pass@]host[:465]".
+// from is AUTH_MAIL_FROM, timeout is AUTH_MAIL_TIMEOUT. It does not connect yet. Errors name the setting and never contain the URL, which
+// may contain a password.
 func OpenTransport(mailURL, from string, timeout time.Duration) (Transport, error) {
 	s, err := parseSender(from)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/financelime/authorization/impl/secret"
 )
 
-// Config is what a Worker needs. Only Concurrency, StopGrace and Now have defaults.
+// Config configures a Worker. All fields are required, except Concurrency and StopGrace, which have defaults, and Watch.
 type Config struct {
 	Store     *db.Store
 	Transport Transport
@@ -31,52 +31,52 @@ type Config struct {
 
 	NoticeOnlyNewDevices bool // AUTH_LOGIN_NOTICE is new-device: every login notice is about a new device
 
-	Concurrency int           // mails in flight at once; 8
-	StopGrace   time.Duration // how long Run lets mails in flight finish; 10 s
+	Concurrency int           // how many mails are sent at the same time; 8
+	StopGrace   time.Duration // how long Run waits for mails that are being sent; 10 s
 	Clock       clock.Clock
 
-	// Watch, if not nil, is told of every attempt at a mail before it begins, and what it returns is called with how it ended.
+	// Watch, if not nil, is called before each attempt. The function that it returns is called with the outcome.
 	Watch func(ctx context.Context, kind string) (context.Context, func(outcome string))
 }
 
-// How an attempt at a mail can end.
+// The outcomes of an attempt, for metrics and traces.
 const (
-	OutcomeSent       = "sent"
-	OutcomeRetried    = "retried"    // it will be tried again
-	OutcomeReturned   = "returned"   // the relay, or the database, was in trouble: as if it had not been tried
-	OutcomeDead       = "dead"       // it will never be sent
-	OutcomeSuperseded = "superseded" // nobody needs it any more
-	OutcomeOvertaken  = "overtaken"  // somebody else has settled it
-	OutcomeUnsettled  = "unsettled"  // how it went could not be recorded: it will be sent again
+	OutcomeSent         = "sent"
+	OutcomeRetried      = "retried"       // failed; it will be tried again
+	OutcomeRequeued     = "requeued"      // not counted as an attempt: the relay, the database or this version was the reason
+	OutcomeDead         = "dead"          // failed permanently
+	OutcomeSuperseded   = "superseded"    // no longer wanted
+	OutcomeLeaseLost    = "lease_lost"    // another worker has recorded the result, or the mail was withdrawn
+	OutcomeRecordFailed = "record_failed" // the result could not be recorded: it will be sent again
 )
 
-// Worker empties the outbox. Any number of them, in this process and in others, may work side by side.
+// Worker delivers the mails of the outbox. Any number of workers, in this process and in others, can share an outbox.
 type Worker struct {
 	Config
-	sender sender
-	gate   *gate
-	wake   chan struct{}
+	sender  sender
+	breaker *breaker
+	wake    chan struct{}
 }
 
 const (
-	// An attempt is cut off after sendLimit timeouts.
-	sendLimit = 4
+	// An attempt may take attemptTimeouts times the time-out of an SMTP step.
+	attemptTimeouts = 4
 
-	// recordLimit is for how long a worker tries to record how an attempt went.
-	recordLimit = time.Minute
+	// recordTimeout is how long a worker tries to record the result of an attempt.
+	recordTimeout = time.Minute
 
-	// An idle worker looks into the outbox this often: for retries that are due, leases that ran out and mails queued by
-	// other processes.
-	lookEvery = time.Second
+	// pollInterval is how often an idle worker looks for due mails: retries, leases that have ended, and mails that other processes have
+	// enqueued.
+	pollInterval = time.Second
 
-	// lookAhead is how many due mails one look finds, besides those under way.
-	lookAhead = 64
+	// pollRows is how many due mails one poll finds, in addition to those in progress.
+	pollRows = 64
 
-	leaseLimit  = 5 * time.Second // for taking a mail, a stop notwithstanding
-	settleGrace = 3 * time.Second // for recording, at a stop, how the last mails went
+	leaseTimeout = 5 * time.Second // for leasing a mail, also during shutdown
+	recordGrace  = 3 * time.Second // for recording the last results during shutdown
 )
 
-// NewWorker makes a Worker. The error is a sentence about a setting.
+// NewWorker returns a Worker. Its error is a sentence about a setting.
 func NewWorker(cfg Config) (*Worker, error) {
 	from, err := parseSender(cfg.From)
 	if err != nil {
@@ -91,40 +91,38 @@ func NewWorker(cfg Config) (*Worker, error) {
 	if cfg.StopGrace <= 0 {
 		cfg.StopGrace = 10 * time.Second
 	}
-	return &Worker{Config: cfg, sender: from, gate: newGate(cfg.Concurrency), wake: make(chan struct{}, 1)}, nil
+	return &Worker{Config: cfg, sender: from, breaker: newBreaker(cfg.Concurrency), wake: make(chan struct{}, 1)}, nil
 }
 
 // ServiceName returns the service's name as users read it, from AUTH_MAIL_FROM.
 func (w *Worker) ServiceName() string { return w.sender.service }
 
-// RelayDown tells whether the way out is in trouble; one mail at a time probes it then.
-func (w *Worker) RelayDown() bool { return w.gate.down() }
+// RelayDown reports whether the circuit breaker is open: the relay is down, and one mail at a time probes it.
+func (w *Worker) RelayDown() bool { return w.breaker.isOpen() }
 
-// Wake makes an idle worker look into the outbox now. It never blocks; call it after a commit that queued a mail.
+// Wake makes an idle worker poll the outbox now. It never blocks. Call it after a commit that enqueued a mail.
 func (w *Worker) Wake() {
 	select {
 	case w.wake <- struct{}{}:
-	default: // it is about to look anyway
+	default: // a poll is pending already
 	}
 }
 
-// Run sends mails until ctx ends. Then it takes no new ones and lets those in flight finish, for
-// StopGrace at most; what is cut off after that is due again at once.
+// Run sends mails until ctx ends. Then it leases no more mails and waits for those that are being sent, for StopGrace at most. It cancels
+// the rest, which are due again immediately.
 func (w *Worker) Run(ctx context.Context) error {
-	sending, cutOff := context.WithCancel(context.WithoutCancel(ctx))
-	settling, giveUp := context.WithCancel(context.WithoutCancel(ctx))
-	defer giveUp()
-	defer cutOff()
+	sending, cancelSending := context.WithCancel(context.WithoutCancel(ctx))
+	recording, cancelRecording := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancelRecording()
+	defer cancelSending()
 
-	d := dispatcher{Worker: w, mine: make(map[uuid.UUID]bool), deliver: func(m leased) { w.deliver(sending, settling, m) }}
+	d := dispatcher{Worker: w, inProgress: make(map[uuid.UUID]bool), deliver: func(m leased) { w.deliver(sending, recording, m) }}
 	d.run(ctx)
 
-	grace := time.AfterFunc(w.StopGrace, cutOff)
-	defer grace.Stop()
-	end := time.AfterFunc(w.StopGrace+settleGrace, giveUp)
-	defer end.Stop()
-	d.underWay.Wait()
+	stopSending := time.AfterFunc(w.StopGrace, cancelSending)
+	defer stopSending.Stop()
+	stopRecording := time.AfterFunc(w.StopGrace+recordGrace, cancelRecording)
+	defer stopRecording.Stop()
+	d.handlers.Wait()
 	return nil
 }
-
-// now is the time in the precision in which both databases keep it.

@@ -71,7 +71,7 @@ func New() *Metrics {
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	for _, kind := range mail.Kinds() { // from zero on, so that the first one is seen as an increase
-		for _, outcome := range []string{mail.OutcomeSent, mail.OutcomeRetried, mail.OutcomeReturned, mail.OutcomeDead} {
+		for _, outcome := range []string{mail.OutcomeSent, mail.OutcomeRetried, mail.OutcomeRequeued, mail.OutcomeDead} {
 			m.mailAttempts.WithLabelValues(kind, outcome)
 		}
 	}

@@ -152,7 +152,7 @@ func (t *Tracer) Mail(ctx context.Context, kind string) (context.Context, func(o
 		trace.WithAttributes(attribute.String("request_id", reqinfo.FromContext(ctx).RequestID), attribute.String("mail.kind", kind)))
 	return ctx, func(outcome string) { //nolint:spancheck // as above
 		span.SetAttributes(attribute.String("mail.outcome", outcome))
-		if outcome != mail.OutcomeSent && outcome != mail.OutcomeSuperseded && outcome != mail.OutcomeOvertaken {
+		if outcome != mail.OutcomeSent && outcome != mail.OutcomeSuperseded && outcome != mail.OutcomeLeaseLost {
 			span.SetStatus(codes.Error, "")
 		}
 		span.End()

@@ -296,7 +296,7 @@ func proveMail(p *proofs) {
 	p.is("no folder", 0, "mail_relay_up")
 	p.grows("no folder", "mail_queue_mails", `state=`)
 	p.grows("no folder", "mail_queue_oldest_age_seconds", `state=`)
-	p.grows("no folder", "mail_attempts_total", `outcome="returned"`)
+	p.grows("no folder", "mail_attempts_total", `outcome="requeued"`)
 	if err := os.Remove(folder); err != nil {
 		p.t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/financelime/authorization/api/client"
 	"github.com/financelime/authorization/test/harness"
 	"github.com/financelime/authorization/test/harness/smtprecorder"
+	"github.com/financelime/authorization/test/testca"
 )
 
 // dots is a request-id that makes lines of the message begin with a dot.
@@ -67,11 +68,11 @@ func TestMailCut(t *testing.T) {
 	beside(t)
 	steps := []smtprecorder.Step{
 		smtprecorder.Connect, smtprecorder.Greeting, smtprecorder.EHLO, smtprecorder.MAIL, smtprecorder.RCPT, smtprecorder.DATA,
-		smtprecorder.Content, smtprecorder.Dot, smtprecorder.Taken, smtprecorder.QUIT,
+		smtprecorder.Content, smtprecorder.Dot, smtprecorder.Accepted, smtprecorder.QUIT,
 	}
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		for _, step := range steps {
-			for _, fault := range []smtprecorder.Answer{smtprecorder.Drop, smtprecorder.Reset, smtprecorder.Stall, smtprecorder.Trickle} {
+			for _, fault := range []smtprecorder.Action{smtprecorder.Drop, smtprecorder.Reset, smtprecorder.Stall, smtprecorder.Trickle} {
 				if !full && (fault == smtprecorder.Reset || fault == smtprecorder.Trickle) {
 					continue
 				}
@@ -121,7 +122,7 @@ func (w *world) checkWire(email string, want int) {
 			w.t.Errorf("the commands were %q, want %q", m.Commands, wanted)
 		}
 	}
-	for n := range w.mails.Conversations() {
+	for n := range w.mails.Sessions() {
 		for _, line := range w.mails.Lines(n + 1) {
 			if !commandLine.MatchString(line) {
 				w.t.Errorf("the relay was told %q", line)
@@ -155,7 +156,7 @@ func TestMailRefused(t *testing.T) {
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		for _, c := range []struct {
 			step  smtprecorder.Step
-			reply smtprecorder.Answer
+			reply smtprecorder.Action
 			dead  bool
 		}{
 			{smtprecorder.RCPT, "550 5.1.1 no such user", true},
@@ -242,7 +243,7 @@ func TestMailPoisoned(t *testing.T) {
 		if n := len(w.mails.Messages()); n != len(harmless) {
 			t.Errorf("%d mails were sent, want %d", n, len(harmless))
 		}
-		for n := range w.mails.Conversations() {
+		for n := range w.mails.Sessions() {
 			if said := strings.Join(w.mails.Lines(n+1), ""); strings.Contains(said, "evil") {
 				t.Errorf("the relay was told %q", said)
 			}
@@ -253,7 +254,7 @@ func TestMailPoisoned(t *testing.T) {
 // Without a relay that proves who it is, under TLS, nothing is sent, and nothing said that matters. When it can, the mail goes out.
 func TestMailNeedsTLS(t *testing.T) {
 	beside(t)
-	ca, other := smtprecorder.NewAuthority(t), smtprecorder.NewAuthority(t)
+	ca, other := testca.New(t), testca.New(t)
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		for name, relay := range map[string]*smtprecorder.Recorder{
 			"STARTTLS stripped":       {},
@@ -269,8 +270,8 @@ func TestMailNeedsTLS(t *testing.T) {
 				w := newWorld(t, engine, 0, noInvites, url)
 				w.s.Run(t)
 				email := w.signUp("tls")
-				eventually(t, "a second attempt", time.Minute, func() bool { return relay.Conversations() >= 2 })
-				for n := range relay.Conversations() {
+				eventually(t, "a second attempt", time.Minute, func() bool { return relay.Sessions() >= 2 })
+				for n := range relay.Sessions() {
 					for _, line := range relay.Lines(n + 1) {
 						if verb, _, _ := strings.Cut(line, " "); slices.Contains([]string{"AUTH", "MAIL", "RCPT", "DATA\r\n"}, verb) {
 							t.Errorf("the relay was told %q", line)

@@ -20,7 +20,7 @@ const signUpRate = 50 // a second
 // mail, once.
 func TestMailOutage(t *testing.T) {
 	beside(t)
-	silent := func(at smtprecorder.Moment) smtprecorder.Answer {
+	silent := func(at smtprecorder.Moment) smtprecorder.Action {
 		if at.Step == smtprecorder.Greeting {
 			return smtprecorder.Stall
 		}

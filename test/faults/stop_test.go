@@ -187,7 +187,7 @@ func TestStopWithMailInFlight(t *testing.T) {
 		inFlight.Add(2)
 		stopped := make(chan struct{})
 		var once [2]sync.Once
-		w.mails.SetPlan(func(at smtprecorder.Moment) smtprecorder.Answer {
+		w.mails.SetPlan(func(at smtprecorder.Moment) smtprecorder.Action {
 			switch {
 			case strings.HasPrefix(at.To, "slow-") && at.Step == smtprecorder.Dot:
 				once[0].Do(inFlight.Done)

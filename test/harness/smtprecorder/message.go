@@ -14,29 +14,29 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// parsed is a message as a mail program reads it.
+// parsed is a parsed message.
 type parsed struct {
 	header mail.Header
 	text   string
 	err    error
 }
 
-// Header is the message's header.
+// Header returns the message's header.
 func (m *Message) Header() mail.Header { return m.read().header }
 
-// ID is the Message-ID.
+// ID returns the Message-ID.
 func (m *Message) ID() string { return m.Header().Get("Message-Id") }
 
-// Text is the text part.
+// Text returns the text part.
 func (m *Message) Text() string { return m.read().text }
 
-// Link is the link that it carries; "" if none.
+// Link returns the link in the text, or "".
 func (m *Message) Link() string { return harness.FindLink(m.Text()) }
 
-// Password is the password that it carries; "" if none.
+// Password returns the password in the text, or "".
 func (m *Message) Password() string { return harness.FindPassword(m.Text()) }
 
-// Err tells what is wrong with the message as it came over the wire.
+// Err returns what is wrong with the received message, or nil.
 func (m *Message) Err() error { return m.read().err }
 
 func (m *Message) read() *parsed {
@@ -82,8 +82,8 @@ func (p *parsed) fill(wire string) error {
 	}
 }
 
-// unstuff takes the dots away that SMTP adds (RFC 5321, 4.5.2), and refuses what may not come over the wire: a line end that
-// is not CRLF (2.3.8), a line that is too long (4.5.3.1.6), a dot that is not doubled.
+// unstuff removes the dots that SMTP adds (RFC 5321, 4.5.2). It refuses what a client must not send: a line end other than
+// CRLF (2.3.8), a line that is too long (4.5.3.1.6), a dot that is not doubled.
 func unstuff(wire string) (string, error) {
 	var plain strings.Builder
 	for line := range strings.Lines(wire) {

@@ -1,4 +1,5 @@
-package smtprecorder
+// Package testca issues certificates for servers in tests.
+package testca
 
 import (
 	"crypto/ecdsa"
@@ -15,15 +16,15 @@ import (
 	"time"
 )
 
-// Authority is a certificate authority of a test.
+// Authority is a certificate authority.
 type Authority struct {
-	File        string // its certificate
+	File        string // the PEM file of its certificate
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
 }
 
-// NewAuthority makes one.
-func NewAuthority(t testing.TB) *Authority {
+// New returns a new authority, which is valid for 24 h.
+func New(t testing.TB) *Authority {
 	t.Helper()
 	key := newKey(t)
 	template := &x509.Certificate{
@@ -45,7 +46,7 @@ func NewAuthority(t testing.TB) *Authority {
 	return &Authority{File: file, certificate: certificate, key: key}
 }
 
-// Server makes the TLS configuration of a server of that name, whose certificate is good for a while.
+// Server returns the TLS configuration of a server with a certificate for name that expires after life.
 func (a *Authority) Server(t testing.TB, name string, life time.Duration) *tls.Config {
 	t.Helper()
 	key := newKey(t)
