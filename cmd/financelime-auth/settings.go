@@ -49,7 +49,7 @@ type Settings struct {
 	HideAccounts      bool          `group:"Accounts" name:"hide-accounts" env:"AUTH_HIDE_ACCOUNTS" default:"false" negatable:"" help:"Give the same response to sign-up and reset whether or not the account exists: docs/accounts.md."`
 	LoginNotice       string        `group:"Accounts" name:"login-notice" env:"AUTH_LOGIN_NOTICE" default:"new-device" enum:"new-device,always,never" help:"When to email a login notice: new-device, always or never."`
 	SessionsPerUser   int64         `group:"Accounts" name:"sessions-per-user" env:"AUTH_SESSIONS_PER_USER" default:"100" range:"1..10000" help:"How many sessions a user can have. Another login ends the least recently refreshed one."`
-	ClientIDs         []string      `group:"Accounts" name:"client-ids" text:"blanks" env:"AUTH_CLIENT_IDS" help:"The clientIDs that may log in. Default: all."`
+	ClientIDs         []string      `group:"Accounts" name:"client-ids" text:"spaces" env:"AUTH_CLIENT_IDS" help:"The clientIDs that may log in. Default: all."`
 
 	Limits       string     `group:"Limits" name:"limits" env:"AUTH_LIMITS" default:"on" enum:"on,off" help:"Rate limits. Use off only if a gateway enforces them."`
 	LoginAccount limit.Rate `group:"Limits" name:"limit-login-account" env:"AUTH_LIMIT_LOGIN_ACCOUNT" default:"10/1m" help:"Failed logins of one account. After that, each failure doubles the delay."`

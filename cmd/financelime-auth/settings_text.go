@@ -37,11 +37,11 @@ func (s *Settings) checkTexts() error {
 // trim removes white space around a value, including the line breaks of files and scripts.
 func trim(value string) string { return strings.Trim(value, " \t\r\n") }
 
-// textKind is the value of the tag text: which characters a text can have besides printable ASCII. "" means none, "blanks" spaces,
+// textKind is the value of the tag text: which characters a text can have besides printable ASCII. "" means none, "spaces" spaces,
 // "unicode" printable Unicode characters, "any" both.
 type textKind string
 
-func (k textKind) allowsSpaces() bool  { return k == "blanks" || k == "any" }
+func (k textKind) allowsSpaces() bool  { return k == "spaces" || k == "any" }
 func (k textKind) allowsUnicode() bool { return k == "unicode" || k == "any" }
 
 // check returns an error if the text has a character that is not allowed. The error does not contain the text, which can be a secret.
