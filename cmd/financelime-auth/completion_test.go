@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// runs runs a command, which must succeed, and returns its output.
+// runs executes a command, which must succeed, and returns its output.
 func runs(t *testing.T, args ...string) string {
 	t.Helper()
 	var stdout, stderr bytes.Buffer

@@ -122,7 +122,7 @@ func (s *Settings) readFiles() error {
 }
 
 func readSettingFile(path string) (string, error) {
-	content, err := os.ReadFile(path)
+	content, err := os.ReadFile(path) //nolint:gosec // the operator chose the file
 	if err != nil {
 		return "", err
 	}

@@ -161,7 +161,7 @@ type result struct {
 	Queued int64 `json:"queued,omitempty"` // mails that were queued
 }
 
-func (r result) print(c console, asJSON bool) error {
+func (r result) printTo(c console, asJSON bool) error {
 	if asJSON {
 		return printJSON(c, r)
 	}
@@ -198,7 +198,7 @@ func (cmd *userDisable) Run(ctx context.Context, s *Settings, c console) error {
 			return err
 		}
 		newAudit(s, c).LogAttrs(ctx, slog.LevelInfo, "user.disabled", endedAttrs(account.ID, ended)...)
-		return result{ID: account.ID, Email: account.Email, Action: "disabled", Ended: &ended}.print(c, cmd.JSON)
+		return result{ID: account.ID, Email: account.Email, Action: "disabled", Ended: &ended}.printTo(c, cmd.JSON)
 	})
 }
 
@@ -217,7 +217,7 @@ func (cmd *userEnable) Run(ctx context.Context, s *Settings, c console) error {
 		}
 		newAudit(s, c).LogAttrs(ctx, slog.LevelInfo, "user.enabled",
 			slog.String("account_id", account.ID.String()), slog.Int64("queued", queued))
-		return result{ID: account.ID, Email: account.Email, Action: "enabled", Queued: queued}.print(c, cmd.JSON)
+		return result{ID: account.ID, Email: account.Email, Action: "enabled", Queued: queued}.printTo(c, cmd.JSON)
 	})
 }
 
@@ -235,7 +235,7 @@ func (cmd *userDelete) Run(ctx context.Context, s *Settings, c console) error {
 			return err
 		}
 		newAudit(s, c).LogAttrs(ctx, slog.LevelInfo, "user.deleted", endedAttrs(account.ID, ended)...)
-		if err := (result{ID: account.ID, Email: account.Email, Action: "deleted", Ended: &ended}).print(c, cmd.JSON); err != nil {
+		if err := (result{ID: account.ID, Email: account.Email, Action: "deleted", Ended: &ended}).printTo(c, cmd.JSON); err != nil {
 			return err
 		}
 		printRemainingData(c.err, s.MailURL)
