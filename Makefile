@@ -1,9 +1,9 @@
-# What a maintainer does with this repository. `make` alone lists it.
+# The tasks of a maintainer. `make` without a target lists them.
 
 SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
 
-# Pinned in go.mod files of their own, built on first use and kept in Go's build cache.
+# Tools are pinned in their own go.mod files, built on first use and kept in Go's build cache.
 GENERATOR := go tool -modfile=tools/go.mod
 CHECKER   := go tool -modfile=tools/check/go.mod
 NODE_BIN  := tools/node/node_modules/.bin
@@ -11,7 +11,7 @@ NODE_DONE := tools/node/node_modules/.package-lock.json
 
 FUZZTIME  ?= 60s
 
-# The spec linters neither report home nor look for newer versions of themselves.
+# The linters of openapi.yaml must neither send telemetry nor check for updates.
 export REDOCLY_TELEMETRY := off
 export REDOCLY_SUPPRESS_UPDATE_NOTICE := true
 
@@ -26,19 +26,19 @@ build: ## the binary, as bin/financelime-auth
 	go build -trimpath -o bin/ -ldflags "-X main.commit=$$(git rev-parse --short=7 HEAD) -X main.built=$$(date -u +%FT%TZ)" \
 		./cmd/financelime-auth
 
-release: ## in dist/: binaries for Linux, macOS and Windows, bills of materials, checksums; the same bytes from the same commit
+release: ## in dist/: binaries for Linux, macOS and Windows, bills of materials, checksums (reproducible)
 	tools/release dist
 
-run: ## the service with no settings: everything it needs is made in data/
+run: ## the service without settings; it stores everything in data/
 	go run ./cmd/financelime-auth
 
-# sqlc without cgo: its PostgreSQL parser then comes as WebAssembly, and there is no C to compile.
+# sqlc without cgo uses a PostgreSQL parser in WebAssembly, so no C compiler is needed.
 generate: ## api/ from openapi.yaml, db/ from schema/ and queries/
 	$(GENERATOR) oapi-codegen -config oapi-codegen.yaml openapi.yaml
 	$(GENERATOR) oapi-codegen -config api/client/oapi-codegen.yaml openapi.yaml
 	CGO_ENABLED=0 $(GENERATOR) sqlc generate
 
-check-generate: ## fails when `make generate` would change anything
+check-generate: ## fails if `make generate` would change a file
 	tools/check-generate
 
 test: ## every test, on SQLite and PostgreSQL, with the race detector; a skipped test is a failure
@@ -56,13 +56,13 @@ faults: ## the fault tests at full length: hours
 	FINANCELIME_FULL=1 test/with-postgres $(CHECKER) gotestsum --format=standard-verbose \
 		-- -count=1 -timeout=60m -run='TestCopyOfMany|TestReplicasEndSessions' ./db/ ./test/contract/
 
-model: ## 10,000 random interleavings of log-ins against the model of the limits, on both engines: half an hour
+model: ## 10,000 random interleavings of logins compared with the model of the limits, on both engines: half an hour
 	MODEL_COUNT=10000 test/with-postgres go test -v -count=1 -timeout=3h -run='^TestModel$$' ./impl/limit/
 
-timing: ## whether the time of an answer tells of an account: 5,000 pairs of each case, on both engines; hours
+timing: ## whether response times reveal that an account exists: 5,000 pairs of each case, on both engines; hours
 	FINANCELIME_FULL=1 test/with-postgres go test -v -count=1 -timeout=6h -run=TestAnswersTakeTheSameTime ./test/timing/
 
-bench: ## start time, memory, requests per second, a flood of log-ins, slow clients, on both engines
+bench: ## start time, memory, requests per second, a flood of logins, slow clients, on both engines
 	test/with-postgres go test -run='^$$' -bench=. ./test/bench/ ./db/
 
 # Long enough for a rate, short enough to run often. The flood of logins and the slow clients have a length of their own.
@@ -111,7 +111,7 @@ $(NODE_DONE): tools/node/package.json tools/node/package-lock.json
 	cd tools/node && npm ci
 	@touch $@
 
-clean: ## what the other targets made, but not data/
+clean: ## deletes what the other targets created, except data/
 	rm -rf bin dist tools/node/node_modules test/*/node_modules
 
 test-gateways: ## the recipes of deploy/gateways in real gateways, which it installs (Debian, Ubuntu)
@@ -120,7 +120,7 @@ test-gateways: ## the recipes of deploy/gateways in real gateways, which it inst
 		$(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
 		-- -race -count=1 -shuffle=on -timeout=10m -tags=gateways ./test/gateways/
 
-test-replicas: ## the version before on this schema, replicas behind nginx, PgBouncer; installs them (Debian, Ubuntu); needs the git history
+test-replicas: ## the previous version on this schema, replicas behind nginx, PgBouncer; installs them (Debian, Ubuntu); needs the git history
 	test/replicas/install
 	PATH="$$PATH:/usr/sbin" test/with-postgres $(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
 		-- -race -count=1 -timeout=10m -tags=replicas ./test/replicas/
@@ -145,11 +145,11 @@ $(BROWSER_DONE): test/browser/package.json test/browser/package-lock.json
 
 CLIENTS_DONE := test/clients/node_modules/.package-lock.json
 
-test-clients: $(CLIENTS_DONE) ## generated clients compile, say what openapi.yaml says, and work; a mock server, and the mails in mailparser, too
+test-clients: $(CLIENTS_DONE) ## generated clients compile, match openapi.yaml and work; also a mock server, and the emails in mailparser
 	$(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
 		-- -race -count=1 -shuffle=on -timeout=15m -tags=clients ./test/clients/...
 
-# Some of the packages ask for a newer Node than they need; npm is told to say only what is wrong.
+# Some packages declare a newer Node than they need. --loglevel=error hides these warnings.
 $(CLIENTS_DONE): test/clients/package.json test/clients/package-lock.json
 	cd test/clients && npm ci --loglevel=error
 	@touch $@
@@ -158,5 +158,5 @@ contract-gate: ## openapi.yaml breaks no client of the last version
 	tools/contract-gate-test
 	tools/contract-gate
 
-contract-fuzz: ## Schemathesis against a fresh service, for two minutes; needs Python
+contract-fuzz: ## Schemathesis with a new service, for two minutes; needs Python
 	tools/contract-fuzz

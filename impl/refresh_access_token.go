@@ -24,7 +24,7 @@ func (s *Service) RefreshAccessToken(
 ) (api.RefreshAccessTokenResponseObject, error) {
 	presented, err := s.Refresh.Parse(request.Body.RefreshToken)
 	if err != nil {
-		event.Record(ctx, s.Log, event.SessionRefused, event.Reason(token.RefusedFor(err, "invalid_token")))
+		event.Record(ctx, s.Log, event.SessionRefused, event.Reason(token.RefusalReason(err, "invalid_token")))
 		return api.RefreshAccessToken400JSONResponse{Code: 400, Message: api.RefreshAccessTokenFailure400MessageBADPARAMETERS}, nil
 	}
 	now := s.Clock.Now()

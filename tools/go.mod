@@ -1,4 +1,4 @@
-// The generators that make api/ and db/, pinned apart from the service, so that its go.mod stays small.
+// The generators of api/ and db/. They have their own go.mod so that the service's stays small.
 module github.com/financelime/authorization/tools
 
 go 1.26.0

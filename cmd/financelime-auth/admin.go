@@ -16,18 +16,18 @@ import (
 	"github.com/financelime/authorization/impl/token"
 )
 
-// readyTimeout is how long readyz waits for the database. Who asks it learns of a lost one in less than 2 s.
+// readyTimeout limits how long /readyz waits for the database: /readyz must report a lost database within 2 s.
 const readyTimeout = time.Second
 
-// adminHandler is what the admin port has: is the process alive, does it want requests, how is it doing, and the local mailbox.
-// Probes and Prometheus may call the first three what they like; the mailbox answers to the names of this machine only.
+// adminHandler serves the admin port: /healthz, /readyz, /metrics and the local mailbox. Probes and Prometheus may send any Host
+// header; the mailbox accepts only the host names of this machine.
 func adminHandler(check *readiness, metrics http.Handler, transport mail.Transport, adminAddr string) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, "alive")
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if err := check.ask(r.Context()); err != nil {
+		if err := check.run(r.Context()); err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}
@@ -35,7 +35,7 @@ func adminHandler(check *readiness, metrics http.Handler, transport mail.Transpo
 	})
 	mux.Handle("GET /metrics", metrics)
 	if files, local := transport.(*mail.Files); local {
-		mailbox := onlyByOwnName(adminAddr, mail.NewMailbox(files.Dir))
+		mailbox := requireOwnHost(adminAddr, mail.NewMailbox(files.Dir))
 		mux.Handle("/mail", mailbox)
 		mux.Handle("/mail/", mailbox)
 		mux.Handle("/mail.json", mailbox)
@@ -43,24 +43,24 @@ func adminHandler(check *readiness, metrics http.Handler, transport mail.Transpo
 	return mux
 }
 
-// onlyByOwnName refuses requests for other hosts than this machine. The mailbox holds passwords, and has none itself: a page in the
-// browser of whoever runs the service could read it, if the page's own host name led here (DNS rebinding). An address of
-// all interfaces is for probes: with it, only who is on this machine (or forwards a port from it) gets the mailbox.
-func onlyByOwnName(adminAddr string, next http.Handler) http.Handler {
-	configured, _, _ := net.SplitHostPort(adminAddr) // complete has checked it
+// requireOwnHost returns 403 for requests whose Host is not this machine. The mailbox contains passwords and is not protected by
+// one: without this check, a web page in the operator's browser could read it by DNS rebinding. If the admin port listens on all
+// interfaces, for probes, only requests on a loopback address (which includes forwarded ports) reach the mailbox.
+func requireOwnHost(adminAddr string, next http.Handler) http.Handler {
+	configured, _, _ := net.SplitHostPort(adminAddr) // Settings.complete has validated it
 	configuredIP, _ := netip.ParseAddr(configured)
-	everywhere := configured == "" || configuredIP.Unmap().IsUnspecified()
+	allInterfaces := configured == "" || configuredIP.Unmap().IsUnspecified()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		local := localIP(r)
-		if !ownName(r.Host, configured, local) || everywhere && !local.IsLoopback() {
-			http.Error(w, "The mailbox answers on this machine only: open it by http://localhost, or forward the port.", http.StatusForbidden)
+		if !isOwnHost(r.Host, configured, local) || allInterfaces && !local.IsLoopback() {
+			http.Error(w, "The mailbox is available on this machine only: open http://localhost, or forward the port.", http.StatusForbidden)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// localIP is the address at which a request arrived.
+// localIP returns the local address on which a request arrived.
 func localIP(r *http.Request) netip.Addr {
 	if addr, is := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); is {
 		return addr.AddrPort().Addr().Unmap().WithZone("")
@@ -68,9 +68,9 @@ func localIP(r *http.Request) netip.Addr {
 	return netip.Addr{}
 }
 
-// ownName reports whether a Host is a name of this machine that nobody else can give to another one: localhost, a loopback
-// address, the configured host, or the very address at which the request arrived.
-func ownName(host, configured string, local netip.Addr) bool {
+// isOwnHost reports whether a Host header names this machine and cannot be made to point to another one: localhost, a loopback
+// address, the configured host, or the local address of the request.
+func isOwnHost(host, configured string, local netip.Addr) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
@@ -82,15 +82,15 @@ func ownName(host, configured string, local netip.Addr) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost") || host != "" && strings.EqualFold(host, configured)
 }
 
-// readiness tells whether the service wants requests.
+// readiness checks whether the service can handle requests.
 type readiness struct {
 	store   *db.Store
 	keys    *token.Keys
-	serving *atomic.Bool // false before the start and while stopping
+	serving *atomic.Bool // false before the service listens and while it stops
 }
 
-// ask returns what is missing; nil if nothing is. What it says is for the operator.
-func (c *readiness) ask(ctx context.Context) error {
+// run returns nil if the service can handle requests. Otherwise the error names the cause for the operator.
+func (c *readiness) run(ctx context.Context) error {
 	if !c.serving.Load() {
 		return errors.New("stopping")
 	}
@@ -99,9 +99,9 @@ func (c *readiness) ask(ctx context.Context) error {
 	err := c.store.Ping(ctx)
 	switch {
 	case errors.Is(err, db.ErrUnavailable), errors.Is(err, context.Canceled):
-		return fmt.Errorf("the database does not answer, or can not be written to: %w", err)
+		return fmt.Errorf("the database does not respond, or is read-only: %w", err)
 	case err != nil:
-		return err // it is not migrated
+		return err // the database is not migrated
 	}
 	return c.keys.Usable()
 }

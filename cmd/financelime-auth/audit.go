@@ -17,7 +17,7 @@ import (
 )
 
 type audits struct {
-	List auditList `cmd:"" help:"List what operators have changed, the newest first."`
+	List auditList `cmd:"" help:"List changes made by operators, newest first."`
 }
 
 type auditList struct {
@@ -25,14 +25,14 @@ type auditList struct {
 	JSON bool `name:"json" help:"Print JSON."`
 }
 
-// auditRow is an audit event as the list shows it.
+// auditRow is an audit event in the list.
 type auditRow struct {
 	ID        uuid.UUID       `json:"id"`
 	At        time.Time       `json:"at"`
 	Operator  string          `json:"operator"`
 	Action    string          `json:"action"`
 	AccountID *uuid.UUID      `json:"accountID,omitempty"`
-	Subject   *string         `json:"subject,omitempty"` // the id of a session, an invite, a mail or a key
+	Subject   *string         `json:"subject,omitempty"` // the ID of a session, an invite, an email or a key
 	Details   json.RawMessage `json:"details"`
 }
 
@@ -52,7 +52,7 @@ func (cmd *auditList) Run(ctx context.Context, s *Settings, c console) error {
 	if err != nil {
 		return err
 	}
-	defer store.Close() //nolint:errcheck // only read
+	defer store.Close() //nolint:errcheck // nothing was written
 	found, err := store.Read().ListAuditEvents(ctx, db.ListAuditEventsParams{Before: page.Before(), MaxRows: page.Limit})
 	if err != nil {
 		return fmt.Errorf("audit list: %w", err)
@@ -67,22 +67,22 @@ func (cmd *auditList) Run(ctx context.Context, s *Settings, c console) error {
 	return printList(c, cmd.JSON, cmd.paging, "AT|OPERATOR|ACTION|ACCOUNT|SUBJECT|DETAILS|ID", rows)
 }
 
-// recorded is what a command is about to change.
-type recorded struct {
+// auditEvent describes a change that a command is about to make.
+type auditEvent struct {
 	action  string
 	account *uuid.UUID
 	subject string
 	details map[string]any
 }
 
-// record lets each transaction of a command write the audit event of what it changes.
-func (s *Settings) record(store *db.Store, what recorded) {
+// record adds an audit event to each transaction that the store runs from now on, so a change and its event are committed together.
+func (s *Settings) record(store *db.Store, e auditEvent) {
 	operator := s.operator()
 	store.Also(func(ctx context.Context, q *db.Queries) error {
-		if what.details == nil {
-			what.details = map[string]any{}
+		if e.details == nil {
+			e.details = map[string]any{}
 		}
-		details, err := json.Marshal(what.details)
+		details, err := json.Marshal(e.details)
 		if err != nil {
 			return fmt.Errorf("audit event: %w", err)
 		}
@@ -90,36 +90,36 @@ func (s *Settings) record(store *db.Store, what recorded) {
 		if err != nil {
 			return fmt.Errorf("audit event: %w", err)
 		}
-		event := db.InsertAuditEventParams{
-			ID: id, Now: clock.Clock(nil).Now(), Operator: operator, Action: what.action,
-			AccountID: what.account, Details: string(details),
+		row := db.InsertAuditEventParams{
+			ID: id, Now: clock.Clock(nil).Now(), Operator: operator, Action: e.action,
+			AccountID: e.account, Details: string(details),
 		}
-		if what.subject != "" {
-			event.Subject = &what.subject
+		if e.subject != "" {
+			row.Subject = &e.subject
 		}
-		if err := q.InsertAuditEvent(ctx, event); err != nil {
+		if err := q.InsertAuditEvent(ctx, row); err != nil {
 			return fmt.Errorf("audit event: %w", err)
 		}
 		return nil
 	})
 }
 
-// newAudit is the log of what operators do: one line for each change, to standard error, in the format of the service's log
-// (AUTH_LOG_FORMAT) at any AUTH_LOG_LEVEL. It names accounts by id, and who did it as far as the system tells.
+// newAudit returns a logger for changes by operators: one line for each change on standard error, in the format AUTH_LOG_FORMAT,
+// whatever AUTH_LOG_LEVEL is. Each line contains the operator. Accounts are logged by ID.
 func newAudit(s *Settings, c console) *slog.Logger {
-	always := *s
-	always.LogLevel = "info"
-	return newLogger(&always, c.err).With(slog.String("operator", s.operator()))
+	info := *s
+	info.LogLevel = "info"
+	return newLogger(&info, c.err).With(slog.String("operator", s.operator()))
 }
 
-// operator is who runs the command: whom AUTH_OPERATOR names, or the user of the operating system; under sudo, who asked for it.
+// operator returns AUTH_OPERATOR, or else the user of the operating system; under sudo, the user who ran sudo.
 func (s *Settings) operator() string {
 	if s.Operator != "" {
 		return s.Operator
 	}
 	for _, name := range []string{"SUDO_USER", "USER", "USERNAME"} {
-		if named := os.Getenv(name); named != "" {
-			return named
+		if value := os.Getenv(name); value != "" {
+			return value
 		}
 	}
 	if current, err := user.Current(); err == nil && current.Username != "" {

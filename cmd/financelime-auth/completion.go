@@ -10,9 +10,9 @@ import (
 )
 
 type completion struct {
-	Bash       completionScript `cmd:"" help:"Print a script: source <(financelime-auth completion bash)"`
-	Zsh        completionScript `cmd:"" help:"Print a script: source <(financelime-auth completion zsh), after compinit."`
-	Fish       completionScript `cmd:"" help:"Print a script: financelime-auth completion fish | source"`
+	Bash       completionScript `cmd:"" help:"Print a script for: source <(financelime-auth completion bash)"`
+	Zsh        completionScript `cmd:"" help:"Print a script for: source <(financelime-auth completion zsh), after compinit."`
+	Fish       completionScript `cmd:"" help:"Print a script for: financelime-auth completion fish | source"`
 	Candidates candidates       `cmd:"" hidden:""`
 }
 
@@ -21,8 +21,8 @@ var completionScripts embed.FS
 
 type completionScript struct{}
 
-// Run prints the script for the shell that the command is named after. It asks the program itself what can stand at a place, so
-// it never knows less than the program.
+// Run prints the completion script of the shell that the command is named after. The script calls the command candidates, so it
+// completes everything that the installed version has.
 func (completionScript) Run(c console, chosen *kong.Context) error {
 	script, err := completionScripts.ReadFile("completion." + chosen.Selected().Name)
 	if err != nil {
@@ -32,12 +32,12 @@ func (completionScript) Run(c console, chosen *kong.Context) error {
 	return err
 }
 
-// candidates is what the scripts call.
+// candidates is the hidden command that the completion scripts call.
 type candidates struct {
-	Words []string `arg:"" optional:"" passthrough:"" help:"What was typed after the program's name, the last word being the one to complete."`
+	Words []string `arg:"" optional:"" passthrough:"" help:"The words after the program's name. The last one is completed."`
 }
 
-// Run prints what can stand in the place of the last word, one candidate and what it is on a line.
+// Run prints the candidates for the last word: one line each, with a tab and the help text.
 func (cmd *candidates) Run(c console, chosen *kong.Context) error {
 	words := cmd.Words
 	if len(words) > 0 && words[0] == "--" {
@@ -53,28 +53,28 @@ func (cmd *candidates) Run(c console, chosen *kong.Context) error {
 
 type candidate struct{ word, help string }
 
-// complete lists what can stand in the place of the last of the words.
+// complete returns the candidates for the last word.
 func complete(root *kong.Node, words []string) []candidate {
 	if len(words) == 0 {
 		words = []string{""}
 	}
-	words, value := joinAtBreaks(words)
+	words, broken := rejoinWords(words)
 	last := len(words) - 1
-	at := place{node: root}
+	at := cursor{node: root}
 	for _, word := range words[:last] {
-		at.pass(word)
+		at.advance(word)
 	}
 	word := words[last]
 	name, typed, hasValue := strings.Cut(word, "=")
 	switch {
-	case at.wants != nil:
-		return enum(at.wants, word, "")
+	case at.flagValue != nil:
+		return enum(at.flagValue, word, "")
 	case hasValue && strings.HasPrefix(name, "-"):
 		flag := at.flag(name)
 		if flag == nil {
 			return nil
 		}
-		if value { // the shell replaces only what stands behind the "="
+		if broken { // bash replaces only the part after the "="
 			return enum(flag.Value, typed, "")
 		}
 		return enum(flag.Value, typed, name+"=")
@@ -84,15 +84,15 @@ func complete(root *kong.Node, words []string) []candidate {
 	return at.words(word)
 }
 
-// joinAtBreaks undoes what bash does to --state=dead and --database-url=sqlite:x: it breaks words at "=", ":" and "@"
-// (COMP_WORDBREAKS), and makes a word of each row of those. value tells that the last word was broken.
-func joinAtBreaks(words []string) (joined []string, value bool) {
+// rejoinWords joins words that bash broke at "=", ":" and "@" (COMP_WORDBREAKS), such as --state=dead and --database-url=sqlite:x. Bash
+// passes each sequence of these characters as a word. broken reports whether the last word was joined.
+func rejoinWords(words []string) (joined []string, broken bool) {
 	for i := 0; i < len(words); i++ {
-		value = false
-		if breaks(words[i]) && len(joined) > 0 && joined[len(joined)-1] != "" {
+		broken = false
+		if isBreakWord(words[i]) && len(joined) > 0 && joined[len(joined)-1] != "" {
 			joined[len(joined)-1] += words[i]
-			value = true
-			if i+1 < len(words) && !breaks(words[i+1]) {
+			broken = true
+			if i+1 < len(words) && !isBreakWord(words[i+1]) {
 				i++
 				joined[len(joined)-1] += words[i]
 			}
@@ -100,28 +100,28 @@ func joinAtBreaks(words []string) (joined []string, value bool) {
 		}
 		joined = append(joined, words[i])
 	}
-	return joined, value
+	return joined, broken
 }
 
-// breaks reports whether a word is nothing but characters at which bash breaks words.
-func breaks(word string) bool { return word != "" && strings.Trim(word, "=:@") == "" }
+// isBreakWord reports whether a word consists only of characters at which bash breaks words.
+func isBreakWord(word string) bool { return word != "" && strings.Trim(word, "=:@") == "" }
 
-// place is where in the command line a word stands.
-type place struct {
-	node  *kong.Node
-	args  int         // how many arguments stand before
-	wants *kong.Value // of the flag that the word before names
+// cursor is a position in the command line.
+type cursor struct {
+	node      *kong.Node  // the command
+	args      int         // how many of its arguments precede the position
+	flagValue *kong.Value // the value of the flag that the preceding word names; nil if there is none
 }
 
-// pass goes over a word that is complete.
-func (p *place) pass(word string) {
-	if p.wants != nil {
-		p.wants = nil
+// advance moves the cursor past a complete word.
+func (p *cursor) advance(word string) {
+	if p.flagValue != nil {
+		p.flagValue = nil
 		return
 	}
 	if strings.HasPrefix(word, "-") {
 		if flag := p.flag(word); flag != nil && !flag.IsBool() && !strings.Contains(word, "=") {
-			p.wants = flag.Value
+			p.flagValue = flag.Value
 		}
 		return
 	}
@@ -134,14 +134,14 @@ func (p *place) pass(word string) {
 	p.args++
 }
 
-// visible are the flags that the command has, its own before those of all commands.
-func (p *place) visible() []*kong.Flag {
+// visible returns the flags of the command, followed by the flags of all commands.
+func (p *cursor) visible() []*kong.Flag {
 	groups := p.node.AllFlags(true)
 	slices.Reverse(groups)
 	return slices.Concat(groups...)
 }
 
-func (p *place) flag(word string) *kong.Flag {
+func (p *cursor) flag(word string) *kong.Flag {
 	name, _, _ := strings.Cut(word, "=")
 	for _, flag := range p.visible() {
 		if name == "--"+flag.Name || flag.Short != 0 && name == "-"+string(flag.Short) {
@@ -151,7 +151,7 @@ func (p *place) flag(word string) *kong.Flag {
 	return nil
 }
 
-func (p *place) flags(prefix string) []candidate {
+func (p *cursor) flags(prefix string) []candidate {
 	var found []candidate
 	for _, flag := range p.visible() {
 		names := []string{"--" + flag.Name}
@@ -167,8 +167,8 @@ func (p *place) flags(prefix string) []candidate {
 	return found
 }
 
-// words are the commands that can come, or the values of the argument.
-func (p *place) words(prefix string) []candidate {
+// words returns the subcommands, or the values of the next argument.
+func (p *cursor) words(prefix string) []candidate {
 	var found []candidate
 	for _, child := range p.node.Children {
 		if !child.Hidden && p.args == 0 && strings.HasPrefix(child.Name, prefix) {
@@ -181,7 +181,7 @@ func (p *place) words(prefix string) []candidate {
 	return found
 }
 
-// enum are the values that begin with a prefix, with something before each.
+// enum returns the allowed values that begin with prefix, each preceded by before.
 func enum(value *kong.Value, prefix, before string) []candidate {
 	var found []candidate
 	for _, v := range value.EnumSlice() {

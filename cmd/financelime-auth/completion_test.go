@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// runs ends well, and returns what the command printed.
+// runs executes a command, which must succeed, and returns its output.
 func runs(t *testing.T, args ...string) string {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -16,6 +16,7 @@ func runs(t *testing.T, args ...string) string {
 	return stdout.String()
 }
 
+// TestCompletionCandidates checks the candidates for words as bash, zsh and fish pass them.
 func TestCompletionCandidates(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

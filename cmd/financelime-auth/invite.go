@@ -15,29 +15,29 @@ import (
 )
 
 type invites struct {
-	Create inviteCreate `cmd:"" help:"Make an invite code and print it. It can not be shown again."`
-	List   inviteList   `cmd:"" help:"List the invites."`
-	Revoke inviteRevoke `cmd:"" help:"End an invite. Sign-ups that hold a use of it keep it."`
+	Create inviteCreate `cmd:"" help:"Create an invite code and print it. It cannot be shown again."`
+	List   inviteList   `cmd:"" help:"List invites, newest first."`
+	Revoke inviteRevoke `cmd:"" help:"Revoke an invite. Sign-ups that already used it can still be confirmed."`
 }
 
 type inviteCreate struct {
-	Code    string        `help:"The code; made up by default."`
-	Uses    int64         `default:"1" help:"How many people can sign up with it."`
-	Expires time.Duration `default:"720h" help:"Its life."`
+	Code    string        `help:"The code. Random by default."`
+	Uses    int64         `default:"1" help:"How many people can sign up with the code."`
+	Expires time.Duration `default:"720h" help:"How long the code is valid."`
 	JSON    bool          `name:"json" help:"Print JSON."`
 }
 
-// Run makes an invite and prints its code.
+// Run creates an invite and prints its code.
 func (cmd *inviteCreate) Run(ctx context.Context, s *Settings, c console) error {
 	if cmd.Uses < 1 || cmd.Expires <= 0 {
-		return errors.New("--uses must be at least 1, and --expires longer than 0s")
+		return errors.New("--uses must be at least 1, and --expires must be longer than 0s")
 	}
 	root, store, err := openWithSecret(ctx, s)
 	if err != nil {
 		return err
 	}
-	defer store.Close() //nolint:errcheck // what was written is committed
-	s.record(store, recorded{action: "invite.created", details: map[string]any{"uses": cmd.Uses, "life": cmd.Expires.String()}})
+	defer store.Close() //nolint:errcheck // all writes are committed
+	s.record(store, auditEvent{action: "invite.created", details: map[string]any{"uses": cmd.Uses, "life": cmd.Expires.String()}})
 	code, err := invite.Create(ctx, store, root, invite.Options{Code: cmd.Code, Uses: cmd.Uses, Lifetime: cmd.Expires}, time.Now())
 	if err != nil {
 		return fmt.Errorf("invite create: %w", err)
@@ -55,11 +55,11 @@ type inviteList struct {
 	JSON bool `name:"json" help:"Print JSON."`
 }
 
-// inviteRow is an invite as the list shows it.
+// inviteRow is an invite in the list.
 type inviteRow struct {
 	ID      uuid.UUID  `json:"id"`
 	Uses    int64      `json:"uses"`    // confirmed accounts
-	Pending int64      `json:"pending"` // sign-ups that wait for their confirmation
+	Pending int64      `json:"pending"` // unconfirmed sign-ups
 	MaxUses int64      `json:"maxUses"`
 	Created time.Time  `json:"created"`
 	Expires time.Time  `json:"expires"`
@@ -67,15 +67,15 @@ type inviteRow struct {
 	State   string     `json:"state"` // open, ended, expired, revoked
 }
 
-// Run lists the invites, the newest first.
+// Run lists invites, newest first.
 func (cmd *inviteList) Run(ctx context.Context, s *Settings, c console) error {
 	store, page, err := cmd.open(ctx, s)
 	if err != nil {
 		return err
 	}
-	defer store.Close() //nolint:errcheck // only read
+	defer store.Close() //nolint:errcheck // nothing was written
 	now := time.Now().UTC()
-	cmd.noteAfter(c, "invite", func(id uuid.UUID) error {
+	cmd.warnUnknownAfter(c, "invite", func(id uuid.UUID) error {
 		at, err := store.Read().ListInvites(ctx, db.ListInvitesParams{Now: &now, Before: successor(id), MaxRows: 1})
 		if err == nil && (len(at) == 0 || at[0].ID != id) {
 			return db.ErrNotFound
@@ -117,16 +117,16 @@ func (r inviteRow) state(now time.Time) string {
 }
 
 type inviteRevoke struct {
-	Invite string `arg:"" help:"The code, or the id from the list."`
+	Invite string `arg:"" help:"The code, or an ID from invite list."`
 }
 
-// Run ends an invite.
+// Run revokes an invite.
 func (cmd *inviteRevoke) Run(ctx context.Context, s *Settings, c console) error {
 	root, store, err := openWithSecret(ctx, s)
 	if err != nil {
 		return err
 	}
-	defer store.Close() //nolint:errcheck // what was written is committed
+	defer store.Close() //nolint:errcheck // all writes are committed
 	id, err := uuid.Parse(cmd.Invite)
 	if err != nil {
 		found, err := invite.Find(ctx, store.Read(), root, cmd.Invite)
@@ -139,7 +139,7 @@ func (cmd *inviteRevoke) Run(ctx context.Context, s *Settings, c console) error 
 		id = found.ID
 	}
 	now := clock.Clock(nil).Now()
-	s.record(store, recorded{action: "invite.revoked", subject: id.String()})
+	s.record(store, auditEvent{action: "invite.revoked", subject: id.String()})
 	var revoked int64
 	err = store.Write(ctx, func(q *db.Queries) error {
 		revoked, err = q.RevokeInvite(ctx, db.RevokeInviteParams{Now: &now, ID: id})
@@ -152,7 +152,7 @@ func (cmd *inviteRevoke) Run(ctx context.Context, s *Settings, c console) error 
 		return fmt.Errorf("invite revoke: %w", err)
 	}
 	if revoked == 0 {
-		return errors.New("invite revoke: there is no such invite, or it is revoked already")
+		return errors.New("invite revoke: there is no such invite, or it is already revoked")
 	}
 	newAudit(s, c).LogAttrs(ctx, slog.LevelInfo, "invite.revoked", slog.String("invite_id", id.String()))
 	_, err = fmt.Fprintf(c.out, "revoked %s\n", id)

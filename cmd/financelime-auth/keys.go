@@ -14,12 +14,12 @@ import (
 )
 
 type keyCommands struct {
-	List    keyList    `cmd:"" help:"List the keys that sign access tokens, the newest last."`
-	Abandon keyAbandon `cmd:"" help:"AUTH_SECRET is lost and a new one is set: delete the signing keys and end all sessions. Stop the service first: docs/keys.md."`
-	Rotate  keyRotate  `cmd:"" help:"Publish a new key, which signs when every gateway knows it; or with --now replace all keys."`
+	List    keyList    `cmd:"" help:"List the keys that sign access tokens, newest last."`
+	Abandon keyAbandon `cmd:"" help:"After AUTH_SECRET is lost and a new one is set: delete the signing keys and end all sessions. Stop the service first: docs/keys.md."`
+	Rotate  keyRotate  `cmd:"" help:"Publish a new key. It signs 20 minutes later, when every gateway has it. With --now: replace all keys."`
 }
 
-// keyRow is a signing key as people see it.
+// keyRow is a signing key in the list.
 type keyRow struct {
 	KID        string     `json:"kid"`
 	Number     int64      `json:"number"`
@@ -27,15 +27,15 @@ type keyRow struct {
 	State      string     `json:"state"` // published, signing, verifying, expired
 	Created    time.Time  `json:"created"`
 	ActiveFrom time.Time  `json:"activeFrom"`
-	GoesAt     *time.Time `json:"goesAt,omitempty"` // once another key has taken its place
+	RetiresAt  *time.Time `json:"retiresAt,omitempty"` // absent for the newest key
 }
 
 func newKeyRow(k token.KeyInfo) keyRow {
 	r := keyRow{
 		KID: k.ID, Number: k.Number, Algorithm: k.Algorithm, State: k.State, Created: k.CreatedAt, ActiveFrom: k.ActiveFrom,
 	}
-	if !k.GoesAt.IsZero() {
-		r.GoesAt = &k.GoesAt
+	if !k.RetiresAt.IsZero() {
+		r.RetiresAt = &k.RetiresAt
 	}
 	return r
 }
@@ -44,14 +44,14 @@ type keyList struct {
 	JSON bool `name:"json" help:"Print JSON."`
 }
 
-// Run lists the signing keys in the order in which they sign. That the secret opens them is checked, so that an operator can
-// ask whether it does.
+// Run lists the signing keys in the order in which they sign. It fails if the secret cannot decrypt them, so operators can use it to
+// check a secret.
 func (cmd *keyList) Run(ctx context.Context, s *Settings, c console) error {
 	_, store, err := openWithSecret(ctx, s)
 	if err != nil {
 		return err
 	}
-	defer store.Close() //nolint:errcheck // only read
+	defer store.Close() //nolint:errcheck // nothing was written
 	found, err := token.ListKeys(ctx, store, s.tokens())
 	if err != nil {
 		return fmt.Errorf("keys list: %w", err)
@@ -63,36 +63,33 @@ func (cmd *keyList) Run(ctx context.Context, s *Settings, c console) error {
 	if cmd.JSON {
 		return printJSON(c, rows)
 	}
-	return printTable(c, "KID|NUMBER|ALGORITHM|STATE|CREATED|ACTIVE FROM|GOES AT", rows)
+	return printTable(c, "KID|NUMBER|ALGORITHM|STATE|CREATED|ACTIVE FROM|RETIRES AT", rows)
 }
 
 func (r keyRow) cells(time.Time) []any {
-	return []any{r.KID, r.Number, r.Algorithm, r.State, r.Created, r.ActiveFrom, r.GoesAt}
+	return []any{r.KID, r.Number, r.Algorithm, r.State, r.Created, r.ActiveFrom, r.RetiresAt}
 }
 
 type keyRotate struct {
-	Now  bool `help:"Somebody else has the keys: take them all away, with their access tokens. Clients refresh and get new ones."`
+	Now  bool `help:"After a leak: replace all keys now. Current access tokens stop working; clients refresh."`
 	JSON bool `name:"json" help:"Print JSON."`
 }
 
-// Run makes a new signing key. Running services notice by themselves.
+// Run creates a new signing key. Running services read it from the database.
 func (cmd *keyRotate) Run(ctx context.Context, s *Settings, c console) error {
 	keys, store, err := openKeys(ctx, s)
 	if err != nil {
 		return err
 	}
-	defer store.Close() //nolint:errcheck // what was written is committed
+	defer store.Close() //nolint:errcheck // all writes are committed
 	audit := newAudit(s, c)
 	if cmd.Now {
-		s.record(store, recorded{action: "keys.replaced"})
-	} else {
-		s.record(store, recorded{action: "keys.rotated"})
-	}
-	if cmd.Now {
+		s.record(store, auditEvent{action: "keys.replaced"})
 		return cmd.replaceAll(ctx, keys, c, audit)
 	}
-	next, made, err := keys.Rotate(ctx)
-	if made {
+	s.record(store, auditEvent{action: "keys.rotated"})
+	next, created, err := keys.Rotate(ctx)
+	if created {
 		audit.LogAttrs(ctx, slog.LevelInfo, "keys.rotated", slog.String("kid", next.ID))
 	}
 	switch {
@@ -100,17 +97,17 @@ func (cmd *keyRotate) Run(ctx context.Context, s *Settings, c console) error {
 		return fmt.Errorf("keys rotate: %w", err)
 	case cmd.JSON:
 		return printJSON(c, newKeyRow(next))
-	case made:
-		_, err = fmt.Fprintf(c.out, "%s is published, and signs from %s on\n", next.ID, next.ActiveFrom.Format(time.DateTime))
+	case created:
+		_, err = fmt.Fprintf(c.out, "%s is published and signs from %s UTC\n", next.ID, next.ActiveFrom.Format(time.DateTime))
 	default:
-		_, err = fmt.Fprintf(c.out, "%s is published already, and signs from %s on\n", next.ID, next.ActiveFrom.Format(time.DateTime))
+		_, err = fmt.Fprintf(c.out, "%s is already published and signs from %s UTC\n", next.ID, next.ActiveFrom.Format(time.DateTime))
 	}
 	return err
 }
 
 func (cmd *keyRotate) replaceAll(ctx context.Context, keys *token.Keys, c console, audit *slog.Logger) error {
 	signs, removed, err := keys.ReplaceAll(ctx, func(next token.KeyInfo, wait time.Duration) {
-		fmt.Fprintf(c.err, "%s is published; waiting %s for every replica to read it\n", next.ID, wait)
+		fmt.Fprintf(c.err, "%s is published; waiting %s until every replica has read it\n", next.ID, wait)
 	})
 	if err == nil {
 		audit.LogAttrs(ctx, slog.LevelInfo, "keys.replaced", slog.String("kid", signs.ID), slog.Int64("removed", removed))
@@ -121,7 +118,7 @@ func (cmd *keyRotate) replaceAll(ctx context.Context, keys *token.Keys, c consol
 	case cmd.JSON:
 		return printJSON(c, newKeyRow(signs))
 	}
-	_, err = fmt.Fprintf(c.out, "%s signs now, %d old keys are gone\n", signs.ID, removed)
+	_, err = fmt.Fprintf(c.out, "%s signs now, %s deleted\n", signs.ID, count(removed, "old key"))
 	return err
 }
 
@@ -129,23 +126,24 @@ type keyAbandon struct {
 	JSON bool `name:"json" help:"Print JSON."`
 }
 
-// Run deletes the signing keys, which nobody can open any more, and ends the sessions, whose refresh tokens nobody can check.
+// Run deletes the signing keys, which cannot be decrypted without the lost secret, and ends all sessions, whose refresh tokens cannot
+// be verified without it.
 func (cmd *keyAbandon) Run(ctx context.Context, s *Settings, c console) error {
-	store, err := openStore(ctx, s) // before the secret, which is made where there is no database
+	store, err := openStore(ctx, s) // before the secret, which would be created if there is no database
 	if err != nil {
 		return err
 	}
-	defer store.Close() //nolint:errcheck // what was written is committed
+	defer store.Close() //nolint:errcheck // all writes are committed
 	root, err := s.root()
 	if err != nil {
 		return err
 	}
 	if err := token.CheckSecret(ctx, store, root); err == nil {
-		return errors.New("keys abandon: the secret opens the signing keys, it is not lost")
-	} else if !errors.Is(err, token.ErrForeignSecret) {
+		return errors.New("keys abandon: refused, because AUTH_SECRET is not lost: it decrypts the signing keys")
+	} else if !errors.Is(err, token.ErrWrongSecret) {
 		return fmt.Errorf("keys abandon: %w", err)
 	}
-	s.record(store, recorded{action: "keys.abandoned"})
+	s.record(store, auditEvent{action: "keys.abandoned"})
 	ended, err := admin.EndAllSessions(ctx, store)
 	if err != nil {
 		return fmt.Errorf("keys abandon: %w", err)
@@ -162,10 +160,11 @@ func (cmd *keyAbandon) Run(ctx context.Context, s *Settings, c console) error {
 	if cmd.JSON {
 		return printJSON(c, map[string]int64{"keys": removed, "sessions": ended})
 	}
-	_, err = fmt.Fprintf(c.out, "%s deleted, %s ended. The service makes a new key at its start. Make new invites.\n", count(removed, "key"), count(ended, "session"))
+	_, err = fmt.Fprintf(c.out, "%s deleted, %s ended. The service creates a new key when it starts. Create new invites.\n", count(removed, "key"), count(ended, "session"))
 	return err
 }
 
+// openKeys opens the database and its signing keys. It logs nothing: commands print their own results.
 func openKeys(ctx context.Context, s *Settings) (*token.Keys, *db.Store, error) {
 	root, store, err := openWithSecret(ctx, s)
 	if err != nil {

@@ -15,28 +15,28 @@ import (
 )
 
 type mails struct {
-	List  mailList  `cmd:"" help:"List the mails that are queued, and those that were sent or died lately."`
-	Retry mailRetry `cmd:"" help:"Send mails now that wait for their next attempt, or dead ones anew."`
+	List  mailList  `cmd:"" help:"List queued emails, and emails that were recently sent or failed permanently (dead)."`
+	Retry mailRetry `cmd:"" help:"Retry waiting emails now, or re-queue failed ones."`
 }
 
 type mailList struct {
-	State string `enum:"all,queued,sent,dead" default:"all" help:"Only those that are queued, sent or dead."`
+	State string `enum:"all,queued,sent,dead" default:"all" help:"Only emails in this state: queued, sent or dead."`
 	paging
 	JSON bool `name:"json" help:"Print JSON."`
 }
 
-// mailRow is a mail as the list shows it. It names the account and not the address: lists go into tickets and chats.
+// mailRow is a mail in the list. It has the account ID instead of the address, because lists are copied into tickets and chats.
 type mailRow struct {
 	ID        uuid.UUID  `json:"id"`
 	Kind      string     `json:"kind"`
 	State     string     `json:"state"`    // queued, sent, dead
-	Attempts  int64      `json:"attempts"` // those that the relay being down has spoilt are not counted
+	Attempts  int64      `json:"attempts"` // without attempts that failed because the relay was down
 	Created   time.Time  `json:"created"`
-	Next      *time.Time `json:"next,omitempty"`    // attempt, of a queued one; while it is on its way, another worker's
-	Sending   bool       `json:"sending,omitempty"` // it is on its way
-	Ended     *time.Time `json:"ended,omitempty"`   // when it was sent or died
+	Next      *time.Time `json:"next,omitempty"`    // the next attempt; while Sending, when another worker may take over
+	Sending   bool       `json:"sending,omitempty"` // a worker is sending it
+	Ended     *time.Time `json:"ended,omitempty"`   // when it was sent or failed permanently
 	AccountID uuid.UUID  `json:"accountID"`
-	RequestID string     `json:"requestID"` // of the request that caused it
+	RequestID string     `json:"requestID"` // the request that caused the mail
 	LastError string     `json:"lastError,omitempty"`
 
 	due time.Time
@@ -57,7 +57,7 @@ func newMailRow(m db.Mail, now time.Time) mailRow {
 		r.State, r.Ended = "dead", utc(m.DeadAt)
 	default:
 		next := m.DueAt
-		if next.Before(m.CreatedAt) { // a mail is queued as if it were due for long
+		if next.Before(m.CreatedAt) { // new mails are queued with a due time in the past
 			next = m.CreatedAt
 		}
 		r.Next, r.Sending = utc(&next), mail.IsLeased(m, now)
@@ -65,41 +65,41 @@ func newMailRow(m db.Mail, now time.Time) mailRow {
 	return r
 }
 
-// when is the time that matters most of a mail.
+// when returns the time of the mail's end or of its next attempt, or its progress.
 func (r mailRow) when(now time.Time) string {
 	switch {
 	case r.Ended != nil:
 		return r.Ended.UTC().Format(time.DateTime)
 	case r.Sending:
-		return "on its way"
+		return "sending"
 	case !r.due.After(now):
 		return "due"
 	}
 	return r.Next.UTC().Format(time.DateTime)
 }
 
-// Run lists mails, the newest first.
+// Run lists mails, newest first.
 func (cmd *mailList) Run(ctx context.Context, s *Settings, c console) error {
 	store, page, err := cmd.open(ctx, s)
 	if err != nil {
 		return err
 	}
-	defer store.Close() //nolint:errcheck // only read
-	cmd.noteAfter(c, "mail", func(id uuid.UUID) error {
+	defer store.Close() //nolint:errcheck // nothing was written
+	cmd.warnUnknownAfter(c, "mail", func(id uuid.UUID) error {
 		_, err := store.Read().GetMail(ctx, id)
 		return err
 	})
-	before, most := page.Before(), page.Limit
+	before, limit := page.Before(), page.Limit
 	var found []db.Mail
 	switch cmd.State {
 	case "all":
-		found, err = store.Read().ListMails(ctx, db.ListMailsParams{Before: before, MaxRows: most})
+		found, err = store.Read().ListMails(ctx, db.ListMailsParams{Before: before, MaxRows: limit})
 	case "queued":
-		found, err = store.Read().ListQueuedMails(ctx, db.ListQueuedMailsParams{Before: before, MaxRows: most})
+		found, err = store.Read().ListQueuedMails(ctx, db.ListQueuedMailsParams{Before: before, MaxRows: limit})
 	case "sent":
-		found, err = store.Read().ListSentMails(ctx, db.ListSentMailsParams{Before: before, MaxRows: most})
+		found, err = store.Read().ListSentMails(ctx, db.ListSentMailsParams{Before: before, MaxRows: limit})
 	case "dead":
-		found, err = store.Read().ListDeadMails(ctx, db.ListDeadMailsParams{Before: before, MaxRows: most})
+		found, err = store.Read().ListDeadMails(ctx, db.ListDeadMailsParams{Before: before, MaxRows: limit})
 	}
 	if err != nil {
 		return fmt.Errorf("mail list: %w", err)
@@ -125,16 +125,16 @@ func (r mailRow) cells(now time.Time) []any {
 }
 
 type mailRetry struct {
-	IDs  []string `arg:"" optional:"" name:"id" help:"Of the mails, from the list."`
-	Dead bool     `help:"All dead ones that can still help their readers."`
+	IDs  []string `arg:"" optional:"" name:"id" help:"IDs from mail list."`
+	Dead bool     `help:"All permanently failed emails that are still of use to their recipients."`
 }
 
-// Run makes mails due. A running service notices within a second.
+// Run makes mails due now. A running service sends them within a second.
 func (cmd *mailRetry) Run(ctx context.Context, s *Settings, c console) error {
 	if (len(cmd.IDs) > 0) == cmd.Dead {
-		return errors.New("mail retry: name the mails, or say --dead")
+		return errors.New("mail retry: pass either email IDs or --dead")
 	}
-	ids, err := parseIDs(cmd.IDs, "a mail")
+	ids, err := parseIDs(cmd.IDs, "an email")
 	if err != nil {
 		return fmt.Errorf("mail retry: %w", err)
 	}
@@ -142,7 +142,7 @@ func (cmd *mailRetry) Run(ctx context.Context, s *Settings, c console) error {
 	if err != nil {
 		return err
 	}
-	defer store.Close() //nolint:errcheck // what was written is committed
+	defer store.Close() //nolint:errcheck // all writes are committed
 	if cmd.Dead {
 		const all = 1 << 40
 		dead, err := store.Read().ListDeadMails(ctx, db.ListDeadMailsParams{Before: uuid.Max, MaxRows: all})
@@ -154,27 +154,27 @@ func (cmd *mailRetry) Run(ctx context.Context, s *Settings, c console) error {
 		}
 	}
 	if len(ids) == 0 {
-		_, err := fmt.Fprintln(c.out, "no mail is dead")
+		_, err := fmt.Fprintln(c.out, "there are no dead emails")
 		return err
 	}
 	refused, err := retryMails(ctx, s, store, root, ids, c)
 	if err != nil {
 		return fmt.Errorf("mail retry: %w", err)
 	}
-	if refused > 0 && !cmd.Dead { // of all dead ones, most are so for good
-		return fmt.Errorf("mail retry: %d of %d can not be sent", refused, len(ids))
+	if refused > 0 && !cmd.Dead { // with --dead, refusals are normal: many links and passwords are no longer of use
+		return fmt.Errorf("mail retry: %d of %d emails cannot be retried", refused, len(ids))
 	}
 	return nil
 }
 
-// retryMails says of each mail what became of it, and counts the refused ones.
+// retryMails retries each mail and prints its result. It returns how many were refused.
 func retryMails(ctx context.Context, s *Settings, store *db.Store, root secret.Root, ids []uuid.UUID, c console) (refused int, err error) {
 	for _, id := range ids {
-		s.record(store, recorded{action: "mail.retried", subject: id.String()})
+		s.record(store, auditEvent{action: "mail.retried", subject: id.String()})
 		queued, err := mail.Retry(ctx, store, root, id, time.Now())
-		if why, is := errors.AsType[mail.CannotRetryError](err); is {
+		if reason, is := errors.AsType[mail.CannotRetryError](err); is {
 			refused++
-			fmt.Fprintf(c.out, "%s: not retried: %s\n", id, why)
+			fmt.Fprintf(c.out, "%s: not retried: %s\n", id, reason)
 			continue
 		}
 		switch {
@@ -183,7 +183,7 @@ func retryMails(ctx context.Context, s *Settings, store *db.Store, root secret.R
 		case queued == id:
 			fmt.Fprintf(c.out, "%s: due now\n", id)
 		default:
-			fmt.Fprintf(c.out, "%s: queued anew as %s\n", id, queued)
+			fmt.Fprintf(c.out, "%s: re-queued as %s\n", id, queued)
 		}
 	}
 	return refused, nil

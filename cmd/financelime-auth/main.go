@@ -1,4 +1,15 @@
-// Command financelime-auth is the authorization service and its administration.
+// Command financelime-auth is the authorization service and its command-line administration.
+//
+// Each command is a struct with a Run method in the file that has its name: serve.go, migrate.go, backup.go, invite.go, user.go,
+// session.go, mail.go, keys.go, audit.go, completion.go, openapi.go, healthcheck.go, version.go. The struct tags are what --help
+// prints. Shared by the commands:
+//
+//   - settings.go has every setting; settings_*.go read and check them, settings_warn.go warns about unlikely values
+//   - store.go opens the database, with the secret or for one user
+//   - print.go prints lists, tables and JSON; audit.go records what operators change
+//
+// The command serve is the composition root: serve.go creates every part of the service and connects them, admin.go serves the
+// admin port, hooks.go connects metrics and traces, memory.go limits memory, banner.go prints the addresses at startup.
 package main
 
 import (
@@ -18,41 +29,41 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	context.AfterFunc(ctx, stop) // a second signal ends the process immediately
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// commands is the command line; its tags are the reference that --help prints.
+// commands is the command line. --help prints its tags.
 type commands struct {
 	Settings `embed:""`
 
 	Serve       serve       `cmd:"" default:"1" help:"Run the service (the default)."`
-	Migrate     migrate     `cmd:"" help:"Bring the database to this version's schema, which serve does by itself; or with --from move from SQLite to PostgreSQL."`
-	Backup      backup      `cmd:"" help:"Copy the SQLite database into a file, while the service runs."`
-	Restore     restore     `cmd:"" help:"Make the SQLite database out of a backup, and end its sessions."`
-	Invite      invites     `cmd:"" help:"Make, list and revoke invite codes, while the service runs."`
+	Migrate     migrate     `cmd:"" help:"Migrate the database to this version's schema (serve does this too). With --from: copy an SQLite database to PostgreSQL."`
+	Backup      backup      `cmd:"" help:"Copy the SQLite database to a file, while the service runs."`
+	Restore     restore     `cmd:"" help:"Restore the SQLite database from a backup, and end all sessions."`
+	Invite      invites     `cmd:"" help:"Create, list and revoke invite codes, while the service runs."`
 	User        users       `cmd:"" help:"List, show, disable, enable and delete users, while the service runs."`
 	Session     sessions    `cmd:"" help:"List and end sessions, while the service runs."`
-	Mail        mails       `cmd:"" help:"List mails and send them again, while the service runs."`
-	Keys        keyCommands `cmd:"" help:"List the signing keys and replace them, while the service runs."`
-	Audit       audits      `cmd:"" help:"List what operators have changed by commands."`
-	Completion  completion  `cmd:"" help:"Print what makes a shell complete the commands: bash, zsh or fish."`
-	OpenAPI     openAPI     `cmd:"" name:"openapi" help:"Print the API document."`
-	Healthcheck healthcheck `cmd:"" help:"Ask the running service whether it is ready; exit status 1 if not."`
+	Mail        mails       `cmd:"" help:"List emails and retry them, while the service runs."`
+	Keys        keyCommands `cmd:"" help:"List and replace the signing keys, while the service runs."`
+	Audit       audits      `cmd:"" help:"List the changes that operators made with these commands."`
+	Completion  completion  `cmd:"" help:"Print a completion script for bash, zsh or fish."`
+	OpenAPI     openAPI     `cmd:"" name:"openapi" help:"Print the OpenAPI document of the API."`
+	Healthcheck healthcheck `cmd:"" help:"Check whether the running service is ready. Exit status 1 if not."`
 	Version     version     `cmd:"" help:"Print the version."`
 }
 
-// console is where commands print: what was asked for to out, logs and complaints to err.
+// console has the outputs of a command: results go to out, logs and errors to err.
 type console struct{ out, err io.Writer }
 
-// exit is kong's wish to end the process, for example after --help.
-type exit int
+// exitStatus is panicked with when kong wants to end the process, for example after --help.
+type exitStatus int
 
-// run is main without the process: it returns the exit status.
+// run runs the command line args and returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status int) {
 	defer func() {
 		p := recover()
-		if code, wished := p.(exit); wished {
+		if code, isExit := p.(exitStatus); isExit {
 			status = int(code)
 		} else if p != nil {
 			panic(p)
@@ -61,30 +72,30 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status i
 	var cli commands
 	parser, err := newParser(ctx, &cli, console{stdout, stderr})
 	if err != nil {
-		return complain(stderr, fmt.Errorf("command line: %w", err))
+		return printError(stderr, fmt.Errorf("command line: %w", err))
 	}
 	command, err := parser.Parse(args)
 	if err != nil {
-		return complain(stderr, nameVariable(parser, err))
+		return printError(stderr, nameVariable(parser, err))
 	}
 	if err := cli.complete(); err != nil {
-		return complain(stderr, err)
+		return printError(stderr, err)
 	}
-	cli.observe(command, os.Environ())
+	cli.inspect(command, os.Environ())
 	if err := command.Run(); err != nil {
-		return complain(stderr, err)
+		return printError(stderr, err)
 	}
 	return 0
 }
 
-// newParser makes the parser of the command line and of the settings.
+// newParser returns the parser of the command line and the settings.
 func newParser(ctx context.Context, cli *commands, c console) (*kong.Kong, error) {
 	parser, err := kong.New(cli,
 		kong.Name("financelime-auth"),
-		kong.Description("E-mail and password authorization behind an API gateway.\n\n"+
-			"Every setting is a flag and an environment variable. Without any, the service keeps everything in ./data."),
+		kong.Description("Email and password authorization behind an API gateway.\n\n"+
+			"Every setting is a flag and an environment variable. Without settings, the service stores everything in ./data."),
 		kong.Writers(c.out, c.err),
-		kong.Exit(func(code int) { panic(exit(code)) }),
+		kong.Exit(func(code int) { panic(exitStatus(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(&cli.Settings),
@@ -98,13 +109,13 @@ func newParser(ctx context.Context, cli *commands, c console) (*kong.Kong, error
 	return parser, nil
 }
 
-// complain says in one sentence what is wrong.
-func complain(stderr io.Writer, err error) int {
+// printError prints err on one line and returns the exit status.
+func printError(stderr io.Writer, err error) int {
 	fmt.Fprintf(stderr, "financelime-auth: %s\n", strings.ReplaceAll(err.Error(), "\n", " "))
 	return 1
 }
 
-// nameVariable adds the environment variable to a complaint about a flag, which is where the bad value may stand.
+// nameVariable adds the environment variable to an error about a flag, because the bad value may come from there.
 func nameVariable(parser *kong.Kong, err error) error {
 	if _, isParse := errors.AsType[*kong.ParseError](err); !isParse {
 		return err

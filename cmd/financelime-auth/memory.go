@@ -17,23 +17,24 @@ import (
 )
 
 const (
-	// besidesHashes is what the service needs beside the hashes, as Go's runtime counts it, with room for garbage.
-	besidesHashes = 24 << 20
+	// baseMemory is the memory that the service needs without hashes, as Go's runtime measures it, with room for garbage.
+	baseMemory = 24 << 20
 
-	memoryLookEvery = time.Second
+	memoryCheckInterval = time.Second
 )
 
-// keepMemory keeps the runtime from holding much more memory than is alive, until ctx ends. Left to itself it holds the room of
-// hashes that are over: in a flood of log-ins on 2 cores 177 MiB instead of 140 MiB. Whoever sets GOMEMLIMIT decides himself.
-func keepMemory(ctx context.Context, slots int) {
+// adjustMemoryLimit adjusts Go's soft memory limit to live memory plus headroom, until ctx ends. Without it the runtime keeps the
+// memory of finished hashes: 177 MiB instead of 140 MiB in a flood of logins on 2 cores. If the operator has set GOMEMLIMIT, it does
+// nothing.
+func adjustMemoryLimit(ctx context.Context, slots int) {
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return
 	}
-	least := besidesHashes + int64(slots)*int64(password.DefaultParams().Memory)<<10
-	tick := time.NewTicker(memoryLookEvery)
+	minimum := baseMemory + int64(slots)*int64(password.DefaultParams().Memory)<<10
+	tick := time.NewTicker(memoryCheckInterval)
 	defer tick.Stop()
 	for {
-		debug.SetMemoryLimit(memoryLimit(least, aliveMemory()))
+		debug.SetMemoryLimit(memoryLimit(minimum, liveMemory()))
 		select {
 		case <-ctx.Done():
 			return
@@ -42,51 +43,50 @@ func keepMemory(ctx context.Context, slots int) {
 	}
 }
 
-// memoryLimit is least, until more than that is alive: then there is room for half of the excess as garbage, or the runtime would
-// do nothing but collect.
-func memoryLimit(least, alive int64) int64 {
-	return max(least, alive+(alive-least)/2)
+// memoryLimit returns the memory limit in bytes: minimum, or more if more than minimum is live. Then half of the excess is added as
+// room for garbage; otherwise the garbage collector would run all the time.
+func memoryLimit(minimum, live int64) int64 {
+	return max(minimum, live+(live-minimum)/2)
 }
 
-// aliveMemory is what was alive at the last collection, and what the runtime needs besides, in bytes.
-func aliveMemory() int64 {
+// liveMemory returns the bytes that were live at the last garbage collection, plus the runtime's own memory.
+func liveMemory() int64 {
 	samples := []metrics.Sample{
 		{Name: "/gc/heap/live:bytes"},
 		{Name: "/memory/classes/total:bytes"},
-		// Of the total: what is not used, and in place of what is live now and not any more, what was live then.
+		// These are subtracted from the total: heap objects (the live ones are counted by the first sample), and unused memory.
 		{Name: "/memory/classes/heap/objects:bytes"},
 		{Name: "/memory/classes/heap/unused:bytes"},
 		{Name: "/memory/classes/heap/free:bytes"},
 		{Name: "/memory/classes/heap/released:bytes"},
 	}
 	metrics.Read(samples)
-	alive := int64(samples[0].Value.Uint64()) + int64(samples[1].Value.Uint64()) //nolint:gosec // no machine has so much
+	live := int64(samples[0].Value.Uint64()) + int64(samples[1].Value.Uint64()) //nolint:gosec // no machine has so much memory
 	for _, s := range samples[2:] {
-		alive -= int64(s.Value.Uint64()) //nolint:gosec // as above
+		live -= int64(s.Value.Uint64()) //nolint:gosec // as above
 	}
-	return alive
+	return live
 }
 
-// hashingSlots is how many passwords are hashed at a time: one for each core, as far as there is memory for it. inContainer is the
-// limit that kills, soft is GOMEMLIMIT; a limit of math.MaxInt64 is none.
-func hashingSlots(cores int, inContainer, soft int64) int {
+// hashingSlots returns how many passwords are hashed at the same time: one for each core, as far as memory allows, and at least one.
+// hardLimit is the limit at which the operating system kills the process, softLimit is GOMEMLIMIT; math.MaxInt64 means no limit.
+func hashingSlots(cores int, hardLimit, softLimit int64) int {
 	const (
-		besides   = 50 << 20  // what the service needs beside the hashes, as the operating system counts it
-		headroom  = 100 << 20 // before the operating system kills it: docs/operations.md
-		forOthers = besides + headroom
+		base     = 50 << 20  // what the service needs without hashes, as the operating system measures it
+		headroom = 100 << 20 // distance from the hard limit: docs/operations.md
 	)
 	hash := int64(password.DefaultParams().Memory) << 10
-	fitting := min((inContainer-forOthers)/hash, (soft-besides)/hash)
-	return int(max(1, min(int64(cores), fitting)))
+	slots := min((hardLimit-base-headroom)/hash, (softLimit-base)/hash)
+	return int(max(1, min(int64(cores), slots)))
 }
 
-// containerMemory is the memory that the process's control group and those above it may use, in bytes; math.MaxInt64 if there is
-// no limit. It reads versions 2 and 1 under root where they are mounted everywhere: systemd and container engines set the limits.
+// containerMemory returns the memory limit in bytes of the process's control group and its parents, or math.MaxInt64 if there is none.
+// systemd and container engines set such limits. It reads cgroup versions 2 and 1 at their usual mount points under root.
 func containerMemory(root string) int64 {
-	least := int64(math.MaxInt64)
-	groups, err := os.ReadFile(filepath.Join(root, "proc", "self", "cgroup")) //nolint:gosec // a file of the kernel's
+	limit := int64(math.MaxInt64)
+	groups, err := os.ReadFile(filepath.Join(root, "proc", "self", "cgroup")) //nolint:gosec // a kernel file
 	if err != nil {
-		return least
+		return limit
 	}
 	for line := range strings.Lines(string(groups)) {
 		fields := strings.SplitN(strings.TrimSpace(line), ":", 3) // 0::/system.slice/x.service, or 5:cpu,memory:/docker/x
@@ -100,22 +100,23 @@ func containerMemory(root string) int64 {
 			}
 			mount, files = "sys/fs/cgroup/memory", []string{"limit_in_bytes"}
 		}
-		// In a container the path may be the host's, which is not there: then only the last step, the mount itself, is found.
+		// In a container the path may be the host's, which does not exist there. Then only the last step, the mount itself, has files.
 		for group := path.Clean("/" + fields[2]); ; group = path.Dir(group) {
 			for _, file := range files {
-				least = min(least, readLimit(filepath.Join(root, mount, group, "memory."+file)))
+				limit = min(limit, readLimit(filepath.Join(root, mount, group, "memory."+file)))
 			}
 			if group == "/" {
 				break
 			}
 		}
 	}
-	return least
+	return limit
 }
 
-// readLimit reads a limit in bytes. "max", a missing file and what is more than any machine has (version 1 writes it) are none.
+// readLimit reads a limit in bytes. It returns math.MaxInt64 for "max" and for a missing file. Version 1 writes a very large number
+// for no limit.
 func readLimit(file string) int64 {
-	content, err := os.ReadFile(file) //nolint:gosec // a file of the kernel's
+	content, err := os.ReadFile(file) //nolint:gosec // a kernel file
 	if err != nil {
 		return math.MaxInt64
 	}

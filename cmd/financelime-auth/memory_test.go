@@ -10,54 +10,55 @@ import (
 	"testing"
 )
 
+// TestMemoryLimit checks the formula of the memory limit.
 func TestMemoryLimit(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ least, alive, want int64 }{
+	for _, c := range []struct{ minimum, live, want int64 }{
 		{100, 0, 100},
 		{100, 100, 100},
-		{100, 300, 400}, // half of the excess is room
+		{100, 300, 400}, // half of the excess is added
 	} {
-		if got := memoryLimit(c.least, c.alive); got != c.want {
-			t.Errorf("memoryLimit(%d, %d) = %d, want %d", c.least, c.alive, got, c.want)
+		if got := memoryLimit(c.minimum, c.live); got != c.want {
+			t.Errorf("memoryLimit(%d, %d) = %d, want %d", c.minimum, c.live, got, c.want)
 		}
 	}
 }
 
-// What is alive counts, garbage does not.
-func TestAliveMemory(t *testing.T) { //nolint:paralleltest // it measures the process
+// TestLiveMemory checks that live memory is counted, and garbage is not.
+func TestLiveMemory(t *testing.T) { //nolint:paralleltest // it measures the process
 	const size = 64 << 20
 	runtime.GC()
-	before := aliveMemory()
+	before := liveMemory()
 	held := make([]byte, size)
 	runtime.GC()
-	with := aliveMemory()
+	with := liveMemory()
 	runtime.KeepAlive(held)
 	runtime.GC()
-	after := aliveMemory()
+	after := liveMemory()
 	if near := func(a, b int64) bool { return math.Abs(float64(a-b)) < 8<<20 }; !near(with, before+size) || !near(after, before) {
-		t.Errorf("%d bytes alive, with %d more %d, and afterwards %d", before, size, with, after)
+		t.Errorf("%d bytes live, with %d more %d, and afterwards %d", before, size, with, after)
 	}
 }
 
-// GOMEMLIMIT is the operator's.
-func TestGOMEMLIMITStays(t *testing.T) {
+// TestGOMEMLIMITIsKept checks that a limit that the operator set is not changed.
+func TestGOMEMLIMITIsKept(t *testing.T) {
 	t.Setenv("GOMEMLIMIT", "1GiB")
 	before := debug.SetMemoryLimit(-1)
-	keepMemory(t.Context(), 2)
+	adjustMemoryLimit(t.Context(), 2)
 	if after := debug.SetMemoryLimit(-1); after != before {
 		t.Errorf("the limit was %d and is %d", before, after)
 	}
 }
 
-// There are as many hashing slots as cores, as far as the memory goes that the system lets the service have.
+// TestHashingSlots checks that there is one hashing slot for each core, if the memory limits allow it.
 func TestHashingSlots(t *testing.T) {
 	t.Parallel()
 	const none, mib = int64(math.MaxInt64), int64(1 << 20)
 	for _, c := range []struct {
-		cores       int
-		inContainer int64
-		soft        int64
-		want        int
+		cores     int
+		hardLimit int64
+		softLimit int64
+		want      int
 	}{
 		{10, none, none, 10},
 		{10, 512 * mib, none, 7}, // deploy/systemd
@@ -65,17 +66,17 @@ func TestHashingSlots(t *testing.T) {
 		{64, 256 * mib, none, 2},
 		{64, none, 512 * mib, 10},
 		{64, 256 * mib, 512 * mib, 2},
-		{4, 64 * mib, none, 1}, // too little: the service starts, with one
+		{4, 64 * mib, none, 1}, // too little memory: the service starts with one slot
 		{4, none, 10 * mib, 1},
 		{1, none, none, 1},
 	} {
-		if got := hashingSlots(c.cores, c.inContainer, c.soft); got != c.want {
-			t.Errorf("%d cores, %d and %d bytes: %d slots, want %d", c.cores, c.inContainer, c.soft, got, c.want)
+		if got := hashingSlots(c.cores, c.hardLimit, c.softLimit); got != c.want {
+			t.Errorf("%d cores, %d and %d bytes: %d slots, want %d", c.cores, c.hardLimit, c.softLimit, got, c.want)
 		}
 	}
 }
 
-// The limit is the least of the control groups above the process, of either version.
+// TestContainerMemory checks that the smallest limit of the control groups above the process is used, for both versions of cgroups.
 func TestContainerMemory(t *testing.T) {
 	t.Parallel()
 	const none = int64(math.MaxInt64)
@@ -83,18 +84,18 @@ func TestContainerMemory(t *testing.T) {
 		files map[string]string
 		want  int64
 	}{
-		"no control groups":        {nil, none},
-		"systemd's MemoryMax":      {map[string]string{"proc/self/cgroup": "0::/system.slice/x.service\n", "sys/fs/cgroup/system.slice/x.service/memory.max": "536870912\n"}, 536870912},
-		"systemd's MemoryHigh":     {map[string]string{"proc/self/cgroup": "0::/a\n", "sys/fs/cgroup/a/memory.max": "200\n", "sys/fs/cgroup/a/memory.high": "100\n"}, 100},
-		"its slice has less":       {map[string]string{"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/memory.max": "100\n", "sys/fs/cgroup/a/b/memory.max": "200\n"}, 100},
-		"a container of its own":   {map[string]string{"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "300\n"}, 300},
-		"the host's path":          {map[string]string{"proc/self/cgroup": "0::/docker/abc\n", "sys/fs/cgroup/memory.max": "300\n"}, 300},
-		"no limit":                 {map[string]string{"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "max\n"}, none},
-		"version 1":                {map[string]string{"proc/self/cgroup": "12:cpu,cpuacct:/y\n5:memory:/docker/abc\n", "sys/fs/cgroup/memory/docker/abc/memory.limit_in_bytes": "400\n"}, 400},
-		"version 1, in its own":    {map[string]string{"proc/self/cgroup": "5:memory:/docker/abc\n", "sys/fs/cgroup/memory/memory.limit_in_bytes": "400\n"}, 400},
-		"version 1, no limit":      {map[string]string{"proc/self/cgroup": "5:memory:/\n", "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n"}, 9223372036854771712},
-		"not a number":             {map[string]string{"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "-1\n"}, none},
-		"a line that is not known": {map[string]string{"proc/self/cgroup": "nonsense\n\n0::/\n", "sys/fs/cgroup/memory.max": "5\n"}, 5},
+		"no control groups":      {nil, none},
+		"systemd's MemoryMax":    {map[string]string{"proc/self/cgroup": "0::/system.slice/x.service\n", "sys/fs/cgroup/system.slice/x.service/memory.max": "536870912\n"}, 536870912},
+		"systemd's MemoryHigh":   {map[string]string{"proc/self/cgroup": "0::/a\n", "sys/fs/cgroup/a/memory.max": "200\n", "sys/fs/cgroup/a/memory.high": "100\n"}, 100},
+		"its slice has less":     {map[string]string{"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/memory.max": "100\n", "sys/fs/cgroup/a/b/memory.max": "200\n"}, 100},
+		"a container of its own": {map[string]string{"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "300\n"}, 300},
+		"the host's path":        {map[string]string{"proc/self/cgroup": "0::/docker/abc\n", "sys/fs/cgroup/memory.max": "300\n"}, 300},
+		"no limit":               {map[string]string{"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "max\n"}, none},
+		"version 1":              {map[string]string{"proc/self/cgroup": "12:cpu,cpuacct:/y\n5:memory:/docker/abc\n", "sys/fs/cgroup/memory/docker/abc/memory.limit_in_bytes": "400\n"}, 400},
+		"version 1, in its own":  {map[string]string{"proc/self/cgroup": "5:memory:/docker/abc\n", "sys/fs/cgroup/memory/memory.limit_in_bytes": "400\n"}, 400},
+		"version 1, no limit":    {map[string]string{"proc/self/cgroup": "5:memory:/\n", "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n"}, 9223372036854771712},
+		"not a number":           {map[string]string{"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "-1\n"}, none},
+		"an unknown line":        {map[string]string{"proc/self/cgroup": "nonsense\n\n0::/\n", "sys/fs/cgroup/memory.max": "5\n"}, 5},
 	} {
 		root := t.TempDir()
 		for file, content := range c.files {

@@ -12,20 +12,20 @@ import (
 )
 
 type migrate struct {
-	From string `placeholder:"sqlite:PATH" help:"Copy everything from this SQLite database, whose service is stopped."`
-	To   string `placeholder:"postgres://..." help:"Into this empty PostgreSQL database; AUTH_DATABASE_URL by default."`
+	From string `placeholder:"sqlite:PATH" help:"Copy all data from this SQLite database. Stop its service first."`
+	To   string `placeholder:"postgres://..." help:"The empty PostgreSQL database to copy to. Default: AUTH_DATABASE_URL."`
 }
 
-// Run brings the database to this version's schema, or moves it.
+// Run migrates the database to the schema of this version. With --from it copies an SQLite database to PostgreSQL.
 func (cmd *migrate) Run(ctx context.Context, s *Settings, c console) error {
 	if cmd.From == "" && cmd.To == "" {
 		if s.sqlitePath() != "" {
-			if _, err := s.root(); err != nil { // the secret is made before the database
+			if _, err := s.root(); err != nil { // the secret is created before the database
 				return err
 			}
 		}
-		store, err := makeStore(ctx, s, newLogger(s, c.err))
-		if errors.Is(err, db.ErrInUse) { // the service has migrated it, to its own version
+		store, err := openOrCreateStore(ctx, s, newLogger(s, c.err))
+		if errors.Is(err, db.ErrInUse) { // the running service has migrated it; check that its version is not older
 			current, openErr := openStore(ctx, s)
 			if openErr != nil {
 				return err
@@ -47,10 +47,11 @@ func (cmd *migrate) Run(ctx context.Context, s *Settings, c console) error {
 		fmt.Fprintf(c.out, "%-20s %d\n", t.Table, t.Rows)
 	}
 	newAudit(s, c).LogAttrs(ctx, slog.LevelInfo, "database.moved", slog.Int64("rows", rows))
-	_, err = fmt.Fprintln(c.out, "Everything is there and was read back. The service needs the same AUTH_SECRET on PostgreSQL.")
+	_, err = fmt.Fprintln(c.out, "All rows were copied and verified. Use the same AUTH_SECRET with PostgreSQL.")
 	return err
 }
 
+// move copies the SQLite database of --from to the PostgreSQL database of --to.
 func (cmd *migrate) move(ctx context.Context, s *Settings, log *slog.Logger) (copied []db.Copied, err error) {
 	target := *s
 	if cmd.To != "" {
@@ -59,16 +60,16 @@ func (cmd *migrate) move(ctx context.Context, s *Settings, log *slog.Logger) (co
 	source := *s
 	source.DatabaseURL = cmd.From
 	if source.sqlitePath() == "" || !strings.HasPrefix(target.DatabaseURL, "postgres") {
-		return nil, errors.New("it goes --from an SQLite database --to a PostgreSQL one")
+		return nil, errors.New("--from must be SQLite and --to PostgreSQL")
 	}
-	if !exists(source.sqlitePath()) {
-		return nil, fmt.Errorf("--from: there is no %s", source.sqlitePath())
+	if !fileExists(source.sqlitePath()) {
+		return nil, fmt.Errorf("--from: there is no file %s", source.sqlitePath())
 	}
 	root, err := source.root()
 	if err != nil {
 		return nil, fmt.Errorf("--from: %w", err)
 	}
-	from, err := makeStore(ctx, &source, log) // it is there: this brings it to the target's schema
+	from, err := openOrCreateStore(ctx, &source, log) // migrates it to the schema of the target
 	if err != nil {
 		return nil, fmt.Errorf("--from: %w", err)
 	}
@@ -76,7 +77,7 @@ func (cmd *migrate) move(ctx context.Context, s *Settings, log *slog.Logger) (co
 	if err := token.CheckSecret(ctx, from.Store, root); err != nil {
 		return nil, fmt.Errorf("--from: %w", err)
 	}
-	to, err := makeStore(ctx, &target, log)
+	to, err := openOrCreateStore(ctx, &target, log)
 	if err != nil {
 		return nil, fmt.Errorf("--to: %w", err)
 	}
@@ -88,6 +89,6 @@ func (cmd *migrate) move(ctx context.Context, s *Settings, log *slog.Logger) (co
 	if err := token.CheckSecret(ctx, to.Store, root); err != nil {
 		return nil, err
 	}
-	s.record(to.Store, recorded{action: "database.moved"})
+	s.record(to.Store, auditEvent{action: "database.moved"})
 	return copied, to.InTx(ctx, func(*db.Queries) error { return nil })
 }

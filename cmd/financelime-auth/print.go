@@ -22,26 +22,26 @@ func printJSON(c console, v any) error {
 	return encoder.Encode(v)
 }
 
-// parseIDs reads ids as the lists show them.
+// parseIDs parses IDs that the lists print.
 func parseIDs(texts []string, thing string) ([]uuid.UUID, error) {
 	ids := make([]uuid.UUID, len(texts))
 	for i, text := range texts {
 		id, err := uuid.Parse(text)
 		if err != nil {
-			return nil, fmt.Errorf("%q is not the id of %s", text, thing)
+			return nil, fmt.Errorf("%q is not the ID of %s", text, thing)
 		}
 		ids[i] = id
 	}
 	return ids, nil
 }
 
-// paging are the flags of a list that may be long.
+// paging has the flags of lists that can be long.
 type paging struct {
-	Limit int64     `default:"100" help:"How many, the newest first."`
-	After uuid.UUID `placeholder:"ID" help:"Go on after this one, the last of the list before."`
+	Limit int64     `default:"100" help:"How many to list, newest first."`
+	After uuid.UUID `placeholder:"ID" help:"Continue after this ID, the last one of the previous list."`
 }
 
-// open opens the database for a page of a list.
+// open opens the database for one page of a list.
 func (p paging) open(ctx context.Context, s *Settings) (*db.Store, admin.Page, error) {
 	if p.Limit < 1 {
 		return nil, admin.Page{}, errors.New("--limit must be at least 1")
@@ -50,17 +50,17 @@ func (p paging) open(ctx context.Context, s *Settings) (*db.Store, admin.Page, e
 	return store, admin.Page{After: p.After, Limit: p.Limit}, err
 }
 
-// noteAfter says to c.err if a list goes on after an entry that there is not: it may have gone since, or never was one of this list.
-func (p paging) noteAfter(c console, thing string, find func(uuid.UUID) error) {
+// warnUnknownAfter prints a note to c.err if the entry of --after does not exist: it was deleted, or it belongs to another list.
+func (p paging) warnUnknownAfter(c console, thing string, find func(uuid.UUID) error) {
 	if p.After == uuid.Nil {
 		return
 	}
 	if errors.Is(find(p.After), db.ErrNotFound) {
-		fmt.Fprintf(c.err, "--after=%s: there is no such %s; what is listed was made before the time in that id.\n", p.After, thing)
+		fmt.Fprintf(c.err, "--after=%s: there is no such %s; the list continues before the time that this ID contains.\n", p.After, thing)
 	}
 }
 
-// successor is the next greater id.
+// successor returns the next greater ID.
 func successor(id uuid.UUID) uuid.UUID {
 	for i := len(id) - 1; i >= 0; i-- {
 		id[i]++
@@ -71,19 +71,19 @@ func successor(id uuid.UUID) uuid.UUID {
 	return uuid.Max
 }
 
-// line is a line of a table.
-type line interface {
-	cells(now time.Time) []any // under the header's columns
+// tableRow is a row of a table.
+type tableRow interface {
+	cells(now time.Time) []any // in the order of the header's columns
 }
 
-// listed is an entry of a list that may be long.
-type listed interface {
-	line
-	key() uuid.UUID
+// listEntry is a row of a list that has pages.
+type listEntry interface {
+	tableRow
+	key() uuid.UUID // for --after
 }
 
-// printList prints entries as JSON or as a table, and says to c.err how to go on where the list ends because of its limit only.
-func printList[E listed](c console, asJSON bool, p paging, header string, entries []E) error {
+// printList prints entries as JSON or as a table. If a table may continue on another page, it prints to c.err how to list that page.
+func printList[E listEntry](c console, asJSON bool, p paging, header string, entries []E) error {
 	if asJSON {
 		return printJSON(c, entries)
 	}
@@ -96,8 +96,8 @@ func printList[E listed](c console, asJSON bool, p paging, header string, entrie
 	return nil
 }
 
-// printTable aligns entries under a header, whose columns are separated by "|". Times are in UTC.
-func printTable[E line](c console, header string, entries []E) error {
+// printTable prints entries as a table. The header's columns are separated by "|". Times are in UTC.
+func printTable[E tableRow](c console, header string, entries []E) error {
 	w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, strings.ReplaceAll(header, "|", "\t"))
 	now := time.Now()
@@ -111,7 +111,17 @@ func printTable[E line](c console, header string, entries []E) error {
 	return w.Flush()
 }
 
-// printable is a value as a table shows it: one line, whatever a client or a mail server has put into it.
+// printSection prints a table under a title, for example "Mails (the newest 20)". An empty one is printed as "Mails: none".
+func printSection[E tableRow](c console, title, header string, entries []E) error {
+	if len(entries) == 0 {
+		_, err := fmt.Fprintf(c.out, "\n%s: none\n", strings.SplitN(title, " (", 2)[0])
+		return err
+	}
+	fmt.Fprintf(c.out, "\n%s\n", title)
+	return printTable(c, header, entries)
+}
+
+// printable formats a value for a table, on one line even if a client or a mail server chose the text.
 func printable(v any) string {
 	switch v := v.(type) {
 	case time.Time:
@@ -133,7 +143,7 @@ func printable(v any) string {
 	}
 }
 
-// oneLine replaces what would move the cursor of a terminal, or break a line of the table.
+// oneLine replaces characters that would move a terminal's cursor or break a table row.
 func oneLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		if !strconv.IsPrint(r) {
@@ -143,7 +153,7 @@ func oneLine(s string) string {
 	}, s)
 }
 
-// utc is a time that JSON shows in UTC, whatever the database's driver made of it.
+// utc returns t in UTC for JSON output. Database drivers return times in other zones.
 func utc(t *time.Time) *time.Time {
 	if t == nil {
 		return nil
@@ -151,7 +161,14 @@ func utc(t *time.Time) *time.Time {
 	return new(t.UTC())
 }
 
-// count is a number of things in words: "1 session", "2 sessions".
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+// count formats a number of things: "1 session", "2 sessions".
 func count(n int64, thing string) string {
 	if n != 1 {
 		thing += "s"

@@ -31,16 +31,16 @@ import (
 	"github.com/financelime/authorization/impl/token"
 )
 
-// drainTime is how long requests in flight get after the shutdown delay.
+// drainTime limits how long requests in progress can take after the shutdown delay.
 const drainTime = 25 * time.Second
 
 type serve struct{}
 
-// Run wires the service together, runs it until ctx ends (SIGTERM), and lets what is in flight finish.
+// Run creates the service, runs it until ctx ends (SIGTERM), and waits for requests in progress.
 func (serve) Run(ctx context.Context, s *Settings, c console) error {
 	metrics := metric.New()
 	log := slog.New(metrics.Log(newLogger(s, c.err).Handler()))
-	transport, err := mail.OpenTransport(s.MailURL, s.MailFrom, s.MailTimeout) // before anything is made: the URL may be wrong
+	transport, err := mail.OpenTransport(s.MailURL, s.MailFrom, s.MailTimeout) // first, so that a wrong URL creates no files
 	if err != nil {
 		return err
 	}
@@ -49,7 +49,7 @@ func (serve) Run(ctx context.Context, s *Settings, c console) error {
 	if err != nil {
 		return err
 	}
-	database, err := makeStore(ctx, s, log)
+	database, err := openOrCreateStore(ctx, s, log)
 	if err != nil {
 		return err
 	}
@@ -64,37 +64,38 @@ func (serve) Run(ctx context.Context, s *Settings, c console) error {
 		return err
 	}
 	defer tracer.close(ctx, log)
-	watching := watch(metrics, tracer.Tracer)
-	store.Watch(watching.database)
-	p, err := assemble(ctx, s, root, store, transport, log, metrics, watching)
+	watch := newHooks(metrics, tracer.Tracer)
+	store.Watch(watch.database)
+	p, err := newProcess(ctx, s, root, store, transport, log, metrics, watch)
 	if err != nil {
 		return err
 	}
 	return p.run(ctx, s.ShutdownDelay, func(api, admin net.Addr) {
 		log.InfoContext(ctx, "service.listening", slog.String("http_addr", api.String()), slog.String("admin_addr", admin.String()),
 			slog.String("version", number), slog.String("engine", store.Engine()), slog.String("issuer", s.Issuer), slog.Int("hashing_slots", p.slots))
-		welcome(ctx, s, c, &firstInvite{store: store, root: root, log: log}, transport, admin)
+		printBanner(ctx, s, c, &firstInvite{store: store, root: root, log: log}, transport, admin)
 	})
 }
 
-// process is the wired service: two listeners, and workers.
+// process is the running service: two HTTP servers and the background workers.
 type process struct {
 	public, admin *http.Server
 	keys          *token.Keys
 	mail          *mail.Worker
 	service       *impl.Service
 	cleaner       *cleanup.Cleaner
-	slots         int // passwords that are hashed at a time
+	slots         int // how many passwords are hashed at the same time
 	ready         *atomic.Bool
 	log           *slog.Logger
 }
 
-func assemble(
+// newProcess creates the parts of the service and connects them.
+func newProcess(
 	ctx context.Context, s *Settings, root secret.Root, store *db.Store, transport mail.Transport, log *slog.Logger,
-	metrics *metric.Metrics, watching watches,
+	metrics *metric.Metrics, watch hooks,
 ) (*process, error) {
 	tokens := s.tokens()
-	tokens.OtherIssuer = warnOfOtherIssuer(ctx, s.Issuer, log)
+	tokens.OtherIssuer = otherIssuerWarning(ctx, s.Issuer, log)
 	keys, err := token.OpenKeys(ctx, store, root, tokens, log)
 	if err != nil {
 		return nil, err
@@ -108,8 +109,8 @@ func assemble(
 		return nil, err
 	}
 
-	// One slot for each core, if there is the memory for it. GOMAXPROCS grows by as much, so that the operating system and not the
-	// Go scheduler shares the cores out between hashing and cheap requests.
+	// GOMAXPROCS grows by the number of hashing slots: then the operating system, and not the Go scheduler, shares the cores between
+	// hashing and cheap requests.
 	cores := runtime.GOMAXPROCS(0)
 	slots := hashingSlots(cores, containerMemory("/"), debug.SetMemoryLimit(-1))
 	runtime.GOMAXPROCS(cores + slots)
@@ -121,7 +122,7 @@ func assemble(
 	links := link.New(root)
 	worker, err := mail.NewWorker(mail.Config{
 		Store: store, Transport: transport, Hasher: hasher, Root: root, Links: links, PublicURL: s.PublicURL,
-		From: s.MailFrom, Timeout: s.MailTimeout, MailedPasswordTTL: s.MailedPasswordTTL, Log: log, Watch: watching.mail,
+		From: s.MailFrom, Timeout: s.MailTimeout, MailedPasswordTTL: s.MailedPasswordTTL, Log: log, Watch: watch.mail,
 		NoticeOnlyNewDevices: impl.LoginNotice(s.LoginNotice) == impl.NoticeNewDevice,
 	})
 	if err != nil {
@@ -137,7 +138,7 @@ func assemble(
 	handler, err := server.New(server.Config{
 		ServiceName: worker.ServiceName(), Authenticate: authenticate(access), TrustedProxies: s.trustedProxies,
 		CORSOrigins: s.CORSOrigins, HTTPS: s.https(), Log: log,
-		Watch: watching.request, Limited: metrics.Limited,
+		Watch: watch.request, Limited: metrics.Limited,
 	}, service)
 	if err != nil {
 		return nil, err
@@ -148,7 +149,7 @@ func assemble(
 	version := buildVersion()
 	metrics.Observe(metric.Sources{
 		Store: store, Keys: keys, Mail: worker, Hasher: hasher, Now: time.Now,
-		Ready:   func() bool { return check.ask(context.WithoutCancel(ctx)) == nil }, // what /readyz says
+		Ready:   func() bool { return check.run(context.WithoutCancel(ctx)) == nil }, // the same as /readyz
 		Version: version.Number, Revision: version.Build,
 	})
 	return &process{
@@ -158,7 +159,7 @@ func assemble(
 	}, nil
 }
 
-// authenticate takes an access token for whom it speaks for.
+// authenticate verifies an access token and stores its account and session in the context.
 func authenticate(access *token.Access) func(context.Context, string) (context.Context, error) {
 	return func(ctx context.Context, raw string) (context.Context, error) {
 		claims, err := access.Verify(ctx, raw)
@@ -171,20 +172,20 @@ func authenticate(access *token.Access) func(context.Context, string) (context.C
 	}
 }
 
-// warnOfOtherIssuer logs once that tokens of another issuer come, and what brings their sessions back. The start cannot know it:
-// nothing keeps the issuer but the tokens.
-func warnOfOtherIssuer(ctx context.Context, issuer string, log *slog.Logger) func(other string) {
+// otherIssuerWarning returns a function that logs, once, that a token of another issuer was received, and how to restore its session.
+// Startup cannot check this, because the issuer is only stored in tokens.
+func otherIssuerWarning(ctx context.Context, issuer string, log *slog.Logger) func(other string) {
 	var once sync.Once
 	return func(other string) {
 		once.Do(func() {
 			log.WarnContext(ctx, "token.other_issuer", slog.String("token_issuer", other), slog.String("issuer", issuer),
-				slog.String("hint", "AUTH_PUBLIC_URL or AUTH_TOKEN_ISSUER was changed, which ended all sessions: AUTH_TOKEN_ISSUER with the issuer before brings them back"))
+				slog.String("hint", "AUTH_PUBLIC_URL or AUTH_TOKEN_ISSUER was changed, which ended all sessions: set AUTH_TOKEN_ISSUER to token_issuer to restore them"))
 		})
 	}
 }
 
-// closeWhenStopping ends each connection with its next answer once the service is not ready any more. The server's own
-// switch would also close the idle ones at once, and cut a request that is just arriving on one.
+// closeWhenStopping closes each connection after its next response while the service stops. http.Server.SetKeepAlivesEnabled would also
+// close idle connections immediately, and break a request that is just arriving on one.
 func closeWhenStopping(next http.Handler, ready *atomic.Bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !ready.Load() {
@@ -194,7 +195,7 @@ func closeWhenStopping(next http.Handler, ready *atomic.Bool) http.Handler {
 	})
 }
 
-// httpServer bounds what a slow or hostile client can hold: headers 5 s and 16 KiB, a request 15 s, an answer 30 s.
+// httpServer limits what a slow or hostile client can occupy: 5 s and 16 KiB for headers, 15 s for a request, 30 s for a response.
 func httpServer(addr string, handler http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Addr:              addr,
@@ -205,13 +206,13 @@ func httpServer(addr string, handler http.Handler, log *slog.Logger) *http.Serve
 		IdleTimeout:       60 * time.Second,
 		MaxHeaderBytes:    16 << 10,
 
-		DisableGeneralOptionsHandler: true, // OPTIONS * is no path of the contract either
+		DisableGeneralOptionsHandler: true, // OPTIONS * is not in the contract
 		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 }
 
-// run listens, serves until ctx ends, and stops in this order: not ready, still accepting for the delay (a gateway needs time to
-// notice), requests in flight, the mail in flight, and only then the database (the caller closes it).
+// run listens and serves until ctx ends. Then it stops in this order: /readyz reports not ready, while requests are still accepted for
+// the delay (a gateway needs time to notice); requests in progress; the mail in progress. The caller closes the database afterwards.
 func (p *process) run(ctx context.Context, delay time.Duration, listening func(api, admin net.Addr)) error {
 	p.service.StartHeartbeat(ctx)
 	public, err := listen(ctx, p.public.Addr)
@@ -223,7 +224,7 @@ func (p *process) run(ctx context.Context, delay time.Duration, listening func(a
 		return errors.Join(fmt.Errorf("AUTH_ADMIN_ADDR: %w", err), public.Close())
 	}
 
-	// The workers and the connections outlive ctx: they have their own time to finish.
+	// Workers and connections continue after ctx ends, so that they can finish.
 	background, stopWorkers := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWorkers()
 	failed := make(chan error, 3)
@@ -237,7 +238,7 @@ func (p *process) run(ctx context.Context, delay time.Duration, listening func(a
 	running.Go(func() { p.service.RunResets(background) })
 	running.Go(func() { p.service.RunHeartbeat(background) })
 	running.Go(func() { p.cleaner.Run(background) })
-	running.Go(func() { keepMemory(background, p.slots) })
+	running.Go(func() { adjustMemoryLimit(background, p.slots) })
 	running.Go(func() { serveOn(p.public, public, failed) })
 	running.Go(func() { serveOn(p.admin, admin, failed) })
 
@@ -272,15 +273,10 @@ func serveOn(s *http.Server, l net.Listener, failed chan<- error) {
 	}
 }
 
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return !errors.Is(err, os.ErrNotExist)
-}
-
-// newLogger logs to w: text for people at a terminal, JSON for machines.
+// newLogger returns a logger that writes to w in the configured format: with auto, text on a terminal and JSON otherwise.
 func newLogger(s *Settings, w io.Writer) *slog.Logger {
 	var level slog.Level
-	_ = level.UnmarshalText([]byte(s.LogLevel)) // one of four, says the flag
+	_ = level.UnmarshalText([]byte(s.LogLevel)) // the flag's enum allows only valid levels
 	options := &slog.HandlerOptions{Level: level}
 	if s.LogFormat == "text" || s.LogFormat == "auto" && isTerminal(w) {
 		return slog.New(slog.NewTextHandler(w, options))
@@ -288,7 +284,7 @@ func newLogger(s *Settings, w io.Writer) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, options))
 }
 
-// isTerminal reports whether a person reads what is written to w.
+// isTerminal reports whether w is a terminal.
 func isTerminal(w io.Writer) bool {
 	file, isFile := w.(*os.File)
 	return isFile && isatty.IsTerminal(file.Fd())

@@ -14,22 +14,22 @@ import (
 )
 
 type sessions struct {
-	List   sessionList   `cmd:"" help:"List the sessions of all users, or of one."`
-	Revoke sessionRevoke `cmd:"" help:"End sessions: some, all of a user, or all of all users, as after a restore."`
+	List   sessionList   `cmd:"" help:"List the sessions of all users or of one user."`
+	Revoke sessionRevoke `cmd:"" help:"End sessions: by ID, all of one user, or all of all users."`
 }
 
-// alive are the settings that tell which sessions can still be refreshed.
+// alive returns the limits within which sessions can still be refreshed.
 func (s *Settings) alive(now time.Time) admin.Alive {
 	return admin.Alive{CreatedAfter: now.Add(-s.SessionMaxAge).UTC(), RefreshedAfter: now.Add(-s.RefreshTTL).UTC()}
 }
 
-// sessionRow is a session as the list shows it.
+// sessionRow is a session in the list.
 type sessionRow struct {
 	ID         uuid.UUID `json:"id"`
 	AccountID  uuid.UUID `json:"accountID"`
 	ClientID   string    `json:"clientID"`
 	Platform   string    `json:"platform"`
-	RemoteAddr string    `json:"remoteAddr"` // of the last refresh
+	RemoteAddr string    `json:"remoteAddr"` // client IP of the last refresh
 	Created    time.Time `json:"created"`
 	Refreshed  time.Time `json:"refreshed"`
 }
@@ -54,7 +54,7 @@ func (r sessionRow) cells(time.Time) []any {
 }
 
 type sessionList struct {
-	User string `placeholder:"USER" help:"Only those of a user: the id or the address. All of them, the most recently refreshed first."`
+	User string `placeholder:"USER" help:"Only sessions of this user (ID or email address). Lists all of them, most recently refreshed first."`
 	paging
 	JSON bool `name:"json" help:"Print JSON."`
 }
@@ -62,7 +62,7 @@ type sessionList struct {
 // Run lists sessions that can be refreshed.
 func (cmd *sessionList) Run(ctx context.Context, s *Settings, c console) error {
 	if cmd.User != "" {
-		return onUser(ctx, s, cmd.User, "session list", func(store *db.Store, account db.Account) error {
+		return withUser(ctx, s, cmd.User, "session list", func(store *db.Store, account db.Account) error {
 			found, err := admin.UserSessions(ctx, store, account.ID, s.alive(time.Now()))
 			if err != nil {
 				return err
@@ -74,8 +74,8 @@ func (cmd *sessionList) Run(ctx context.Context, s *Settings, c console) error {
 	if err != nil {
 		return err
 	}
-	defer store.Close() //nolint:errcheck // only read
-	cmd.noteAfter(c, "session", func(id uuid.UUID) error {
+	defer store.Close() //nolint:errcheck // nothing was written
+	cmd.warnUnknownAfter(c, "session", func(id uuid.UUID) error {
 		_, err := store.Read().GetSession(ctx, id)
 		return err
 	})
@@ -87,30 +87,30 @@ func (cmd *sessionList) Run(ctx context.Context, s *Settings, c console) error {
 }
 
 type sessionRevoke struct {
-	IDs  []string `arg:"" optional:"" name:"id" help:"Of the sessions, from the list."`
-	User string   `placeholder:"USER" help:"All sessions of a user: the id or the address."`
-	All  bool     `help:"The sessions of all users: everybody has to log in again."`
+	IDs  []string `arg:"" optional:"" name:"id" help:"IDs from session list."`
+	User string   `placeholder:"USER" help:"All sessions of this user (ID or email address)."`
+	All  bool     `help:"The sessions of all users. Everybody must log in again."`
 	JSON bool     `name:"json" help:"Print JSON."`
 }
 
 // Run ends sessions.
 func (cmd *sessionRevoke) Run(ctx context.Context, s *Settings, c console) error {
 	chosen := 0
-	for _, is := range []bool{len(cmd.IDs) > 0, cmd.User != "", cmd.All} {
-		if is {
+	for _, given := range []bool{len(cmd.IDs) > 0, cmd.User != "", cmd.All} {
+		if given {
 			chosen++
 		}
 	}
 	if chosen != 1 {
-		return errors.New("session revoke: name the sessions, or say --user or --all")
+		return errors.New("session revoke: pass either session IDs, --user or --all")
 	}
 	ids, err := parseIDs(cmd.IDs, "a session")
 	if err != nil {
 		return fmt.Errorf("session revoke: %w", err)
 	}
 	if cmd.User != "" {
-		return onUser(ctx, s, cmd.User, "session revoke", func(store *db.Store, account db.Account) error {
-			s.record(store, recorded{action: "session.revoked_user", account: &account.ID})
+		return withUser(ctx, s, cmd.User, "session revoke", func(store *db.Store, account db.Account) error {
+			s.record(store, auditEvent{action: "session.revoked_user", account: &account.ID})
 			ended, err := admin.EndUserSessions(ctx, store, account.ID)
 			if err != nil {
 				return err
@@ -123,9 +123,9 @@ func (cmd *sessionRevoke) Run(ctx context.Context, s *Settings, c console) error
 	if err != nil {
 		return err
 	}
-	defer store.Close() //nolint:errcheck // what was written is committed
+	defer store.Close() //nolint:errcheck // all writes are committed
 	if cmd.All {
-		s.record(store, recorded{action: "session.revoked_all"})
+		s.record(store, auditEvent{action: "session.revoked_all"})
 		ended, err := admin.EndAllSessions(ctx, store)
 		newAudit(s, c).LogAttrs(ctx, slog.LevelInfo, "session.revoked_all", slog.Int64("sessions", ended))
 		if err != nil {
@@ -136,12 +136,12 @@ func (cmd *sessionRevoke) Run(ctx context.Context, s *Settings, c console) error
 	return cmd.revoke(ctx, s, c, store, ids)
 }
 
-// revoke ends the named sessions. One that is not there does not keep the others alive.
+// revoke ends the sessions with these IDs. If one of them does not exist, the others still end.
 func (cmd *sessionRevoke) revoke(ctx context.Context, s *Settings, c console, store *db.Store, ids []uuid.UUID) error {
 	var ended int64
 	var failures []error
 	for _, id := range ids {
-		s.record(store, recorded{action: "session.revoked", subject: id.String()})
+		s.record(store, auditEvent{action: "session.revoked", subject: id.String()})
 		session, err := admin.EndSession(ctx, store, id)
 		if err != nil {
 			failures = append(failures, fmt.Errorf("session revoke: %s: %w", id, err))

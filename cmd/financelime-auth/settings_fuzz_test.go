@@ -10,7 +10,7 @@ import (
 	"github.com/financelime/authorization/impl/link"
 )
 
-// A trusted proxy is one address or one network, and nothing that it does not say.
+// FuzzPrefix checks that a trusted proxy is exactly the address or network of its text.
 func FuzzPrefix(f *testing.F) {
 	for _, seed := range []string{"10.0.0.0/8", "10.1.2.3", "::1", "fe80::1%eth0", "::ffff:10.0.0.1/104", "10.0.0.0/33", "0.0.0.0/0", "010.0.0.1", "", "10.0.0.0/08"} {
 		f.Add(seed)
@@ -30,7 +30,8 @@ func FuzzPrefix(f *testing.F) {
 	})
 }
 
-// Whatever the public URL is, a mailed link is one word, leads to its host, and ends with its key.
+// FuzzPublicURL checks that with every accepted public URL a mailed link has no white space, has the host of the URL, and ends with its
+// key.
 func FuzzPublicURL(f *testing.F) {
 	for _, seed := range []string{
 		"http://localhost:8080", "https://auth.example.com/", "https://auth.example.com/base//", "https://a b", "https://x/a b", "https://x/?", "https://x/#",
@@ -60,7 +61,7 @@ func FuzzPublicURL(f *testing.F) {
 			t.Fatalf("%q: the link %q", text, mailed)
 		}
 		if strings.ContainsFunc(mailed, unicode.IsSpace) || strings.ContainsFunc(mailed, unicode.IsControl) || strings.ContainsAny(mailed, `<>"`) {
-			t.Fatalf("%q: the link %q ends in its middle", text, mailed)
+			t.Fatalf("%q: the link %q has characters at which mail programs end a link", text, mailed)
 		}
 		if s.Issuer != s.PublicURL || s.Audience != s.Issuer {
 			t.Fatalf("%q: issuer %q, audience %q", text, s.Issuer, s.Audience)

@@ -12,17 +12,17 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// unknownVariable is a variable of the environment that looks like a setting and is none.
+// unknownVariable is an environment variable that looks like a setting but is not, with the most similar setting.
 type unknownVariable struct{ name, nearest string }
 
-// observe learns what the values do not tell: whether the mail URL was given, and which AUTH_... variables are no settings.
-func (s *Settings) observe(command *kong.Context, environ []string) {
-	s.mailURLGiven = s.MailURLFile != "" || slices.ContainsFunc(environ, func(v string) bool { return strings.HasPrefix(v, "AUTH_MAIL_URL=") }) ||
+// inspect records what warn needs besides the values: whether AUTH_MAIL_URL was set, and which AUTH_... variables are unknown.
+func (s *Settings) inspect(command *kong.Context, environ []string) {
+	s.mailURLSet = s.MailURLFile != "" || slices.ContainsFunc(environ, func(v string) bool { return strings.HasPrefix(v, "AUTH_MAIL_URL=") }) ||
 		slices.ContainsFunc(command.Path, func(p *kong.Path) bool { return p.Flag != nil && p.Flag.Name == "mail-url" })
-	s.unknown = unknownVariables(variables(command.Model.Node), environ)
+	s.unknownVariables = unknownVariables(variables(command.Model.Node), environ)
 }
 
-// variables are the names of all variables that a command or one of its commands reads.
+// variables returns the names of the environment variables of a command and its subcommands.
 func variables(node *kong.Node) []string {
 	var names []string
 	for _, flag := range node.Flags {
@@ -34,7 +34,7 @@ func variables(node *kong.Node) []string {
 	return names
 }
 
-// unknownVariables are those of the environment that look like a setting and are none, with the nearest one that there is.
+// unknownVariables returns the environment variables that look like a setting but are not.
 func unknownVariables(known, environ []string) []unknownVariable {
 	var unknown []unknownVariable
 	for _, variable := range environ {
@@ -45,7 +45,7 @@ func unknownVariables(known, environ []string) []unknownVariable {
 		}
 		nearest := slices.MinFunc(known, func(a, b string) int { return distance(likely, a) - distance(likely, b) })
 		if !strings.Contains(name, "AUTH_") && nearest != likely {
-			continue // another program's, which writes its variables in small letters
+			continue // a variable of another program, in lower case
 		}
 		unknown = append(unknown, unknownVariable{name, nearest})
 	}
@@ -53,15 +53,15 @@ func unknownVariables(known, environ []string) []unknownVariable {
 	return unknown
 }
 
-// likelyName is what a name in an environment file was meant to be: without a byte order mark, blanks and "export", which some readers
-// of such files take for a part of it, in capitals and with underscores.
+// likelyName returns the setting that a name was probably meant to be: in upper case, with underscores, and without a byte order mark,
+// white space and "export", which some readers of environment files include in the name.
 func likelyName(name string) string {
 	name = strings.TrimPrefix(strings.Trim(name, "\ufeff \t\r\"'"), "export ")
 	return strings.NewReplacer("-", "_", ".", "_").Replace(strings.ToUpper(strings.TrimSpace(name)))
 }
 
-// distance is the number of letters that must be added or removed to make b of a. One that is replaced counts twice: names are
-// shortened more often than they are given other words.
+// distance returns the edit distance of a and b: how many letters must be added or removed to turn a into b. A replaced letter counts
+// twice, because names are shortened more often than misspelled.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
@@ -82,9 +82,9 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// warn logs settings that are possible, and hardly meant. It never logs a value that may be a secret.
+// warn logs settings that are valid but probably wrong. It never logs a value that can be a secret.
 func (s *Settings) warn(ctx context.Context, log *slog.Logger) {
-	for _, u := range s.unknown {
+	for _, u := range s.unknownVariables {
 		log.WarnContext(ctx, "settings.unknown", slog.String("variable", u.name), slog.String("nearest", u.nearest))
 	}
 	mailToFiles := strings.HasPrefix(s.MailURL, "file:")
@@ -92,25 +92,25 @@ func (s *Settings) warn(ctx context.Context, log *slog.Logger) {
 	local := isLocal(s.PublicURL)
 	if local && (postgres || !mailToFiles) {
 		log.WarnContext(ctx, "settings.public_url_local", slog.String("public_url", s.PublicURL),
-			slog.String("consequence", "mailed links lead to the reader's own machine, and tokens name it as their issuer: set AUTH_PUBLIC_URL"))
+			slog.String("consequence", "links in emails only work on this machine, and tokens have this URL as their issuer: set AUTH_PUBLIC_URL"))
 	}
-	if mailToFiles && !s.mailURLGiven && (postgres || !local) {
+	if mailToFiles && !s.mailURLSet && (postgres || !local) {
 		log.WarnContext(ctx, "settings.mail_to_files",
-			slog.String("consequence", "nobody gets a mail, they are written to files and count as sent: set AUTH_MAIL_URL, to file:DIRECTORY if that is meant"))
+			slog.String("consequence", "emails are written to files and reach nobody, but count as sent: set AUTH_MAIL_URL (to file:DIRECTORY if you want files)"))
 	}
 	if host, _, _ := net.SplitHostPort(s.AdminAddr); mailToFiles && !isLocalHost(host) {
 		log.WarnContext(ctx, "settings.mailbox_exposed", slog.String("admin_addr", s.AdminAddr),
-			slog.String("consequence", "whoever reaches AUTH_ADMIN_ADDR reads the mailed links and passwords"))
+			slog.String("consequence", "everyone who can reach AUTH_ADMIN_ADDR can read the mailed links and passwords"))
 	}
 }
 
-// isLocal reports whether a URL leads to whatever machine it is opened on.
+// isLocal reports whether a URL points to the machine on which it is opened.
 func isLocal(text string) bool {
 	u, err := url.Parse(text)
 	return err == nil && isLocalHost(u.Hostname())
 }
 
-// isLocalHost reports whether a host is the machine itself, or none in particular.
+// isLocalHost reports whether a host is the local machine or unspecified.
 func isLocalHost(host string) bool {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	if ip, err := netip.ParseAddr(host); err == nil {

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// warned loads settings and returns the names of the warnings, and what was logged.
+// warned loads settings, and returns the names of the warnings and the log.
 func warned(t *testing.T, environ []string, args ...string) ([]string, string) {
 	t.Helper()
 	var cli commands
@@ -25,7 +25,7 @@ func warned(t *testing.T, environ []string, args ...string) ([]string, string) {
 	if err := cli.complete(); err != nil {
 		t.Fatal(err)
 	}
-	cli.observe(command, environ)
+	cli.inspect(command, environ)
 	var out bytes.Buffer
 	cli.warn(t.Context(), slog.New(slog.NewJSONHandler(&out, nil)))
 	var names []string
@@ -35,14 +35,14 @@ func warned(t *testing.T, environ []string, args ...string) ([]string, string) {
 			t.Fatal(err)
 		}
 		if event.Level != "WARN" || event.Consequence == "" && event.Variable == "" {
-			t.Errorf("no warning, or it names no consequence: %s", line)
+			t.Errorf("no warning, or without a consequence: %s", line)
 		}
 		names = append(names, event.Msg)
 	}
 	return names, out.String()
 }
 
-// What is possible and hardly meant is said at the start, and nothing else is.
+// TestWarnings checks that settings that are valid but probably wrong are logged at startup, and nothing else.
 func TestWarnings(t *testing.T) {
 	t.Parallel()
 	const (
@@ -58,7 +58,7 @@ func TestWarnings(t *testing.T) {
 		args, environ []string
 		want          []string
 	}{
-		{nil, nil, nil}, // tried out on one machine
+		{nil, nil, nil}, // no settings
 		{[]string{smtp}, nil, []string{local}},
 		{[]string{postgres}, nil, []string{local, toFiles}},
 		{[]string{postgres, smtp}, nil, []string{local}},
@@ -71,14 +71,14 @@ func TestWarnings(t *testing.T) {
 		{[]string{smtp, public, postgres}, nil, nil},
 		{[]string{public}, nil, []string{toFiles}},
 		{[]string{"--public-url=http://auth.example.com"}, nil, []string{toFiles}},
-		{[]string{public, files}, nil, nil}, // asked for
+		{[]string{public, files}, nil, nil}, // set explicitly
 		{[]string{public}, []string{"AUTH_MAIL_URL=file:data/mail"}, nil},
-		{[]string{"--admin-addr=:8081"}, nil, nil}, // the mailbox answers on loopback only
+		{[]string{"--admin-addr=:8081"}, nil, nil}, // the mailbox accepts loopback only
 		{[]string{"--admin-addr=[::]:8081"}, nil, nil},
 		{[]string{"--admin-addr=localhost:8081"}, nil, nil},
 		{[]string{"--admin-addr=10.0.0.7:8081"}, nil, []string{exposed}},
 		{[]string{"--admin-addr=auth-admin:8081"}, nil, []string{exposed}},
-		{[]string{"--admin-addr=10.0.0.7:8081", smtp, public}, nil, nil}, // there is no mailbox
+		{[]string{"--admin-addr=10.0.0.7:8081", smtp, public}, nil, nil}, // no mailbox
 	} {
 		got, out := warned(t, c.environ, c.args...)
 		if !slices.Equal(got, c.want) {
@@ -90,7 +90,7 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-// A mistyped variable is named with the one that was meant, and without its value.
+// TestUnknownVariables checks that a misspelled variable is logged with the most similar setting, and without its value.
 func TestUnknownVariables(t *testing.T) {
 	t.Parallel()
 	for name, nearest := range map[string]string{
@@ -113,10 +113,10 @@ func TestUnknownVariables(t *testing.T) {
 		"auth.public.url":       "AUTH_PUBLIC_URL",
 		"auth_public_url":       "AUTH_PUBLIC_URL",
 		"AUTH_HTTP_ADDR":        "", // known
-		"AUTH_SIGNING_KEY_LIFE": "", // hidden, and known
+		"AUTH_SIGNING_KEY_LIFE": "", // hidden but known
 		"PATH":                  "",
 		"OAUTH_SECRET":          "",
-		"auth_token":            "", // another program's
+		"auth_token":            "", // of another program
 		"auth-proxy":            "",
 	} {
 		got, out := warned(t, []string{name + "=hunter2", "HOME=/"})

@@ -17,26 +17,26 @@ import (
 )
 
 type users struct {
-	List    userList    `cmd:"" help:"List the users."`
-	Show    userShow    `cmd:"" help:"Show a user, with sessions, links and mails."`
-	Disable userDisable `cmd:"" help:"Lock a user out: sessions end, reset links and unsent mails are withdrawn."`
-	Enable  userEnable  `cmd:"" help:"Let a disabled user log in again, or go on with the sign-up."`
-	Delete  userDelete  `cmd:"" help:"Delete a user and every trace of him. There is no way back."`
+	List    userList    `cmd:"" help:"List users, newest first."`
+	Show    userShow    `cmd:"" help:"Show a user with their sessions, links and emails."`
+	Disable userDisable `cmd:"" help:"Lock a user out: end their sessions, and withdraw reset links and unsent emails."`
+	Enable  userEnable  `cmd:"" help:"Let a disabled user log in again or continue the sign-up."`
+	Delete  userDelete  `cmd:"" help:"Delete a user and all their data. This cannot be undone."`
 }
 
-// userName is how a command is told whom it is about.
+// userName is the argument of commands that work on one user.
 type userName struct {
-	User string `arg:"" help:"The id of the user, or the address."`
+	User string `arg:"" help:"The ID or the email address of the user."`
 }
 
-// userRow is a user as the list shows him.
+// userRow is a user in the list.
 type userRow struct {
 	ID           uuid.UUID  `json:"id"`
 	Email        string     `json:"email"`
 	State        string     `json:"state"` // active, disabled, pending, expired
 	Language     string     `json:"language"`
 	Created      time.Time  `json:"created"`
-	PendingUntil *time.Time `json:"pendingUntil,omitempty"` // the end of a sign-up that nobody has confirmed
+	PendingUntil *time.Time `json:"pendingUntil,omitempty"` // when an unconfirmed sign-up expires
 	Disabled     *time.Time `json:"disabled,omitempty"`
 	LastLogin    *time.Time `json:"lastLogin,omitempty"`
 	InviteID     *uuid.UUID `json:"inviteID,omitempty"`
@@ -60,14 +60,14 @@ type userList struct {
 	JSON bool `name:"json" help:"Print JSON."`
 }
 
-// Run lists the users, the newest first.
+// Run lists users, newest first.
 func (cmd *userList) Run(ctx context.Context, s *Settings, c console) error {
 	store, page, err := cmd.open(ctx, s)
 	if err != nil {
 		return err
 	}
-	defer store.Close() //nolint:errcheck // only read
-	cmd.noteAfter(c, "user", func(id uuid.UUID) error {
+	defer store.Close() //nolint:errcheck // nothing was written
+	cmd.warnUnknownAfter(c, "user", func(id uuid.UUID) error {
 		_, err := store.Read().GetAccount(ctx, id)
 		return err
 	})
@@ -79,7 +79,7 @@ func (cmd *userList) Run(ctx context.Context, s *Settings, c console) error {
 	for i, a := range found {
 		rows[i] = newUserRow(a)
 	}
-	return printList(c, cmd.JSON, cmd.paging, "ID|EMAIL|STATE|LANGUAGE|CREATED|LAST LOG-IN", rows)
+	return printList(c, cmd.JSON, cmd.paging, "ID|EMAIL|STATE|LANGUAGE|CREATED|LAST LOGIN", rows)
 }
 
 type userShow struct {
@@ -87,17 +87,17 @@ type userShow struct {
 	JSON bool `name:"json" help:"Print JSON."`
 }
 
-// userDetails is all that is known of a user.
+// userDetails is everything that the service stores about a user.
 type userDetails struct {
 	userRow
-	Password    bool         `json:"password"`              // has one
-	MailedUntil *time.Time   `json:"mailedUntil,omitempty"` // the end of a password that was mailed and not used yet
-	Sessions    []sessionRow `json:"sessions"`              // that can be refreshed
-	Links       []linkRow    `json:"links"`                 // that were mailed and not used
-	Mails       []mailRow    `json:"mails"`                 // the newest ones
+	Password    bool         `json:"password"`              // whether the user has a password
+	MailedUntil *time.Time   `json:"mailedUntil,omitempty"` // when the pending password expires
+	Sessions    []sessionRow `json:"sessions"`              // those that can be refreshed
+	Links       []linkRow    `json:"links"`                 // mailed and not used
+	Mails       []mailRow    `json:"mails"`                 // the newest mailsShown
 }
 
-// linkRow is a mailed link. The link itself is nowhere.
+// linkRow is a mailed link. The link itself is not stored.
 type linkRow struct {
 	Purpose string    `json:"purpose"`
 	Created time.Time `json:"created"`
@@ -106,21 +106,21 @@ type linkRow struct {
 
 func (r linkRow) cells(time.Time) []any { return []any{r.Purpose, r.Created, r.Expires} }
 
-// mailsShown is how many mails of a user are shown.
+// mailsShown limits how many mails of a user are shown.
 const mailsShown = 20
 
 // Run shows a user.
 func (cmd *userShow) Run(ctx context.Context, s *Settings, c console) error {
-	return onUser(ctx, s, cmd.User, "user show", func(store *db.Store, account db.Account) error {
-		person, err := admin.Show(ctx, store, account, s.alive(time.Now()), mailsShown)
+	return withUser(ctx, s, cmd.User, "user show", func(store *db.Store, account db.Account) error {
+		user, err := admin.Show(ctx, store, account, s.alive(time.Now()), mailsShown)
 		if err != nil {
 			return err
 		}
 		details := userDetails{
 			userRow: newUserRow(account), Password: account.PasswordHash != nil, MailedUntil: utc(account.PendingPasswordExpiresAt),
-			Sessions: sessionRows(person.Sessions), Links: []linkRow{}, Mails: mailRows(person.Mails),
+			Sessions: sessionRows(user.Sessions), Links: []linkRow{}, Mails: mailRows(user.Mails),
 		}
-		for _, l := range person.Links {
+		for _, l := range user.Links {
 			details.Links = append(details.Links, linkRow{Purpose: l.Purpose, Created: l.CreatedAt.UTC(), Expires: l.ExpiresAt.UTC()})
 		}
 		if cmd.JSON {
@@ -137,7 +137,7 @@ func (d userDetails) print(c console) error {
 		value any
 	}{
 		{"ID", d.ID}, {"Email", d.Email}, {"State", d.State}, {"Language", d.Language}, {"Created", d.Created},
-		{"Sign-up ends", d.PendingUntil}, {"Disabled", d.Disabled}, {"Last log-in", d.LastLogin}, {"Password", yesNo(d.Password)},
+		{"Sign-up expires", d.PendingUntil}, {"Disabled", d.Disabled}, {"Last login", d.LastLogin}, {"Password", yesNo(d.Password)},
 		{"Mailed password until", d.MailedUntil}, {"Invite", d.InviteID},
 	} {
 		fmt.Fprintf(w, "%s\t%s\n", field.name, printable(field.value))
@@ -152,63 +152,31 @@ func (d userDetails) print(c console) error {
 	)
 }
 
-func printSection[E line](c console, title, header string, entries []E) error {
-	if len(entries) == 0 {
-		_, err := fmt.Fprintf(c.out, "\n%s: none\n", strings.SplitN(title, " (", 2)[0])
-		return err
-	}
-	fmt.Fprintf(c.out, "\n%s\n", title)
-	return printTable(c, header, entries)
-}
-
-func yesNo(b bool) string {
-	if b {
-		return "yes"
-	}
-	return "no"
-}
-
-// onUser opens the database, finds the user whom a command names, and does something with both.
-func onUser(ctx context.Context, s *Settings, name, command string, do func(*db.Store, db.Account) error) error {
-	store, err := openStore(ctx, s)
-	if err != nil {
-		return err
-	}
-	defer store.Close() //nolint:errcheck // what was written is committed
-	account, err := admin.Find(ctx, store, name)
-	if err == nil {
-		err = do(store, account)
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %q: %w", command, name, err)
-	}
-	return nil
-}
-
-// deed is what a command did to a user.
-type deed struct {
-	ID    uuid.UUID `json:"id"`
-	Email string    `json:"email"`
-	Did   string    `json:"did"`
+// result is what a command did to a user, for the output.
+type result struct {
+	ID     uuid.UUID `json:"id"`
+	Email  string    `json:"email"`
+	Action string    `json:"did"` // disabled, enabled or deleted
 	*admin.Ended
-	Queued int64 `json:"queued,omitempty"` // mails
+	Queued int64 `json:"queued,omitempty"` // mails that were queued
 }
 
-func (d deed) tell(c console, asJSON bool) error {
+func (r result) printTo(c console, asJSON bool) error {
 	if asJSON {
-		return printJSON(c, d)
+		return printJSON(c, r)
 	}
-	text := fmt.Sprintf("%s %s (%s)", d.Did, d.Email, d.ID)
-	if d.Ended != nil {
-		text += fmt.Sprintf(": %s ended, %s and %s withdrawn", count(d.Sessions, "session"), count(d.Links, "link"), count(d.Mails, "mail"))
+	text := fmt.Sprintf("%s %s (%s)", r.Action, r.Email, r.ID)
+	if r.Ended != nil {
+		text += fmt.Sprintf(": %s ended, %s and %s withdrawn", count(r.Sessions, "session"), count(r.Links, "link"), count(r.Mails, "mail"))
 	}
-	if d.Queued > 0 {
-		text += fmt.Sprintf(": %s queued", count(d.Queued, "mail"))
+	if r.Queued > 0 {
+		text += fmt.Sprintf(": %s queued", count(r.Queued, "mail"))
 	}
 	_, err := fmt.Fprintln(c.out, text)
 	return err
 }
 
+// endedAttrs returns the attributes of the log line of disable and delete.
 func endedAttrs(id uuid.UUID, e admin.Ended) []slog.Attr {
 	return []slog.Attr{
 		slog.String("account_id", id.String()),
@@ -223,14 +191,14 @@ type userDisable struct {
 
 // Run locks a user out.
 func (cmd *userDisable) Run(ctx context.Context, s *Settings, c console) error {
-	return onUser(ctx, s, cmd.User, "user disable", func(store *db.Store, account db.Account) error {
-		s.record(store, recorded{action: "user.disabled", account: &account.ID})
+	return withUser(ctx, s, cmd.User, "user disable", func(store *db.Store, account db.Account) error {
+		s.record(store, auditEvent{action: "user.disabled", account: &account.ID})
 		ended, err := admin.Disable(ctx, store, account.ID, time.Now())
 		if err != nil {
 			return err
 		}
 		newAudit(s, c).LogAttrs(ctx, slog.LevelInfo, "user.disabled", endedAttrs(account.ID, ended)...)
-		return deed{ID: account.ID, Email: account.Email, Did: "disabled", Ended: &ended}.tell(c, cmd.JSON)
+		return result{ID: account.ID, Email: account.Email, Action: "disabled", Ended: &ended}.printTo(c, cmd.JSON)
 	})
 }
 
@@ -239,17 +207,17 @@ type userEnable struct {
 	JSON bool `name:"json" help:"Print JSON."`
 }
 
-// Run lets a disabled user log in again, or go on with the sign-up.
+// Run lets a disabled user log in again or continue the sign-up.
 func (cmd *userEnable) Run(ctx context.Context, s *Settings, c console) error {
-	return onUser(ctx, s, cmd.User, "user enable", func(store *db.Store, account db.Account) error {
-		s.record(store, recorded{action: "user.enabled", account: &account.ID})
+	return withUser(ctx, s, cmd.User, "user enable", func(store *db.Store, account db.Account) error {
+		s.record(store, auditEvent{action: "user.enabled", account: &account.ID})
 		queued, err := admin.Enable(ctx, store, account.ID, time.Now())
 		if err != nil {
 			return err
 		}
 		newAudit(s, c).LogAttrs(ctx, slog.LevelInfo, "user.enabled",
 			slog.String("account_id", account.ID.String()), slog.Int64("queued", queued))
-		return deed{ID: account.ID, Email: account.Email, Did: "enabled", Queued: queued}.tell(c, cmd.JSON)
+		return result{ID: account.ID, Email: account.Email, Action: "enabled", Queued: queued}.printTo(c, cmd.JSON)
 	})
 }
 
@@ -260,24 +228,24 @@ type userDelete struct {
 
 // Run deletes a user.
 func (cmd *userDelete) Run(ctx context.Context, s *Settings, c console) error {
-	return onUser(ctx, s, cmd.User, "user delete", func(store *db.Store, account db.Account) error {
-		s.record(store, recorded{action: "user.deleted", account: &account.ID})
+	return withUser(ctx, s, cmd.User, "user delete", func(store *db.Store, account db.Account) error {
+		s.record(store, auditEvent{action: "user.deleted", account: &account.ID})
 		ended, err := admin.Delete(ctx, store, account.ID)
 		if err != nil {
 			return err
 		}
 		newAudit(s, c).LogAttrs(ctx, slog.LevelInfo, "user.deleted", endedAttrs(account.ID, ended)...)
-		if err := (deed{ID: account.ID, Email: account.Email, Did: "deleted", Ended: &ended}).tell(c, cmd.JSON); err != nil {
+		if err := (result{ID: account.ID, Email: account.Email, Action: "deleted", Ended: &ended}).printTo(c, cmd.JSON); err != nil {
 			return err
 		}
-		notDeleted(c.err, s.MailURL)
+		printRemainingData(c.err, s.MailURL)
 		return nil
 	})
 }
 
-// notDeleted says what a deletion leaves, because it is not in the database.
-func notDeleted(w io.Writer, mailURL string) {
+// printRemainingData prints which data of a deleted user the operator must delete, because it is outside the database.
+func printRemainingData(w io.Writer, mailURL string) {
 	if dir, local := strings.CutPrefix(mailURL, "file:"); local {
-		fmt.Fprintf(w, "The mails in %s are files of yours: delete those to the address. Backups and logs keep what they have.\n", dir)
+		fmt.Fprintf(w, "Emails to the user are still in %s, and older data in backups and logs: delete them yourself.\n", dir)
 	}
 }

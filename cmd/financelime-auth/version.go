@@ -11,15 +11,15 @@ import (
 
 // Set by the linker in releases: -ldflags "-X main.number=v1.2.3 -X main.commit=fc56bb1 -X main.built=2026-11-23T11:12:09Z".
 //
-//nolint:gochecknoglobals // the linker can set nothing else
+//nolint:gochecknoglobals // the linker can only set variables
 var (
 	number = "v0.2.0-alpha"
 	commit string
 	built  string
 )
 
-// buildVersion tells the version and "commit [time of the build]". What the linker did not say, the Go toolchain may
-// have recorded; where it has not either (go run), the commit is "source" and the time that of the executable.
+// buildVersion returns the version number and "commit [build time]". Values that the linker did not set come from the build info of
+// the Go toolchain. If that has none either (go run), the commit is "source" and the time is that of the executable.
 func buildVersion() api.VersionResponse {
 	revision, at := commit, parseTime(built)
 	if info, ok := debug.ReadBuildInfo(); ok {
@@ -63,7 +63,7 @@ func executableTime() time.Time {
 
 type version struct{}
 
-// Run prints what GET /v1/version tells.
+// Run prints the version, like GET /v1/version.
 func (version) Run(c console) error {
 	v := buildVersion()
 	_, err := fmt.Fprintf(c.out, "%s %s\n", v.Number, v.Build)

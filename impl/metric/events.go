@@ -9,12 +9,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// mostEvents bounds the names that are counted on their own. The service has a few dozen.
-const mostEvents = 200
+// maxEventNames limits how many event names have their own counter. The service has a few dozen.
+const maxEventNames = 200
 
-// Log returns a handler that counts the events that are logged, whatever the level of the log, and hands them on. An
-// event's name is its message: two words or more with a dot between them. All else is counted as other; the line that each
-// request has is not counted, because requests are.
+// Log returns a handler that counts log events of level info and above, even those below the level of next, and passes records to next.
+// The name of an event is its message, in which words are separated by dots. Other messages are counted as "other". The message
+// "request" is not counted, because requests have their own metrics.
 func (m *Metrics) Log(next slog.Handler) slog.Handler {
 	return &eventCounter{next: next, counts: &eventCounts{events: m.events, seen: make(map[string]bool)}}
 }
@@ -55,7 +55,7 @@ type eventCounts struct {
 func (c *eventCounts) count(event string) {
 	c.mu.Lock()
 	if !c.seen[event] {
-		if !strings.Contains(event, ".") || strings.Contains(event, " ") || len(c.seen) == mostEvents {
+		if !strings.Contains(event, ".") || strings.Contains(event, " ") || len(c.seen) == maxEventNames {
 			event = "other"
 		} else {
 			c.seen[event] = true

@@ -1,7 +1,8 @@
-// Package metric shows the service to Prometheus: docs/monitoring.md is for those who look.
+// Package metric exports the metrics of the service to Prometheus. docs/monitoring.md explains them to operators.
 //
-// No other package knows Prometheus. Some have a hook that is told of what happens (Watch); the others keep counts of
-// their own, which are read when somebody asks for the metrics. No label has a value that a client can choose.
+// No other package imports Prometheus. There are two kinds of metrics: those that other packages report through hooks while they work
+// ([Metrics.Request], [Metrics.Database], [Metrics.Mail]), and those that are read from other packages and the database at each scrape
+// ([Metrics.Observe]). Clients cannot choose the value of any label.
 package metric
 
 import (
@@ -21,22 +22,22 @@ import (
 
 const namespace = "financelime_auth"
 
-// Metrics are the metrics of one process, with a registry of their own.
+// Metrics has the metrics of one process in their own registry.
 type Metrics struct {
 	registry *prometheus.Registry
 
-	requests         *prometheus.CounterVec
-	requestSeconds   *prometheus.HistogramVec
-	inFlight         prometheus.Gauge
-	limited          *prometheus.CounterVec
-	statementSeconds *prometheus.HistogramVec
-	workSeconds      *prometheus.HistogramVec
-	databaseErrors   *prometheus.CounterVec
-	mailAttempts     *prometheus.CounterVec
-	events           *prometheus.CounterVec
+	requests           *prometheus.CounterVec
+	requestSeconds     *prometheus.HistogramVec
+	inFlight           prometheus.Gauge
+	limited            *prometheus.CounterVec
+	statementSeconds   *prometheus.HistogramVec
+	transactionSeconds *prometheus.HistogramVec
+	databaseErrors     *prometheus.CounterVec
+	mailAttempts       *prometheus.CounterVec
+	events             *prometheus.CounterVec
 }
 
-// New makes the metrics that are told of what happens. Those that are read come with Observe.
+// New creates the metrics that hooks report. Observe adds those that are read at each scrape.
 func New() *Metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
@@ -49,54 +50,54 @@ func New() *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
 
-		requests: counter("http_requests_total", "Requests that were answered, by operationId of openapi.yaml and status.", "operation", "status"),
-		requestSeconds: histogram("http_request_duration_seconds", "From the headers of a request to the end of its answer, by operationId.",
+		requests: counter("http_requests_total", "Completed HTTP requests, by operationId of openapi.yaml and status.", "operation", "status"),
+		requestSeconds: histogram("http_request_duration_seconds", "Duration of HTTP requests from the request headers to the end of the response, by operationId.",
 			requestBuckets, "operation"),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
-			Namespace: namespace, Name: "http_requests_in_flight", Help: "Requests that are being answered.",
+			Namespace: namespace, Name: "http_requests_in_flight", Help: "HTTP requests in progress.",
 		}),
-		limited: counter("limit_refusals_total", "Requests that a limit refused, by limit.", "limit"),
+		limited: counter("limit_refusals_total", "Requests that were refused with 429, by limit.", "limit"),
 
-		statementSeconds: histogram("database_statement_duration_seconds", "Statements, by their names in queries/.", statementBuckets, "statement"),
-		workSeconds: histogram("database_transaction_duration_seconds",
-			"Transactions with their wait for a connection or for SQLite's writer, and their commit; a write is a transaction of one statement.",
+		statementSeconds: histogram("database_statement_duration_seconds", "Duration of database statements, by their name in queries/.", statementBuckets, "statement"),
+		transactionSeconds: histogram("database_transaction_duration_seconds",
+			"Duration of database transactions, including the commit and the wait for a connection or for SQLite's writer. A write is a transaction of one statement.",
 			statementBuckets, "kind"),
-		databaseErrors: counter("database_errors_total", "Statements and transactions that failed, by what that means; a failed statement in a transaction counts twice.", "error"),
+		databaseErrors: counter("database_errors_total", "Failed database statements and transactions, by kind of error. A failed statement in a transaction counts twice.", "error"),
 
-		mailAttempts: counter("mail_attempts_total", "Attempts at sending a mail, by kind and how they ended.", "kind", "outcome"),
-		events:       counter("log_events_total", "Lines of the log of level info and above, by the name of the event.", "event"),
+		mailAttempts: counter("mail_attempts_total", "Attempts to send an email, by kind of email and outcome.", "kind", "outcome"),
+		events:       counter("log_events_total", "Log events of level info and above, by name.", "event"),
 	}
 	m.registry.MustRegister(
-		m.requests, m.requestSeconds, m.inFlight, m.limited, m.statementSeconds, m.workSeconds, m.databaseErrors, m.mailAttempts, m.events,
+		m.requests, m.requestSeconds, m.inFlight, m.limited, m.statementSeconds, m.transactionSeconds, m.databaseErrors, m.mailAttempts, m.events,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
-	for _, kind := range mail.Kinds() { // from zero on, so that the first one is seen as an increase
+	for _, kind := range mail.Kinds() { // start at zero, so that Prometheus sees the first one as an increase
 		for _, outcome := range []string{mail.OutcomeSent, mail.OutcomeRetried, mail.OutcomeRequeued, mail.OutcomeDead} {
 			m.mailAttempts.WithLabelValues(kind, outcome)
 		}
 	}
-	for _, what := range []string{unavailable, conflict, failed} {
-		m.databaseErrors.WithLabelValues(what)
+	for _, kind := range []string{unavailable, conflict, failed} {
+		m.databaseErrors.WithLabelValues(kind)
 	}
 	return m
 }
 
-// Sources are what is read when somebody asks for the metrics.
+// Sources has what is read at each scrape.
 type Sources struct {
 	Store  *db.Store
 	Keys   *token.Keys
 	Mail   *mail.Worker
 	Hasher *password.Hasher
-	Ready  func() bool // whether the service wants requests
+	Ready  func() bool // reports whether the service can handle requests
 	Now    func() time.Time
 
 	Version, Revision string
 }
 
-// Observe adds the metrics that are read. It is to be called once.
+// Observe adds the metrics that are read from s at each scrape. Call it once.
 func (m *Metrics) Observe(s Sources) { m.registry.MustRegister(newReader(s)) }
 
-// Handler answers with the metrics in Prometheus' text format.
+// Handler returns a handler that serves the metrics in the Prometheus text format.
 func (m *Metrics) Handler(log *slog.Logger) http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		ErrorLog:            slog.NewLogLogger(log.Handler(), slog.LevelError),

@@ -9,60 +9,62 @@ import (
 )
 
 const (
-	queriesTimeout = time.Second
-	// fresh is how long an answer of the database is good, so that any number of Prometheus servers cost it no more than one.
-	fresh = time.Second
-	// rarely is how often many rows are counted, and few is how many are not many.
-	rarely = 10 * time.Minute
-	few    = 10_000
-	// mostMails is how many of the mails that are owed are looked at.
-	mostMails = 10_000
+	// queryTimeout limits each query. A metric whose query takes longer is omitted from that scrape.
+	queryTimeout = time.Second
+	// cacheTTL is how long query results are reused, so that several Prometheus servers cost the database no more than one.
+	cacheTTL = time.Second
+	// exactCountMax is the greatest number of rows that is counted again after cacheTTL. Larger tables are counted every recountInterval.
+	exactCountMax   = 10_000
+	recountInterval = 10 * time.Minute
+	// maxQueuedMails limits how many queued mails are counted.
+	maxQueuedMails = 10_000
 )
 
-// queries are the metrics that the database is asked for.
+// queries reads metrics from the database.
 type queries struct {
 	store *db.Store
 	now   func() time.Time
 
-	mu    sync.Mutex
-	last  figures
-	asked time.Time
+	mu     sync.Mutex // guards the fields below, and allows one scrape at a time to query the database
+	last   results
+	readAt time.Time
 }
 
-type figures struct {
+// results are the results of all queries.
+type results struct {
 	up                 bool
-	queue              map[string]queued // by state; nil if it is not known
-	accounts, sessions counted
-	skew               measured
+	queue              map[string]queueStats // by state; nil if unknown
+	accounts, sessions rowCount
+	skew               clockSkew
 }
 
-type measured struct {
+type clockSkew struct {
 	known bool
 	value time.Duration
 }
 
-type queued struct {
+type queueStats struct {
 	mails int64
-	age   time.Duration
+	age   time.Duration // of the oldest mail
 }
 
-type counted struct {
+type rowCount struct {
 	known bool
 	rows  int64
 	at    time.Time
 }
 
-// figures asks the database for what has become old.
-func (q *queries) figures() figures {
+// results returns the results of all queries, at most cacheTTL old.
+func (q *queries) results() results {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := q.now()
-	if now.Sub(q.asked) < fresh {
+	if now.Sub(q.readAt) < cacheTTL {
 		return q.last
 	}
-	q.asked = now
-	if q.last.up = q.ping(); !q.last.up { // nothing else would be told in time
-		q.last = figures{}
+	q.readAt = now
+	if q.last.up = q.ping(); !q.last.up { // the other queries would time out too
+		q.last = results{}
 		return q.last
 	}
 	q.last.queue = q.queue(now)
@@ -73,39 +75,41 @@ func (q *queries) figures() figures {
 }
 
 func (q *queries) ping() bool {
-	ctx, cancel := context.WithTimeout(context.Background(), queriesTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), queryTimeout)
 	defer cancel()
 	return q.store.Ping(ctx) == nil
 }
 
-// skew is known to half a second or better: an answer that takes longer than a second is none.
-func (q *queries) skew() measured {
-	ctx, cancel := context.WithTimeout(context.Background(), queriesTimeout)
+// skew returns the clock skew. Its error is at most half of the query's duration, so at most half a second.
+func (q *queries) skew() clockSkew {
+	ctx, cancel := context.WithTimeout(context.Background(), queryTimeout)
 	defer cancel()
 	skew, known, err := q.store.ClockSkew(ctx, q.now)
-	return measured{known: known && err == nil, value: skew}
+	return clockSkew{known: known && err == nil, value: skew}
 }
 
-func (q *queries) queue(now time.Time) map[string]queued {
-	ctx, cancel := context.WithTimeout(context.Background(), queriesTimeout)
+// queue returns the numbers of queued mails by state, or nil if they are unknown.
+func (q *queries) queue(now time.Time) map[string]queueStats {
+	ctx, cancel := context.WithTimeout(context.Background(), queryTimeout)
 	defer cancel()
-	rows, err := q.store.Read().MailQueueStats(ctx, db.MailQueueStatsParams{Now: now, MaxRows: mostMails})
+	rows, err := q.store.Read().MailQueueStats(ctx, db.MailQueueStatsParams{Now: now, MaxRows: maxQueuedMails})
 	if err != nil {
 		return nil
 	}
-	states := map[string]queued{"due": {}, "sending": {}, "retrying": {}}
+	states := map[string]queueStats{"due": {}, "sending": {}, "retrying": {}}
 	for _, r := range rows {
-		states[r.State] = queued{mails: r.Mails, age: max(0, now.Sub(r.Oldest))}
+		states[r.State] = queueStats{mails: r.Mails, age: max(0, now.Sub(r.Oldest))}
 	}
 	return states
 }
 
-func count(now time.Time, last counted, rows func(context.Context) (int64, error)) counted {
-	if last.known && last.rows >= few && now.Sub(last.at) < rarely {
+// count returns last if it is large and recent, and otherwise counts the rows again.
+func count(now time.Time, last rowCount, rows func(context.Context) (int64, error)) rowCount {
+	if last.known && last.rows >= exactCountMax && now.Sub(last.at) < recountInterval {
 		return last
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), queriesTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), queryTimeout)
 	defer cancel()
 	n, err := rows(ctx)
-	return counted{known: err == nil, rows: n, at: now}
+	return rowCount{known: err == nil, rows: n, at: now}
 }

@@ -12,10 +12,10 @@ import (
 	"github.com/financelime/authorization/impl/reqinfo"
 )
 
-// noOperation stands for requests that openapi.yaml has no path for.
+// noOperation is the label of requests whose path is not in openapi.yaml.
 const noOperation = "none"
 
-// Request is told of a request.
+// Request records the start of a request, and its end when the returned function is called.
 func (m *Metrics) Request(ctx context.Context, r reqinfo.Request) (context.Context, func(status int)) {
 	began := time.Now()
 	m.inFlight.Inc()
@@ -30,23 +30,23 @@ func (m *Metrics) Request(ctx context.Context, r reqinfo.Request) (context.Conte
 	}
 }
 
-// Limited is told of the limit that refused a request.
+// Limited counts a request that the limit refused.
 func (m *Metrics) Limited(limit string) { m.limited.WithLabelValues(limit).Inc() }
 
-// What an error of the database means.
+// The kinds of database errors.
 const (
-	unavailable = "unavailable" // it could not answer
-	conflict    = "conflict"    // a constraint did not allow the change
-	failed      = "failed"      // anything else: a fault of ours
+	unavailable = "unavailable" // the database did not respond
+	conflict    = "conflict"    // the change violates a constraint
+	failed      = "failed"      // anything else: a defect in the service
 )
 
-// Database is told of what the database is asked for.
+// Database records the start of a statement, transaction or write, and its end when the returned function is called.
 func (m *Metrics) Database(ctx context.Context, name string) (context.Context, func(error)) {
 	began := time.Now()
 	return ctx, func(err error) {
 		took := time.Since(began).Seconds()
 		if name == db.WatchedTransaction || name == db.WatchedWrite {
-			m.workSeconds.WithLabelValues(name).Observe(took)
+			m.transactionSeconds.WithLabelValues(name).Observe(took)
 		} else {
 			m.statementSeconds.WithLabelValues(name).Observe(took)
 		}
@@ -57,14 +57,14 @@ func (m *Metrics) Database(ctx context.Context, name string) (context.Context, f
 		case errors.Is(err, db.ErrConflict):
 			m.databaseErrors.WithLabelValues(conflict).Inc()
 		case name == db.WatchedTransaction || name == db.WatchedWrite:
-			// What the caller made of what it read, a refusal for one, rolls a transaction back and is no error of the database.
+			// The caller returned this error, for example a refusal, to roll the transaction back. The database did not fail.
 		default:
 			m.databaseErrors.WithLabelValues(failed).Inc()
 		}
 	}
 }
 
-// Mail is told of an attempt at a mail.
+// Mail records the start of an attempt to send a mail, and its outcome when the returned function is called.
 func (m *Metrics) Mail(ctx context.Context, kind string) (context.Context, func(outcome string)) {
 	return ctx, func(outcome string) {
 		if slices.Contains(mail.Kinds(), kind) {

@@ -11,22 +11,22 @@ import (
 
 const (
 	accessType = "at+jwt" // RFC 9068 section 2.1
-	// maxAccess is the greatest length of an access token. Ours have about 700 bytes, with RS256 about 1,100.
+	// maxAccess limits the length of an access token in bytes. Tokens have about 700 bytes, with RS256 about 1,100.
 	maxAccess = 8 << 10
-	// leeway is how far apart the clocks of two replicas may be.
+	// leeway is the greatest difference between the clocks of two replicas that is tolerated.
 	leeway = 30 * time.Second
 	// kidLen is the length of every kid: SHA-256 in base64url.
 	kidLen = 43
 )
 
-// Access makes and checks access tokens (RFC 9068).
+// Access issues and verifies access tokens (RFC 9068).
 type Access struct {
 	keys    *Keys
 	cfg     Config
-	parsers map[string]*jwt.Parser // by algorithm: a parser knows no other one than its key's
+	parsers map[string]*jwt.Parser // by algorithm: each accepts only that one
 }
 
-// NewAccess makes an Access with the keys.
+// NewAccess returns an Access that uses keys.
 func NewAccess(keys *Keys, cfg Config) (*Access, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -48,7 +48,7 @@ func NewAccess(keys *Keys, cfg Config) (*Access, error) {
 	return a, nil
 }
 
-// accessClaims are the claims of an access token (RFC 9068 section 2.2), and the session.
+// accessClaims are the claims of an access token (RFC 9068 section 2.2) and the session.
 type accessClaims struct {
 	commonClaims
 	Subject  string  `json:"sub"`
@@ -57,17 +57,17 @@ type accessClaims struct {
 	ClientID *string `json:"client_id"`
 }
 
-// UnmarshalJSON reads the claims strictly, also when a lenient decoder calls it.
+// UnmarshalJSON parses the claims strictly, even when golang-jwt's lenient decoder calls it.
 func (c *accessClaims) UnmarshalJSON(text []byte) error {
 	type plain accessClaims
 	return unmarshalClaims(text, (*plain)(c))
 }
 
-// Sign makes an access token for a session. It says nothing about the person but the account's random id.
+// Sign returns an access token for a session. Of the user it contains only the random ID of the account.
 func (a *Access) Sign(accountID, sessionID uuid.UUID, clientID string) (string, error) {
 	id, err := uuid.NewRandom()
 	if err != nil {
-		return "", fmt.Errorf("make token id: %w", err)
+		return "", fmt.Errorf("create token ID: %w", err)
 	}
 	claims := accessClaims{
 		commonClaims: commonClaims{Issuer: a.cfg.Issuer, Audience: a.cfg.Audience},
@@ -76,7 +76,7 @@ func (a *Access) Sign(accountID, sessionID uuid.UUID, clientID string) (string, 
 		Session:      sessionID.String(),
 		ClientID:     &clientID,
 	}
-	claims.IssuedAt, claims.ExpiresAt = newTimes(a.cfg.Clock.Now(), a.cfg.AccessTTL)
+	claims.IssuedAt, claims.ExpiresAt = issueTimes(a.cfg.Clock.Now(), a.cfg.AccessTTL)
 	key := a.keys.signing()
 	token := &jwt.Token{
 		Method: key.method,
@@ -90,42 +90,43 @@ func (a *Access) Sign(accountID, sessionID uuid.UUID, clientID string) (string, 
 	return signed, nil
 }
 
-// Verify checks an access token as RFC 9068 section 4 and RFC 8725 demand. ErrInvalid when it is not one of ours or has
-// expired; any other error means that it could not be told, because its key is unknown and the database did not answer.
+// Verify verifies an access token as RFC 9068 section 4 and RFC 8725 require. It returns [ErrInvalid] if this service did not issue the
+// token, or if it has expired. Any other error means that the token could not be verified, because its key is unknown and the database
+// is unavailable.
 func (a *Access) Verify(ctx context.Context, raw string) (Claims, error) {
 	h, err := readHeader(raw, maxAccess)
 	if err != nil {
 		return Claims{}, err
 	}
-	// The two spellings of RFC 9068 section 4. No other letter case: we write the first.
+	// RFC 9068 section 4 has these two spellings. Other letter cases are refused, because this service writes the first.
 	if h.Type != accessType && h.Type != "application/"+accessType {
 		return Claims{}, invalid("type")
 	}
-	if len(h.KeyID) != kidLen { // spares the question
+	if len(h.KeyID) != kidLen { // saves a lookup
 		return Claims{}, invalid("key")
 	}
-	by, err := a.keys.lookup(ctx, h.KeyID)
+	key, err := a.keys.lookup(ctx, h.KeyID)
 	switch {
 	case err != nil:
 		return Claims{}, err
-	case by == nil:
+	case key == nil:
 		return Claims{}, invalid("key")
-	case by.algorithm != h.Algorithm:
+	case key.algorithm != h.Algorithm:
 		return Claims{}, invalid("algorithm")
 	}
 	var claims accessClaims
-	public := func(*jwt.Token) (any, error) { return by.public, nil }
-	if _, err := a.parsers[by.algorithm].ParseWithClaims(raw, &claims, public); err != nil {
+	public := func(*jwt.Token) (any, error) { return key.public, nil }
+	if _, err := a.parsers[key.algorithm].ParseWithClaims(raw, &claims, public); err != nil {
 		if other := a.cfg.otherIssuer(err, claims.Issuer); other != nil {
 			return Claims{}, other
 		}
-		return Claims{}, reason(err)
+		return Claims{}, parseError(err)
 	}
-	return a.read(claims)
+	return a.validate(claims)
 }
 
-// read checks what golang-jwt does not.
-func (a *Access) read(c accessClaims) (Claims, error) {
+// validate checks the claims that golang-jwt does not check.
+func (a *Access) validate(c accessClaims) (Claims, error) {
 	account, okAccount := canonicalUUID(c.Subject)
 	session, okSession := canonicalUUID(c.Session)
 	if !okAccount || !okSession || c.ID == "" || c.ClientID == nil || c.IssuedAt == nil || *c.ExpiresAt <= *c.IssuedAt {
@@ -136,13 +137,13 @@ func (a *Access) read(c accessClaims) (Claims, error) {
 		IssuedAt:  time.Unix(*c.IssuedAt, 0).UTC(),
 		ExpiresAt: time.Unix(*c.ExpiresAt, 0).UTC(),
 	}
-	// golang-jwt has one leeway for all times. For the end of a token that lives for minutes it is less.
-	if !a.cfg.Clock.Now().Before(claims.ExpiresAt.Add(a.grace())) {
+	// golang-jwt has one leeway for all times. For exp it is shorter.
+	if !a.cfg.Clock.Now().Before(claims.ExpiresAt.Add(a.expiryLeeway())) {
 		return Claims{}, invalid("expired")
 	}
 	return claims, nil
 }
 
-// grace is how long after its end a token is still accepted, because the clock of the replica that issued it may be
-// behind: a twentieth of its life, 30 seconds at most, so that a setting of seconds means seconds.
-func (a *Access) grace() time.Duration { return min(leeway, a.cfg.AccessTTL/20) }
+// expiryLeeway returns how long an expired token is still accepted, because the clock of the replica that issued it may be behind: a
+// twentieth of its lifetime, but at most 30 s. So a lifetime of a few seconds is not extended by much.
+func (a *Access) expiryLeeway() time.Duration { return min(leeway, a.cfg.AccessTTL/20) }

@@ -16,8 +16,8 @@ import (
 	"github.com/financelime/authorization/test/fakeclock"
 )
 
-// The three steps of docs/keys.md: every replica knows both secrets, then every one writes with the new one, then the old
-// one is gone. At each moment replicas of two neighbouring steps run side by side.
+// TestChangeOfTheSecret makes the three steps of docs/keys.md: every replica accepts both secrets, then every one uses the new one, then
+// the old one is removed. Replicas of two consecutive steps run at the same time.
 func TestChangeOfTheSecret(t *testing.T) { onBoth(t, testChangeOfTheSecret) }
 
 func testChangeOfTheSecret(t *testing.T, store *db.Store) {
@@ -31,13 +31,13 @@ func testChangeOfTheSecret(t *testing.T, store *db.Store) {
 
 	steps = append(steps, openKeys(t, store, before.Accepting(after), cfg))
 	if !bytes.Equal(rows(t, store)[0].Sealed, sealed) {
-		t.Error("the first step seals anew")
+		t.Error("the first step re-encrypts the key")
 	}
 	steps = append(steps, openKeys(t, store, after.Accepting(before), cfg))
 	if bytes.Equal(rows(t, store)[0].Sealed, sealed) {
-		t.Error("the second step does not seal anew")
+		t.Error("the second step does not re-encrypt the key")
 	}
-	// The second step also makes a new key; those of the first must be able to read it.
+	// The second step also creates a key. Replicas of the first step must be able to read it.
 	c.Advance(KeyLife)
 	refreshKeys(t, steps[2], steps[1])
 	if len(published(t, steps[1])) != 2 {
@@ -47,7 +47,7 @@ func testChangeOfTheSecret(t *testing.T, store *db.Store) {
 	if err := CheckSecret(t.Context(), store, after); err != nil {
 		t.Errorf("the new secret alone: %v", err)
 	}
-	if err := CheckSecret(t.Context(), store, before); !errors.Is(err, ErrForeignSecret) {
+	if err := CheckSecret(t.Context(), store, before); !errors.Is(err, ErrWrongSecret) {
 		t.Errorf("the old secret alone: %v", err)
 	}
 	steps = append(steps, openKeys(t, store, after, cfg))
@@ -74,8 +74,9 @@ func testChangeOfTheSecret(t *testing.T, store *db.Store) {
 	}
 }
 
-// A replica that was left behind keeps what it has: it must not fail because others sealed the keys anew.
-func TestReplicaWithTheOldSecretLivesOn(t *testing.T) {
+// TestReplicaWithTheOldSecretKeepsItsKeys checks that a replica that only has the old secret does not fail when others re-encrypt the
+// keys.
+func TestReplicaWithTheOldSecretKeepsItsKeys(t *testing.T) {
 	t.Parallel()
 	c, store, before, after := fakeclock.New(start), newStore(t), newRoot(t), newRoot(t)
 	cfg := newConfig(c)
@@ -86,33 +87,34 @@ func TestReplicaWithTheOldSecretLivesOn(t *testing.T) {
 		t.Error("it lost the key")
 	}
 	c.Advance(time.Minute)
-	if _, err := OpenKeys(t.Context(), store, before, cfg, quiet()); !errors.Is(err, ErrForeignSecret) || !strings.Contains(err.Error(), "AUTH_SECRET_PREVIOUS") {
+	if _, err := OpenKeys(t.Context(), store, before, cfg, quiet()); !errors.Is(err, ErrWrongSecret) || !strings.Contains(err.Error(), "AUTH_SECRET_PREVIOUS") {
 		t.Errorf("a new start with the old secret: %v", err)
 	}
 }
 
-func TestCheckSecretBeforeTheFirstStart(t *testing.T) {
+// TestCheckSecretWithoutKeys checks that a database without keys accepts any secret.
+func TestCheckSecretWithoutKeys(t *testing.T) {
 	t.Parallel()
 	if err := CheckSecret(t.Context(), newStore(t), newRoot(t)); err != nil {
 		t.Error(err)
 	}
 }
 
-// changing is a service while its secret is changed. It counts how often keys are sealed anew.
-type changing struct {
+// secretChange is a service whose secret is being changed. It counts how often keys are re-encrypted.
+type secretChange struct {
 	store         *db.Store
 	cfg           Config
 	before, after secret.Root
 	resealed      reseals
 }
 
-func newChanging(t testing.TB, store *db.Store, c *fakeclock.Clock) *changing {
+func newSecretChange(t testing.TB, store *db.Store, c *fakeclock.Clock) *secretChange {
 	t.Helper()
-	return &changing{store: store, cfg: newConfig(c), before: newRoot(t), after: newRoot(t), resealed: reseals{}}
+	return &secretChange{store: store, cfg: newConfig(c), before: newRoot(t), after: newRoot(t), resealed: reseals{}}
 }
 
-// start starts a replica at a step of the change: 0 is before it.
-func (c *changing) start(t testing.TB, step int) *Keys {
+// start starts a replica at a step of the change. Step 0 is before the change.
+func (c *secretChange) start(t testing.TB, step int) *Keys {
 	t.Helper()
 	root := []secret.Root{c.before, c.before.Accepting(c.after), c.after.Accepting(c.before), c.after}[step]
 	k, err := OpenKeys(t.Context(), c.store, root, c.cfg, slog.New(c.resealed))
@@ -122,8 +124,8 @@ func (c *changing) start(t testing.TB, step int) *Keys {
 	return k
 }
 
-// sealedUnder checks that every key opens with one secret alone.
-func (c *changing) sealedUnder(t testing.TB, root secret.Root, when string) {
+// sealedUnder checks that every key can be decrypted with one secret alone.
+func (c *secretChange) sealedUnder(t testing.TB, root secret.Root, when string) {
 	t.Helper()
 	if err := CheckSecret(t.Context(), c.store, root); err != nil {
 		t.Errorf("%s: %v", when, err)
@@ -146,12 +148,13 @@ func (r reseals) Handle(_ context.Context, record slog.Record) error {
 	return nil
 }
 
-// Step 1 and step 2 side by side: each key is sealed anew once, whichever step made it, also across restarts.
-func TestSealsAreMadeOnce(t *testing.T) { onBoth(t, testSealsAreMadeOnce) }
+// TestKeysAreReencryptedOnce checks that, while replicas of steps 1 and 2 run at the same time, each key is re-encrypted once, whichever
+// step created it, even across restarts.
+func TestKeysAreReencryptedOnce(t *testing.T) { onBoth(t, testKeysAreReencryptedOnce) }
 
-func testSealsAreMadeOnce(t *testing.T, store *db.Store) {
+func testKeysAreReencryptedOnce(t *testing.T, store *db.Store) {
 	clk := fakeclock.New(start)
-	c := newChanging(t, store, clk)
+	c := newSecretChange(t, store, clk)
 	first := c.start(t, 0).signing().id
 	one, two := c.start(t, 1), c.start(t, 2)
 	changes, seals := map[string]int{}, map[string][]byte{}
@@ -169,14 +172,14 @@ func testSealsAreMadeOnce(t *testing.T, store *db.Store) {
 	}
 	for round := range 20 {
 		switch round {
-		case 5: // step 2 makes a key
+		case 5: // step 2 creates a key
 			clk.Advance(KeyLife)
 			look(two)
-		case 8: // what is left of the first one is deleted
+		case 8: // the first key is deleted
 			clk.Advance(time.Hour)
 		case 10:
 			one, two = c.start(t, 1), c.start(t, 2)
-		case 12: // step 1 makes a key
+		case 12: // step 1 creates a key
 			clk.Advance(KeyLife)
 		case 15:
 			two, one = c.start(t, 2), c.start(t, 1)
@@ -189,48 +192,50 @@ func testSealsAreMadeOnce(t *testing.T, store *db.Store) {
 	}
 	ofTwo, ofOne := made[0].ID, made[1].ID
 	if c.resealed[first] != 1 || c.resealed[ofTwo] != 0 || c.resealed[ofOne] != 1 {
-		t.Errorf("sealed anew: the first key %d times, that of step 2 %d, that of step 1 %d",
+		t.Errorf("re-encrypted: the first key %d times, that of step 2 %d, that of step 1 %d",
 			c.resealed[first], c.resealed[ofTwo], c.resealed[ofOne])
 	}
-	if changes[first] != 0 || changes[ofTwo] != 0 || changes[ofOne] != 1 { // the first one's was before the first look
-		t.Errorf("seals that changed: %v", changes)
+	if changes[first] != 0 || changes[ofTwo] != 0 || changes[ofOne] != 1 { // the first key was re-encrypted before the first check
+		t.Errorf("ciphertexts that changed: %v", changes)
 	}
 	c.sealedUnder(t, c.after, "in the end")
 	refreshKeys(t, c.start(t, 3), two)
 }
 
-// Where the new secret comes on all replicas at once, or beside one that has only the old one, the end is the same.
+// TestChangeWithoutTheFirstStep checks that the result is the same if all replicas get the new secret at the same time, or while one only
+// has the old secret.
 func TestChangeWithoutTheFirstStep(t *testing.T) { onBoth(t, testChangeWithoutTheFirstStep) }
 
 func testChangeWithoutTheFirstStep(t *testing.T, store *db.Store) {
-	c := newChanging(t, store, fakeclock.New(start))
+	c := newSecretChange(t, store, fakeclock.New(start))
 	old := c.start(t, 0)
 	a, b := c.start(t, 2), c.start(t, 2)
 	for range 5 {
 		refreshKeys(t, old, a, b)
 	}
 	if n := c.resealed[old.signing().id]; n != 1 {
-		t.Errorf("sealed anew %d times", n)
+		t.Errorf("re-encrypted %d times", n)
 	}
 	c.sealedUnder(t, c.after, "in the end")
 	refreshKeys(t, c.start(t, 3))
 }
 
-// A change that is taken back loses no key. A new key ends the use of the new secret, and the change can be made again.
-func TestChangeTakenBack(t *testing.T) { onBoth(t, testChangeTakenBack) }
+// TestChangeUndone checks that undoing a change loses no key, that a new key ends the use of the new secret, and that the change can be
+// made again.
+func TestChangeUndone(t *testing.T) { onBoth(t, testChangeUndone) }
 
-func testChangeTakenBack(t *testing.T, store *db.Store) {
+func testChangeUndone(t *testing.T, store *db.Store) {
 	clk := fakeclock.New(start)
-	c := newChanging(t, store, clk)
+	c := newSecretChange(t, store, clk)
 	first := c.start(t, 0).signing().id
 	one, two := c.start(t, 1), c.start(t, 2)
 	refreshKeys(t, one, two)
 	one, back := c.start(t, 1), c.start(t, 1)
 	refreshKeys(t, one, back, one, back)
 	if c.resealed[first] != 1 || one.signing().id != first || back.signing().id != first {
-		t.Errorf("taken back: sealed anew %d times", c.resealed[first])
+		t.Errorf("undone: re-encrypted %d times", c.resealed[first])
 	}
-	c.sealedUnder(t, c.after, "taken back")
+	c.sealedUnder(t, c.after, "undone")
 
 	second, made, err := back.Rotate(t.Context())
 	if err != nil || !made {
@@ -246,22 +251,23 @@ func testChangeTakenBack(t *testing.T, store *db.Store) {
 		refreshKeys(t, c.start(t, 2), c.start(t, 1))
 	}
 	if c.resealed[first] != 1 || c.resealed[second.ID] != 1 {
-		t.Errorf("sealed anew: %d and %d times", c.resealed[first], c.resealed[second.ID])
+		t.Errorf("re-encrypted: %d and %d times", c.resealed[first], c.resealed[second.ID])
 	}
 	c.sealedUnder(t, c.after, "the second time")
 }
 
-// A key that step 2 makes before it could seal the others anew is not sealed under the old secret by step 1.
-func TestNewKeyBeforeTheOthersAreSealedAnew(t *testing.T) { onBoth(t, testNewKeyBeforeTheOthers) }
+// TestNewKeyBeforeReencryption checks that step 1 does not encrypt a key with the old secret that step 2 created before it re-encrypted
+// the others.
+func TestNewKeyBeforeReencryption(t *testing.T) { onBoth(t, testNewKeyBeforeReencryption) }
 
-func testNewKeyBeforeTheOthers(t *testing.T, store *db.Store) {
-	c := newChanging(t, store, fakeclock.New(start))
+func testNewKeyBeforeReencryption(t *testing.T, store *db.Store) {
+	c := newSecretChange(t, store, fakeclock.New(start))
 	one := c.start(t, 0)
-	seals, err := newSealer(c.after.Accepting(c.before))
+	sealer, err := newSealer(c.after.Accepting(c.before))
 	if err != nil {
 		t.Fatal(err)
 	}
-	two := &Keys{store: store, sealer: seals, cfg: one.cfg, log: slog.New(c.resealed), turn: make(chan struct{}, 1)}
+	two := &Keys{store: store, sealer: sealer, cfg: one.cfg, log: slog.New(c.resealed), refreshLock: make(chan struct{}, 1)}
 	keys, err := two.load(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -272,16 +278,17 @@ func testNewKeyBeforeTheOthers(t *testing.T, store *db.Store) {
 	refreshKeys(t, c.start(t, 1), two, c.start(t, 1), two)
 	list := rows(t, store)
 	if c.resealed[list[0].ID] != 1 || c.resealed[list[1].ID] != 0 {
-		t.Errorf("sealed anew: %v", c.resealed)
+		t.Errorf("re-encrypted: %v", c.resealed)
 	}
 	c.sealedUnder(t, c.after, "in the end")
 }
 
-// The version before replaces a seal and leaves what it was sealed under before as it is.
-func TestChangeBesideTheVersionBefore(t *testing.T) { onBoth(t, testChangeBesideTheVersionBefore) }
+// TestChangeBesideThePreviousVersion checks a change while the previous version runs, which re-encrypts a key without updating the
+// fingerprint of the secret before.
+func TestChangeBesideThePreviousVersion(t *testing.T) { onBoth(t, testChangeBesideThePreviousVersion) }
 
-func testChangeBesideTheVersionBefore(t *testing.T, store *db.Store) {
-	c := newChanging(t, store, fakeclock.New(start))
+func testChangeBesideThePreviousVersion(t *testing.T, store *db.Store) {
+	c := newSecretChange(t, store, fakeclock.New(start))
 	key := c.start(t, 0).signing()
 	two := c.start(t, 2)
 	old, err := newSealer(c.before)
@@ -303,6 +310,6 @@ func testChangeBesideTheVersionBefore(t *testing.T, store *db.Store) {
 			t.Fatal(err)
 		}
 		refreshKeys(t, c.start(t, 1), two)
-		c.sealedUnder(t, c.after, "beside the version before")
+		c.sealedUnder(t, c.after, "beside the previous version")
 	}
 }

@@ -1,5 +1,11 @@
-// Package token makes and checks the service's tokens: access tokens, which gateways check with the published keys
-// (JWKS), and refresh tokens, which only the service itself can read. It keeps the signing keys and rotates them.
+// Package token issues and verifies the service's tokens, and manages the keys that sign them.
+//
+// Access tokens ([Access]) are JWTs (RFC 9068). Gateways verify them with the published keys (JWKS). Refresh tokens ([Refresh]) are
+// JWTs that only the service can verify; whether one is current is decided by the session in the database.
+//
+// [Keys] has the signing keys of access tokens. All replicas share them in the database, encrypted with a key derived from
+// AUTH_SECRET. A key is published, then it signs, then it only verifies, then it is deleted. Rotation is automatic; operators use
+// [Keys.Rotate] and [Keys.ReplaceAll].
 package token
 
 import (
@@ -10,9 +16,9 @@ import (
 	"github.com/financelime/authorization/impl/clock"
 )
 
-// Config is what the tokens say and how long they live.
+// Config configures the content and the lifetimes of tokens and keys.
 type Config struct {
-	// OtherIssuer, if not nil, is told of each token of ours that names another issuer.
+	// OtherIssuer, if not nil, is called for each valid token of this service that names another issuer.
 	OtherIssuer func(issuer string)
 
 	Issuer     string
@@ -22,11 +28,12 @@ type Config struct {
 	RefreshTTL time.Duration
 	Clock      clock.Clock
 
-	JWKSMaxAge time.Duration // how long the published keys may be cached; 0: JWKSMaxAge. PublishAhead and RefreshEvery follow it
-	KeyLife    time.Duration // how long a key signs; 0: KeyLife
+	JWKSMaxAge time.Duration // how long the JWKS may be cached; 0 means [JWKSMaxAge]. The other periods are in proportion to it
+	KeyLife    time.Duration // how long a key signs; 0 means [KeyLife]
 }
 
-// withDefaults refuses a Config that checks nothing: golang-jwt takes an empty issuer or audience for "any".
+// withDefaults returns c with its defaults. It refuses values that would disable a check: for golang-jwt an empty issuer or audience
+// means any.
 func (c Config) withDefaults() (Config, error) {
 	switch {
 	case c.Issuer == "":
@@ -34,11 +41,11 @@ func (c Config) withDefaults() (Config, error) {
 	case c.Audience == "":
 		return c, errors.New("token audience is empty")
 	case !supported(c.Algorithm):
-		return c, fmt.Errorf("signing algorithm %q is not one of ES256, RS256, EdDSA", c.Algorithm)
+		return c, fmt.Errorf("signing algorithm %q is not ES256, RS256 or EdDSA", c.Algorithm)
 	case c.AccessTTL < time.Second || c.RefreshTTL < time.Second:
-		return c, errors.New("a token's life is shorter than a second")
+		return c, errors.New("the lifetime of a token is shorter than a second")
 	case c.Audience == c.refreshAudience():
-		return c, errors.New("token audience is the one of refresh tokens")
+		return c, errors.New("token audience is reserved for refresh tokens")
 	}
 	if c.JWKSMaxAge == 0 {
 		c.JWKSMaxAge = JWKSMaxAge
@@ -52,24 +59,24 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// ahead is how often the published keys can be read anew before a key is used.
-const ahead = int64(PublishAhead / JWKSMaxAge)
+// publishAheadFactor is how many times the JWKS expires in a cache between a key's publication and its first use.
+const publishAheadFactor = int64(PublishAhead / JWKSMaxAge)
 
-// publishAhead is how long before its first use a key is published.
-func (c Config) publishAhead() time.Duration { return time.Duration(int64(c.JWKSMaxAge) * ahead) }
+// publishAhead returns how long before its first use a key is published.
+func (c Config) publishAhead() time.Duration {
+	return time.Duration(int64(c.JWKSMaxAge) * publishAheadFactor)
+}
 
-// refreshEvery is how often a replica looks at the keys in the database.
-func (c Config) refreshEvery() time.Duration { return c.JWKSMaxAge / (JWKSMaxAge / RefreshEvery) }
+// refreshInterval returns how often a replica reads the keys from the database.
+func (c Config) refreshInterval() time.Duration { return c.JWKSMaxAge / (JWKSMaxAge / RefreshInterval) }
 
-// retireAfter is how long a replaced key is kept. A token lives that long, and a margin: the replica that signed with it
-// last may have had a slow clock, the one that verifies allows the same again, and nobody is to find in the cache of the
-// one gateway a key that is gone from the cache of another.
+// retireAfter returns how long a replaced key still verifies: the lifetime of an access token and a margin. The margin covers a slow
+// clock of the replica that signed the last token, the leeway of the replica that verifies it, and the time for which gateways cache
+// the JWKS, so that the key does not disappear at one gateway while another still has it.
 func (c Config) retireAfter() time.Duration { return c.AccessTTL + 2*leeway + c.JWKSMaxAge }
 
-// now is the time with the precision that the database has.
-
-// refreshAudience is an audience that no gateway has.
+// refreshAudience returns the audience of refresh tokens, which no gateway accepts.
 func (c Config) refreshAudience() string { return c.Issuer + "/v1/oauth/refresh" }
 
-// seconds of a life, whole: a token's times have no fraction.
+// seconds returns d in whole seconds, because the times of tokens have no fraction.
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }

@@ -7,8 +7,8 @@ import (
 	"github.com/financelime/authorization/test/fakeclock"
 )
 
-// An empty issuer or audience would make golang-jwt check nothing.
-func TestConstructorsRefuse(t *testing.T) {
+// TestConstructorsRefuseBadConfigs checks that no configuration disables a check: golang-jwt accepts any issuer if it is empty.
+func TestConstructorsRefuseBadConfigs(t *testing.T) {
 	t.Parallel()
 	good := newConfig(fakeclock.New(start))
 	store, root := newStore(t), newRoot(t)
@@ -41,7 +41,8 @@ func TestConstructorsRefuse(t *testing.T) {
 	}
 }
 
-func TestClockIsTheDefault(t *testing.T) {
+// TestSystemClockIsTheDefault checks the clock of a Config without one.
+func TestSystemClockIsTheDefault(t *testing.T) {
 	t.Parallel()
 	cfg := newConfig(fakeclock.New(start))
 	cfg.Clock = nil
@@ -54,6 +55,6 @@ func TestClockIsTheDefault(t *testing.T) {
 		t.Errorf("now is %s ago", since)
 	}
 	if now.Location() != time.UTC || now.Nanosecond()%1000 != 0 {
-		t.Errorf("got %s, the database keeps microseconds of UTC", now)
+		t.Errorf("got %s, but the database stores microseconds in UTC", now)
 	}
 }

@@ -20,7 +20,7 @@ const (
 	audience = "https://api.example.com"
 )
 
-// start is what the tests' clocks show first.
+// start is the initial time of the clocks in tests.
 var start = time.Date(2030, 1, 2, 3, 4, 5, 678_901_234, time.UTC)
 
 func newConfig(c *fakeclock.Clock) Config {
@@ -39,13 +39,13 @@ func newRoot(t testing.TB) secret.Root {
 	return root
 }
 
-// newStore makes a store for tests that do not depend on the engine.
+// newStore returns a store for tests that do not depend on the database engine.
 func newStore(t testing.TB) *db.Store {
 	t.Helper()
 	return openStore(t, "sqlite:"+filepath.Join(t.TempDir(), "auth.db"))
 }
 
-// onBoth runs a storage test on both engines.
+// onBoth runs a test on both database engines.
 func onBoth(t *testing.T, test func(t *testing.T, store *db.Store)) {
 	t.Helper()
 	t.Parallel()
@@ -114,7 +114,7 @@ func rows(t testing.TB, store *db.Store) []db.SigningKey {
 	return list
 }
 
-// forge signs any two texts.
+// forge signs any header and claims.
 func forge(t testing.TB, method jwt.SigningMethod, key any, head, body string) string {
 	t.Helper()
 	text := encode(head) + "." + encode(body)

@@ -18,21 +18,21 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// The algorithms that access tokens can be signed with. A key has one of them and no other.
+// The signature algorithms of access tokens. Each key is used with one of them only.
 const (
 	ES256 = "ES256"
 	RS256 = "RS256"
 	EdDSA = "EdDSA"
 )
 
-// rsaBits is at least 128 bits of security (ASVS 11.2.3).
+// rsaBits is the RSA key size, for at least 128 bits of security (ASVS 11.2.3).
 const rsaBits = 3072
 
 func supported(algorithm string) bool {
 	return algorithm == ES256 || algorithm == RS256 || algorithm == EdDSA
 }
 
-// signingKey is a key that signs, or signed, access tokens.
+// signingKey is a key of access tokens: one that will sign, signs or has signed them.
 type signingKey struct {
 	id        string // RFC 7638 thumbprint: the kid
 	algorithm string
@@ -41,15 +41,15 @@ type signingKey struct {
 	public    crypto.PublicKey
 	jwk       json.RawMessage // the public half
 
-	sealed       []byte // as it was read
-	sealedUnder  int    // the index of the secret that opens it (sealer.secrets)
-	sealedBefore []byte // the fingerprint of the secret that it was sealed under before; nil where it is not known
+	sealed       []byte // the encrypted key in the database
+	sealedUnder  int    // the index in sealer.secrets of the secret that encrypted it
+	sealedBefore []byte // the fingerprint of the secret that encrypted it before that; nil if unknown
 
 	number   int64
 	activeAt time.Time
 }
 
-// generate makes a private key for an algorithm.
+// generate returns a new private key for an algorithm.
 func generate(algorithm string) (crypto.Signer, error) {
 	switch algorithm {
 	case ES256:
@@ -64,7 +64,7 @@ func generate(algorithm string) (crypto.Signer, error) {
 	}
 }
 
-// jwk holds the public members of the three kinds of keys, in the order in which they are published (RFC 7517, 7518, 8037).
+// jwk has the public members of the three key types, in the order in which they are published (RFC 7517, 7518, 8037).
 type jwk struct {
 	KeyType   string `json:"kty"`
 	KeyID     string `json:"kid"`
@@ -77,8 +77,8 @@ type jwk struct {
 	E         string `json:"e,omitempty"`
 }
 
-// newKey takes a private key into use. The algorithm follows from the key alone, so that none is used with another's
-// (RFC 8725 section 3.1); a weak or foreign key is refused.
+// newKey returns the signing key of a private key. The key determines the algorithm, so that no key is used with two algorithms (RFC 8725
+// section 3.1). Weak keys and unsupported types are refused.
 func newKey(private crypto.Signer) (*signingKey, error) {
 	k := &signingKey{private: private, public: private.Public()}
 	j := jwk{Use: "sig"}
@@ -97,7 +97,7 @@ func newKey(private crypto.Signer) (*signingKey, error) {
 		canonical = fmt.Sprintf(`{"crv":%q,"kty":%q,"x":%q,"y":%q}`, j.Curve, j.KeyType, j.X, j.Y)
 	case *rsa.PublicKey:
 		if public.N.BitLen() < rsaBits {
-			return nil, fmt.Errorf("an RSA key of %d bits, at least %d are needed", public.N.BitLen(), rsaBits)
+			return nil, fmt.Errorf("an RSA key of %d bits is too short: at least %d are required", public.N.BitLen(), rsaBits)
 		}
 		k.algorithm, k.method = RS256, jwt.SigningMethodRS256
 		j.KeyType, j.N, j.E = "RSA", b64(public.N.Bytes()), b64(big.NewInt(int64(public.E)).Bytes())
@@ -107,7 +107,7 @@ func newKey(private crypto.Signer) (*signingKey, error) {
 		j.KeyType, j.Curve, j.X = "OKP", "Ed25519", b64(public)
 		canonical = fmt.Sprintf(`{"crv":%q,"kty":%q,"x":%q}`, j.Curve, j.KeyType, j.X)
 	default:
-		return nil, fmt.Errorf("a key of the unknown kind %T", public)
+		return nil, fmt.Errorf("unsupported key type %T", public)
 	}
 	sum := sha256.Sum256([]byte(canonical))
 	k.id = b64(sum[:])

@@ -24,12 +24,12 @@ func makeKey(t testing.TB, algorithm string) *signingKey {
 		t.Fatal(err)
 	}
 	if k.algorithm != algorithm || k.method.Alg() != algorithm {
-		t.Fatalf("a key for %s says %s", algorithm, k.algorithm)
+		t.Fatalf("a key for %s has the algorithm %s", algorithm, k.algorithm)
 	}
 	return k
 }
 
-// publicOnly is a key whose private half nobody has.
+// publicOnly is a key without a private half.
 type publicOnly struct {
 	crypto.Signer
 	public crypto.PublicKey
@@ -37,7 +37,7 @@ type publicOnly struct {
 
 func (k publicOnly) Public() crypto.PublicKey { return k.public }
 
-// The examples of RFC 8037 appendix A.3 and, with the key of RFC 7515 appendix A.3, of a P-256 key.
+// TestThumbprint checks the examples of RFC 8037 appendix A.3 and of the P-256 key of RFC 7515 appendix A.3.
 func TestThumbprint(t *testing.T) {
 	t.Parallel()
 	point := slices.Concat([]byte{4},
@@ -60,6 +60,7 @@ func TestThumbprint(t *testing.T) {
 	}
 }
 
+// TestWeakKeysAreRefused checks that weak and unsupported keys are refused.
 func TestWeakKeysAreRefused(t *testing.T) {
 	t.Parallel()
 	rsa2048, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -81,11 +82,11 @@ func TestWeakKeysAreRefused(t *testing.T) {
 		}
 	}
 	if _, err := generate("HS256"); err == nil {
-		t.Error("made a key for HS256")
+		t.Error("generated a key for HS256")
 	}
 }
 
-// fromJWK makes of a published key what a gateway makes of it.
+// fromJWK parses a published key as a gateway does.
 func fromJWK(t testing.TB, text []byte) (id, algorithm string, public crypto.PublicKey) {
 	t.Helper()
 	var members map[string]string
@@ -119,13 +120,14 @@ func fromJWK(t testing.TB, text []byte) (id, algorithm string, public crypto.Pub
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	// Above all none of d, p, q, dp, dq, qi, oth, k.
+	// Most important: none of the private members d, p, q, dp, dq, qi, oth, k.
 	if !slices.Equal(names, want) || members["use"] != "sig" {
 		t.Errorf("members %v, want %v", names, want)
 	}
 	return members["kid"], members["alg"], public
 }
 
+// TestPublishedKey checks the published JWK of each algorithm.
 func TestPublishedKey(t *testing.T) {
 	t.Parallel()
 	for _, algorithm := range []string{ES256, RS256, EdDSA} {

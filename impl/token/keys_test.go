@@ -18,13 +18,13 @@ import (
 	"github.com/financelime/authorization/test/fakeclock"
 )
 
-// A gateway must know a key before the first token of it comes, and a replaced key must outlive its last token.
-func TestLifeOfAKeyAddsUp(t *testing.T) {
+// TestKeyPeriods checks that a gateway has a key before its first token, and that a replaced key outlives its last token.
+func TestKeyPeriods(t *testing.T) {
 	t.Parallel()
 	if JWKSMaxAge != 5*time.Minute {
-		t.Error("the JWKS is cached for another time than documented")
+		t.Error("the JWKS is not cached for the documented time")
 	}
-	if slowest := JWKSMaxAge + RefreshEvery + leeway; PublishAhead < 2*slowest {
+	if slowest := JWKSMaxAge + RefreshInterval + leeway; PublishAhead < 2*slowest {
 		t.Errorf("a key is published %s ahead, a gateway may need %s", PublishAhead, slowest)
 	}
 	if KeyLife <= 2*PublishAhead {
@@ -34,18 +34,19 @@ func TestLifeOfAKeyAddsUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.JWKSMaxAge != JWKSMaxAge || cfg.publishAhead() != PublishAhead || cfg.refreshEvery() != RefreshEvery || cfg.KeyLife != KeyLife {
-		t.Errorf("the defaults are others: %+v", cfg)
+	if cfg.JWKSMaxAge != JWKSMaxAge || cfg.publishAhead() != PublishAhead || cfg.refreshInterval() != RefreshInterval || cfg.KeyLife != KeyLife {
+		t.Errorf("other defaults: %+v", cfg)
 	}
 	cfg.JWKSMaxAge = time.Second
-	if cfg.publishAhead() != 4*time.Second || cfg.refreshEvery() != time.Second/30 || cfg.retireAfter() != cfg.AccessTTL+2*leeway+time.Second {
-		t.Errorf("the periods do not follow: %s, %s, %s", cfg.publishAhead(), cfg.refreshEvery(), cfg.retireAfter())
+	if cfg.publishAhead() != 4*time.Second || cfg.refreshInterval() != time.Second/30 || cfg.retireAfter() != cfg.AccessTTL+2*leeway+time.Second {
+		t.Errorf("the periods are not in proportion: %s, %s, %s", cfg.publishAhead(), cfg.refreshInterval(), cfg.retireAfter())
 	}
 }
 
-func TestFirstKeySignsAtOnce(t *testing.T) { onBoth(t, testFirstKeySignsAtOnce) }
+// TestFirstKeySignsImmediately checks the first key of a database.
+func TestFirstKeySignsImmediately(t *testing.T) { onBoth(t, testFirstKeySignsImmediately) }
 
-func testFirstKeySignsAtOnce(t *testing.T, store *db.Store) {
+func testFirstKeySignsImmediately(t *testing.T, store *db.Store) {
 	c, root := fakeclock.New(start), newRoot(t)
 	keys := openKeys(t, store, root, newConfig(c))
 	list := rows(t, store)
@@ -61,6 +62,7 @@ func testFirstKeySignsAtOnce(t *testing.T, store *db.Store) {
 	}
 }
 
+// TestRotation checks each step of a rotation at its exact time.
 func TestRotation(t *testing.T) { onBoth(t, testRotation) }
 
 func testRotation(t *testing.T, store *db.Store) {
@@ -85,7 +87,7 @@ func testRotation(t *testing.T, store *db.Store) {
 	}
 	second := list[1].ID
 	if ids := published(t, keys); !slices.Equal(ids, []string{first, second}) {
-		t.Errorf("published %v, want the coming key too", ids)
+		t.Errorf("published %v, want the next key too", ids)
 	}
 	if _, tag := keys.JWKS(); tag == firstTag {
 		t.Error("the tag is the same")
@@ -94,14 +96,14 @@ func testRotation(t *testing.T, store *db.Store) {
 	c.Advance(PublishAhead - time.Microsecond)
 	refreshKeys(t, keys)
 	if keys.signing().id != first {
-		t.Error("the coming key signs already")
+		t.Error("the next key already signs")
 	}
 	old, err := access.Sign(uuid.New(), uuid.New(), "web")
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.Advance(time.Microsecond)
-	if keys.signing().id != second { // without a refresh: on the microsecond
+	if keys.signing().id != second { // without a refresh, exactly on time
 		t.Error("the new key does not sign")
 	}
 
@@ -113,7 +115,7 @@ func testRotation(t *testing.T, store *db.Store) {
 	c.Advance((2*leeway + JWKSMaxAge) + time.Second)
 	refreshKeys(t, keys)
 	if ids := published(t, keys); !slices.Equal(ids, []string{first, second}) {
-		t.Errorf("published %v to the last moment", ids)
+		t.Errorf("published %v just before its end", ids)
 	}
 	c.Advance(time.Microsecond)
 	refreshKeys(t, keys)
@@ -125,7 +127,7 @@ func testRotation(t *testing.T, store *db.Store) {
 	}
 }
 
-// published lists the ids of the JWKS, having checked that its keys are those of the ring.
+// published checks the JWKS and returns the IDs of its keys.
 func published(t testing.TB, keys *Keys) []string {
 	t.Helper()
 	body, tag := keys.JWKS()
@@ -147,6 +149,7 @@ func published(t testing.TB, keys *Keys) []string {
 	return ids
 }
 
+// TestRestart checks that a restarted replica uses the same keys, and creates a new one after a long stop.
 func TestRestart(t *testing.T) { onBoth(t, testRestart) }
 
 func testRestart(t *testing.T, store *db.Store) {
@@ -171,7 +174,7 @@ func testRestart(t *testing.T, store *db.Store) {
 		t.Error("two replicas publish differently")
 	}
 
-	// Stopped for months: the old key signs until the gateways know the new one.
+	// After months without the service, the old key signs until the gateways have the new one.
 	old := after.signing().id
 	c.Advance(100 * 24 * time.Hour)
 	late := openKeys(t, store, root, cfg)
@@ -184,6 +187,7 @@ func testRestart(t *testing.T, store *db.Store) {
 	}
 }
 
+// TestAlgorithmChange checks that another algorithm is introduced by a rotation.
 func TestAlgorithmChange(t *testing.T) { onBoth(t, testAlgorithmChange) }
 
 func testAlgorithmChange(t *testing.T, store *db.Store) {
@@ -202,7 +206,7 @@ func testAlgorithmChange(t *testing.T, store *db.Store) {
 		t.Error("the key of the new algorithm is not published")
 	}
 	if changed.signing().algorithm != ES256 {
-		t.Error("the new algorithm signs at once")
+		t.Error("the new algorithm signs immediately")
 	}
 	c.Advance(PublishAhead - time.Minute)
 	token, err := access.Sign(uuid.New(), uuid.New(), "web")
@@ -228,10 +232,13 @@ func testAlgorithmChange(t *testing.T, store *db.Store) {
 	}
 }
 
-// During a rolling change replicas disagree about the algorithm. They must not outbid each other every minute.
-func TestReplicasThatDisagree(t *testing.T) { onBoth(t, testReplicasThatDisagree) }
+// TestReplicasWithDifferentAlgorithms checks that replicas with different settings, as during a rolling change, do not create a key every
+// minute.
+func TestReplicasWithDifferentAlgorithms(t *testing.T) {
+	onBoth(t, testReplicasWithDifferentAlgorithms)
+}
 
-func testReplicasThatDisagree(t *testing.T, store *db.Store) {
+func testReplicasWithDifferentAlgorithms(t *testing.T, store *db.Store) {
 	c, root := fakeclock.New(start), newRoot(t)
 	es, ed := newConfig(c), newConfig(c)
 	ed.Algorithm = EdDSA
@@ -246,12 +253,13 @@ func testReplicasThatDisagree(t *testing.T, store *db.Store) {
 	}
 }
 
-func TestForeignSecret(t *testing.T) {
+// TestWrongSecret checks that the keys are not opened, and none is created, with another secret.
+func TestWrongSecret(t *testing.T) {
 	t.Parallel()
 	c, store := fakeclock.New(start), newStore(t)
 	openKeys(t, store, newRoot(t), newConfig(c))
 	_, err := OpenKeys(t.Context(), store, newRoot(t), newConfig(c), quiet())
-	if err == nil || !strings.Contains(err.Error(), "AUTH_SECRET is not the one that sealed the signing keys") {
+	if err == nil || !strings.Contains(err.Error(), "neither AUTH_SECRET nor AUTH_SECRET_PREVIOUS decrypts the signing keys") {
 		t.Errorf("got %v", err)
 	}
 	if n := len(rows(t, store)); n != 1 {
@@ -259,7 +267,7 @@ func TestForeignSecret(t *testing.T) {
 	}
 }
 
-// However many replicas start or rotate at once, there is one new key, and all know it.
+// TestRotationRace checks that replicas that start or rotate at the same time create one key, and that all use it.
 func TestRotationRace(t *testing.T) { onBoth(t, testRotationRace) }
 
 func testRotationRace(t *testing.T, store *db.Store) {
@@ -309,7 +317,7 @@ func together(n int, f func(i int)) {
 	wg.Wait()
 }
 
-// A key that another replica has made is looked up in the database, but not for every token that names one.
+// TestUnknownKey checks that a key of another replica is looked up in the database, but not for every token with an unknown key.
 func TestUnknownKey(t *testing.T) { onBoth(t, testUnknownKey) }
 
 func testUnknownKey(t *testing.T, store *db.Store) {
@@ -321,7 +329,7 @@ func testUnknownKey(t *testing.T, store *db.Store) {
 
 	c.Advance(KeyLife)
 	refreshKeys(t, two)
-	c.Advance(PublishAhead) // the other one has not refreshed all the while
+	c.Advance(PublishAhead) // the other one has not refreshed in this time
 	if two.signing().id == one.signing().id {
 		t.Fatal("no rotation")
 	}
@@ -332,21 +340,21 @@ func testUnknownKey(t *testing.T, store *db.Store) {
 	if _, err := access.Verify(t.Context(), stranger); !errors.Is(err, ErrInvalid) {
 		t.Fatalf("a stranger's token: %v", err)
 	}
-	// That read the keys. Those that are made after it are seen with the next reading.
+	// Now the keys have just been read. A key that is created afterwards is found by the next query.
 	three := newConfig(c)
 	three.Algorithm = EdDSA
 	added := openKeys(t, store, root, three)
 	c.Advance(4 * time.Second)
 	body := `{"iss":"` + issuer + `","aud":"` + audience + `","sub":"` + uuid.NewString() + `","sid":"` + uuid.NewString() +
 		`","jti":"x","client_id":"web","iat":` + unix(c.Now()) + `,"exp":` + unix(c.Now().Add(time.Minute)) + `}`
-	newest := added.ring.Load().newest()
+	newest := added.current.Load().newest()
 	token := forge(t, newest.method, newest.private, `{"typ":"at+jwt","alg":"EdDSA","kid":"`+newest.id+`"}`, body)
 	if _, err := access.Verify(t.Context(), token); !errors.Is(err, ErrInvalid) {
-		t.Errorf("within 5 s of the last reading: %v", err)
+		t.Errorf("within 5 s of the last query: %v", err)
 	}
 	c.Advance(time.Second)
 	if _, err := access.Verify(t.Context(), token); err != nil {
-		t.Errorf("5 s after the last reading: %v", err)
+		t.Errorf("5 s after the last query: %v", err)
 	}
 	fresh, err := newAccess(t, two, cfg).Sign(uuid.New(), uuid.New(), "web")
 	if err != nil {
@@ -357,8 +365,9 @@ func testUnknownKey(t *testing.T, store *db.Store) {
 	}
 }
 
-// Without the database, the keys that we have do; of others it cannot be told whether they are ours.
-func TestDatabaseGone(t *testing.T) {
+// TestDatabaseUnavailable checks that the keys of the replica still work without the database, and that tokens with unknown keys are not
+// called invalid.
+func TestDatabaseUnavailable(t *testing.T) {
 	t.Parallel()
 	c, root := fakeclock.New(start), newRoot(t)
 	cfg := newConfig(c)
@@ -390,7 +399,7 @@ func TestDatabaseGone(t *testing.T) {
 	if _, err := access.Verify(t.Context(), token); err != nil {
 		t.Errorf("a token of a known key: %v", err)
 	}
-	for range 2 { // the second time without asking
+	for range 2 { // the second time without a query
 		if _, err := access.Verify(t.Context(), stranger); !errors.Is(err, db.ErrUnavailable) || errors.Is(err, ErrInvalid) {
 			t.Errorf("a token of an unknown key: %v", err)
 		}
@@ -403,7 +412,7 @@ func TestDatabaseGone(t *testing.T) {
 	}
 }
 
-// events hands out the log's event names.
+// events receives the names of log events.
 type events chan string
 
 func (e events) Enabled(context.Context, slog.Level) bool { return true }
@@ -417,6 +426,7 @@ func (e events) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
+// TestRun checks that Run rotates and retires keys, and that it continues after a failure.
 func TestRun(t *testing.T) {
 	t.Parallel()
 	c, store, root := fakeclock.New(start), newStore(t), newRoot(t)
@@ -428,7 +438,7 @@ func TestRun(t *testing.T) {
 	if got := <-log; got != "keys.created" {
 		t.Fatalf("logged %s", got)
 	}
-	keys.every = time.Millisecond
+	keys.interval = time.Millisecond
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	c.Advance(KeyLife)
@@ -440,7 +450,7 @@ func TestRun(t *testing.T) {
 	c.Advance(PublishAhead + 10*time.Minute + (2*leeway + JWKSMaxAge) + time.Microsecond)
 	waitFor(t, log, "keys.retired")
 
-	// A row that cannot be opened is a failure that is logged, tried again, and harms nothing else.
+	// A row that cannot be decrypted is a failure: it is logged and retried, and the current keys stay in use.
 	current := keys.signing()
 	err = store.Write(t.Context(), func(q *db.Queries) error {
 		_, err := q.InsertSigningKey(t.Context(), db.InsertSigningKeyParams{
@@ -475,6 +485,7 @@ func waitFor(t *testing.T, log events, event string) {
 	}
 }
 
+// TestPanicIsAFailureOfOneRefresh checks that a panic fails one refresh and not the next.
 func TestPanicIsAFailureOfOneRefresh(t *testing.T) {
 	t.Parallel()
 	c := fakeclock.New(start)
@@ -490,10 +501,11 @@ func TestPanicIsAFailureOfOneRefresh(t *testing.T) {
 	}
 }
 
+// TestWaitingEndsWithTheContext checks that waiting for the lock can be cancelled.
 func TestWaitingEndsWithTheContext(t *testing.T) {
 	t.Parallel()
 	keys := openKeys(t, newStore(t), newRoot(t), newConfig(fakeclock.New(start)))
-	keys.turn <- struct{}{} // somebody is at it
+	keys.refreshLock <- struct{}{} // the lock is held
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := keys.lookup(ctx, strings.Repeat("A", kidLen)); !errors.Is(err, context.Canceled) {
@@ -504,6 +516,7 @@ func TestWaitingEndsWithTheContext(t *testing.T) {
 	}
 }
 
+// TestEverythingAtOnce calls all methods at the same time, for the race detector.
 func TestEverythingAtOnce(t *testing.T) {
 	t.Parallel()
 	c, store, root := fakeclock.New(start), newStore(t), newRoot(t)

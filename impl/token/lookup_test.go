@@ -12,13 +12,13 @@ import (
 	"github.com/financelime/authorization/test/fakeclock"
 )
 
-// A request that cannot wait any longer is not told that its token is no good.
-func TestALookupThatIsCutOffIsNoVerdict(t *testing.T) {
+// TestCancelledLookupReturnsUnavailable checks that a request that cannot wait longer does not get the result "invalid token".
+func TestCancelledLookupReturnsUnavailable(t *testing.T) {
 	t.Parallel()
 	store := newStore(t)
 	keys := openKeys(t, store, newRoot(t), newConfig(fakeclock.New(start)))
-	keys.turn <- struct{}{} // somebody waits for the database
-	defer func() { <-keys.turn }()
+	keys.refreshLock <- struct{}{} // another goroutine queries the database
+	defer func() { <-keys.refreshLock }()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	if _, err := keys.lookup(ctx, "unknown"); !errors.Is(err, db.ErrUnavailable) {
@@ -27,22 +27,22 @@ func TestALookupThatIsCutOffIsNoVerdict(t *testing.T) {
 	gone, leave := context.WithCancel(t.Context())
 	leave()
 	if _, err := keys.lookup(gone, "unknown"); !errors.Is(err, db.ErrUnavailable) {
-		t.Errorf("a caller who left: %v", err)
+		t.Errorf("after the client closed the connection: %v", err)
 	}
 }
 
-// A slow look at the database is an answer for all who waited for it.
-func TestASlowReloadIsNotRepeated(t *testing.T) {
+// TestSlowReloadIsShared checks that all requests that wait for a slow database query use its result.
+func TestSlowReloadIsShared(t *testing.T) {
 	t.Parallel()
 	store := newStore(t)
 	clock := fakeclock.New(start)
 	keys := openKeys(t, store, newRoot(t), newConfig(clock))
-	var looks atomic.Int64
+	var queries atomic.Int64
 	store.Watch(func(ctx context.Context, name string) (context.Context, func(error)) {
 		if name == "ListSigningKeys" {
-			looks.Add(1)
+			queries.Add(1)
 			time.Sleep(50 * time.Millisecond) // so that the others wait
-			clock.Advance(reloadEvery + time.Second)
+			clock.Advance(reloadInterval + time.Second)
 		}
 		return ctx, func(error) {}
 	})
@@ -55,7 +55,7 @@ func TestASlowReloadIsNotRepeated(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if looks.Load() != 1 {
-		t.Errorf("%d looks", looks.Load())
+	if queries.Load() != 1 {
+		t.Errorf("%d queries", queries.Load())
 	}
 }

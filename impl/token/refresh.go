@@ -13,25 +13,25 @@ import (
 const (
 	refreshType    = "rt+jwt"
 	refreshPurpose = "refresh-token"
-	// maxRefresh is the greatest length of a refresh token. Ours have about 400 bytes.
+	// maxRefresh limits the length of a refresh token in bytes. Tokens have about 400 bytes.
 	maxRefresh = 2 << 10
 )
 
-// Refresh makes and reads refresh tokens. They are JWTs, but signed with HMAC under a key that only the service has,
-// with a type and an audience of their own, so that nobody can take one for an access token (RFC 8725 section 3.11).
+// Refresh issues and verifies refresh tokens. They are JWTs that are signed by HMAC with a key that only the service has. Their type and
+// audience differ from those of access tokens, so neither can be used as the other (RFC 8725 section 3.11).
 type Refresh struct {
 	root   secret.Root
 	cfg    Config
 	parser *jwt.Parser
 }
 
-// RefreshClaims are what a refresh token says: the session, and which of its generations the token belongs to.
+// RefreshClaims are the claims of a refresh token: the session, and the generation of the session that the token belongs to.
 type RefreshClaims struct {
 	SessionID  uuid.UUID
 	Generation int64
 }
 
-// NewRefresh makes a Refresh under the service's secret.
+// NewRefresh returns a Refresh whose key is derived from root.
 func NewRefresh(root secret.Root, cfg Config) (*Refresh, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -44,8 +44,8 @@ func NewRefresh(root secret.Root, cfg Config) (*Refresh, error) {
 		jwt.WithAudience(cfg.refreshAudience()),
 		jwt.WithExpirationRequired(),
 		jwt.WithTimeFunc(cfg.Clock.Now),
-		// Without WithIssuedAt: the database knows whether a token was issued. A replica whose clock was set back
-		// would refuse the tokens of the last hour, and with that log people out.
+		// Without WithIssuedAt: a replica whose clock was set back would refuse recent tokens and log users out. The database decides
+		// whether a token was issued.
 	)}, nil
 }
 
@@ -55,22 +55,21 @@ type refreshClaims struct {
 	Generation int64  `json:"gen"`
 }
 
-// UnmarshalJSON reads the claims strictly, also when a lenient decoder calls it.
+// UnmarshalJSON parses the claims strictly, even when golang-jwt's lenient decoder calls it.
 func (c *refreshClaims) UnmarshalJSON(text []byte) error {
 	type plain refreshClaims
 	return unmarshalClaims(text, (*plain)(c))
 }
 
-// Token makes the refresh token of a session's generation, which began at refreshedAt. It is a function of its
-// arguments, byte for byte, so that a client whose answer was lost gets the same token again. (After a change of AUTH_SECRET it gets another one,
-// which is as good.)
+// Token returns the refresh token of a session's generation, which began at refreshedAt. It is deterministic: a client that lost the
+// response gets the same bytes again. (After a change of AUTH_SECRET it gets a different token, which is also valid.)
 func (r *Refresh) Token(sessionID uuid.UUID, generation int64, refreshedAt time.Time) (string, error) {
 	claims := refreshClaims{
 		commonClaims: commonClaims{Issuer: r.cfg.Issuer, Audience: r.cfg.refreshAudience()},
 		Session:      sessionID.String(),
 		Generation:   generation,
 	}
-	claims.IssuedAt, claims.ExpiresAt = newTimes(refreshedAt, r.cfg.RefreshTTL)
+	claims.IssuedAt, claims.ExpiresAt = issueTimes(refreshedAt, r.cfg.RefreshTTL)
 	token := &jwt.Token{
 		Method: jwt.SigningMethodHS256,
 		Header: map[string]any{"typ": refreshType, "alg": jwt.SigningMethodHS256.Alg()},
@@ -83,8 +82,8 @@ func (r *Refresh) Token(sessionID uuid.UUID, generation int64, refreshedAt time.
 	return signed, nil
 }
 
-// Parse reads a refresh token. ErrInvalid when it is malformed, forged or expired. Whether it is the session's current
-// one is the caller's question to the database.
+// Parse verifies a refresh token. It returns [ErrInvalid] if the token is malformed, forged or expired. The caller must check in the
+// database whether it is the current token of the session.
 func (r *Refresh) Parse(raw string) (RefreshClaims, error) {
 	h, err := readHeader(raw, maxRefresh)
 	if err != nil {
@@ -105,7 +104,7 @@ func (r *Refresh) Parse(raw string) (RefreshClaims, error) {
 		if other := r.cfg.otherIssuer(err, claims.Issuer); other != nil {
 			return RefreshClaims{}, other
 		}
-		return RefreshClaims{}, reason(err)
+		return RefreshClaims{}, parseError(err)
 	}
 	session, ok := canonicalUUID(claims.Session)
 	if !ok || claims.Generation < 1 {

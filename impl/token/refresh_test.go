@@ -33,6 +33,7 @@ func mustToken(t testing.TB, r *Refresh, session uuid.UUID, generation int64, at
 	return token
 }
 
+// TestRefreshToken checks the header and the claims of a token.
 func TestRefreshToken(t *testing.T) {
 	t.Parallel()
 	c, root := fakeclock.New(start), newRoot(t)
@@ -68,8 +69,9 @@ func TestRefreshToken(t *testing.T) {
 	}
 }
 
-// A client whose answer was lost gets the same token again, from any replica and after a restart.
-func TestRefreshTokenIsAFunction(t *testing.T) {
+// TestRefreshTokenIsDeterministic checks that a client that lost the response gets the same token again, from any replica and after a
+// restart.
+func TestRefreshTokenIsDeterministic(t *testing.T) {
 	t.Parallel()
 	c, root := fakeclock.New(start), newRoot(t)
 	cfg := newConfig(c)
@@ -96,6 +98,7 @@ func TestRefreshTokenIsAFunction(t *testing.T) {
 	}
 }
 
+// TestRefreshTokenTimes checks the limits of the validity of a token.
 func TestRefreshTokenTimes(t *testing.T) {
 	t.Parallel()
 	c := fakeclock.New(start)
@@ -111,114 +114,158 @@ func TestRefreshTokenTimes(t *testing.T) {
 	if _, err := r.Parse(token); !errors.Is(err, ErrInvalid) {
 		t.Errorf("at the end: %v", err)
 	}
-	// A clock that is set back logs nobody out.
+	// A clock that was set back must not log users out.
 	c.Advance(-cfg.RefreshTTL - 24*time.Hour)
 	if _, err := r.Parse(token); err != nil {
-		t.Errorf("a day before its birth: %v", err)
+		t.Errorf("a day before it was issued: %v", err)
 	}
 }
 
-func TestRefreshParseRefuses(t *testing.T) {
-	t.Parallel()
-	c, root := fakeclock.New(start), newRoot(t)
-	cfg := newConfig(c)
-	r := newRefresh(t, root, cfg)
-	key := root.Key(refreshPurpose)
-	now := c.Now().Unix()
-	head := map[string]any{"typ": "rt+jwt", "alg": "HS256"}
-	claims := map[string]any{
+// refreshFixture has what a test needs to forge refresh tokens.
+type refreshFixture struct {
+	t            testing.TB
+	clock        *fakeclock.Clock
+	root         secret.Root
+	cfg          Config
+	refresh      *Refresh
+	key          []byte
+	head, claims map[string]any // valid ones
+	good         string         // the token of these
+	parts        []string       // of good
+}
+
+func newRefreshFixture(t testing.TB) refreshFixture {
+	t.Helper()
+	f := refreshFixture{t: t, clock: fakeclock.New(start), root: newRoot(t)}
+	f.cfg = newConfig(f.clock)
+	f.refresh = newRefresh(t, f.root, f.cfg)
+	f.key = f.root.Key(refreshPurpose)
+	now := f.clock.Now().Unix()
+	f.head = map[string]any{"typ": "rt+jwt", "alg": "HS256"}
+	f.claims = map[string]any{
 		"iss": issuer, "aud": issuer + "/v1/oauth/refresh", "sid": uuid.NewString(), "gen": 1, "iat": now, "exp": now + 600,
 	}
-	craft := func(head, body any) string {
-		return forge(t, jwt.SigningMethodHS256, key, text(t, head), text(t, body))
-	}
-	good := craft(head, claims)
-	if _, err := r.Parse(good); err != nil {
+	f.good = f.forge(f.head, f.claims)
+	f.parts = strings.Split(f.good, ".")
+	return f
+}
+
+// forge signs a header and claims with the real key.
+func (f refreshFixture) forge(head, claims any) string {
+	f.t.Helper()
+	return forge(f.t, jwt.SigningMethodHS256, f.key, text(f.t, head), text(f.t, claims))
+}
+
+// TestRefreshParseRefuses checks that tokens with another header, key, claim or spelling are refused.
+func TestRefreshParseRefuses(t *testing.T) {
+	t.Parallel()
+	f := newRefreshFixture(t)
+	if _, err := f.refresh.Parse(f.good); err != nil {
 		t.Fatal(err)
 	}
-	p := strings.Split(good, ".")
-	access, err := newAccess(t, openKeys(t, newStore(t), root, cfg), cfg).Sign(uuid.New(), uuid.New(), "web")
-	if err != nil {
-		t.Fatal(err)
-	}
-	otherIssuer := cfg
-	otherIssuer.Issuer = "https://staging.example.com"
-	valid := text(t, claims)
-	for name, token := range map[string]string{
-		"empty":                    "",
-		"access token":             access,
-		"typ missing":              craft(with(head, "typ", remove), claims),
-		"typ JWT":                  craft(with(head, "typ", "JWT"), claims),
-		"typ access":               craft(with(head, "typ", "at+jwt"), claims),
-		"typ with application":     craft(with(head, "typ", "application/rt+jwt"), claims),
-		"alg none":                 craft(with(head, "alg", "none"), claims),
-		"alg none, no signature":   encode(text(t, with(head, "alg", "none"))) + "." + p[1] + ".",
-		"alg HS384":                craft(with(head, "alg", "HS384"), claims),
-		"HS384":                    forge(t, jwt.SigningMethodHS384, key, text(t, with(head, "alg", "HS384")), valid),
-		"HS512 as HS256":           forge(t, jwt.SigningMethodHS512, key, text(t, head), valid),
-		"alg missing":              craft(with(head, "alg", remove), claims),
-		"kid":                      craft(with(head, "kid", "x"), claims),
-		"jwk":                      craft(with(head, "jwk", map[string]string{"kty": "oct", "k": ""}), claims),
-		"crit":                     craft(with(head, "crit", []string{}), claims),
-		"zip":                      craft(with(head, "zip", "DEF"), claims),
-		"empty key":                forge(t, jwt.SigningMethodHS256, []byte{}, text(t, head), valid),
-		"key of another purpose":   forge(t, jwt.SigningMethodHS256, root.Key("link-key"), text(t, head), valid),
-		"the root itself":          forge(t, jwt.SigningMethodHS256, []byte(root.Encode()), text(t, head), valid),
-		"another secret":           mustToken(t, newRefresh(t, newRoot(t), cfg), uuid.New(), 1, c.Now()),
-		"another issuer":           mustToken(t, newRefresh(t, root, otherIssuer), uuid.New(), 1, c.Now()),
-		"iss missing":              craft(head, with(claims, "iss", remove)),
-		"iss other, aud right":     craft(head, with(claims, "iss", "https://evil.example")),
-		"aud missing":              craft(head, with(claims, "aud", remove)),
-		"aud of access":            craft(head, with(claims, "aud", audience)),
-		"aud array":                craft(head, with(claims, "aud", []string{issuer + "/v1/oauth/refresh"})),
-		"exp missing":              craft(head, with(claims, "exp", remove)),
-		"exp null":                 craft(head, with(claims, "exp", nil)),
-		"exp now":                  craft(head, with(claims, "exp", now)),
-		"exp past":                 craft(head, with(claims, "exp", now-1)),
-		"exp string":               craft(head, with(claims, "exp", "9999999999")),
-		"exp fraction":             craft(head, with(claims, "exp", float64(now)+1.5)),
-		"exp 1e308":                craft(head, with(claims, "exp", 1e308)),
-		"exp greatest":             craft(head, with(claims, "exp", int64(1<<63-1))),
-		"sid missing":              craft(head, with(claims, "sid", remove)),
-		"sid empty":                craft(head, with(claims, "sid", "")),
-		"sid zero":                 craft(head, with(claims, "sid", uuid.Nil.String())),
-		"sid upper case":           craft(head, with(claims, "sid", "3F2504E0-4F89-41D3-9A0C-0305E82C3301")),
-		"sid braces":               craft(head, with(claims, "sid", "{3f2504e0-4f89-41d3-9a0c-0305e82c3301}")),
-		"sid urn":                  craft(head, with(claims, "sid", "urn:uuid:3f2504e0-4f89-41d3-9a0c-0305e82c3301")),
-		"sid array":                craft(head, with(claims, "sid", []string{uuid.NewString()})),
-		"gen missing":              craft(head, with(claims, "gen", remove)),
-		"gen zero":                 craft(head, with(claims, "gen", 0)),
-		"gen negative":             craft(head, with(claims, "gen", -1)),
-		"gen string":               craft(head, with(claims, "gen", "1")),
-		"gen fraction":             craft(head, with(claims, "gen", 1.5)),
-		"gen overflows":            craft(head, strings.Replace(valid, `"gen":1`, `"gen":9223372036854775808`, 1)),
-		"gen twice":                craft(head, strings.Replace(valid, `"gen":1`, `"gen":1,"gen":2`, 1)),
-		"gen in two cases":         craft(head, strings.Replace(valid, `"gen":1`, `"Gen":1`, 1)),
-		"null":                     craft(head, "null"),
-		"array":                    craft(head, "["+valid+"]"),
-		"trailing data":            craft(head, valid+" x"),
-		"null header":              craft("null", claims),
-		"header twice":             craft(`{"typ":"rt+jwt","alg":"none","alg":"HS256"}`, claims),
-		"no signature":             p[0] + "." + p[1] + ".",
-		"four parts":               good + ".x",
-		"padding":                  good + "=",
-		"newline":                  good + "\n",
-		"newline inside":           p[0] + "." + p[1][:4] + "\n" + p[1][4:] + "." + p[2],
-		"cut":                      good[:len(good)-1],
-		"cut to 80":                good[:80],
-		"tail bits":                good[:len(good)-1] + nextLetter(good[len(good)-1]),
-		"signature of another":     p[0] + "." + p[1] + "." + strings.Split(craft(head, with(claims, "gen", 2)), ".")[2],
-		"2 KiB and a byte":         good + strings.Repeat("A", maxRefresh+1-len(good)),
-		"1 MB of dots":             strings.Repeat(".", 1<<20),
-		"well signed but too long": craft(head, with(claims, "x", strings.Repeat("x", 1500))),
-	} {
-		got, err := r.Parse(token)
-		if !errors.Is(err, ErrInvalid) || got != (RefreshClaims{}) {
-			t.Errorf("%s: got %+v, %v", name, got, err)
+	for _, refused := range []map[string]string{refusedRefreshHeaders(t, f), refusedRefreshClaims(t, f), refusedRefreshForms(f)} {
+		for name, token := range refused {
+			got, err := f.refresh.Parse(token)
+			if !errors.Is(err, ErrInvalid) || got != (RefreshClaims{}) {
+				t.Errorf("%s: got %+v, %v", name, got, err)
+			}
 		}
 	}
 }
 
+func refusedRefreshHeaders(t *testing.T, f refreshFixture) map[string]string {
+	t.Helper()
+	access, err := newAccess(t, openKeys(t, newStore(t), f.root, f.cfg), f.cfg).Sign(uuid.New(), uuid.New(), "web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	otherIssuer := f.cfg
+	otherIssuer.Issuer = "https://staging.example.com"
+	valid := text(t, f.claims)
+	return map[string]string{
+		"access token":           access,
+		"typ missing":            f.forge(with(f.head, "typ", remove), f.claims),
+		"typ JWT":                f.forge(with(f.head, "typ", "JWT"), f.claims),
+		"typ access":             f.forge(with(f.head, "typ", "at+jwt"), f.claims),
+		"typ with application":   f.forge(with(f.head, "typ", "application/rt+jwt"), f.claims),
+		"alg none":               f.forge(with(f.head, "alg", "none"), f.claims),
+		"alg none, no signature": encode(text(t, with(f.head, "alg", "none"))) + "." + f.parts[1] + ".",
+		"alg HS384":              f.forge(with(f.head, "alg", "HS384"), f.claims),
+		"HS384":                  forge(t, jwt.SigningMethodHS384, f.key, text(t, with(f.head, "alg", "HS384")), valid),
+		"HS512 as HS256":         forge(t, jwt.SigningMethodHS512, f.key, text(t, f.head), valid),
+		"alg missing":            f.forge(with(f.head, "alg", remove), f.claims),
+		"kid":                    f.forge(with(f.head, "kid", "x"), f.claims),
+		"jwk":                    f.forge(with(f.head, "jwk", map[string]string{"kty": "oct", "k": ""}), f.claims),
+		"crit":                   f.forge(with(f.head, "crit", []string{}), f.claims),
+		"zip":                    f.forge(with(f.head, "zip", "DEF"), f.claims),
+		"empty key":              forge(t, jwt.SigningMethodHS256, []byte{}, text(t, f.head), valid),
+		"key of another purpose": forge(t, jwt.SigningMethodHS256, f.root.Key("link-key"), text(t, f.head), valid),
+		"the root itself":        forge(t, jwt.SigningMethodHS256, []byte(f.root.Encode()), text(t, f.head), valid),
+		"another secret":         mustToken(t, newRefresh(t, newRoot(t), f.cfg), uuid.New(), 1, f.clock.Now()),
+		"another issuer":         mustToken(t, newRefresh(t, f.root, otherIssuer), uuid.New(), 1, f.clock.Now()),
+		"null header":            f.forge("null", f.claims),
+		"header twice":           f.forge(`{"typ":"rt+jwt","alg":"none","alg":"HS256"}`, f.claims),
+	}
+}
+
+func refusedRefreshClaims(t *testing.T, f refreshFixture) map[string]string {
+	t.Helper()
+	now := f.clock.Now().Unix()
+	valid := text(t, f.claims)
+	return map[string]string{
+		"iss missing":          f.forge(f.head, with(f.claims, "iss", remove)),
+		"iss other, aud right": f.forge(f.head, with(f.claims, "iss", "https://evil.example")),
+		"aud missing":          f.forge(f.head, with(f.claims, "aud", remove)),
+		"aud of access":        f.forge(f.head, with(f.claims, "aud", audience)),
+		"aud array":            f.forge(f.head, with(f.claims, "aud", []string{issuer + "/v1/oauth/refresh"})),
+		"exp missing":          f.forge(f.head, with(f.claims, "exp", remove)),
+		"exp null":             f.forge(f.head, with(f.claims, "exp", nil)),
+		"exp now":              f.forge(f.head, with(f.claims, "exp", now)),
+		"exp past":             f.forge(f.head, with(f.claims, "exp", now-1)),
+		"exp string":           f.forge(f.head, with(f.claims, "exp", "9999999999")),
+		"exp fraction":         f.forge(f.head, with(f.claims, "exp", float64(now)+1.5)),
+		"exp 1e308":            f.forge(f.head, with(f.claims, "exp", 1e308)),
+		"exp greatest":         f.forge(f.head, with(f.claims, "exp", int64(1<<63-1))),
+		"sid missing":          f.forge(f.head, with(f.claims, "sid", remove)),
+		"sid empty":            f.forge(f.head, with(f.claims, "sid", "")),
+		"sid zero":             f.forge(f.head, with(f.claims, "sid", uuid.Nil.String())),
+		"sid upper case":       f.forge(f.head, with(f.claims, "sid", "3F2504E0-4F89-41D3-9A0C-0305E82C3301")),
+		"sid braces":           f.forge(f.head, with(f.claims, "sid", "{3f2504e0-4f89-41d3-9a0c-0305e82c3301}")),
+		"sid urn":              f.forge(f.head, with(f.claims, "sid", "urn:uuid:3f2504e0-4f89-41d3-9a0c-0305e82c3301")),
+		"sid array":            f.forge(f.head, with(f.claims, "sid", []string{uuid.NewString()})),
+		"gen missing":          f.forge(f.head, with(f.claims, "gen", remove)),
+		"gen zero":             f.forge(f.head, with(f.claims, "gen", 0)),
+		"gen negative":         f.forge(f.head, with(f.claims, "gen", -1)),
+		"gen string":           f.forge(f.head, with(f.claims, "gen", "1")),
+		"gen fraction":         f.forge(f.head, with(f.claims, "gen", 1.5)),
+		"gen overflows":        f.forge(f.head, strings.Replace(valid, `"gen":1`, `"gen":9223372036854775808`, 1)),
+		"gen twice":            f.forge(f.head, strings.Replace(valid, `"gen":1`, `"gen":1,"gen":2`, 1)),
+		"gen in two cases":     f.forge(f.head, strings.Replace(valid, `"gen":1`, `"Gen":1`, 1)),
+		"null":                 f.forge(f.head, "null"),
+		"array":                f.forge(f.head, "["+valid+"]"),
+		"trailing data":        f.forge(f.head, valid+" x"),
+	}
+}
+
+func refusedRefreshForms(f refreshFixture) map[string]string {
+	return map[string]string{
+		"empty":                    "",
+		"no signature":             f.parts[0] + "." + f.parts[1] + ".",
+		"four parts":               f.good + ".x",
+		"padding":                  f.good + "=",
+		"newline":                  f.good + "\n",
+		"newline inside":           f.parts[0] + "." + f.parts[1][:4] + "\n" + f.parts[1][4:] + "." + f.parts[2],
+		"cut":                      f.good[:len(f.good)-1],
+		"cut to 80":                f.good[:80],
+		"tail bits":                f.good[:len(f.good)-1] + nextLetter(f.good[len(f.good)-1]),
+		"signature of another":     f.parts[0] + "." + f.parts[1] + "." + strings.Split(f.forge(f.head, with(f.claims, "gen", 2)), ".")[2],
+		"2 KiB and a byte":         f.good + strings.Repeat("A", maxRefresh+1-len(f.good)),
+		"1 MB of dots":             strings.Repeat(".", 1<<20),
+		"well signed but too long": f.forge(f.head, with(f.claims, "x", strings.Repeat("x", 1500))),
+	}
+}
+
+// FuzzRefreshParse checks that of all texts only one token is accepted.
 func FuzzRefreshParse(f *testing.F) {
 	c, root := fakeclock.New(start), newRoot(f)
 	r := newRefresh(f, root, newConfig(c))
@@ -236,7 +283,7 @@ func FuzzRefreshParse(f *testing.F) {
 	})
 }
 
-// FuzzRefreshClaims signs anything with the real key. What is accepted has a whole session id and a real generation.
+// FuzzRefreshClaims signs any header and claims with the real key. An accepted token must have a session ID and a positive generation.
 func FuzzRefreshClaims(f *testing.F) {
 	c, root := fakeclock.New(start), newRoot(f)
 	r := newRefresh(f, root, newConfig(c))
@@ -257,7 +304,7 @@ func FuzzRefreshClaims(f *testing.F) {
 			return
 		}
 		if got.Generation < 1 || got.SessionID == uuid.Nil || !strings.Contains(strings.ToLower(body), got.SessionID.String()) {
-			// The id may be written with escapes; then decoding must give it.
+			// The ID may be written with escapes. Then decoding must return it.
 			var c struct{ Sid string }
 			if err := json.Unmarshal([]byte(body), &c); err != nil || c.Sid != got.SessionID.String() || got.Generation < 1 {
 				t.Fatalf("%q -> %+v", body, got)

@@ -9,15 +9,15 @@ import (
 	"github.com/financelime/authorization/db"
 )
 
-// The states of a signing key, in the order of its life.
+// The states of a signing key, in order.
 const (
-	StatePublished = "published" // gateways get to know it
+	StatePublished = "published" // in the JWKS, so that gateways have it before its first use
 	StateSigning   = "signing"
-	StateVerifying = "verifying" // tokens that it signed are still about
+	StateVerifying = "verifying" // some tokens that it signed are still valid
 	StateExpired   = "expired"   // about to be deleted
 )
 
-// KeyInfo is what people may know of a signing key.
+// KeyInfo describes a signing key without its private half.
 type KeyInfo struct {
 	ID         string // kid
 	Number     int64
@@ -25,10 +25,10 @@ type KeyInfo struct {
 	State      string
 	CreatedAt  time.Time
 	ActiveFrom time.Time
-	GoesAt     time.Time // zero while no other key has replaced it
+	RetiresAt  time.Time // when it stops verifying; zero for the newest key
 }
 
-// ListKeys tells of the signing keys in the database, by number. It needs no secret.
+// ListKeys returns the signing keys in the database, by number. It needs no secret.
 func ListKeys(ctx context.Context, store *db.Store, cfg Config) ([]KeyInfo, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -52,12 +52,12 @@ func ListKeys(ctx context.Context, store *db.Store, cfg Config) ([]KeyInfo, erro
 	}
 	for i := range keys {
 		if i+1 < len(keys) {
-			keys[i].GoesAt = keys[i+1].ActiveFrom.Add(cfg.retireAfter())
+			keys[i].RetiresAt = keys[i+1].ActiveFrom.Add(cfg.retireAfter())
 		}
 		switch {
 		case i == signing:
 			keys[i].State = StateSigning
-		case i < signing && keys[i].GoesAt.Before(now):
+		case i < signing && keys[i].RetiresAt.Before(now):
 			keys[i].State = StateExpired
 		case i < signing:
 			keys[i].State = StateVerifying
@@ -66,12 +66,12 @@ func ListKeys(ctx context.Context, store *db.Store, cfg Config) ([]KeyInfo, erro
 	return keys, nil
 }
 
-// Rotate publishes the next key, which signs once every gateway knows it. Where one is published already it makes none:
-// the next one is then that.
+// Rotate publishes the next key, which begins to sign when every gateway has it. If a key is already published, Rotate returns that one
+// and creates none.
 //
-// Clocks: an operator whose clock is 5 s ahead can make another key 5 s early; one whose clock is behind, or was set back by 10 min, is told
-// of the key that signs already as of one that is to come.
-func (k *Keys) Rotate(ctx context.Context) (next KeyInfo, made bool, err error) {
+// Clocks: an operator whose clock is 5 s ahead can create another key 5 s early. For an operator whose clock is behind, or was set back
+// by 10 min, Rotate returns the key that already signs as one that is only published.
+func (k *Keys) Rotate(ctx context.Context) (next KeyInfo, created bool, err error) {
 	keys, err := ListKeys(ctx, k.store, k.cfg)
 	if err != nil {
 		return next, false, err
@@ -80,60 +80,60 @@ func (k *Keys) Rotate(ctx context.Context) (next KeyInfo, made bool, err error) 
 	if newest.State == StatePublished {
 		return newest, false, nil
 	}
-	return k.follow(ctx, newest)
+	return k.publishNext(ctx, newest)
 }
 
-// follow makes the key after another one. Of several that do so at once one succeeds, and all get its key.
-func (k *Keys) follow(ctx context.Context, newest KeyInfo) (next KeyInfo, made bool, err error) {
-	made, err = k.add(ctx, k.ring.Load().keys, newest.Number+1, k.cfg.Clock.Now().Add(k.cfg.publishAhead()))
+// publishNext creates the key after newest. If several processes do so at the same time, one succeeds and all return its key.
+func (k *Keys) publishNext(ctx context.Context, newest KeyInfo) (next KeyInfo, created bool, err error) {
+	created, err = k.add(ctx, k.current.Load().keys, newest.Number+1, k.cfg.Clock.Now().Add(k.cfg.publishAhead()))
 	if err != nil {
 		return next, false, err
 	}
 	keys, err := ListKeys(ctx, k.store, k.cfg)
 	if err != nil {
-		return next, made, err
+		return next, created, err
 	}
 	for _, key := range keys {
 		if key.Number == newest.Number+1 {
-			return key, made, nil
+			return key, created, nil
 		}
 	}
-	return next, made, errReplaced
+	return next, created, errReplaced
 }
 
-var errReplaced = errors.New("the new key is gone already: somebody replaced all keys at the same time")
+var errReplaced = errors.New("the new key was deleted: another process replaced all keys at the same time")
 
-// ReplaceAll takes all keys away, because they are known to somebody else, and lets a new one sign. Their tokens die with
-// them. No token is ever signed by a key that a replica does not publish: the new one is published first, as always,
-// and signs when every replica has had the time to read it; published hears of it, and that is what takes the time. When
-// anything ends it halfway, the new key stays, as after Rotate, and so do the others.
+// ReplaceAll replaces all keys, because somebody else has them, by a new one. The tokens that they signed become invalid. The new key is
+// published first, as always, and signs when every replica has had time to read it, so no token is signed by a key that some replica
+// does not publish. published is called before that wait. If ReplaceAll is interrupted, all keys remain, and the new key is published
+// as after Rotate.
 func (k *Keys) ReplaceAll(ctx context.Context, published func(KeyInfo, time.Duration)) (signs KeyInfo, removed int64, err error) {
 	keys, err := ListKeys(ctx, k.store, k.cfg)
 	if err != nil {
 		return signs, 0, err
 	}
-	// A key that is coming has lain beside the others, and is no better than they are.
-	signs, _, err = k.follow(ctx, keys[len(keys)-1])
+	// A key that is only published was stored beside the others, so it has leaked too.
+	signs, _, err = k.publishNext(ctx, keys[len(keys)-1])
 	if err != nil {
 		return signs, 0, err
 	}
-	wait := k.cfg.refreshEvery() * 3 / 2 // a replica reads them within the one, and has half as much for the reading
+	wait := k.cfg.refreshInterval() * 3 / 2 // one interval until a replica reads the keys, and half of one for the reading
 	published(signs, wait)
 	select {
 	case <-ctx.Done():
-		return signs, 0, fmt.Errorf("the new key is only published, and the old ones are still there: %w", ctx.Err())
+		return signs, 0, fmt.Errorf("the new key is published, but the old ones were not deleted: %w", ctx.Err())
 	case <-time.After(wait):
 	}
 	err = k.store.InTx(ctx, func(q *db.Queries) error {
-		// Clocks: the operator's may be 5 s ahead of a replica's, or the replica's set back by 10 min, so that the key is not active there
-		// yet. It is the only one, so it signs all the same (ring.signing).
+		// Clocks: the operator's clock may be 5 s ahead of a replica's, or a replica's clock set back by 10 min. The key is not active
+		// there yet, but it signs anyway, because it is the only one (keySet.signing).
 		now := k.cfg.Clock.Now()
 		if _, err := q.ActivateSigningKey(ctx, db.ActivateSigningKeyParams{Now: now, ID: signs.ID}); err != nil {
-			return fmt.Errorf("let the new key sign: %w", err)
+			return fmt.Errorf("activate the new key: %w", err)
 		}
 		removed, err = q.DeleteOlderSigningKeys(ctx, signs.Number)
 		if err != nil {
-			return fmt.Errorf("take the old keys away: %w", err)
+			return fmt.Errorf("delete the old keys: %w", err)
 		}
 		signs.State, signs.ActiveFrom = StateSigning, now
 		return nil

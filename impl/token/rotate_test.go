@@ -14,8 +14,8 @@ import (
 	"github.com/financelime/authorization/test/fakeclock"
 )
 
-// inSeconds has the periods of a life that a test can wait for.
-func inSeconds(c *fakeclock.Clock) Config {
+// shortPeriods returns a configuration whose periods are short enough for a test to wait.
+func shortPeriods(c *fakeclock.Clock) Config {
 	cfg := newConfig(c)
 	cfg.JWKSMaxAge = time.Second
 	return cfg
@@ -39,9 +39,10 @@ func states(t testing.TB, store *db.Store, cfg Config) []string {
 	return all
 }
 
-func TestListFollowsALife(t *testing.T) { onBoth(t, testListFollowsALife) }
+// TestKeyStates checks the states of a key from its publication to its end.
+func TestKeyStates(t *testing.T) { onBoth(t, testKeyStates) }
 
-func testListFollowsALife(t *testing.T, store *db.Store) {
+func testKeyStates(t *testing.T, store *db.Store) {
 	c, root := fakeclock.New(start), newRoot(t)
 	cfg := newConfig(c)
 	if len(listKeys(t, store, cfg)) != 0 {
@@ -49,7 +50,7 @@ func testListFollowsALife(t *testing.T, store *db.Store) {
 	}
 	keys := openKeys(t, store, root, cfg)
 	first := listKeys(t, store, cfg)[0]
-	if first.ID != keys.signing().id || first.State != StateSigning || first.Number != 1 || !first.GoesAt.IsZero() || first.Algorithm != ES256 {
+	if first.ID != keys.signing().id || first.State != StateSigning || first.Number != 1 || !first.RetiresAt.IsZero() || first.Algorithm != ES256 {
 		t.Errorf("the first key: %+v", first)
 	}
 
@@ -66,8 +67,8 @@ func testListFollowsALife(t *testing.T, store *db.Store) {
 		t.Errorf("the next key: %+v", next)
 	}
 	first = listKeys(t, store, cfg)[0]
-	if goes := next.ActiveFrom.Add(cfg.AccessTTL + 2*leeway + JWKSMaxAge); !first.GoesAt.Equal(goes) {
-		t.Errorf("the first key goes at %s, not %s", first.GoesAt, goes)
+	if want := next.ActiveFrom.Add(cfg.AccessTTL + 2*leeway + JWKSMaxAge); !first.RetiresAt.Equal(want) {
+		t.Errorf("the first key retires at %s, not %s", first.RetiresAt, want)
 	}
 	for _, step := range []struct {
 		after time.Duration
@@ -88,11 +89,11 @@ func testListFollowsALife(t *testing.T, store *db.Store) {
 		t.Errorf("at the end %v", got)
 	}
 	if _, err := ListKeys(t.Context(), store, Config{}); err == nil {
-		t.Error("a Config without anything is good enough")
+		t.Error("an empty Config was accepted")
 	}
 }
 
-// However many operators and replicas rotate at once, one key comes.
+// TestRotateRace checks that operators and replicas that rotate at the same time create one key.
 func TestRotateRace(t *testing.T) { onBoth(t, testRotateRace) }
 
 func testRotateRace(t *testing.T, store *db.Store) {
@@ -103,7 +104,7 @@ func testRotateRace(t *testing.T, store *db.Store) {
 	for i := range keys {
 		keys[i] = openKeys(t, store, root, cfg)
 	}
-	c.Advance(KeyLife) // the service itself wants a new one too
+	c.Advance(KeyLife) // the next key of the automatic rotation is due too
 	got := make([]KeyInfo, replicas)
 	together(replicas, func(i int) {
 		var err error
@@ -127,13 +128,13 @@ func testRotateRace(t *testing.T, store *db.Store) {
 	}
 }
 
-// A leaked key is taken away: nobody verifies with it or publishes it once the replicas have looked, and at no moment is
-// there a token whose key is not published everywhere.
+// TestReplaceAll checks that replicas neither accept nor publish a leaked key once they have read the keys, and that no token is ever
+// signed by a key that some replica does not publish.
 func TestReplaceAll(t *testing.T) { onBoth(t, testReplaceAll) }
 
 func testReplaceAll(t *testing.T, store *db.Store) {
 	c, root := fakeclock.New(start), newRoot(t)
-	cfg := inSeconds(c)
+	cfg := shortPeriods(c)
 	one, two := openKeys(t, store, root, cfg), openKeys(t, store, root, cfg)
 	slow := cfg
 	slow.Clock = func() time.Time { return c.Now().Add(-leeway) }
@@ -151,11 +152,11 @@ func testReplaceAll(t *testing.T, store *db.Store) {
 	}
 
 	signs, removed, err := one.ReplaceAll(t.Context(), func(next KeyInfo, wait time.Duration) {
-		if wait <= cfg.refreshEvery() {
-			t.Errorf("waits %s for replicas that look every %s", wait, cfg.refreshEvery())
+		if wait <= cfg.refreshInterval() {
+			t.Errorf("waits %s, but replicas read the keys every %s", wait, cfg.refreshInterval())
 		}
 		if next.ID == coming.ID || next.ID == leaked.id {
-			t.Error("one of the leaked keys is to sign")
+			t.Error("one of the leaked keys will sign")
 		}
 		refreshKeys(t, replicas...)
 		for i, k := range replicas {
@@ -163,7 +164,7 @@ func testReplaceAll(t *testing.T, store *db.Store) {
 				t.Errorf("replica %d does not publish the new key", i)
 			}
 			if k.signing().id != leaked.id {
-				t.Errorf("replica %d signs with another key already", i)
+				t.Errorf("replica %d already signs with another key", i)
 			}
 		}
 	})
@@ -172,7 +173,7 @@ func testReplaceAll(t *testing.T, store *db.Store) {
 	}
 	for i, k := range replicas {
 		if !slices.Contains(published(t, k), signs.ID) {
-			t.Errorf("replica %d, which has not looked yet, does not publish the new key", i)
+			t.Errorf("replica %d, which has not read the keys again, does not publish the new key", i)
 		}
 	}
 	refreshKeys(t, replicas...)
@@ -197,11 +198,12 @@ func testReplaceAll(t *testing.T, store *db.Store) {
 	}
 }
 
+// TestReplaceAllRace checks that the leaked key disappears even if several processes replace and rotate at the same time.
 func TestReplaceAllRace(t *testing.T) { onBoth(t, testReplaceAllRace) }
 
 func testReplaceAllRace(t *testing.T, store *db.Store) {
 	c, root := fakeclock.New(start), newRoot(t)
-	cfg := inSeconds(c)
+	cfg := shortPeriods(c)
 	keys := openKeys(t, store, root, cfg)
 	leaked := keys.signing().id
 	together(6, func(i int) {
@@ -227,15 +229,15 @@ func testReplaceAllRace(t *testing.T, store *db.Store) {
 	}
 }
 
-// Interrupted halfway it is a rotation like any other, and repeating it ends it.
+// TestReplaceAllInterrupted checks that an interrupted replacement leaves a rotation, and that it can be repeated.
 func TestReplaceAllInterrupted(t *testing.T) {
 	t.Parallel()
 	c, store := fakeclock.New(start), newStore(t)
-	cfg := inSeconds(c)
+	cfg := shortPeriods(c)
 	keys := openKeys(t, store, newRoot(t), cfg)
 	ctx, cancel := context.WithCancel(t.Context())
 	_, _, err := keys.ReplaceAll(ctx, func(KeyInfo, time.Duration) { cancel() })
-	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "the old ones are still there") {
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "the old ones were not deleted") {
 		t.Errorf("got %v", err)
 	}
 	if got := states(t, store, cfg); !slices.Equal(got, []string{StateSigning, StatePublished}) {

@@ -31,6 +31,7 @@ func sealedRow(t testing.TB, s sealer, k *signingKey) db.SigningKey {
 	return db.SigningKey{ID: k.id, Algorithm: k.algorithm, Sealed: sealed}
 }
 
+// TestSealAndOpen checks that a decrypted key is the one that was encrypted, and that the row does not contain it in plain.
 func TestSealAndOpen(t *testing.T) {
 	t.Parallel()
 	s := newTestSealer(t)
@@ -42,7 +43,7 @@ func TestSealAndOpen(t *testing.T) {
 			t.Fatal(err)
 		}
 		if opened.id != k.id || opened.algorithm != algorithm || !bytes.Equal(opened.jwk, k.jwk) {
-			t.Errorf("%s: another key came out", algorithm)
+			t.Errorf("%s: the decrypted key is another one", algorithm)
 		}
 		plain, err := x509.MarshalPKCS8PrivateKey(k.private)
 		if err != nil {
@@ -52,12 +53,13 @@ func TestSealAndOpen(t *testing.T) {
 			t.Errorf("%s: the private key is in the row", algorithm)
 		}
 		if bytes.Equal(row.Sealed, sealedRow(t, s, k).Sealed) {
-			t.Errorf("%s: sealed twice with one nonce", algorithm)
+			t.Errorf("%s: the same nonce was used twice", algorithm)
 		}
 	}
 }
 
-// A weak key does not get into use by way of the database, even if somebody has the secret (ASVS 11.2.3).
+// TestWeakKeyInTheDatabaseStopsTheStart checks that a weak key in the database is not used, even if it is encrypted with the right
+// secret (ASVS 11.2.3).
 func TestWeakKeyInTheDatabaseStopsTheStart(t *testing.T) {
 	t.Parallel()
 	weak, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -65,11 +67,11 @@ func TestWeakKeyInTheDatabaseStopsTheStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	c, store, root := fakeclock.New(start), newStore(t), newRoot(t)
-	seals, err := newSealer(root)
+	sealer, err := newSealer(root)
 	if err != nil {
 		t.Fatal(err)
 	}
-	row := sealedRow(t, seals, &signingKey{id: strings.Repeat("A", kidLen), algorithm: RS256, private: weak})
+	row := sealedRow(t, sealer, &signingKey{id: strings.Repeat("A", kidLen), algorithm: RS256, private: weak})
 	err = store.Write(t.Context(), func(q *db.Queries) error {
 		_, err := q.InsertSigningKey(t.Context(), db.InsertSigningKeyParams{
 			ID: row.ID, Number: 1, Algorithm: row.Algorithm, Sealed: row.Sealed, CreatedAt: c.Now(), ActiveAt: c.Now(),
@@ -84,6 +86,7 @@ func TestWeakKeyInTheDatabaseStopsTheStart(t *testing.T) {
 	}
 }
 
+// TestOpenRefuses checks that a modified, cut or exchanged row is refused.
 func TestOpenRefuses(t *testing.T) {
 	t.Parallel()
 	s := newTestSealer(t)
@@ -95,11 +98,11 @@ func TestOpenRefuses(t *testing.T) {
 		f(&row)
 		return row
 	}
-	// A key whose content is not what its row says, though sealed by us.
-	liar := *k
-	liar.id = other.id
-	weak := *k
-	weak.algorithm = RS256
+	// Rows that contain another key than their ID and algorithm say, although they are encrypted with the right secret.
+	otherID := *k
+	otherID.id = other.id
+	otherAlgorithm := *k
+	otherAlgorithm.algorithm = RS256
 	for name, row := range map[string]db.SigningKey{
 		"another id":         change(func(r *db.SigningKey) { r.ID = other.id }),
 		"another algorithm":  change(func(r *db.SigningKey) { r.Algorithm = EdDSA }),
@@ -109,29 +112,29 @@ func TestOpenRefuses(t *testing.T) {
 		"only a nonce":       change(func(r *db.SigningKey) { r.Sealed = r.Sealed[:12] }),
 		"less than a nonce":  change(func(r *db.SigningKey) { r.Sealed = r.Sealed[:11] }),
 		"empty":              change(func(r *db.SigningKey) { r.Sealed = nil }),
-		"content of another": sealedRow(t, s, &liar),
-		"kind of another":    sealedRow(t, s, &weak),
+		"content of another": sealedRow(t, s, &otherID),
+		"type of another":    sealedRow(t, s, &otherAlgorithm),
 	} {
 		if _, err := s.open(row); err == nil {
 			t.Errorf("%s: opened", name)
 		}
 	}
-	// The seal itself is of one id and one algorithm.
+	// The ID and the algorithm are authenticated by the encryption.
 	for _, row := range []db.SigningKey{
 		change(func(r *db.SigningKey) { r.ID = other.id }),
 		change(func(r *db.SigningKey) { r.Algorithm = EdDSA }),
 	} {
-		if _, err := s.open(row); !errors.Is(err, ErrForeignSecret) {
-			t.Errorf("a row that passes for another: %v", err)
+		if _, err := s.open(row); !errors.Is(err, ErrWrongSecret) {
+			t.Errorf("a row with the ID or algorithm of another: %v", err)
 		}
 	}
 	_, err := newTestSealer(t).open(good)
-	if !errors.Is(err, ErrForeignSecret) || !strings.Contains(err.Error(), "AUTH_SECRET is not the one that sealed the signing keys") {
+	if !errors.Is(err, ErrWrongSecret) || !strings.Contains(err.Error(), "neither AUTH_SECRET nor AUTH_SECRET_PREVIOUS decrypts the signing keys") {
 		t.Errorf("with another secret: %v", err)
 	}
 }
 
-// A seal opens as it was made, or not at all.
+// FuzzOpen checks that only the unmodified row is decrypted.
 func FuzzOpen(f *testing.F) {
 	s := newTestSealer(f)
 	good := sealedRow(f, s, makeKey(f, EdDSA))

@@ -7,7 +7,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// parse reads a traceparent (W3C Trace Context, section 3.2). What it returns for a malformed one is not valid.
+// parse parses a traceparent (W3C Trace Context, section 3.2). For a malformed one the result is not valid.
 func parse(traceparent string) trace.SpanContext {
 	carrier := propagation.MapCarrier{"traceparent": traceparent}
 	return trace.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(), carrier))

@@ -1,11 +1,12 @@
-// Package trace tells an OpenTelemetry collector what each request does: docs/monitoring.md.
+// Package trace exports traces of requests, database statements and mail attempts to an OpenTelemetry collector. docs/monitoring.md
+// explains them to operators. No other package imports OpenTelemetry.
 //
-// The trace of a request is named by its request id, of which the trace id is a hash. The mail that the request caused and
-// the click on its link carry the same id (rid), so they are in the same trace, whichever replica has them and however
-// much later. A traceparent that comes with a request is therefore not continued, but linked to.
+// The trace ID is a hash of the request ID. The mails that the request caused, and the click on a mailed link, have the same request ID
+// (rid), so they are in the same trace, whichever replica handles them and however much later. Therefore a traceparent in a request is
+// linked to, and not continued.
 //
-// Spans carry operationIds, names of statements, kinds of mails, statuses and request ids. No path, address, argument, error text,
-// or anything else that a person or a secret could be known by.
+// Spans contain operationIds, statement names, kinds of mails, statuses and request IDs. They never contain a path, an address, an
+// argument, an error text, or anything else that identifies a person or reveals a secret.
 package trace
 
 import (
@@ -32,25 +33,26 @@ import (
 	"github.com/financelime/authorization/impl/reqinfo"
 )
 
-// Wanted tells whether the environment asks for traces, by the variables that OpenTelemetry has for it.
-func Wanted() bool {
+// Enabled reports whether OpenTelemetry's standard environment variables configure an exporter.
+func Enabled() bool {
 	if strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") || os.Getenv("OTEL_TRACES_EXPORTER") == "none" {
 		return false
 	}
 	return os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != ""
 }
 
-// Tracer makes spans and sends them by OTLP over HTTP.
+// Tracer creates spans and sends them by OTLP over HTTP.
 type Tracer struct {
 	provider *sdk.TracerProvider
 	tracer   trace.Tracer
 	engine   string
 }
 
-// Open makes a Tracer as the OTEL_ variables say. It connects to nothing yet; what can not be sent is lost, and logged.
+// Open creates a Tracer that is configured by the OTEL_ variables. It does not connect yet. Spans that cannot be sent later are dropped,
+// and the error is logged.
 func Open(ctx context.Context, engine, version string, log *slog.Logger) (*Tracer, error) {
 	if protocol := os.Getenv("OTEL_EXPORTER_OTLP_PROTOCOL"); protocol != "" && protocol != "http/protobuf" {
-		return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL: %q is not http/protobuf, which is what the service speaks", protocol)
+		return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL: %q is not supported: use http/protobuf", protocol)
 	}
 	exporter, err := otlptracehttp.New(ctx)
 	if err != nil {
@@ -63,16 +65,16 @@ func Open(ctx context.Context, engine, version string, log *slog.Logger) (*Trace
 		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
 	}
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
-		log.Warn("trace.not_sent", slog.Any("error", err)) //nolint:sloglint // OpenTelemetry gives no context
+		log.Warn("trace.not_sent", slog.Any("error", err)) //nolint:sloglint // OpenTelemetry passes no context
 	}))
 	provider := sdk.NewTracerProvider(sdk.WithBatcher(exporter), sdk.WithResource(about), sdk.WithIDGenerator(ids{}))
 	return &Tracer{provider: provider, tracer: provider.Tracer("github.com/financelime/authorization"), engine: engine}, nil
 }
 
-// Close sends what has not been sent yet, until ctx ends.
+// Close sends the remaining spans. It gives up when ctx ends.
 func (t *Tracer) Close(ctx context.Context) error { return t.provider.Shutdown(ctx) }
 
-// ids makes the ids of spans, and those of traces from the request ids.
+// ids generates random span IDs, and trace IDs that are hashes of request IDs.
 type ids struct{}
 
 func (ids) NewIDs(ctx context.Context) (traceID trace.TraceID, spanID trace.SpanID) {
@@ -87,7 +89,7 @@ func (ids) NewSpanID(context.Context, trace.TraceID) (spanID trace.SpanID) {
 	return spanID
 }
 
-// Request is told of a request.
+// Request begins the span of a request. The returned function ends it.
 func (t *Tracer) Request(ctx context.Context, r reqinfo.Request) (context.Context, func(status int)) {
 	req := reqinfo.FromContext(ctx)
 	name := r.Operation
@@ -104,7 +106,7 @@ func (t *Tracer) Request(ctx context.Context, r reqinfo.Request) (context.Contex
 	if cause := parse(req.TraceParent); cause.IsValid() {
 		options = append(options, trace.WithLinks(trace.Link{SpanContext: cause}))
 	}
-	ctx, span := t.tracer.Start(ctx, name, options...) //nolint:spancheck // whoever was told that it began tells that it ended
+	ctx, span := t.tracer.Start(ctx, name, options...) //nolint:spancheck // the returned function ends it
 	return ctx, func(status int) {                     //nolint:spancheck // as above
 		span.SetAttributes(attribute.Int("http.response.status_code", status))
 		if status >= http.StatusInternalServerError {
@@ -114,7 +116,8 @@ func (t *Tracer) Request(ctx context.Context, r reqinfo.Request) (context.Contex
 	}
 }
 
-// Database is told of what the database is asked for. Only what belongs to a request or a mail is told on.
+// Database begins the span of a statement or transaction. The returned function ends it. Without a span of a request or a mail it does
+// nothing.
 func (t *Tracer) Database(ctx context.Context, name string) (context.Context, func(error)) {
 	if !trace.SpanFromContext(ctx).IsRecording() {
 		return ctx, func(error) {}
@@ -128,13 +131,13 @@ func (t *Tracer) Database(ctx context.Context, name string) (context.Context, fu
 	return ctx, func(err error) { //nolint:spancheck // as above
 		if err != nil && !errors.Is(err, db.ErrNotFound) {
 			span.SetStatus(codes.Error, "")
-			span.SetAttributes(attribute.String("error.type", meaning(err)))
+			span.SetAttributes(attribute.String("error.type", errorType(err)))
 		}
 		span.End()
 	}
 }
 
-func meaning(err error) string {
+func errorType(err error) string {
 	switch {
 	case errors.Is(err, db.ErrUnavailable):
 		return "unavailable"
@@ -146,7 +149,7 @@ func meaning(err error) string {
 	return "other"
 }
 
-// Mail is told of an attempt at a mail.
+// Mail begins the span of an attempt to send a mail. The returned function ends it.
 func (t *Tracer) Mail(ctx context.Context, kind string) (context.Context, func(outcome string)) {
 	ctx, span := t.tracer.Start(ctx, "mail "+kind, trace.WithNewRoot(), trace.WithSpanKind(trace.SpanKindConsumer), //nolint:spancheck // as above
 		trace.WithAttributes(attribute.String("request_id", reqinfo.FromContext(ctx).RequestID), attribute.String("mail.kind", kind)))

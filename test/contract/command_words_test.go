@@ -45,7 +45,7 @@ func TestCommandsReportTheResult(t *testing.T) {
 			t.Errorf("a mail waited: %s", out)
 		}
 
-		if out, _ := both("mail", "retry", "--dead"); out != "no mail is dead\n" {
+		if out, _ := both("mail", "retry", "--dead"); out != "there are no dead emails\n" {
 			t.Errorf("retry of no dead mail says %q", out)
 		}
 

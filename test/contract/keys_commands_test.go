@@ -20,7 +20,7 @@ type keyRow struct {
 	State      string     `json:"state"`
 	Created    time.Time  `json:"created"`
 	ActiveFrom time.Time  `json:"activeFrom"`
-	GoesAt     *time.Time `json:"goesAt"`
+	RetiresAt  *time.Time `json:"retiresAt"`
 }
 
 func keysOf(t *testing.T, s *harness.Service) []keyRow {
@@ -57,7 +57,7 @@ func TestKeysCommands(t *testing.T) {
 		p := newPerson(t, s).join(s.Invite(t, 1))
 		p.login()
 		first := keysOf(t, s)
-		if len(first) != 1 || first[0].State != "signing" || first[0].Number != 1 || first[0].Algorithm != "ES256" || first[0].GoesAt != nil ||
+		if len(first) != 1 || first[0].State != "signing" || first[0].Number != 1 || first[0].Algorithm != "ES256" || first[0].RetiresAt != nil ||
 			first[0].KID != publishedKeys(t, s)[0] || time.Since(first[0].Created) > time.Hour {
 			t.Errorf("the first key: %+v", first)
 		}
@@ -73,7 +73,7 @@ func TestKeysCommands(t *testing.T) {
 		}
 		rotating.Wait()
 		two := keysOf(t, s)
-		if len(two) != 2 || two[0].GoesAt == nil || !two[0].GoesAt.After(two[1].ActiveFrom.Add(10*time.Minute)) || two[1].Number != 2 {
+		if len(two) != 2 || two[0].RetiresAt == nil || !two[0].RetiresAt.After(two[1].ActiveFrom.Add(10*time.Minute)) || two[1].Number != 2 {
 			t.Fatalf("after three rotations at once: %+v", two)
 		}
 		eventually(t, "the next key is published", func() bool { return len(publishedKeys(t, s)) == 2 })
@@ -90,7 +90,7 @@ func TestKeysCommands(t *testing.T) {
 		// Both keys leaked.
 		leaked := p.session.AccessToken
 		out, err := s.Command(t.Context(), "keys", "rotate", "--now")
-		if err != nil || !strings.Contains(out, "signs now, 2 old keys are gone") {
+		if err != nil || !strings.Contains(out, "signs now, 2 old keys deleted") {
 			t.Fatalf("%s: %v", out, err)
 		}
 		last := keysOf(t, s)

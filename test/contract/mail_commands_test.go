@@ -128,15 +128,15 @@ func TestMailCommands(t *testing.T) {
 
 		o.fails("its link has expired, was used or was replaced", "mail", "retry", dead[0].ID)
 		o.fails("there is no such mail", "mail", "retry", "01890000-0000-7000-8000-000000000000")
-		o.fails("not the id of a mail", "mail", "retry", "nonsense")
-		o.fails("name the mails, or say --dead", "mail", "retry")
-		o.fails("name the mails, or say --dead", "mail", "retry", dead[1].ID, "--dead")
+		o.fails("not the ID of an email", "mail", "retry", "nonsense")
+		o.fails("pass either email IDs or --dead", "mail", "retry")
+		o.fails("pass either email IDs or --dead", "mail", "retry", dead[1].ID, "--dead")
 		o.fails("--limit", "mail", "list", "--limit=0")
 		o.fails("--state", "mail", "list", "--state=lost")
 
 		unblock()
 		out := run("mail", "retry", "--dead")
-		if strings.Count(out, "\n") != 2 || !strings.Contains(out, dead[1].ID+": queued anew as ") || !strings.Contains(out, dead[0].ID+": not retried: its link") {
+		if strings.Count(out, "\n") != 2 || !strings.Contains(out, dead[1].ID+": re-queued as ") || !strings.Contains(out, dead[0].ID+": not retried: its link") {
 			t.Errorf("retry of the dead:\n%s", out)
 		}
 		pending.password = "" // known when the link was opened

@@ -317,10 +317,10 @@ func proveOutage(p *proofs, engine string) {
 		back = makeReadOnly(p.t, p.s)
 	}
 	answer := ""
-	for until := time.Now().Add(2 * time.Second); !strings.Contains(answer, "database does not answer") && time.Now().Before(until); {
+	for until := time.Now().Add(2 * time.Second); !strings.Contains(answer, "database does not respond") && time.Now().Before(until); {
 		answer = readyz(p.t, p.s)
 	}
-	if !strings.Contains(answer, "database does not answer") {
+	if !strings.Contains(answer, "database does not respond") {
 		p.t.Errorf("readyz says %q without a database", answer)
 	}
 	p.is("no database", 0, "database_up")

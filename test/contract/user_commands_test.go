@@ -362,7 +362,7 @@ func TestUserDeleteCommand(t *testing.T) {
 		newcomer.want("sign up on an ended invite", newcomer.signUp(code).StatusCode(), 409)
 		confirmation := pending.mail().Link(t)
 		_, note := o.run("user", "delete", pending.email)
-		if !strings.Contains(note, "The mails in data/mail are files of yours") {
+		if !strings.Contains(note, "Emails to the user are still in data/mail") {
 			t.Errorf("the note on what is left: %s", note)
 		}
 		pending.want("the link of a deleted sign-up", pending.open(confirmation).StatusCode, 404)
@@ -395,8 +395,13 @@ func leaveHiddenRows(t *testing.T, s *harness.Service, email string) {
 func wantOnlyAudit(t *testing.T, s *harness.Service, email, id, sessionID string) {
 	t.Helper()
 	var left, audit []string
+	isAudit := false
 	for line := range strings.Lines(s.Snapshot(t)) {
-		if strings.HasPrefix(line, "audit_event ") {
+		table, _, _ := strings.Cut(line, " ")
+		if slices.Contains(harness.Tables(), table) { // otherwise the row continues: an ID in SQLite can contain a line break
+			isAudit = table == "audit_event"
+		}
+		if isAudit {
 			audit = append(audit, line)
 		} else {
 			left = append(left, line)
@@ -418,7 +423,7 @@ func TestUserLists(t *testing.T) {
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		s := harness.Start(t, binary, contract, engine)
 		o := operator{t, s}
-		if out, _ := o.run("user", "list"); out != "ID  EMAIL  STATE  LANGUAGE  CREATED  LAST LOG-IN\n" {
+		if out, _ := o.run("user", "list"); out != "ID  EMAIL  STATE  LANGUAGE  CREATED  LAST LOGIN\n" {
 			t.Errorf("an empty list: %q", out)
 		}
 		if out, _ := o.run("user", "list", "--json"); out != "[]\n" {
@@ -545,9 +550,9 @@ func TestSessionCommands(t *testing.T) {
 			p.login()
 		}
 		for _, args := range [][]string{nil, {"--all", "--user", a.email}, {of[a][0].SessionID, "--all"}} {
-			o.refused("name the sessions, or say --user or --all", append([]string{"session", "revoke"}, args...)...)
+			o.refused("pass either session IDs, --user or --all", append([]string{"session", "revoke"}, args...)...)
 		}
-		o.refused("is not the id of a session", "session", "revoke", "nonsense")
+		o.refused("is not the ID of a session", "session", "revoke", "nonsense")
 		o.refused("there is no such user", "session", "revoke", "--user", "nobody@example.com")
 	})
 }

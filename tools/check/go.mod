@@ -1,5 +1,5 @@
-// The tools that judge the project: linters, the vulnerability check and the test runner. They stand apart from the
-// generators in ../go.mod because the linters' many dependencies must not decide with which versions code is generated.
+// The linters, the vulnerability check and the test runner. They are separate from the generators in ../go.mod, because the many
+// dependencies of the linters must not change the versions with which code is generated.
 module github.com/financelime/authorization/tools/check
 
 go 1.26.0

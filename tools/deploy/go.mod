@@ -1,5 +1,5 @@
-// The tools that judge deploy/ and make a release: Kubernetes manifests, the compose file, the bill of materials. They
-// stand apart from ../check so that neither decides with which versions the other is built.
+// The tools that check deploy/ (Kubernetes manifests, the compose file) and create the bills of materials of a release. They are separate
+// from ../check so that neither changes the versions of the other's dependencies.
 module github.com/financelime/authorization/tools/deploy
 
 go 1.26.0

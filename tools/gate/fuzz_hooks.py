@@ -1,4 +1,4 @@
-"""What Schemathesis has to be told of the service: how to become a user, and what its media types are."""
+"""Hooks for Schemathesis: they create a user, log in, and decode the media types of the service."""
 
 import json
 import os
@@ -17,7 +17,7 @@ EMAIL = "fuzz@example.com"
 
 
 def call(method, url, body=None):
-    """Sends one well-formed request and returns the text of the answer."""
+    """Sends one well-formed request and returns the text of the response."""
     request = urllib.request.Request(url, method=method)
     request.add_header("request-id", str(uuid.uuid4()))
     request.add_header("accept", "text/plain, application/json")
@@ -29,13 +29,13 @@ def call(method, url, body=None):
 
 
 def mailed(subject, pattern):
-    """Waits for a mail and returns what stands alone on a line of it."""
+    """Waits for an email and returns the line that matches the pattern."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             return re.search(pattern, call("GET", f"{MAILBOX}/mail/latest/text?subject={subject}"), re.MULTILINE).group()
         except urllib.error.HTTPError:
-            time.sleep(0.1)  # between two looks
+            time.sleep(0.1)
     raise TimeoutError(f"no mail about {subject}")
 
 
@@ -52,7 +52,7 @@ PASSWORD = join()
 
 @schemathesis.auth(refresh_interval=60)
 class User:
-    """Logs in, and again when the fuzzing has ended the session."""
+    """Logs in, and logs in again when the fuzzing has ended the session."""
 
     def get(self, case, context):
         body = {"email": EMAIL, "password": PASSWORD, "clientID": "schemathesis", "device": {}}
@@ -62,8 +62,8 @@ class User:
         case.headers["authorization"] = f"Bearer {data}"
 
 
-# text/yaml is the one under which Schemathesis has its own reader of application/yaml.
+# Schemathesis registers its own decoder of application/yaml under text/yaml, so that one is replaced here.
 @schemathesis.deserializer("text/yaml", "text/html", "text/css", "text/javascript")
 def text(context, response):
-    """To the contract these are strings."""
+    """Returns the text, because the contract describes these media types as strings."""
     return response.text

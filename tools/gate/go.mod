@@ -1,5 +1,5 @@
-// The judge of changes to openapi.yaml. It stands apart from ../check because it shares libraries with the linters, and
-// neither must decide with which versions the other is built.
+// oasdiff, which compares versions of openapi.yaml. It is separate from ../check because it shares libraries with the linters, and neither
+// must change the versions of the other's dependencies.
 module github.com/financelime/authorization/tools/gate
 
 go 1.26.0

@@ -8,10 +8,10 @@ import (
 	"github.com/financelime/authorization/impl/secret"
 )
 
-// CheckSecret fails where a secret is not the one of a database, which its signing keys tell. Before the first start
-// there are none, and any secret is right.
+// CheckSecret returns [ErrWrongSecret] if the secret does not decrypt the signing keys of the database. A database that has no keys yet
+// accepts any secret.
 func CheckSecret(ctx context.Context, store *db.Store, root secret.Root) error {
-	seals, err := newSealer(root)
+	sealer, err := newSealer(root)
 	if err != nil {
 		return err
 	}
@@ -20,7 +20,7 @@ func CheckSecret(ctx context.Context, store *db.Store, root secret.Root) error {
 		return fmt.Errorf("read signing keys: %w", err)
 	}
 	for _, row := range rows {
-		if _, err := seals.open(row); err != nil {
+		if _, err := sealer.open(row); err != nil {
 			return err
 		}
 	}

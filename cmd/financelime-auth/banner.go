@@ -15,38 +15,38 @@ import (
 	"github.com/financelime/authorization/impl/secret"
 )
 
-// The first invite code.
+// The limits of the first invite code.
 const (
 	firstInviteUses     = 100
 	firstInviteLifetime = 30 * 24 * time.Hour
 )
 
-// welcome tells a person at a terminal where everything is, and the code with which the first user can sign up. It comes once the
-// service is listening: a code that is made before is never told if the start fails. Where a program reads the output, there is
-// no banner, and the log says how to make a code.
-func welcome(ctx context.Context, s *Settings, c console, first *firstInvite, transport mail.Transport, admin net.Addr) {
+// printBanner prints the addresses of the service on a terminal, and an invite code for the first user. It is called when the service
+// listens: if the startup failed after a code was created, nobody would see the code. If the output is not a terminal, it prints
+// nothing, and the log says how to create a code.
+func printBanner(ctx context.Context, s *Settings, c console, first *firstInvite, transport mail.Transport, admin net.Addr) {
 	terminal := isTerminal(c.out)
 	code := ""
 	if s.InviteRequired && first.needed(ctx) {
-		if terminal && s.sqlitePath() != "" { // a database of one machine
+		if terminal && s.sqlitePath() != "" { // PostgreSQL may be shared: its operators create their own codes
 			code = first.create(ctx)
 		}
 		if code == "" {
-			first.log.InfoContext(ctx, "invite.none", slog.String("hint", "nobody can sign up yet: financelime-auth invite create makes a code"))
+			first.log.InfoContext(ctx, "invite.none", slog.String("hint", "nobody can sign up yet: create a code with financelime-auth invite create"))
 		}
 	}
 	if !terminal {
 		return
 	}
 	rows := [][2]string{
-		{"API", s.PublicURL + "   (contract: /openapi.yaml)"},
+		{"API", s.PublicURL + "   (reference: /docs, contract: /openapi.yaml)"},
 		{"Health", fmt.Sprintf("http://%s/healthz, /readyz, /metrics", admin)},
 	}
 	if files, local := transport.(*mail.Files); local {
 		rows = append(rows, [2]string{"Mailbox", fmt.Sprintf("http://%s/mail   (files: %s)", admin, files.Dir)})
 	}
 	if code != "" {
-		rows = append(rows, [2]string{"Invite code", fmt.Sprintf("%s   (%d uses, 30 days; another one: financelime-auth invite create)", code, firstInviteUses)})
+		rows = append(rows, [2]string{"Invite code", fmt.Sprintf("%s   (%d sign-ups, 30 days; create more: financelime-auth invite create)", code, firstInviteUses)})
 	}
 	fmt.Fprintf(c.out, "\nFinancelime Authorization %s\n\n", number)
 	for _, r := range rows {
@@ -55,14 +55,14 @@ func welcome(ctx context.Context, s *Settings, c console, first *firstInvite, tr
 	fmt.Fprintln(c.out)
 }
 
-// firstInvite is the invite of a service that has none.
+// firstInvite creates the first invite of a database.
 type firstInvite struct {
 	store *db.Store
 	root  secret.Root
 	log   *slog.Logger
 }
 
-// needed reports whether there is neither an invite nor a user.
+// needed reports whether the database has neither an invite nor a user.
 func (f *firstInvite) needed(ctx context.Context) bool {
 	now := time.Now().UTC()
 	invites, err := f.store.Read().ListInvites(ctx, db.ListInvitesParams{Now: &now, Before: uuid.Max, MaxRows: 1})
@@ -73,7 +73,7 @@ func (f *firstInvite) needed(ctx context.Context) bool {
 	return err == nil && len(users) == 0
 }
 
-// create makes the invite and returns its code, or "" if it cannot: the service works without.
+// create creates the invite and returns its code. If it fails it logs the error and returns "": the service works without the code.
 func (f *firstInvite) create(ctx context.Context) string {
 	code, err := invite.Create(ctx, f.store, f.root, invite.Options{Uses: firstInviteUses, Lifetime: firstInviteLifetime}, time.Now())
 	if err != nil {
