@@ -9,70 +9,70 @@ import (
 	"github.com/financelime/authorization/test/harness/smtprecorder"
 )
 
-// The process is killed while many mails are due and some are on their way. Each leaves within 20 s of the kill, none is lost, and
-// none comes twice that was not on its way.
-func TestKillWithMailsDue(t *testing.T) {
-	beside(t)
+// TestKillWithMailDue kills the process while many mails are due and some are being sent. Each mail is sent within 20 s of the kill, none is
+// lost, and only mails that were being sent are duplicated.
+func TestKillWithMailDue(t *testing.T) {
+	parallel(t)
 	const (
 		due      = 200
-		inFlight = 8 // what a replica sends at once
+		inFlight = 8 // the number of mails that a replica sends at the same time
 		within   = 20 * time.Second
 	)
 	harness.EachEngine(t, func(t *testing.T, engine string) {
-		w := newWorld(t, engine, 0, noInvites, "AUTH_MAIL_TIMEOUT=30s") // the lease does not depend on it
+		sim := newSimulation(t, engine, 0, noInvites, "AUTH_MAIL_TIMEOUT=30s") // the lease does not depend on it
 		slow := func(at smtprecorder.Moment) smtprecorder.Answer {
 			if at.Step == smtprecorder.Dot {
-				time.Sleep(50*time.Millisecond + rand.N(100*time.Millisecond)) // what a relay takes
+				time.Sleep(50*time.Millisecond + rand.N(100*time.Millisecond)) // the time of a relay
 			}
 			return smtprecorder.Usual
 		}
 		var slowest time.Duration
-		doubles := 0
-		for kill := range length(1, 100) {
-			w.mails.Close()
-			w.mails.SetPlan(slow)
-			w.s.Run(t)
+		duplicates := 0
+		for kill := range scaled(1, 100) {
+			sim.mails.Close()
+			sim.mails.SetPlan(slow)
+			sim.s.Run(t)
 			emails := make([]string, due)
 			for i := range emails {
-				emails[i] = w.signUp("due")
+				emails[i] = sim.signUp("due")
 			}
-			w.s.Kill(t)
-			w.gone(engine)
-			if err := w.mails.Open(); err != nil {
+			sim.s.Kill(t)
+			sim.waitDisconnected(engine)
+			if err := sim.mails.Open(); err != nil {
 				t.Fatal(err)
 			}
-			w.s.Run(t)
-			eventually(t, "the mails leave", time.Minute, func() bool { return w.mails.To(emails[0]) != nil || w.owed() < due })
+			sim.s.Run(t)
+			eventually(t, "mails are sent", time.Minute, func() bool { return sim.mails.To(emails[0]) != nil || sim.queuedMails() < due })
 			time.Sleep(rand.N(time.Second)) // the moment is random
-			w.s.Kill(t)
+			sim.s.Kill(t)
 			killed := time.Now()
-			w.gone(engine)
-			w.s.Run(t)
-			took := w.settle(time.Minute)
+			sim.waitDisconnected(engine)
+			sim.s.Run(t)
+			took := sim.waitForMail(time.Minute)
 			for _, email := range emails {
-				mails := w.mails.To(email)
+				mails := sim.mails.To(email)
 				if len(mails) == 0 || len(mails) > 2 {
 					t.Fatalf("kill %d: %d mails to %s", kill, len(mails), email)
 				}
-				doubles += len(mails) - 1
+				duplicates += len(mails) - 1
 				slowest = max(slowest, mails[len(mails)-1].At.Sub(killed))
-				w.checkWire(email, len(mails))
+				sim.checkSMTP(email, len(mails))
 			}
-			if doubles > inFlight*(kill+1) {
-				t.Errorf("kill %d: %d mails came twice", kill, doubles)
+			if duplicates > inFlight*(kill+1) {
+				t.Errorf("kill %d: %d duplicated mails", kill, duplicates)
 			}
 			if slowest > within {
-				t.Errorf("kill %d: a mail left %s after it; settled in %s", kill, slowest, took)
+				t.Errorf("kill %d: a mail was sent %s after it; all mail sent in %s", kill, slowest, took)
 			}
-			w.s.Kill(t)
-			w.gone(engine)
+			sim.s.Kill(t)
+			sim.waitDisconnected(engine)
 		}
-		t.Logf("the last mail left %s after a kill at most; %d mails came twice", slowest.Round(time.Millisecond), doubles)
+		t.Logf("the last mail was sent at most %s after a kill; %d duplicated mails", slowest.Round(time.Millisecond), duplicates)
 	})
 }
 
-// owed counts the mails that are not recorded as sent.
-func (w *world) owed() int {
-	w.t.Helper()
-	return w.s.Count(w.t, "SELECT count(*) FROM mail WHERE sent_at IS NULL AND dead_at IS NULL")
+// queuedMails counts the mails that are neither recorded as sent nor permanently failed.
+func (sim *simulation) queuedMails() int {
+	sim.t.Helper()
+	return sim.s.Count(sim.t, "SELECT count(*) FROM mail WHERE sent_at IS NULL AND dead_at IS NULL")
 }
