@@ -152,9 +152,15 @@ func (p *person) describe() string {
 	for _, m := range sim.mails.To(p.email) {
 		text += fmt.Sprintf("; received %q", m.Header().Get("Subject"))
 	}
+	return text + sim.describeMails("email = '"+p.email+"'")
+}
+
+// describeMails returns the mails in the database that match a condition, for error messages.
+func (sim *simulation) describeMails(condition string) (text string) {
+	sim.t.Helper()
 	query := `
 		SELECT kind, attempts, cast(due_at AS text), coalesce(cast(sent_at AS text), '-'), coalesce(cast(dead_at AS text), '-'), coalesce(last_error, '-')
-		FROM mail JOIN account ON account.id = account_id WHERE email = '` + p.email + `' ORDER BY mail.created_at`
+		FROM mail JOIN account ON account.id = account_id WHERE ` + condition + ` ORDER BY mail.created_at`
 	sim.s.Look(sim.t, func(db *sql.DB) {
 		err := each(sim.t.Context(), db, query, func(scan func(...any) error) error {
 			var kind, due, sent, dead, lastError string

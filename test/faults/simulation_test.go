@@ -185,6 +185,11 @@ func (sim *simulation) act(ctx context.Context, a *actor) {
 // waitForMail waits until no mail is queued any more, and returns how long that took.
 func (sim *simulation) waitForMail(limit time.Duration) time.Duration {
 	sim.t.Helper()
+	defer func() {
+		if queued := sim.describeMails("sent_at IS NULL AND dead_at IS NULL"); queued != "" {
+			sim.t.Logf("at %s these mails are queued%s", time.Now(), queued)
+		}
+	}()
 	return eventually(sim.t, "every queued mail is sent", limit, func() bool { return sim.queuedMails() == 0 })
 }
 

@@ -23,7 +23,7 @@ const Balancer = "TEST_BALANCER"
 // URL.
 func Nginx(t testing.TB, addrs []string) string {
 	t.Helper()
-	own := freeAddr(t)
+	own := FreeAddr(t)
 	dir := t.TempDir()
 	config := filepath.Join(dir, "nginx.conf")
 	text := fmt.Sprintf("daemon off;\npid %s/pid;\nerror_log stderr warn;\nevents {}\nhttp {\naccess_log off;\n"+
@@ -87,9 +87,9 @@ func nginxConfig(t testing.TB, own string, addrs []string) string {
 	return changed
 }
 
-// freeAddr returns an unused address, below the ephemeral ports of outgoing connections: a service can stop listening there
+// FreeAddr returns an unused address, below the ephemeral ports of outgoing connections: a service can stop listening there
 // and start again.
-func freeAddr(t testing.TB) string {
+func FreeAddr(t testing.TB) string {
 	t.Helper()
 	for range 100 {
 		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(10_000))
@@ -129,7 +129,7 @@ func putNginxBefore(t testing.TB, members []*Service, next http.RoundTripper) ht
 	t.Helper()
 	var addrs []string
 	for _, m := range members {
-		addr := freeAddr(t)
+		addr := FreeAddr(t)
 		m.Env = append(m.Env, "AUTH_HTTP_ADDR="+addr)
 		m.withdraw = func() {} // nginx notices by itself
 		addrs = append(addrs, addr)

@@ -1,4 +1,4 @@
-// hey-api's types say what the contract says. Nothing here runs.
+// The types of hey-api must match the contract. This file is only compiled.
 import type * as hey from "../generated/hey-api/types.gen.js";
 import type { Codes, CodesOf, Equal, Expect, Free, Vague } from "./contract.js";
 

@@ -1,4 +1,4 @@
-// openapi-typescript's types say what the contract says. Nothing here runs.
+// The types of openapi-typescript must match the contract. This file is only compiled.
 import type { Bodies } from "../client.js";
 import type { components, operations } from "../generated/openapi.js";
 import type { Codes, CodesOf, Equal, Expect, Free, Vague } from "./contract.js";

@@ -1,4 +1,4 @@
-// orval's types say what the contract says. Nothing here runs.
+// The types of orval must match the contract. This file is only compiled.
 import type * as orval from "../generated/orval.js";
 import type { Codes, CodesOf, Equal, Expect, Free, Vague } from "./contract.js";
 
