@@ -59,7 +59,7 @@ func Nginx(t testing.TB, addrs []string) string {
 			return "http://" + own
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("nginx does not answer: %v\n%s", err, log)
+			t.Fatalf("nginx does not respond: %v\n%s", err, log)
 		}
 	}
 }
@@ -119,9 +119,9 @@ func (f *front) RoundTrip(r *http.Request) (*http.Response, error) {
 		return response, err
 	}
 	if err := response.Body.Close(); err != nil {
-		return nil, fmt.Errorf("close what nginx says: %w", err)
+		return nil, fmt.Errorf("close the response of nginx: %w", err)
 	}
-	return nil, fmt.Errorf("nginx got no answer: %s", response.Status)
+	return nil, fmt.Errorf("nginx received no response: %s", response.Status)
 }
 
 // putNginxBefore gives replicas that have not started yet fixed addresses, and starts nginx in front of them.

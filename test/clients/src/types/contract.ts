@@ -36,15 +36,15 @@ export type Expect<T extends true> = T;
 export type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 
 /** The paths in a type, at any depth, that are `any` or `unknown`; `never` if there are none. */
-export type Vague<T, At extends string> = 0 extends 1 & T
+export type Untyped<T, At extends string> = 0 extends 1 & T
   ? `${At}: any`
   : unknown extends T
     ? `${At}: unknown`
     : T extends string | number | boolean | null | undefined | void
       ? never
       : T extends readonly (infer Item)[]
-        ? Vague<Item, `${At}[]`>
-        : { [K in keyof T & (string | number)]-?: Vague<T[K], `${At}.${K}`> }[keyof T & (string | number)];
+        ? Untyped<Item, `${At}[]`>
+        : { [K in keyof T & (string | number)]-?: Untyped<T[K], `${At}.${K}`> }[keyof T & (string | number)];
 
 /** The only value without a precise type in the contract: the OpenAPI document as JSON. */
-export type Free<At extends string> = `${At}.${string}: unknown` | `${At}.${number}: unknown`;
+export type AnyJSON<At extends string> = `${At}.${string}: unknown` | `${At}.${number}: unknown`;
