@@ -15,8 +15,8 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// TestMailWithdrawnWhileSuspended suspends the process after it has leased the mail with a password and before it hashes the password.
-// Meanwhile an operator disables the user and enables them again, which withdraws the mail. It sets no pending password and is not sent.
+// TestMailWithdrawnWhileSuspended suspends the process after it has leased the mail with a password and read the account, and before it
+// hashes the password. Meanwhile an operator disables the user and enables them again, which withdraws the mail. It sets no pending password and is not sent.
 //
 // Locks of PostgreSQL stop the worker at that point. In SQLite readers do not wait for locks: for SQLite, and for other points
 // at which a worker may be suspended, see TestWithdrawnMailIsNotSent of impl/mail.
