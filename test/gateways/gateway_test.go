@@ -30,20 +30,20 @@ type gateway struct {
 
 // start starts the gateway in its own directory on a free port, and stops it when the test ends. Another process may take the port before
 // the gateway listens on it, so start makes up to three attempts.
-func (r *recipe) start(t testing.TB, p environment) *gateway {
+func (r *recipe) start(t testing.TB, env environment) *gateway {
 	t.Helper()
 	var err error
 	for range 3 {
-		p.dir, p.port = t.TempDir(), strings.TrimPrefix(harness.FreeAddr(t), "127.0.0.1:")
-		r.copyTo(t, p)
+		env.dir, env.port = t.TempDir(), strings.TrimPrefix(harness.FreeAddr(t), "127.0.0.1:")
+		r.copyTo(t, env)
 		if r.prepare != nil {
-			r.prepare(t, p)
+			r.prepare(t, env)
 		}
 		if r.check != nil {
-			runToEnd(t, r.check(p)...)
+			runToEnd(t, r.check(env)...)
 		}
-		g := &gateway{recipe: r, environment: p, addr: "127.0.0.1:" + p.port}
-		if err = g.run(p); err == nil {
+		g := &gateway{recipe: r, environment: env, addr: "127.0.0.1:" + env.port}
+		if err = g.run(env); err == nil {
 			t.Cleanup(func() {
 				g.stop(t)
 				if t.Failed() {
@@ -61,11 +61,11 @@ func (r *recipe) start(t testing.TB, p environment) *gateway {
 }
 
 // run starts the process and waits for a response of the service through it, because it may listen before it has loaded its routes.
-func (g *gateway) run(p environment) error {
-	command := g.command(p)
+func (g *gateway) run(env environment) error {
+	command := g.command(env)
 	g.cmd = exec.Command(command[0], command[1:]...)
-	g.cmd.Dir, g.cmd.Stdout, g.cmd.Stderr = p.dir, &g.log, &g.log
-	g.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + p.dir, "TMPDIR=" + p.dir}
+	g.cmd.Dir, g.cmd.Stdout, g.cmd.Stderr = env.dir, &g.log, &g.log
+	g.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + env.dir, "TMPDIR=" + env.dir}
 	g.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that one signal ends it and its workers
 	g.ended = make(chan struct{})
 	if err := g.cmd.Start(); err != nil {

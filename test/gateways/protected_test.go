@@ -114,12 +114,12 @@ func (c *upstreamClient) checkIdentityHeaders() {
 		"X-Auth-User-Id": claims["sub"].(string), "X-Auth-Session-Id": c.session.SessionID, "X-Auth-Client-Id": claims["client_id"].(string),
 		"X-Forwarded-For": clientAddr.String(),
 	}
-	plain, lying := c.token(), c.token()
-	maps.Copy(lying, spoofed())
+	honest, forged := c.token(), c.token()
+	maps.Copy(forged, spoofed())
 	if !c.s.otherHeaders {
-		lying["X-Auth-Roles"] = []string{"spoofed admin"}
+		forged["X-Auth-Roles"] = []string{"spoofed admin"}
 	}
-	for what, header := range map[string]http.Header{"honest": plain, "lying": lying} {
+	for what, header := range map[string]http.Header{"honest": honest, "forged": forged} {
 		response, body, got := c.visit(http.MethodGet, protectedPath, header, "")
 		if response.StatusCode != 200 || len(got) != 1 {
 			c.t.Errorf("%s: %d %s", what, response.StatusCode, body)

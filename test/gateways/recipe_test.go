@@ -55,7 +55,7 @@ type environment struct {
 	keys     string // base URL of the service that publishes the keys
 }
 
-func (p environment) file(name string) string { return filepath.Join(p.dir, name) }
+func (env environment) file(name string) string { return filepath.Join(env.dir, name) }
 
 // issuer is the harness's AUTH_PUBLIC_URL.
 const issuer = "https://auth.example.test"
@@ -69,37 +69,37 @@ func nginx() *recipe {
 	return &recipe{
 		name:  "nginx",
 		files: []string{"financelime-auth.conf"},
-		replacements: func(p environment) [][2]string {
-			return [][2]string{{"listen 8000;", "listen 127.0.0.1:" + p.port + ";"}, {"127.0.0.1:8080", p.service}, {"127.0.0.1:9000", p.upstream}}
+		replacements: func(env environment) [][2]string {
+			return [][2]string{{"listen 8000;", "listen 127.0.0.1:" + env.port + ";"}, {"127.0.0.1:8080", env.service}, {"127.0.0.1:9000", env.upstream}}
 		},
-		prepare: func(t testing.TB, p environment) {
+		prepare: func(t testing.TB, env environment) {
 			t.Helper()
 			// The main configuration of a distribution, with paths in a directory that only its owner can access.
 			user := ""
 			if os.Getuid() == 0 {
 				user = "user root;"
 			}
-			write(t, p.file(mainConfig), user+`
+			write(t, env.file(mainConfig), user+`
 daemon off;
-pid `+p.file("pid")+`;
+pid `+env.file("pid")+`;
 error_log stderr warn;
 events {}
 http {
 	access_log off;
-	client_body_temp_path `+p.file("body")+`;
-	proxy_temp_path `+p.file("proxy")+`;
-	fastcgi_temp_path `+p.file("fastcgi")+`;
-	uwsgi_temp_path `+p.file("uwsgi")+`;
-	scgi_temp_path `+p.file("scgi")+`;
-	include `+p.file("financelime-auth.conf")+`;
+	client_body_temp_path `+env.file("body")+`;
+	proxy_temp_path `+env.file("proxy")+`;
+	fastcgi_temp_path `+env.file("fastcgi")+`;
+	uwsgi_temp_path `+env.file("uwsgi")+`;
+	scgi_temp_path `+env.file("scgi")+`;
+	include `+env.file("financelime-auth.conf")+`;
 }
 `)
 		},
-		command: func(p environment) []string {
-			return []string{"nginx", "-p", p.dir, "-e", "stderr", "-c", p.file(mainConfig)}
+		command: func(env environment) []string {
+			return []string{"nginx", "-p", env.dir, "-e", "stderr", "-c", env.file(mainConfig)}
 		},
-		check: func(p environment) []string {
-			return []string{"nginx", "-t", "-p", p.dir, "-e", "stderr", "-c", p.file(mainConfig)}
+		check: func(env environment) []string {
+			return []string{"nginx", "-t", "-p", env.dir, "-e", "stderr", "-c", env.file(mainConfig)}
 		},
 		online:       true,
 		unavailable:  503,
@@ -111,21 +111,21 @@ func haproxy() *recipe {
 	return &recipe{
 		name:  "haproxy",
 		files: []string{"haproxy.cfg"},
-		replacements: func(p environment) [][2]string {
+		replacements: func(env environment) [][2]string {
 			return [][2]string{
-				{"bind :8000", "bind 127.0.0.1:" + p.port},
-				{"127.0.0.1:8080", p.service},
-				{"127.0.0.1:9000", p.upstream},
+				{"bind :8000", "bind 127.0.0.1:" + env.port},
+				{"127.0.0.1:8080", env.service},
+				{"127.0.0.1:9000", env.upstream},
 				{"http://localhost:8080", issuer},
-				{"/etc/haproxy/jwt", p.file("jwt")},
+				{"/etc/haproxy/jwt", env.file("jwt")},
 			}
 		},
-		prepare: func(t testing.TB, p environment) {
+		prepare: func(t testing.TB, env environment) {
 			t.Helper()
-			runToEnd(t, source(t, "haproxy", "jwks-to-pem"), p.keys, p.file("jwt"))
+			runToEnd(t, source(t, "haproxy", "jwks-to-pem"), env.keys, env.file("jwt"))
 		},
-		command: func(p environment) []string { return []string{"haproxy", "-db", "-f", p.file("haproxy.cfg")} },
-		check:   func(p environment) []string { return []string{"haproxy", "-c", "-f", p.file("haproxy.cfg")} },
+		command: func(env environment) []string { return []string{"haproxy", "-db", "-f", env.file("haproxy.cfg")} },
+		check:   func(env environment) []string { return []string{"haproxy", "-c", "-f", env.file("haproxy.cfg")} },
 	}
 }
 
@@ -134,19 +134,19 @@ func caddy() *recipe {
 	return &recipe{
 		name:  "caddy",
 		files: []string{"Caddyfile"},
-		replacements: func(p environment) [][2]string {
-			return [][2]string{{"http://:8000", "http://:" + p.port}, {"127.0.0.1:8080", p.service}, {"127.0.0.1:9000", p.upstream}}
+		replacements: func(env environment) [][2]string {
+			return [][2]string{{"http://:8000", "http://:" + env.port}, {"127.0.0.1:8080", env.service}, {"127.0.0.1:9000", env.upstream}}
 		},
-		prepare: func(t testing.TB, p environment) {
+		prepare: func(t testing.TB, env environment) {
 			t.Helper()
 			// Without the admin port, so that several can run on one machine.
-			write(t, p.file(mainConfig), "{\n\tadmin off\n}\nimport "+p.file("Caddyfile")+"\n")
+			write(t, env.file(mainConfig), "{\n\tadmin off\n}\nimport "+env.file("Caddyfile")+"\n")
 		},
-		command: func(p environment) []string {
-			return []string{"caddy", "run", "--adapter", "caddyfile", "--config", p.file(mainConfig)}
+		command: func(env environment) []string {
+			return []string{"caddy", "run", "--adapter", "caddyfile", "--config", env.file(mainConfig)}
 		},
-		check: func(p environment) []string {
-			return []string{"caddy", "validate", "--adapter", "caddyfile", "--config", p.file(mainConfig)}
+		check: func(env environment) []string {
+			return []string{"caddy", "validate", "--adapter", "caddyfile", "--config", env.file(mainConfig)}
 		},
 		online:      true,
 		unavailable: 502,
@@ -157,22 +157,22 @@ func envoy() *recipe {
 	return &recipe{
 		name:  "envoy",
 		files: []string{"envoy.yaml"},
-		replacements: func(p environment) [][2]string {
-			_, service, _ := net.SplitHostPort(p.service)
-			_, upstream, _ := net.SplitHostPort(p.upstream)
+		replacements: func(env environment) [][2]string {
+			_, service, _ := net.SplitHostPort(env.service)
+			_, upstream, _ := net.SplitHostPort(env.upstream)
 			return [][2]string{
-				{"address: 0.0.0.0, port_value: 8000", "address: 127.0.0.1, port_value: " + p.port},
+				{"address: 0.0.0.0, port_value: 8000", "address: 127.0.0.1, port_value: " + env.port},
 				{"address: 127.0.0.1, port_value: 8080", "address: 127.0.0.1, port_value: " + service},
 				{"address: 127.0.0.1, port_value: 9000", "address: 127.0.0.1, port_value: " + upstream},
-				{"http://127.0.0.1:8080", "http://" + p.service},
+				{"http://127.0.0.1:8080", "http://" + env.service},
 				{"http://localhost:8080", issuer},
 			}
 		},
-		command: func(p environment) []string {
-			return []string{"envoy", "--use-dynamic-base-id", "--concurrency", "1", "-l", "warning", "-c", p.file("envoy.yaml")}
+		command: func(env environment) []string {
+			return []string{"envoy", "--use-dynamic-base-id", "--concurrency", "1", "-l", "warning", "-c", env.file("envoy.yaml")}
 		},
-		check: func(p environment) []string {
-			return []string{"envoy", "--mode", "validate", "-c", p.file("envoy.yaml")}
+		check: func(env environment) []string {
+			return []string{"envoy", "--mode", "validate", "-c", env.file("envoy.yaml")}
 		},
 		own401:           true,
 		passesRequestIDs: true,
@@ -183,15 +183,15 @@ func traefik() *recipe {
 	return &recipe{
 		name:  "traefik",
 		files: []string{"traefik.yml", "dynamic.yml"},
-		replacements: func(p environment) [][2]string {
+		replacements: func(env environment) [][2]string {
 			return [][2]string{
-				{`":8000"`, `"127.0.0.1:` + p.port + `"`},
-				{"/etc/traefik/dynamic.yml", p.file("dynamic.yml")},
-				{"127.0.0.1:8080", p.service},
-				{"127.0.0.1:9000", p.upstream},
+				{`":8000"`, `"127.0.0.1:` + env.port + `"`},
+				{"/etc/traefik/dynamic.yml", env.file("dynamic.yml")},
+				{"127.0.0.1:8080", env.service},
+				{"127.0.0.1:9000", env.upstream},
 			}
 		},
-		command:           func(p environment) []string { return []string{"traefik", "--configFile=" + p.file("traefik.yml")} },
+		command:           func(env environment) []string { return []string{"traefik", "--configFile=" + env.file("traefik.yml")} },
 		online:            true,
 		unavailable:       500,
 		decodes:           true,
@@ -203,15 +203,15 @@ func krakend() *recipe {
 	return &recipe{
 		name:  "krakend",
 		files: []string{"krakend.json"},
-		replacements: func(p environment) [][2]string {
+		replacements: func(env environment) [][2]string {
 			return [][2]string{
-				{`"port": 8000`, `"port": ` + p.port},
-				{"http://127.0.0.1:8080", "http://" + p.service},
-				{"http://127.0.0.1:9000", "http://" + p.upstream},
+				{`"port": 8000`, `"port": ` + env.port},
+				{"http://127.0.0.1:8080", "http://" + env.service},
+				{"http://127.0.0.1:9000", "http://" + env.upstream},
 				{"http://localhost:8080", issuer},
 			}
 		},
-		command:          func(p environment) []string { return []string{"krakend", p.file("krakend.json")} },
+		command:          func(env environment) []string { return []string{"krakend", env.file("krakend.json")} },
 		exactPaths:       true,
 		ownErrors:        true,
 		own401:           true,
@@ -231,7 +231,7 @@ func source(t testing.TB, gateway, name string) string {
 }
 
 // copyTo copies the files into the environment's directory, with the replacements.
-func (r *recipe) copyTo(t testing.TB, p environment) {
+func (r *recipe) copyTo(t testing.TB, env environment) {
 	t.Helper()
 	texts := make(map[string]string)
 	for _, name := range r.files {
@@ -242,7 +242,7 @@ func (r *recipe) copyTo(t testing.TB, p environment) {
 		texts[name] = string(text)
 	}
 	var pairs []string
-	for _, line := range r.replacements(p) {
+	for _, line := range r.replacements(env) {
 		found := false
 		for _, text := range texts {
 			found = found || strings.Contains(text, line[0])
@@ -253,7 +253,7 @@ func (r *recipe) copyTo(t testing.TB, p environment) {
 		pairs = append(pairs, line[0], line[1])
 	}
 	for name, text := range texts {
-		write(t, p.file(name), strings.NewReplacer(pairs...).Replace(text))
+		write(t, env.file(name), strings.NewReplacer(pairs...).Replace(text))
 	}
 }
 
