@@ -60,7 +60,7 @@ model: ## 10,000 random interleavings of logins compared with the model of the l
 	MODEL_COUNT=10000 test/with-postgres go test -v -count=1 -timeout=3h -run='^TestModel$$' ./impl/limit/
 
 timing: ## whether response times reveal that an account exists: 5,000 pairs of each case, on both engines; hours
-	FINANCELIME_FULL=1 test/with-postgres go test -v -count=1 -timeout=6h -run=TestAnswersTakeTheSameTime ./test/timing/
+	FINANCELIME_FULL=1 test/with-postgres go test -v -count=1 -timeout=6h -run=TestResponseTimesDoNotRevealAccounts ./test/timing/
 
 bench: ## start time, memory, requests per second, a flood of logins, slow clients, on both engines
 	test/with-postgres go test -run='^$$' -bench=. ./test/bench/ ./db/

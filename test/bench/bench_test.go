@@ -1,4 +1,4 @@
-// Package bench measures the built service, without the race detector. Nothing here is asserted:
+// Package bench measures the built service, without the race detector. It asserts nothing:
 //
 //	test/with-postgres go test -bench=. ./test/bench/
 package bench
@@ -25,7 +25,7 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// build builds the service as it is shipped.
+// build builds the service like a release.
 func build(b *testing.B) string {
 	b.Helper()
 	binary := filepath.Join(b.TempDir(), "financelime-auth")
@@ -46,14 +46,14 @@ func contract(b *testing.B) *harness.Contract {
 	return c
 }
 
-// BenchmarkStart is the way from an empty directory to the first answer: secret, database, schema, signing key, first invite.
-// It reports the resident memory of the idle service too.
+// BenchmarkStart measures the time from an empty directory to the first response: secret, database, schema, signing key, first invite.
+// It also reports the resident memory of the idle service.
 func BenchmarkStart(b *testing.B) {
-	binary, judge := build(b), contract(b)
+	binary, openapi := build(b), contract(b)
 	var memory float64
 	for b.Loop() {
 		b.StopTimer()
-		s := harness.New(b, binary, judge, harness.SQLite)
+		s := harness.New(b, binary, openapi, harness.SQLite)
 		b.StartTimer()
 		s.Run(b)
 		get(b, s, "/v1/version")
@@ -66,7 +66,7 @@ func BenchmarkStart(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(b.N), "ms/start")
 }
 
-// residentMiB is the process's resident memory; 0 where the system does not tell it in /proc.
+// residentMiB returns the process's resident memory; 0 on systems without /proc.
 func residentMiB(b *testing.B, s *harness.Service) float64 {
 	b.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.PID()))
@@ -97,45 +97,45 @@ func get(b *testing.B, s *harness.Service, path string) {
 	}
 }
 
-// BenchmarkRefresh is refreshes of 64 sessions over HTTP, on each engine, with client and service on this machine.
+// BenchmarkRefresh measures refreshes of 64 sessions over HTTP, on each engine, with client and service on one machine.
 func BenchmarkRefresh(b *testing.B) {
-	binary, judge := build(b), contract(b)
+	binary, openapi := build(b), contract(b)
 	for _, engine := range []string{harness.SQLite, harness.Postgres} {
 		b.Run(engine, func(b *testing.B) {
-			s := harness.Start(b, binary, judge, engine, "AUTH_INVITE_CODE_REQUIRED=false")
+			s := harness.Start(b, binary, openapi, engine, "AUTH_INVITE_CODE_REQUIRED=false")
 			tokens := logins(b, s, benchEmail, 64)
-			inParallel(b, "refreshes/s", func(c *http.Client, mine, _ int) error {
-				mine %= len(tokens)
-				tokens[mine] = refresh(b, c, s.URL, tokens[mine])
+			inParallel(b, "refreshes/s", func(c *http.Client, i, _ int) error {
+				i %= len(tokens)
+				tokens[i] = refresh(b, c, s.URL, tokens[i])
 				return nil
 			})
 		})
 	}
 }
 
-// BenchmarkReplicas is refreshes of 64 sessions as in BenchmarkRefresh, spread over three services on one PostgreSQL: on one machine,
-// what more of them cost.
+// BenchmarkReplicas measures the refreshes of BenchmarkRefresh, spread over three services on one PostgreSQL. Because everything runs on one
+// machine, it shows the overhead of more replicas.
 func BenchmarkReplicas(b *testing.B) {
-	binary, judge := build(b), contract(b)
-	s := harness.Start(b, binary, judge, harness.Replicas, "AUTH_INVITE_CODE_REQUIRED=false")
+	binary, openapi := build(b), contract(b)
+	s := harness.Start(b, binary, openapi, harness.Replicas, "AUTH_INVITE_CODE_REQUIRED=false")
 	tokens := logins(b, s, benchEmail, 64)
 	var urls []string
 	for _, m := range s.Members() {
 		urls = append(urls, m.URL)
 	}
-	inParallel(b, "refreshes/s", func(c *http.Client, mine, turn int) error {
-		mine %= len(tokens)
-		tokens[mine] = refresh(b, c, urls[turn%len(urls)], tokens[mine])
+	inParallel(b, "refreshes/s", func(c *http.Client, i, iteration int) error {
+		i %= len(tokens)
+		tokens[i] = refresh(b, c, urls[iteration%len(urls)], tokens[i])
 		return nil
 	})
 }
 
-// BenchmarkLogin is log-ins of one user over HTTP: a hash each, and a session that ends the oldest.
+// BenchmarkLogin measures logins of one user over HTTP. Each computes a password hash and creates a session, which ends the oldest one.
 func BenchmarkLogin(b *testing.B) {
-	binary, judge := build(b), contract(b)
+	binary, openapi := build(b), contract(b)
 	for _, engine := range []string{harness.SQLite, harness.Postgres} {
 		b.Run(engine, func(b *testing.B) {
-			s := harness.Start(b, binary, judge, engine, "AUTH_INVITE_CODE_REQUIRED=false")
+			s := harness.Start(b, binary, openapi, engine, "AUTH_INVITE_CODE_REQUIRED=false")
 			logins(b, s, benchEmail, 1)
 			login := client.CreateAccessTokenRequest{
 				Email: benchEmail, Password: s.WaitMails(b, benchEmail, 2)[0].Password(b), ClientID: "bench",
@@ -147,33 +147,33 @@ func BenchmarkLogin(b *testing.B) {
 	}
 }
 
-// BenchmarkSignUp is sign-ups over HTTP, while the worker mails their links.
+// BenchmarkSignUp measures sign-ups over HTTP, while the worker mails their links.
 func BenchmarkSignUp(b *testing.B) {
-	binary, judge := build(b), contract(b)
+	binary, openapi := build(b), contract(b)
 	for _, engine := range []string{harness.SQLite, harness.Postgres} {
 		b.Run(engine, func(b *testing.B) {
-			s := harness.Start(b, binary, judge, engine, "AUTH_INVITE_CODE_REQUIRED=false")
+			s := harness.Start(b, binary, openapi, engine, "AUTH_INVITE_CODE_REQUIRED=false")
 			inParallel(b, "sign-ups/s", func(c *http.Client, _, _ int) error {
-				newcomer := client.SignUpRequest{Email: client.Email(uuid.NewString() + "@example.com"), Language: "en"}
-				return send(c, http.MethodPost, s.URL+"/v1/user/signup", newcomer, nil)
+				body := client.SignUpRequest{Email: client.Email(uuid.NewString() + "@example.com"), Language: "en"}
+				return send(c, http.MethodPost, s.URL+"/v1/user/signup", body, nil)
 			})
 		})
 	}
 }
 
-// inParallel has 16 callers for each core do something again and again. Each knows which one it is and its how-manieth turn it has.
-func inParallel(b *testing.B, unit string, do func(c *http.Client, caller, turn int) error) {
+// inParallel runs do repeatedly in 16 goroutines for each core, with the number of the goroutine and of its iteration.
+func inParallel(b *testing.B, unit string, do func(c *http.Client, caller, iteration int) error) {
 	b.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	defer transport.CloseIdleConnections()
 	c := &http.Client{Transport: transport, Timeout: time.Minute}
 	var next atomic.Int64
 	b.SetParallelism(16)
-	b.ResetTimer() // starting the service and logging in is not measured
+	b.ResetTimer() // do not measure the start and the logins
 	b.RunParallel(func(pb *testing.PB) {
 		caller := int(next.Add(1) - 1)
-		for turn := 0; pb.Next(); turn++ {
-			if err := do(c, caller, turn); err != nil {
+		for iteration := 0; pb.Next(); iteration++ {
+			if err := do(c, caller, iteration); err != nil {
 				b.Error(err)
 			}
 		}
@@ -184,13 +184,13 @@ func inParallel(b *testing.B, unit string, do func(c *http.Client, caller, turn 
 // benchEmail is the address of the user whose sessions are refreshed.
 const benchEmail = "bench@example.com"
 
-// logins makes an account with an address and n sessions and returns their refresh tokens.
+// logins creates an account with an address and n sessions, and returns the refresh tokens.
 func logins(b *testing.B, s *harness.Service, email string, n int) []string {
 	b.Helper()
 
-	call := func(method, path string, body any, answer any) {
+	call := func(method, path string, body, target any) {
 		b.Helper()
-		if err := send(http.DefaultClient, method, s.URL+path, body, answer); err != nil {
+		if err := send(http.DefaultClient, method, s.URL+path, body, target); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -216,7 +216,7 @@ func refresh(b *testing.B, c *http.Client, url, token string) string {
 	return session.RefreshToken
 }
 
-func send(c *http.Client, method, url string, body, answer any) error {
+func send(c *http.Client, method, url string, body, target any) error {
 	var content bytes.Buffer
 	if body != nil {
 		if err := json.NewEncoder(&content).Encode(body); err != nil {
@@ -225,7 +225,7 @@ func send(c *http.Client, method, url string, body, answer any) error {
 	}
 	request, err := http.NewRequest(method, url, &content)
 	if err != nil {
-		return fmt.Errorf("make the request: %w", err)
+		return fmt.Errorf("create the request: %w", err)
 	}
 	request.Header.Set("Request-Id", uuid.NewString())
 	request.Header.Set("Content-Type", "application/json")
@@ -238,12 +238,12 @@ func send(c *http.Client, method, url string, body, answer any) error {
 	if response.StatusCode >= http.StatusMultipleChoices {
 		return fmt.Errorf("%s %s: %s", method, strings.SplitN(url, "?", 2)[0], response.Status)
 	}
-	if answer == nil {
-		_, err := io.Copy(io.Discard, response.Body) // or the connection would not be used again
-		return err                                   //nolint:wrapcheck // says it all
+	if target == nil {
+		_, err := io.Copy(io.Discard, response.Body) // otherwise the connection is not reused
+		return err                                   //nolint:wrapcheck // the error is clear without context
 	}
-	if err := json.NewDecoder(response.Body).Decode(answer); err != nil {
-		return fmt.Errorf("decode the answer: %w", err)
+	if err := json.NewDecoder(response.Body).Decode(target); err != nil {
+		return fmt.Errorf("decode the response: %w", err)
 	}
 	return nil
 }

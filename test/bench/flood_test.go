@@ -18,14 +18,14 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// BenchmarkLoginFlood is ten times as many log-ins as the machine can hash, while other users refresh and somebody looks at the
-// public keys and the health (SECURITY.md R-11, S-A13). It reports, all from one run: goodput against the peak, the service's
-// memory, how long refusals take, and the p99 of the others without and with the flood. FINANCELIME_FULL=1 makes a flood two
-// minutes long. GOMAXPROCS and GOMEMLIMIT are the service's, if they are set.
+// BenchmarkLoginFlood sends ten times as many logins as the machine can hash, while other clients refresh and get the public keys and
+// the health (docs/security.md R-11, S-A13). From one run it reports: goodput relative to the peak, the service's memory, the time of
+// rejections, and the p99 of the other clients without and with the flood. With FINANCELIME_FULL=1 a flood takes two minutes. If
+// GOMAXPROCS and GOMEMLIMIT are set, the service gets them.
 //
 //	test/with-postgres go test -run='^$' -bench=Flood -benchtime=1x ./test/bench/
 func BenchmarkLoginFlood(b *testing.B) {
-	binary, judge := build(b), contract(b)
+	binary, openapi := build(b), contract(b)
 	length := 20 * time.Second
 	if os.Getenv("FINANCELIME_FULL") != "" {
 		length = 2 * time.Minute
@@ -34,14 +34,14 @@ func BenchmarkLoginFlood(b *testing.B) {
 		for _, kind := range floods {
 			b.Run(engine+"/"+kind.name, func(b *testing.B) {
 				for b.Loop() {
-					kind.measure(b, binary, judge, engine, length)
+					kind.measure(b, binary, openapi, engine, length)
 				}
 			})
 		}
 	}
 }
 
-// flood is a kind of log-ins. What passes is answered with hashed after a hash; everything else is refused.
+// flood is a kind of login. A login that computes a hash gets the status hashed; all others are rejected.
 type flood struct {
 	name     string
 	settings []string
@@ -52,11 +52,11 @@ type flood struct {
 var floods = []flood{
 	{"right", nil, func(password string) (string, string) { return floodEmail, password }, http.StatusOK},
 	{"unknown", nil, func(password string) (string, string) { return uuid.NewString() + "@example.com", password }, http.StatusNotFound},
-	// The limits answer nearly all of it, so that there is no goodput: the others' times are what counts.
+	// The limits reject nearly all of it, so there is no goodput: only the times of the other clients matter.
 	{"limited", []string{"AUTH_LIMITS=on"}, func(string) (string, string) { return floodEmail, "a wrong one" }, http.StatusNotFound},
 }
 
-// asShipped are settings with which a hash has as long as it has elsewhere; and what the tester wants of Go's runtime.
+// asShipped returns settings with the default hash wait, which the harness changes, and the Go runtime variables that are set.
 func asShipped() []string {
 	settings := []string{"AUTH_INVITE_CODE_REQUIRED=false", "AUTH_LOG_LEVEL=info", "AUTH_HASH_WAIT=1s"}
 	for _, name := range []string{"GOMAXPROCS", "GOMEMLIMIT"} {
@@ -67,9 +67,9 @@ func asShipped() []string {
 	return settings
 }
 
-func (kind flood) measure(b *testing.B, binary string, judge *harness.Contract, engine string, length time.Duration) {
+func (kind flood) measure(b *testing.B, binary string, openapi *harness.Contract, engine string, length time.Duration) {
 	b.Helper()
-	s := harness.Start(b, binary, judge, engine, append(asShipped(), kind.settings...)...)
+	s := harness.Start(b, binary, openapi, engine, append(asShipped(), kind.settings...)...)
 	fresh := residentMiB(b, s)
 	tokens := logins(b, s, benchEmail, 4)
 	logins(b, s, floodEmail, 1)
@@ -80,14 +80,14 @@ func (kind flood) measure(b *testing.B, binary string, judge *harness.Contract, 
 	}}
 	defer f.http.CloseIdleConnections()
 
-	quiet := beside(b, s, tokens)
+	quiet := startOthers(b, s, tokens)
 	time.Sleep(length / 10)
 	quiet().report(b, "quiet")
 
-	before := beside(b, s, tokens)                     // so that only the flood makes the difference
-	peak := f.closed(floods[0], password, 8, length/4) // as many as keep all slots at work
+	before := startOthers(b, s, tokens)                // the same load as during the flood
+	peak := f.closed(floods[0], password, 8, length/4) // enough to keep all slots busy
 	before()
-	under := beside(b, s, tokens)
+	under := startOthers(b, s, tokens)
 	memory := watchMemory(b, s)
 	good, refusals := f.open(kind, password, 10*peak, length)
 	under().report(b, "flood")
@@ -99,10 +99,10 @@ func (kind flood) measure(b *testing.B, binary string, judge *harness.Contract, 
 	b.ReportMetric(memory(), "MiB-flood")
 }
 
-// floodEmail is the address of the user who is logged in all the time. Others refresh.
+// floodEmail is the address of the user for the logins of the flood.
 const floodEmail = "flood@example.com"
 
-// flooder logs in, again and again.
+// flooder sends the logins of a flood.
 type flooder struct {
 	b    *testing.B
 	s    *harness.Service
@@ -138,12 +138,12 @@ func (f flooder) login(kind flood, password string) (hashed bool, took time.Dura
 		return true, took
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 	default:
-		f.b.Errorf("a log-in: %s", response.Status)
+		f.b.Errorf("login: %s", response.Status)
 	}
 	return false, took
 }
 
-// closed has n workers log in, each after its last answer, and returns the log-ins in a second.
+// closed runs n workers that each log in again after the last response, and returns the logins per second.
 func (f flooder) closed(kind flood, password string, n int, length time.Duration) float64 {
 	var done atomic.Int64
 	end := time.Now().Add(length)
@@ -161,7 +161,7 @@ func (f flooder) closed(kind flood, password string, n int, length time.Duration
 	return float64(done.Load()) / length.Seconds()
 }
 
-// open sends log-ins at a rate, whether or not they are answered, and returns the log-ins in a second and how long the refusals took.
+// open sends logins at a rate, without waiting for responses, and returns the logins per second and how long rejections took.
 func (f flooder) open(kind flood, password string, rate float64, length time.Duration) (good float64, refusals []time.Duration) {
 	var done atomic.Int64
 	var mu sync.Mutex
@@ -189,7 +189,7 @@ func (f flooder) open(kind flood, password string, rate float64, length time.Dur
 	return good, refusals
 }
 
-// others is how long the requests took that have nothing to do with the flood.
+// others contains the times of the requests of other clients.
 type others struct{ refreshes, keys, health []time.Duration }
 
 func (o others) report(b *testing.B, when string) {
@@ -198,21 +198,21 @@ func (o others) report(b *testing.B, when string) {
 	b.ReportMetric(p99(o.health), "healthz-p99-ms-"+when)
 }
 
-// beside refreshes sessions and gets the public keys and the health, each of them every 20 ms, until the returned function is called.
-func beside(b *testing.B, s *harness.Service, tokens []string) func() others {
+// startOthers refreshes sessions and gets the public keys and the health, each every 20 ms, until the returned function is called.
+func startOthers(b *testing.B, s *harness.Service, tokens []string) func() others {
 	b.Helper()
 	var ends []func() []time.Duration
 	for i := range tokens {
 		ends = append(ends, every(func(c *http.Client) { tokens[i] = refresh(b, c, s.URL, tokens[i]) }))
 	}
-	look := func(url string) func() []time.Duration {
+	getEvery := func(url string) func() []time.Duration {
 		return every(func(c *http.Client) {
 			if err := send(c, http.MethodGet, url, nil, nil); err != nil {
 				b.Error(err)
 			}
 		})
 	}
-	keys, health := look(s.URL+"/.well-known/jwks.json"), look(s.Admin+"/healthz")
+	keys, health := getEvery(s.URL+"/.well-known/jwks.json"), getEvery(s.Admin+"/healthz")
 	return func() others {
 		o := others{keys: keys(), health: health()}
 		for _, end := range ends {
@@ -222,7 +222,7 @@ func beside(b *testing.B, s *harness.Service, tokens []string) func() others {
 	}
 }
 
-// every does something every 20 ms until the returned function is called, which returns how long each took.
+// every calls do every 20 ms until the returned function is called, which returns how long each call took.
 func every(do func(*http.Client)) func() []time.Duration {
 	stop, all := make(chan struct{}), make(chan []time.Duration)
 	go func() {
@@ -250,31 +250,31 @@ func every(do func(*http.Client)) func() []time.Duration {
 	}
 }
 
-// watchMemory looks at the service's memory until the returned function is called, which returns the most that it saw.
+// watchMemory samples the service's memory until the returned function is called, which returns the maximum.
 func watchMemory(b *testing.B, s *harness.Service) func() float64 {
 	b.Helper()
-	stop, most := make(chan struct{}), make(chan float64)
+	stop, result := make(chan struct{}), make(chan float64)
 	go func() {
-		seen := 0.0
+		maximum := 0.0
 		tick := time.NewTicker(50 * time.Millisecond)
 		defer tick.Stop()
 		for {
 			select {
 			case <-stop:
-				most <- seen
+				result <- maximum
 				return
 			case <-tick.C:
-				seen = max(seen, residentMiB(b, s))
+				maximum = max(maximum, residentMiB(b, s))
 			}
 		}
 	}()
 	return func() float64 {
 		close(stop)
-		return <-most
+		return <-result
 	}
 }
 
-// p99 is the 99th percentile in milliseconds.
+// p99 returns the 99th percentile in milliseconds.
 func p99(took []time.Duration) float64 {
 	if len(took) == 0 {
 		return 0

@@ -13,28 +13,28 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// BenchmarkSlowClients is 7,000 hostile connections beside other users who refresh (SECURITY.md R-13): 5,000 that never end their
-// headers, 1,000 that never end their bodies, 1,000 that ask again and again and read no answer. It reports the others' p99 without
-// and with them, how long the last of them held out, and the service's memory and open files before, with and after them. It needs
+// BenchmarkSlowClients opens 7,000 hostile connections while other clients refresh (docs/security.md R-13): 5,000 never end their
+// headers, 1,000 never end their bodies, 1,000 send requests and read no response. It reports the p99 of the other clients without and
+// with them, how long the last connection stayed open, and the service's memory and open files before, during and after. It needs
 // `ulimit -n` 16384.
 //
 //	test/with-postgres go test -run='^$' -bench=SlowClients -benchtime=1x ./test/bench/
 func BenchmarkSlowClients(b *testing.B) {
-	binary, judge := build(b), contract(b)
+	binary, openapi := build(b), contract(b)
 	for _, engine := range []string{harness.SQLite, harness.Postgres} {
 		b.Run(engine, func(b *testing.B) {
-			s := harness.Start(b, binary, judge, engine, asShipped()...)
+			s := harness.Start(b, binary, openapi, engine, asShipped()...)
 			tokens := logins(b, s, benchEmail, 4)
 			for b.Loop() {
-				quiet := beside(b, s, tokens)
+				quiet := startOthers(b, s, tokens)
 				time.Sleep(5 * time.Second)
 				quiet().report(b, "quiet")
 				b.ReportMetric(residentMiB(b, s), "MiB-quiet")
 				b.ReportMetric(openFiles(b, s), "files-quiet")
 
 				memory := watchMemory(b, s)
-				under := beside(b, s, tokens)
-				b.ReportMetric(besiege(b, s).Seconds(), "s-until-the-last-is-cut")
+				under := startOthers(b, s, tokens)
+				b.ReportMetric(attack(b, s).Seconds(), "s-until-the-last-is-cut")
 				under().report(b, "slow")
 				b.ReportMetric(memory(), "MiB-slow")
 				b.ReportMetric(openFiles(b, s), "files-after")
@@ -43,26 +43,26 @@ func BenchmarkSlowClients(b *testing.B) {
 	}
 }
 
-// besiege opens the connections, and returns how long the service took to cut off the last of them.
-func besiege(b *testing.B, s *harness.Service) time.Duration {
+// attack opens the connections, and returns how long the service took to close the last one.
+func attack(b *testing.B, s *harness.Service) time.Duration {
 	b.Helper()
 	addr := strings.TrimPrefix(s.URL, "http://")
 	const head = "POST /v1/oauth/create HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 	began := time.Now()
-	var besieging sync.WaitGroup
+	var attacking sync.WaitGroup
 	open := func(n int, act func(net.Conn)) {
 		for range n {
 			connection, err := net.Dial("tcp", addr)
 			if err != nil {
 				b.Fatal(err)
 			}
-			besieging.Go(func() {
+			attacking.Go(func() {
 				defer connection.Close()
 				act(connection)
 			})
 		}
 	}
-	// drip sends a byte each second until the service hangs up.
+	// drip sends a byte each second until the service closes the connection.
 	drip := func(first, then string) func(net.Conn) {
 		return func(connection net.Conn) {
 			gone := make(chan struct{})
@@ -84,7 +84,7 @@ func besiege(b *testing.B, s *harness.Service) time.Duration {
 	}
 	open(5000, drip("GET /v1/version HTTP/1.1\r\nHost: x\r\nX-Slow: ", "a"))
 	open(1000, drip(head+"Content-Length: 1000\r\n\r\n{", " "))
-	open(1000, func(connection net.Conn) { // until the buffers between are full, and then until the service gives up
+	open(1000, func(connection net.Conn) { // first until the buffers are full, then until the service closes the connection
 		if err := connection.(*net.TCPConn).SetReadBuffer(4096); err != nil {
 			b.Error(err)
 		}
@@ -94,11 +94,11 @@ func besiege(b *testing.B, s *harness.Service) time.Duration {
 			}
 		}
 	})
-	besieging.Wait()
+	attacking.Wait()
 	return time.Since(began)
 }
 
-// openFiles counts the process's open files, connections among them; 0 where the system does not tell it in /proc.
+// openFiles counts the process's open files, including connections; 0 on systems without /proc.
 func openFiles(b *testing.B, s *harness.Service) float64 {
 	b.Helper()
 	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", s.PID()))

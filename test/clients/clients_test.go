@@ -1,7 +1,7 @@
 //go:build clients
 
-// Package clients proves that what generators make of openapi.yaml compiles, says what the contract says, and works. It needs
-// Node and npm: `make test-clients`.
+// Package clients tests that generated clients compile, have the types of openapi.yaml, and work with the service. It needs Node and npm:
+// `make test-clients`.
 package clients
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// binary and contract are made once for all tests of the package.
+// binary and contract are created once for all tests of the package.
 var (
 	binary   string
 	contract *harness.Contract
@@ -38,22 +38,22 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// project is a copy of this directory, with clients that were generated from an openapi.yaml.
+// project copies this directory, generates the clients from an openapi.yaml, and returns the path of the copy.
 func project(t *testing.T, spec string) string {
 	t.Helper()
 	dir := t.TempDir()
-	isOurs := func(path string) bool {
+	isSource := func(path string) bool {
 		return !strings.HasPrefix(path, "node_modules") && !strings.HasPrefix(path, "src/generated") && path != "openapi.yaml"
 	}
 	err := fs.WalkDir(os.DirFS("."), ".", func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && !isOurs(path):
+		case entry.IsDir() && !isSource(path):
 			return fs.SkipDir
 		case entry.IsDir():
 			return os.MkdirAll(filepath.Join(dir, path), 0o755)
-		case !isOurs(path):
+		case !isSource(path):
 			return nil
 		}
 		return copyFile(path, filepath.Join(dir, path))
@@ -108,23 +108,23 @@ func compile(t *testing.T, dir string) (string, error) {
 	return command(t, dir, "node_modules/.bin/tsc")
 }
 
-// The generated clients compile under strict with the code that uses them, and that code walks through the service.
+// TestTypeScript compiles the generated clients, and the code that uses them, in strict mode, and runs that code against the service.
 func TestTypeScript(t *testing.T) {
 	t.Parallel()
 	dir := project(t, string(authorization.Spec()))
 	if out, err := compile(t, dir); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for walk, settings := range map[string][]string{
+	for file, settings := range map[string][]string{
 		"src/journey.test.ts": nil,
 		"src/session.test.ts": {"AUTH_ACCESS_TOKEN_TTL=1s"},
 	} {
-		t.Run(walk, func(t *testing.T) {
+		t.Run(file, func(t *testing.T) {
 			t.Parallel()
 			s := harness.Start(t, binary, contract, harness.SQLite, settings...)
 			out, err := commandWith(t, dir,
-				[]string{"AUTH_URL=" + judged(t, s), "AUTH_MAILBOX=" + s.Admin, "AUTH_INVITE=" + s.Invite(t, 100)},
-				"node", "--import=tsx", "--test", "--test-reporter=spec", walk)
+				[]string{"AUTH_URL=" + validatingProxy(t, s), "AUTH_MAILBOX=" + s.Admin, "AUTH_INVITE=" + s.Invite(t, 100)},
+				"node", "--import=tsx", "--test", "--test-reporter=spec", file)
 			if err != nil || !strings.Contains(out, "pass ") || !strings.Contains(out, "skipped 0") {
 				t.Errorf("%v\n%s", err, out)
 			}
@@ -133,8 +133,8 @@ func TestTypeScript(t *testing.T) {
 	}
 }
 
-// judged returns the address of a proxy before the service that holds every answer against the contract.
-func judged(t *testing.T, s *harness.Service) string {
+// validatingProxy starts a proxy in front of the service that validates every response against the contract, and returns its URL.
+func validatingProxy(t *testing.T, s *harness.Service) string {
 	t.Helper()
 	target, err := url.Parse(s.URL)
 	if err != nil {
@@ -148,7 +148,8 @@ func judged(t *testing.T, s *harness.Service) string {
 	return proxy.URL
 }
 
-// The proofs in src/types can fail: a contract that says less does not compile, for any of the generators.
+// TestVaguerContractDoesNotCompile checks that the type tests in src/types can fail: with a less precise contract the code of no generator
+// compiles.
 func TestVaguerContractDoesNotCompile(t *testing.T) {
 	t.Parallel()
 	all := []string{"src/types/openapi-typescript.ts", "src/types/orval.ts", "src/types/hey-api.ts"}
@@ -160,7 +161,7 @@ func TestVaguerContractDoesNotCompile(t *testing.T) {
 			"          enum: [USER_ALREADY_EXIST, INVITE_HAS_ENDED]\n", "",
 			append([]string{"src/failures.ts", "src/orval.ts", "src/hey-api.ts"}, all...),
 		},
-		"a code more": {
+		"an additional code": {
 			"enum: [USER_ALREADY_EXIST, INVITE_HAS_ENDED]", "enum: [USER_ALREADY_EXIST, INVITE_HAS_ENDED, TOO_LATE]",
 			append([]string{"src/failures.ts", "src/orval.ts", "src/hey-api.ts"}, all...),
 		},
@@ -168,7 +169,7 @@ func TestVaguerContractDoesNotCompile(t *testing.T) {
 			"          description: Whether it is the session of the presented access token\n          type: boolean\n",
 			"          description: Whether it is the session of the presented access token\n", all,
 		},
-		"a status less": {
+		"a missing status": {
 			"        '409':\n          description: Conflict\n", "        '499':\n          description: Conflict\n",
 			append([]string{"src/failures.ts"}, all...),
 		},
@@ -178,7 +179,7 @@ func TestVaguerContractDoesNotCompile(t *testing.T) {
 			before := string(authorization.Spec())
 			after := strings.Replace(before, change.old, change.new, 1)
 			if after == before {
-				t.Fatal("openapi.yaml has become another: nothing was changed")
+				t.Fatal("openapi.yaml does not contain the text to change")
 			}
 			out, err := compile(t, project(t, after))
 			if err == nil {

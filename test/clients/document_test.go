@@ -11,12 +11,12 @@ import (
 
 var update = flag.Bool("update", false, "write the quoted code into docs/clients.md")
 
-// quoted is a block of code, and the comment before it that says which region of which file it is.
+// quoted matches a block of code, and the comment before it with the file and the region.
 var quoted = regexp.MustCompile("(?ms)^(?:<!-- (\\S+)#(\\S+) -->\n)?```(\\w+)\n(.*?)^```$")
 
-// Every block of code in docs/clients.md is a region of a file that is compiled and run:
-// `go test ./test/clients -update` copies it.
-func TestDocumentQuotesTheCode(t *testing.T) {
+// TestDocumentQuotesCode checks that every block of code in docs/clients.md is a region of a file that is compiled and run.
+// `go test ./test/clients -update` copies the regions.
+func TestDocumentQuotesCode(t *testing.T) {
 	t.Parallel()
 	root := filepath.Join("..", "..")
 	path := filepath.Join(root, "docs", "clients.md")
@@ -30,7 +30,7 @@ func TestDocumentQuotesTheCode(t *testing.T) {
 		match := quoted.FindStringSubmatch(block)
 		file, region, language, code := match[1], match[2], match[3], match[4]
 		if file == "" {
-			t.Errorf("a block of code that is quoted from nowhere:\n%s", block)
+			t.Errorf("a block of code without a file and region:\n%s", block)
 			return block
 		}
 		want := readRegion(t, filepath.Join(root, file), region)
@@ -49,7 +49,7 @@ func TestDocumentQuotesTheCode(t *testing.T) {
 	}
 }
 
-// readRegion returns what stands between the comments `#region name` and `#endregion`.
+// readRegion returns the text between the comments `#region name` and `#endregion`.
 func readRegion(t *testing.T, path, name string) string {
 	t.Helper()
 	content, err := os.ReadFile(path)

@@ -24,8 +24,8 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// visitor is somebody with a password, and a client that is not logged in.
-type visitor struct {
+// user has an address, a password and a client that is not logged in.
+type user struct {
 	t               *testing.T
 	s               *harness.Service
 	api             *client.ClientWithResponses
@@ -33,64 +33,64 @@ type visitor struct {
 	mails           int
 }
 
-func newVisitor(t *testing.T, s *harness.Service) *visitor {
+func newUser(t *testing.T, s *harness.Service) *user {
 	t.Helper()
-	api, err := authclient.Connect(s.URL, authclient.Patient{Next: s.HTTP, Tries: 3})
+	api, err := authclient.Connect(s.URL, authclient.Retry{Next: s.HTTP, MaxAttempts: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &visitor{t: t, s: s, api: api, email: "v" + uuid.NewString() + "@example.com"}
+	return &user{t: t, s: s, api: api, email: "v" + uuid.NewString() + "@example.com"}
 }
 
-func (v *visitor) must(err error) {
-	v.t.Helper()
+func (u *user) must(err error) {
+	u.t.Helper()
 	if err != nil {
-		v.t.Fatal(err)
+		u.t.Fatal(err)
 	}
 }
 
-func (v *visitor) signUp(code string) error {
-	return authclient.SignUp(v.t.Context(), v.api, client.SignUpRequest{Email: client.Email(v.email), InviteCode: code, Language: "en"})
+func (u *user) signUp(code string) error {
+	return authclient.SignUp(u.t.Context(), u.api, client.SignUpRequest{Email: client.Email(u.email), InviteCode: code, Language: "en"})
 }
 
-// nextPassword opens the mailed link and reads the password that is mailed then.
-func (v *visitor) nextPassword() {
-	v.t.Helper()
-	v.mails += 2
-	link := v.s.WaitMails(v.t, v.email, v.mails-1)[0].Link(v.t)
-	r, err := v.api.ConfirmUserEmailWithResponse(v.t.Context(), strings.TrimPrefix(link.Path, "/u/"),
+// nextPassword opens the mailed link and reads the password from the next mail.
+func (u *user) nextPassword() {
+	u.t.Helper()
+	u.mails += 2
+	link := u.s.WaitMails(u.t, u.email, u.mails-1)[0].Link(u.t)
+	r, err := u.api.ConfirmUserEmailWithResponse(u.t.Context(), strings.TrimPrefix(link.Path, "/u/"),
 		&client.ConfirmUserEmailParams{Rid: link.Query().Get("rid")},
 		func(_ context.Context, r *http.Request) error {
 			r.Header.Set("Accept", "application/json")
 			return nil
 		})
-	v.must(err)
+	u.must(err)
 	if r.JSON200 == nil {
-		v.t.Fatalf("open the link: %d %s", r.StatusCode(), r.Body)
+		u.t.Fatalf("open the link: %d %s", r.StatusCode(), r.Body)
 	}
-	v.password = v.s.WaitMails(v.t, v.email, v.mails)[0].Password(v.t)
+	u.password = u.s.WaitMails(u.t, u.email, u.mails)[0].Password(u.t)
 }
 
-func (v *visitor) tryLogin(password string) (client.AccessTokenResponse, error) {
-	return authclient.Login(v.t.Context(), v.api,
-		client.CreateAccessTokenRequest{Email: client.Email(v.email), Password: password, ClientID: "go_v1"})
+func (u *user) tryLogin(password string) (client.AccessTokenResponse, error) {
+	return authclient.Login(u.t.Context(), u.api,
+		client.CreateAccessTokenRequest{Email: client.Email(u.email), Password: password, ClientID: "go_v1"})
 }
 
-func (v *visitor) login() client.AccessTokenResponse {
-	v.t.Helper()
-	tokens, err := v.tryLogin(v.password)
-	v.must(err)
+func (u *user) login() client.AccessTokenResponse {
+	u.t.Helper()
+	tokens, err := u.tryLogin(u.password)
+	u.must(err)
 	return tokens
 }
 
-// session is a client of the visitor that is logged in.
-func (v *visitor) session(tokens client.AccessTokenResponse, next client.HttpRequestDoer) (*authclient.Session, *client.ClientWithResponses) {
-	v.t.Helper()
-	refresher, err := authclient.Connect(v.s.URL, next)
-	v.must(err)
+// session returns a client that is logged in.
+func (u *user) session(tokens client.AccessTokenResponse, next client.HttpRequestDoer) (*authclient.Session, *client.ClientWithResponses) {
+	u.t.Helper()
+	refresher, err := authclient.Connect(u.s.URL, next)
+	u.must(err)
 	session := authclient.NewSession(tokens, refresher, next)
-	api, err := authclient.Connect(v.s.URL, session)
-	v.must(err)
+	api, err := authclient.Connect(u.s.URL, session)
+	u.must(err)
 	return session, api
 }
 
@@ -101,59 +101,59 @@ func wantError(t *testing.T, what string, got, want error) {
 	}
 }
 
-// The whole way of a user, with the example of docs/clients.md.
+// TestGoJourney calls the operations in the order in which a user needs them, with the example of docs/clients.md.
 func TestGoJourney(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, binary, contract, harness.SQLite)
 	ctx, code := t.Context(), s.Invite(t, 1)
-	v := newVisitor(t, s)
-	wantError(t, "sign up without an invitation", v.signUp("no-such-code"), authclient.ErrInviteNotFound)
-	v.must(v.signUp(code))
-	wantError(t, "sign up twice", v.signUp(code), authclient.ErrAlreadySignedUp)
-	wantError(t, "sign up with a used code", newVisitor(t, s).signUp(code), authclient.ErrInviteHasEnded)
-	v.nextPassword()
+	u := newUser(t, s)
+	wantError(t, "sign up without an invitation", u.signUp("no-such-code"), authclient.ErrInviteNotFound)
+	u.must(u.signUp(code))
+	wantError(t, "sign up twice", u.signUp(code), authclient.ErrAlreadySignedUp)
+	wantError(t, "sign up with a used code", newUser(t, s).signUp(code), authclient.ErrInviteHasEnded)
+	u.nextPassword()
 
-	_, err := v.tryLogin("wrong")
+	_, err := u.tryLogin("wrong")
 	wantError(t, "a wrong password", err, authclient.ErrUserNotFound)
-	_, err = v.tryLogin("")
+	_, err = u.tryLogin("")
 	wantError(t, "no password", err, authclient.ErrBadParameters)
-	first := v.login()
-	session, api := v.session(first, s.HTTP)
-	fresh, err := session.Refresh(ctx, first)
-	v.must(err)
-	if fresh.SessionID != first.SessionID || fresh.RefreshToken == first.RefreshToken {
-		t.Errorf("a refresh keeps the session and changes the token: %+v, %+v", first, fresh)
+	first := u.login()
+	session, api := u.session(first, s.HTTP)
+	renewed, err := session.Refresh(ctx, first)
+	u.must(err)
+	if renewed.SessionID != first.SessionID || renewed.RefreshToken == first.RefreshToken {
+		t.Errorf("a refresh keeps the session and changes the token: %+v, %+v", first, renewed)
 	}
-	other := v.login()
+	other := u.login()
 	list, err := authclient.Sessions(ctx, api)
-	v.must(err)
+	u.must(err)
 	if len(list) != 2 || list[0].SessionID != other.SessionID || !list[1].Current || list[1].ClientID != "go_v1" {
 		t.Errorf("the sessions: %+v", list)
 	}
 
 	byBody, err := api.RevokeRefreshTokenWithResponse(ctx, nil, client.RevokeRefreshTokenRequest{SessionID: other.SessionID})
-	v.must(err)
+	u.must(err)
 	if byBody.StatusCode() != http.StatusNoContent {
 		t.Errorf("end a session by body: %d", byBody.StatusCode())
 	}
-	v.must(authclient.LogOut(ctx, api, first.SessionID))
-	_, err = session.Refresh(ctx, fresh)
+	u.must(authclient.LogOut(ctx, api, first.SessionID))
+	_, err = session.Refresh(ctx, renewed)
 	wantError(t, "refresh of an ended session", err, authclient.ErrLoggedOut)
 	_, err = authclient.Sessions(ctx, api)
 	wantError(t, "a call without a session", err, authclient.ErrLoggedOut)
-	_, err = authclient.Sessions(ctx, v.api)
-	wantError(t, "a call of nobody", err, authclient.ErrLoggedOut)
+	_, err = authclient.Sessions(ctx, u.api)
+	wantError(t, "a call without tokens", err, authclient.ErrLoggedOut)
 
-	v.must(authclient.ResetPassword(ctx, v.api, v.email))
-	wantError(t, "reset of a stranger", authclient.ResetPassword(ctx, v.api, "nobody@example.com"), authclient.ErrUserNotFound)
-	old := v.password
-	v.nextPassword()
-	v.login()
-	_, err = v.tryLogin(old)
+	u.must(authclient.ResetPassword(ctx, u.api, u.email))
+	wantError(t, "reset of an unknown address", authclient.ResetPassword(ctx, u.api, "nobody@example.com"), authclient.ErrUserNotFound)
+	old := u.password
+	u.nextPassword()
+	u.login()
+	_, err = u.tryLogin(old)
 	wantError(t, "the old password", err, authclient.ErrUserNotFound)
 }
 
-// counter counts the refreshes that go out.
+// counter counts the refreshes that are sent.
 type counter struct {
 	next      client.HttpRequestDoer
 	refreshes atomic.Int32
@@ -166,16 +166,16 @@ func (c *counter) Do(r *http.Request) (*http.Response, error) {
 	return c.next.Do(r)
 }
 
-// Many calls with an expired access token cost one refresh.
+// TestGoSingleFlight checks that many calls with an expired access token send one refresh.
 func TestGoSingleFlight(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, binary, contract, harness.SQLite, "AUTH_ACCESS_TOKEN_TTL=1s")
-	v := newVisitor(t, s)
-	v.must(v.signUp(s.Invite(t, 1)))
-	v.nextPassword()
-	tokens, sent := v.login(), &counter{next: s.HTTP}
-	session, api := v.session(tokens, sent)
-	waitUntilExpired(t, v, tokens)
+	u := newUser(t, s)
+	u.must(u.signUp(s.Invite(t, 1)))
+	u.nextPassword()
+	tokens, sent := u.login(), &counter{next: s.HTTP}
+	session, api := u.session(tokens, sent)
+	waitUntilExpired(t, u, tokens)
 
 	var calls sync.WaitGroup
 	for i := range 20 {
@@ -184,7 +184,7 @@ func TestGoSingleFlight(t *testing.T) {
 			if i%2 == 0 {
 				_, err = authclient.Sessions(t.Context(), api)
 			} else {
-				var r *client.RevokeRefreshTokenResponse // with a body, which is sent twice
+				var r *client.RevokeRefreshTokenResponse // has a body, which must be sent twice
 				r, err = api.RevokeRefreshTokenWithResponse(t.Context(), nil, client.RevokeRefreshTokenRequest{SessionID: "unknown"})
 				if err == nil && r.StatusCode() != http.StatusNoContent {
 					err = fmt.Errorf("status %d: %s", r.StatusCode(), r.Body)
@@ -200,19 +200,19 @@ func TestGoSingleFlight(t *testing.T) {
 		t.Errorf("%d refreshes were sent, want 1", n)
 	}
 	if now, err := session.Tokens(); err != nil || now.RefreshToken == tokens.RefreshToken {
-		t.Errorf("the tokens are still the old ones, %v", err)
+		t.Errorf("the tokens are unchanged, %v", err)
 	}
 }
 
-func waitUntilExpired(t *testing.T, v *visitor, tokens client.AccessTokenResponse) {
+func waitUntilExpired(t *testing.T, u *user, tokens client.AccessTokenResponse) {
 	t.Helper()
 	bearer := func(_ context.Context, r *http.Request) error {
 		r.Header.Set("authorization", tokens.AccessToken)
 		return nil
 	}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) { // between two looks
-		r, err := v.api.VerifyAccessTokenWithResponse(t.Context(), nil, bearer)
-		v.must(err)
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) { // between two checks
+		r, err := u.api.VerifyAccessTokenWithResponse(t.Context(), nil, bearer)
+		u.must(err)
 		if r.StatusCode() == http.StatusUnauthorized {
 			return
 		}
@@ -222,8 +222,9 @@ func waitUntilExpired(t *testing.T, v *visitor, tokens client.AccessTokenRespons
 	}
 }
 
-// 503 is waited out, a body included; what is no answer of the service is an error that names the request.
-func TestGoPatience(t *testing.T) {
+// TestGoRetry checks that requests, including their bodies, are retried after 503, and that a response of another server is an error with
+// the request ID.
+func TestGoRetry(t *testing.T) {
 	t.Parallel()
 	var requests atomic.Int32
 	busy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -242,35 +243,35 @@ func TestGoPatience(t *testing.T) {
 		}
 	}))
 	defer busy.Close()
-	api, err := authclient.Connect(busy.URL, authclient.Patient{Next: busy.Client(), Tries: 3})
+	api, err := authclient.Connect(busy.URL, authclient.Retry{Next: busy.Client(), MaxAttempts: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
 	reset := func() error { return authclient.ResetPassword(t.Context(), api, "a@example.com") }
-	wantError(t, "at the third try", reset(), nil)
-	wantError(t, "after three tries", reset(), authclient.ErrUnavailable)
+	wantError(t, "at the third attempt", reset(), nil)
+	wantError(t, "after three attempts", reset(), authclient.ErrUnavailable)
 	if err := reset(); err == nil || !strings.Contains(err.Error(), "unexpected status 502 (request ") {
-		t.Errorf("a gateway's answer: %v", err)
+		t.Errorf("a gateway's response: %v", err)
 	}
 	if n := requests.Load(); n != 7 {
 		t.Errorf("%d requests, want 7", n)
 	}
 }
 
-// The Go client's types say what the contract says: every documented failure has a type, whose message is an enumeration where
-// the contract has one, and nothing is an `any` but the OpenAPI document.
+// TestGoTypes checks that the Go client has the types of the contract: every documented failure has a type, whose message is an enumeration
+// if the contract has one, and only the OpenAPI document is an `any`.
 func TestGoTypes(t *testing.T) {
 	t.Parallel()
 	operations := reflect.TypeFor[client.ClientWithResponsesInterface]()
-	answers, codes := 0, 0
+	responses, codes := 0, 0
 	for method := range operations.Methods() {
-		answer := method.Type.Out(0).Elem()
-		for field := range answer.Fields() {
+		response := method.Type.Out(0).Elem()
+		for field := range response.Fields() {
 			if !strings.HasPrefix(field.Name, "JSON") {
 				continue
 			}
-			answers++
-			at := answer.Name() + "." + field.Name
+			responses++
+			at := response.Name() + "." + field.Name
 			body := field.Type.Elem()
 			checkVague(t, body, at)
 			if body.Kind() != reflect.Struct {
@@ -286,8 +287,8 @@ func TestGoTypes(t *testing.T) {
 			}
 		}
 	}
-	if answers < 80 || codes < 20 {
-		t.Errorf("only %d answers and %d enumerations were looked at", answers, codes)
+	if responses < 80 || codes < 20 {
+		t.Errorf("found only %d responses and %d enumerations", responses, codes)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// Another mail program than Go's reads the mails: each says who sends it, what it is about and what it carries.
+// TestMailsInMailparser checks that an independent parser reads the sender, subject and content of each mail.
 func TestMailsInMailparser(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{
@@ -28,7 +28,7 @@ func TestMailsInMailparser(t *testing.T) {
 			s := harness.Start(t, binary, contract, harness.SQLite,
 				"AUTH_INVITE_CODE_REQUIRED=false", "AUTH_MAIL_FROM="+quoted+" <no-reply@acme.example>")
 			for _, language := range []string{"en", "ru"} {
-				walkThroughMails(t, s, "jane-"+language+"@example.com", language)
+				sendMails(t, s, "jane-"+language+"@example.com", language)
 			}
 			out, err := command(t, ".", "node", "read-mails.mjs", filepath.Join(s.Dir, "data", "mail"))
 			if err != nil {
@@ -54,15 +54,15 @@ func TestMailsInMailparser(t *testing.T) {
 					t.Errorf("%q became %+v", name, m)
 				}
 				if harness.FindLink(m.Text) != harness.FindLink(expected.Text) || harness.FindPassword(m.Text) != harness.FindPassword(expected.Text) {
-					t.Errorf("%q carries something else", m.Subject)
+					t.Errorf("%q has another link or password", m.Subject)
 				}
 			}
 		})
 	}
 }
 
-// walkThroughMails lets somebody sign up, confirm and reset their password, so that three kinds of mail are sent.
-func walkThroughMails(t *testing.T, s *harness.Service, email, language string) {
+// sendMails signs a user up, confirms the address and requests a reset, so that three kinds of mail are sent.
+func sendMails(t *testing.T, s *harness.Service, email, language string) {
 	t.Helper()
 	r, err := s.API.SignupWithResponse(t.Context(), &client.SignupParams{RequestID: uuid.NewString() + "."},
 		client.SignUpRequest{Email: client.Email(email), Language: language})
@@ -91,7 +91,7 @@ func walkThroughMails(t *testing.T, s *harness.Service, email, language string) 
 	s.WaitMails(t, email, 3)
 }
 
-func after(text, mark string) string {
-	_, rest, _ := strings.Cut(text, mark)
+func after(text, separator string) string {
+	_, rest, _ := strings.Cut(text, separator)
 	return rest
 }

@@ -6,7 +6,7 @@ export default defineConfig({
   output: "src/generated/hey-api",
   plugins: ["@hey-api/client-fetch"],
   parser: {
-    // The interceptor sets it: see src/hey-api.ts.
+    // The interceptor in src/hey-api.ts sets it.
     patch: { parameters: { RequestID: (parameter) => void (parameter.required = false) } },
   },
 });

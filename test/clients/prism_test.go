@@ -23,8 +23,8 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// Prism makes a service of openapi.yaml alone: it answers every operation with every status and media type that is documented,
-// and each answer keeps to the contract. So a frontend can be built without us.
+// TestPrism checks that Prism can mock the service from openapi.yaml: it returns every documented status and media type of every operation,
+// and each response is valid. So a frontend can be developed without the service.
 func TestPrism(t *testing.T) {
 	t.Parallel()
 	address := startPrism(t)
@@ -32,32 +32,32 @@ func TestPrism(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	judge, err := harness.NewContract()
+	validator, err := harness.NewContract()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for path, item := range doc.Paths.Map() {
 		for method, op := range item.Operations() {
 			t.Run(op.OperationID, func(t *testing.T) {
-				ask(t, judge, mockRequest(t, address, path, method, op), firstSuccess(op)) // as a client does that knows nothing of Prism
+				checkResponse(t, validator, mockRequest(t, address, path, method, op), firstSuccess(op)) // without Prism's headers, like an ordinary client
 				for status, response := range op.Responses.Map() {
 					for _, mediaType := range mediaTypes(response.Value) {
 						r := mockRequest(t, address, path, method, op)
 						r.Header.Set("Prefer", "code="+status)
 						r.Header.Set("Accept", mediaType)
-						ask(t, judge, r, status)
+						checkResponse(t, validator, r, status)
 					}
 				}
 			})
 		}
 	}
-	if unseen := judge.Unseen(); len(unseen) > 0 {
-		t.Errorf("Prism has not answered:\n%s", strings.Join(unseen, "\n"))
+	if unseen := validator.Unseen(); len(unseen) > 0 {
+		t.Errorf("responses that Prism did not return:\n%s", strings.Join(unseen, "\n"))
 	}
-	t.Logf("Prism has given each of %d documented answers", judge.Documented())
+	t.Logf("Prism has returned each of %d documented responses", validator.Documented())
 }
 
-// startPrism starts the mock server, and ends it with the test.
+// startPrism starts the mock server, and stops it when the test ends.
 func startPrism(t *testing.T) string {
 	t.Helper()
 	prism := exec.CommandContext(t.Context(), "node", "node_modules/@stoplight/prism-cli/dist/index.js",
@@ -73,7 +73,7 @@ func startPrism(t *testing.T) string {
 	}
 	var log bytes.Buffer
 	t.Cleanup(func() {
-		_ = prism.Wait() // ended by the test's context
+		_ = prism.Wait() // stopped by the test's context
 		if t.Failed() {
 			t.Log(log.String())
 		}
@@ -82,7 +82,7 @@ func startPrism(t *testing.T) string {
 	for {
 		line, err := lines.ReadString('\n')
 		if _, address, found := strings.Cut(line, "Prism is listening on "); found {
-			go func() { _, _ = io.Copy(io.Discard, lines) }() // or it would wait for a reader
+			go func() { _, _ = io.Copy(io.Discard, lines) }() // so that Prism does not block
 			return strings.TrimSpace(address)
 		}
 		if err != nil {
@@ -110,7 +110,7 @@ func mediaTypes(response *openapi3.Response) []string {
 	return types
 }
 
-// mockRequest makes a request of the examples in openapi.yaml.
+// mockRequest builds a request from the examples in openapi.yaml.
 func mockRequest(t *testing.T, address, path, method string, op *openapi3.Operation) *http.Request {
 	t.Helper()
 	query, header := url.Values{}, http.Header{"Authorization": {"Bearer x"}}
@@ -142,8 +142,8 @@ func mockRequest(t *testing.T, address, path, method string, op *openapi3.Operat
 	return r
 }
 
-// ask sends a request to Prism, and holds the answer against the contract.
-func ask(t *testing.T, judge *harness.Contract, r *http.Request, want string) {
+// checkResponse sends a request to Prism, and validates the response against the contract.
+func checkResponse(t *testing.T, validator *harness.Contract, r *http.Request, want string) {
 	t.Helper()
 	response, err := http.DefaultClient.Do(r)
 	if err != nil {
@@ -159,10 +159,10 @@ func ask(t *testing.T, judge *harness.Contract, r *http.Request, want string) {
 		t.Errorf("%s: status %s, want %s\n%s", what, got, want, body)
 		return
 	}
-	if err := judge.Check(r, response.StatusCode, response.Header, body); err != nil {
+	if err := validator.Check(r, response.StatusCode, response.Header, body); err != nil {
 		t.Errorf("%s: %v\n%s", what, err, body)
 	}
 	if accept := r.Header.Get("Accept"); accept != "" && accept != "*/*" && !strings.HasPrefix(response.Header.Get("Content-Type"), accept) {
-		t.Errorf("%s: the answer is %s", what, response.Header.Get("Content-Type"))
+		t.Errorf("%s: the content type is %s", what, response.Header.Get("Content-Type"))
 	}
 }

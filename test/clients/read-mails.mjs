@@ -1,4 +1,4 @@
-// read-mails.mjs DIR prints what mailparser finds in the mails of a directory, as JSON.
+// read-mails.mjs DIR parses the mails of a directory with mailparser and prints the result as JSON.
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { simpleParser } from "mailparser";

@@ -83,4 +83,3 @@ func largeBodies(t *testing.T, s *harness.Service) {
 type unknownLength struct{ r *strings.Reader }
 
 func (u *unknownLength) Read(p []byte) (int, error) { return u.r.Read(p) }
-

@@ -33,7 +33,7 @@ func TestDecisions(t *testing.T) {
 		"log-in never tells why":                                        loginHidesTheReason,
 		"a bad refresh token is 400, an ended session 404":              badRefreshTokens,
 		"the predecessor gets the same successor":                       sameSuccessor,
-		"a lateRefresh is refused and harms nothing":                      lateRefresh,
+		"a lateRefresh is refused and harms nothing":                    lateRefresh,
 		"sessions are listed newest first, in UTC, never null":          sessionList,
 		"only an own session can be ended":                              revokeOwnOnly,
 		"the header authorization takes Bearer or the bare token":       authorizationHeader,

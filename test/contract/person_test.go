@@ -2,7 +2,6 @@ package contract
 
 import (
 	"context"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -31,12 +30,12 @@ func newPerson(t testing.TB, s *harness.Service) *person {
 
 func rid() string { return uuid.NewString() }
 
+// api calls the operations of the service.
+func (p *person) api() harness.API { return harness.API{T: p.t, Client: p.s.API} }
+
 func (p *person) signUp(code string) *client.SignupResponse {
 	p.t.Helper()
-	r, err := p.s.API.SignupWithResponse(p.t.Context(), &client.SignupParams{RequestID: rid()},
-		client.SignUpRequest{Email: client.Email(p.email), InviteCode: code, Language: p.language})
-	p.must(err)
-	return r
+	return p.api().SignUp(client.SignUpRequest{Email: client.Email(p.email), InviteCode: code, Language: p.language})
 }
 
 func (p *person) must(err error) {
@@ -87,10 +86,9 @@ func device(platform string) client.Device { return client.Device{Platform: &pla
 
 func (p *person) tryLogin(password string) *client.CreateAccessTokenResponse {
 	p.t.Helper()
-	r, err := p.s.API.CreateAccessTokenWithResponse(p.t.Context(), &client.CreateAccessTokenParams{RequestID: rid()},
-		client.CreateAccessTokenRequest{Email: client.Email(p.email), Password: password, ClientID: "test_v1", Device: device("Linux x86_64")})
-	p.must(err)
-	return r
+	return p.api().Login(client.CreateAccessTokenRequest{
+		Email: client.Email(p.email), Password: password, ClientID: "test_v1", Device: device("Linux x86_64"),
+	})
 }
 
 // login begins a session and stores its tokens.
@@ -104,10 +102,7 @@ func (p *person) login() client.AccessTokenResponse {
 
 func (p *person) tryRefresh(token string) *client.RefreshAccessTokenResponse {
 	p.t.Helper()
-	r, err := p.s.API.RefreshAccessTokenWithResponse(p.t.Context(), &client.RefreshAccessTokenParams{RequestID: rid()},
-		client.RefreshAccessTokenRequest{RefreshToken: token})
-	p.must(err)
-	return r
+	return p.api().Refresh(token)
 }
 
 func (p *person) refresh() client.AccessTokenResponse {
@@ -124,54 +119,30 @@ func bearer(token string) client.RequestEditorFn {
 
 func (p *person) sessions() []client.Session {
 	p.t.Helper()
-	r, err := p.s.API.GetListActiveSessionsWithResponse(p.t.Context(), &client.GetListActiveSessionsParams{RequestID: rid()},
-		bearer(p.session.AccessToken))
-	p.must(err)
+	r := p.api().Sessions(p.session.AccessToken)
 	p.want("list sessions", r.StatusCode(), 200)
 	return *r.JSON200
 }
 
 func (p *person) revoke(sessionID string) {
 	p.t.Helper()
-	r, err := p.s.API.RevokeRefreshTokenWithResponse(p.t.Context(), &client.RevokeRefreshTokenParams{RequestID: rid()},
-		client.RevokeRefreshTokenRequest{SessionID: sessionID}, bearer(p.session.AccessToken))
-	p.must(err)
-	p.want("revoke", r.StatusCode(), 204)
+	p.want("revoke", p.api().Revoke(p.session.AccessToken, sessionID).StatusCode(), 204)
 }
 
 func (p *person) resetPassword() *client.UserPasswordResetResponse {
 	p.t.Helper()
-	r, err := p.s.API.UserPasswordResetWithResponse(p.t.Context(), &client.UserPasswordResetParams{RequestID: rid()},
-		client.RequestUserPasswordResetRequest{Email: client.Email(p.email)})
-	p.must(err)
-	return r
+	return p.api().ResetPassword(p.email)
 }
 
 // send sends one raw request, which a generated client would not.
 func send(t testing.TB, s *harness.Service, method, path string, header http.Header, body string) (*http.Response, string) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, values := range header {
-		request.Header[http.CanonicalHeaderKey(name)] = values
-	}
-	return do(t, s, request)
+	return harness.Send(t, s.HTTP, method, s.URL+path, header, body)
 }
 
 func do(t testing.TB, s *harness.Service, request *http.Request) (*http.Response, string) {
 	t.Helper()
-	response, err := s.HTTP.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	content, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response, string(content)
+	return harness.Do(t, s.HTTP, request)
 }
 
 // jsonHeader returns the header of a valid request with a body.

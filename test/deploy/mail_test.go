@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// trustsAuthority fails the test unless the mail server's certificate is one for the host of the mail URL, by the authority that the
-// service is given for it.
-func trustsAuthority(t *testing.T, mailURL, certificate, key string) {
+// checkMailCertificate fails the test unless the mail server's certificate is valid for the host of the mail URL and for the CA file of
+// the service.
+func checkMailCertificate(t *testing.T, mailURL, certificate, key string) {
 	t.Helper()
 	pair, err := tls.X509KeyPair([]byte(certificate), []byte(key))
 	if err != nil {

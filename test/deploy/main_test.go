@@ -1,5 +1,5 @@
-// Package deploy holds the files of deploy/ and the documentation against the built service, as far as that goes without a
-// container engine, a cluster and a booted systemd.
+// Package deploy tests the files of deploy/ and the settings in the documentation with the built service, as far as this is possible
+// without a container engine, a cluster and a booted systemd.
 package deploy
 
 import (
@@ -10,10 +10,10 @@ import (
 	"testing"
 )
 
-// root is the repository.
+// root is the directory of the repository.
 const root = "../.."
 
-// binary is what a release and the container have: built once, by the script that builds those.
+// binary is the binary of a release and of the container, built once by their script.
 var binary string
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -33,7 +33,7 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// build builds the service from a copy of its source, as the Dockerfile does: without git.
+// build builds the service without git, like the Dockerfile.
 func build(source, output string) ([]byte, error) {
 	cmd := exec.Command(filepath.Join(source, "tools", "build-binary"), output)
 	cmd.Env = append(os.Environ(), "COMMIT=1234567", "BUILT=2026-11-28T00:00:00Z")

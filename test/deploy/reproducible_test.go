@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// The same source gives the same bytes from another directory.
+// TestReproducible checks that builds of the same source in different directories are identical.
 func TestReproducible(t *testing.T) {
 	t.Parallel()
 	out, err := exec.Command("git", "-C", root, "ls-files", "-z", "--cached", "--others", "--exclude-standard").Output()
@@ -20,7 +20,7 @@ func TestReproducible(t *testing.T) {
 	for name := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {
 		content, err := os.ReadFile(filepath.Join(root, name))
 		if os.IsNotExist(err) {
-			continue // deleted, and not committed yet
+			continue // deleted, but not committed
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -47,6 +47,6 @@ func TestReproducible(t *testing.T) {
 		t.Error("two builds of the same source differ")
 	}
 	if bytes.Contains(builds[1], []byte(elsewhere)) {
-		t.Error("the binary tells where it was built")
+		t.Error("the binary contains the path of its build")
 	}
 }

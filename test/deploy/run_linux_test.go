@@ -5,7 +5,6 @@ import (
 	"debug/elf"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -14,21 +13,12 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/financelime/authorization/test/harness"
 )
 
-// freeAddr is an address on which nothing listens at the moment.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
-// started runs a command line of the service until the test ends, once another of its commands says that it is ready.
-func started(t *testing.T, command func(args ...string) *exec.Cmd, args ...string) {
+// start starts the service with a command line, waits until the command healthcheck succeeds, and stops it when the test ends.
+func start(t *testing.T, command func(args ...string) *exec.Cmd, args ...string) {
 	t.Helper()
 	var log bytes.Buffer
 	cmd := command(args...)
@@ -52,18 +42,18 @@ func started(t *testing.T, command func(args ...string) *exec.Cmd, args ...strin
 		}
 		select {
 		case err := <-exited:
-			t.Fatalf("it ended: %v\n%s", err, log.String())
-		case <-time.After(50 * time.Millisecond): // between two looks
+			t.Fatalf("the service exited: %v\n%s", err, log.String())
+		case <-time.After(50 * time.Millisecond): // between two checks
 		}
 	}
 	t.Cleanup(func() {
 		if err := stop(); err != nil {
-			t.Errorf("it ended with %v\n%s", err, log.String())
+			t.Errorf("the service exited with %v\n%s", err, log.String())
 		}
 	})
 }
 
-// version is what the service at an address says of itself.
+// version returns the response of /v1/version.
 func version(t *testing.T, addr string) string {
 	t.Helper()
 	url := "http://" + addr + "/v1/version"
@@ -84,9 +74,9 @@ func version(t *testing.T, addr string) string {
 	return string(body)
 }
 
-// The container's binary needs nothing but itself and a directory that it may write to: no library, no shell, no name for its
-// user. It runs here in a root that has nothing else, as the image's user.
-func TestInAnEmptyRoot(t *testing.T) {
+// TestEmptyRoot checks that the container's binary needs only a writable directory: no library, no shell and no name for its user. It runs
+// in an otherwise empty root directory, as the image's user.
+func TestEmptyRoot(t *testing.T) {
 	t.Parallel()
 	file, err := elf.Open(binary)
 	if err != nil {
@@ -102,7 +92,7 @@ func TestInAnEmptyRoot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const user = 65532 // as the Dockerfile says
+	const user = 65532 // as in the Dockerfile
 	data := filepath.Join(empty, "data")
 	err = errors.Join(
 		os.WriteFile(filepath.Join(empty, "financelime-auth"), content, 0o755),
@@ -117,24 +107,24 @@ func TestInAnEmptyRoot(t *testing.T) {
 		if err := os.Chown(data, user, user); err != nil {
 			t.Fatal(err)
 		}
-	} else { // a namespace in which we are this user
+	} else { // use a user namespace in which this process has that ID
 		inside.Cloneflags = syscall.CLONE_NEWUSER
 		inside.UidMappings = []syscall.SysProcIDMap{{ContainerID: user, HostID: os.Getuid(), Size: 1}}
 		inside.GidMappings = []syscall.SysProcIDMap{{ContainerID: user, HostID: os.Getgid(), Size: 1}}
 	}
-	addr, admin := freeAddr(t), freeAddr(t)
+	addr, admin := harness.FreeAddr(t), harness.FreeAddr(t)
 	command := func(args ...string) *exec.Cmd {
 		cmd := exec.Command("/financelime-auth", args...)
 		cmd.Dir, cmd.SysProcAttr = "/", inside
 		cmd.Env = []string{"AUTH_HTTP_ADDR=" + addr, "AUTH_ADMIN_ADDR=" + admin, "AUTH_SHUTDOWN_DELAY=0s"}
 		return cmd
 	}
-	started(t, command)
+	start(t, command)
 	if v := version(t, addr); !strings.Contains(v, "1234567 [2026-11-28_00:00:00]") {
 		t.Errorf("the version is %s", v)
 	}
 	if out, err := command("user", "list").CombinedOutput(); err != nil || !strings.HasPrefix(string(out), "ID  EMAIL") {
-		t.Errorf("a command beside it: %v: %s", err, out)
+		t.Errorf("a command while the service runs: %v: %s", err, out)
 	}
 	for _, made := range []string{"auth.db", "secret"} {
 		if _, err := os.Stat(filepath.Join(data, made)); err != nil {
@@ -143,7 +133,7 @@ func TestInAnEmptyRoot(t *testing.T) {
 	}
 }
 
-// The unit's command line, with the environment that comes beside it, in a state directory.
+// TestUnit runs the command line of the systemd unit, with its environment file, in a state directory.
 func TestUnit(t *testing.T) {
 	t.Parallel()
 	unit := map[string]string{}
@@ -164,9 +154,9 @@ func TestUnit(t *testing.T) {
 			environment = append(environment, line)
 		}
 	}
-	addr := freeAddr(t)
-	environment = append(environment, "AUTH_HTTP_ADDR="+addr, "AUTH_ADMIN_ADDR="+freeAddr(t)) // those of the file may be taken
-	started(t, func(args ...string) *exec.Cmd {
+	addr := harness.FreeAddr(t)
+	environment = append(environment, "AUTH_HTTP_ADDR="+addr, "AUTH_ADMIN_ADDR="+harness.FreeAddr(t)) // the ports of the file may be in use
+	start(t, func(args ...string) *exec.Cmd {
 		cmd := exec.Command(binary, args...)
 		cmd.Dir, cmd.Env = state, environment
 		return cmd

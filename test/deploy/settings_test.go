@@ -16,7 +16,7 @@ import (
 
 var names = regexp.MustCompile(`AUTH_[A-Z0-9]+(?:_[A-Z0-9]+)*`)
 
-// settings are those that --help explains.
+// settings returns the settings that --help documents.
 func settings(t *testing.T) []string {
 	t.Helper()
 	out, err := exec.Command(binary, "--help").Output()
@@ -29,13 +29,13 @@ func settings(t *testing.T) []string {
 	}
 	slices.Sort(found)
 	if found = slices.Compact(found); len(found) < 20 {
-		t.Fatalf("--help explains only %v", found)
+		t.Fatalf("--help documents only %v", found)
 	}
 	return found
 }
 
-// What deploy/ and the documentation name is a setting, and README names every one.
-func TestEverySettingIsOne(t *testing.T) {
+// TestDocumentedSettingsExist checks that deploy/ and the documentation name only existing settings, and that README names all of them.
+func TestDocumentedSettingsExist(t *testing.T) {
 	t.Parallel()
 	known := settings(t)
 	for _, dir := range []string{"deploy", "docs", "README.md", "ARCHITECTURE.md"} {
@@ -47,7 +47,7 @@ func TestEverySettingIsOne(t *testing.T) {
 			for _, name := range names.FindAllString(string(content), -1) {
 				family := slices.ContainsFunc(known, func(k string) bool { return strings.HasPrefix(k, name+"_") }) // AUTH_LIMIT_...
 				if !slices.Contains(known, name) && !family {
-					t.Errorf("%s names %s, which is no setting", path, name)
+					t.Errorf("%s names %s, which is not a setting", path, name)
 				}
 			}
 			return err
@@ -64,8 +64,8 @@ func TestEverySettingIsOne(t *testing.T) {
 	}
 }
 
-// accepts fails the test unless the service takes settings. Files that they name are made in a directory.
-func accepts(t *testing.T, settings, files map[string]string) {
+// checkSettings fails the test unless the service accepts the settings. It creates the files that they name.
+func checkSettings(t *testing.T, settings, files map[string]string) {
 	t.Helper()
 	dir := t.TempDir()
 	cmd := exec.Command(binary, "version")
@@ -74,7 +74,7 @@ func accepts(t *testing.T, settings, files map[string]string) {
 		if strings.HasSuffix(name, "_FILE") {
 			content, known := files[value]
 			if !known {
-				t.Errorf("%s: nothing makes the file %s", name, value)
+				t.Errorf("%s: nothing creates the file %s", name, value)
 				continue
 			}
 			value = filepath.Join(dir, filepath.Base(value))
@@ -106,6 +106,7 @@ func parse[T any](t *testing.T, path ...string) []T {
 	}
 }
 
+// TestComposeSettings checks the settings and secrets of compose.yaml.
 func TestComposeSettings(t *testing.T) {
 	t.Parallel()
 	compose := parse[struct {
@@ -117,7 +118,7 @@ func TestComposeSettings(t *testing.T) {
 		Secrets map[string]struct{ File string }
 	}](t, "deploy", "compose", "compose.yaml")[0]
 
-	// The script makes every secret, and makes them once.
+	// The script creates every secret, and a second run does not change them.
 	secrets := t.TempDir()
 	prepare := func() map[string]string {
 		if out, err := exec.Command(filepath.Join(root, "deploy", "compose", "prepare"), secrets).CombinedOutput(); err != nil {
@@ -143,18 +144,18 @@ func TestComposeSettings(t *testing.T) {
 			t.Fatalf("there is no service %s", name)
 		}
 		environment := maps.Clone(service.Environment)
-		if environment["AUTH_SECRET_PREVIOUS"] == "${AUTH_SECRET_PREVIOUS:-}" { // as compose reads it where it is not set
+		if environment["AUTH_SECRET_PREVIOUS"] == "${AUTH_SECRET_PREVIOUS:-}" { // the default of compose if the variable is not set
 			environment["AUTH_SECRET_PREVIOUS"] = ""
 		}
-		accepts(t, environment, files)
+		checkSettings(t, environment, files)
 		for setting, path := range service.Environment {
 			if strings.HasSuffix(setting, "_FILE") && !slices.Contains(service.Secrets, filepath.Base(path)) {
-				t.Errorf("%s: the service is not given %s", setting, path)
+				t.Errorf("%s: the service has no secret %s", setting, path)
 			}
 		}
 	}
 	if ports := compose.Services["auth-1"].Ports; len(ports) > 0 {
-		t.Errorf("the service itself is published: %v", ports)
+		t.Errorf("the service has published ports: %v", ports)
 	}
 	for _, name := range []string{"auth-1", "auth-2"} {
 		environment := compose.Services[name].Environment
@@ -162,12 +163,13 @@ func TestComposeSettings(t *testing.T) {
 			t.Errorf("%s: Prometheus does not reach the admin port at %q", name, environment["AUTH_ADMIN_ADDR"])
 		}
 		if _, has := environment["AUTH_SECRET_PREVIOUS"]; !has {
-			t.Errorf("%s: there is no place for AUTH_SECRET_PREVIOUS", name)
+			t.Errorf("%s: AUTH_SECRET_PREVIOUS is missing", name)
 		}
 	}
-	trustsAuthority(t, files["/run/secrets/mail_url"], files["/run/secrets/mail_ca"], files["/run/secrets/mail_key"])
+	checkMailCertificate(t, files["/run/secrets/mail_url"], files["/run/secrets/mail_ca"], files["/run/secrets/mail_key"])
 }
 
+// TestKubernetesSettings checks the settings of the Deployment.
 func TestKubernetesSettings(t *testing.T) {
 	t.Parallel()
 	type env struct {
@@ -216,18 +218,19 @@ func TestKubernetesSettings(t *testing.T) {
 	for _, e := range container.Env {
 		settings[e.Name] = e.Value
 	}
-	accepts(t, settings, files)
-	// The secret may be changed: without its key in the Secret, nothing is missing.
+	checkSettings(t, settings, files)
+	// AUTH_SECRET_PREVIOUS is optional in the Secret: it exists only while the secret is changed.
 	other := slices.IndexFunc(container.Env, func(e env) bool { return e.Name == "AUTH_SECRET_PREVIOUS" })
 	if other < 0 || container.Env[other].ValueFrom.SecretKeyRef.Key != "secret_previous" || !container.Env[other].ValueFrom.SecretKeyRef.Optional {
-		t.Errorf("there is no place for AUTH_SECRET_PREVIOUS: %+v", container.Env)
+		t.Errorf("AUTH_SECRET_PREVIOUS is missing: %+v", container.Env)
 	}
 	if settings["AUTH_SHUTDOWN_DELAY"] != "10s" || deployment.Spec.Template.Spec.Grace < 10+25+10 {
 		t.Errorf("AUTH_SHUTDOWN_DELAY is %s, and the pod is killed after %d s", settings["AUTH_SHUTDOWN_DELAY"], deployment.Spec.Template.Spec.Grace)
 	}
 }
 
-// While the database is away no pod is ready, and the keys are served all the same: one Service leads to them.
+// TestKubernetesNetwork checks the Services and the network policy. While the database is unavailable no pod is ready, but the keys are
+// still served, so one Service includes pods that are not ready.
 func TestKubernetesNetwork(t *testing.T) {
 	t.Parallel()
 	services := map[string]bool{}
@@ -247,12 +250,12 @@ func TestKubernetesNetwork(t *testing.T) {
 		services[o.Metadata.Name] = o.Spec.NotReady
 		for _, p := range o.Spec.Ports {
 			if p.TargetPort != "http" {
-				t.Errorf("%s leads to the port %s", o.Metadata.Name, p.TargetPort)
+				t.Errorf("%s has the target port %s", o.Metadata.Name, p.TargetPort)
 			}
 		}
 	}
 	if want := map[string]bool{"financelime-auth": false, "financelime-auth-keys": true}; !maps.Equal(services, want) {
-		t.Errorf("services that lead to pods that are not ready: %v, want %v", services, want)
+		t.Errorf("services and whether they include pods that are not ready: %v, want %v", services, want)
 	}
 	policy := parse[struct {
 		Spec struct {
@@ -265,9 +268,9 @@ func TestKubernetesNetwork(t *testing.T) {
 			open[p.Port] = true
 		}
 	}
-	for what, port := range map[string]int{"names": 53, "PostgreSQL": 5432, "SMTP": 587, "SMTP with TLS": 465, "OTLP": 4318} {
+	for what, port := range map[string]int{"DNS": 53, "PostgreSQL": 5432, "SMTP": 587, "SMTP with TLS": 465, "OTLP": 4318} {
 		if !open[port] {
-			t.Errorf("%s: there is no way out to port %d", what, port)
+			t.Errorf("%s: egress to port %d is not allowed", what, port)
 		}
 	}
 }

@@ -26,23 +26,23 @@ import (
 	"github.com/financelime/authorization/test/postgres"
 )
 
-// clock is a clock that somebody sets forward and back.
+// clock is a clock that tests set forward and back.
 type clock struct{ offset atomic.Int64 }
 
 func (c *clock) now() time.Time { return time.Now().Add(time.Duration(c.offset.Load())) }
 
 func (c *clock) step(d time.Duration) { c.offset.Add(int64(d)) }
 
-// clockWorld is a world whose service runs in this process, by the clock: no setting of the binary could change its time.
-func clockWorld(t *testing.T, engine string) (*world, *clock) {
+// newClockSimulation returns a simulation whose service runs in this process with a clock. The binary has no setting for its time.
+func newClockSimulation(t *testing.T, engine string) (*simulation, *clock) {
 	t.Helper()
-	w, clocks, _ := clocksWorld(t, engine, 100, 0)
-	return w, clocks[0]
+	sim, clocks, _ := newClocksSimulation(t, engine, 100, 0)
+	return sim, clocks[0]
 }
 
-// clocksWorld is a world with several services in this process, on one database: one for each clock, which is ahead by an offset. turnTo
-// says which of them the world's people ask.
-func clocksWorld(t *testing.T, engine string, sessionsPerUser int64, offsets ...time.Duration) (w *world, clocks []*clock, turnTo func(int)) {
+// newClocksSimulation returns a simulation with several services in this process, on one database. Each has a clock with an offset.
+// useReplica selects the service that gets the requests.
+func newClocksSimulation(t *testing.T, engine string, sessionsPerUser int64, offsets ...time.Duration) (sim *simulation, clocks []*clock, useReplica func(int)) {
 	t.Helper()
 	mails := new(smtprecorder.Recorder).Start(t)
 	s := &harness.Service{HTTP: contract.Client(t), Env: []string{"AUTH_SECRET=q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA="}}
@@ -53,39 +53,39 @@ func clocksWorld(t *testing.T, engine string, sessionsPerUser int64, offsets ...
 	store := openStore(t, s)
 	var urls []string
 	for i, offset := range offsets {
-		if i > 0 && engine == harness.Postgres { // the writer of SQLite is one for all of the process
+		if i > 0 && engine == harness.Postgres { // with SQLite a process has only one writer
 			store = openStore(t, s)
 		}
 		c := new(clock)
 		c.step(offset)
 		clocks = append(clocks, c)
-		urls = append(urls, serveByClock(t, s, store, mails, c, sessionsPerUser))
+		urls = append(urls, serveWithClock(t, s, store, mails, c, sessionsPerUser))
 	}
-	turnTo = func(i int) {
+	useReplica = func(i int) {
 		var err error
 		s.URL = urls[i]
 		if s.API, err = client.NewClientWithResponses(s.URL, client.WithHTTPClient(s.HTTP)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	turnTo(0)
-	w = &world{t: t, s: s, mails: mails, think: 5 * time.Millisecond, timeout: time.Minute, actors: []*actor{{}}}
-	w.setInvite("")
-	return w, clocks, turnTo
+	useReplica(0)
+	sim = &simulation{t: t, s: s, mails: mails, thinkTime: 5 * time.Millisecond, timeout: time.Minute, actors: []*actor{{}}}
+	sim.setInvite("")
+	return sim, clocks, useReplica
 }
 
-// clockReplicas are worlds of replicas that share a database and a mail server, each by a clock of its own.
-func clockReplicas(t *testing.T, engine string, replicas int) (worlds []*world, clocks []*clock) {
+// newReplicaSimulations returns one simulation for each replica. The replicas share a database and a relay, and each has its own clock.
+func newReplicaSimulations(t *testing.T, engine string, replicas int) (sims []*simulation, clocks []*clock) {
 	t.Helper()
-	w, clocks, turnTo := clocksWorld(t, engine, 100, make([]time.Duration, replicas)...)
+	sim, clocks, useReplica := newClocksSimulation(t, engine, 100, make([]time.Duration, replicas)...)
 	for i := range clocks {
-		turnTo(i)
-		s := &harness.Service{HTTP: w.s.HTTP, Env: w.s.Env, DatabaseURL: w.s.DatabaseURL, URL: w.s.URL, API: w.s.API}
-		replica := &world{t: t, s: s, mails: w.mails, think: w.think, timeout: w.timeout, actors: []*actor{{}}}
+		useReplica(i)
+		s := &harness.Service{HTTP: sim.s.HTTP, Env: sim.s.Env, DatabaseURL: sim.s.DatabaseURL, URL: sim.s.URL, API: sim.s.API}
+		replica := &simulation{t: t, s: s, mails: sim.mails, thinkTime: sim.thinkTime, timeout: sim.timeout, actors: []*actor{{}}}
 		replica.setInvite("")
-		worlds = append(worlds, replica)
+		sims = append(sims, replica)
 	}
-	return worlds, clocks
+	return sims, clocks
 }
 
 func openStore(t *testing.T, s *harness.Service) *db.Store {
@@ -105,8 +105,8 @@ func openStore(t *testing.T, s *harness.Service) *db.Store {
 	return store
 }
 
-// serveByClock starts a service that goes by a clock, and returns its URL.
-func serveByClock(
+// serveWithClock starts a service with a clock and returns its URL.
+func serveWithClock(
 	t *testing.T, s *harness.Service, store *db.Store, mails *smtprecorder.Recorder, c *clock, sessionsPerUser int64,
 ) string {
 	t.Helper()
@@ -132,7 +132,7 @@ func serveByClock(
 	must(err)
 	hasher := password.NewHasher(password.Options{Slots: 2})
 	const from = "Financelime <no-reply@financelime.com>"
-	// An attempt includes a hash, which takes seconds under the race detector when others have the cores.
+	// An attempt includes a password hash, which takes seconds with the race detector on a busy machine.
 	const timeout = 20 * time.Second
 	transport, err := mail.OpenTransport(strings.TrimPrefix(mails.Setting(), "AUTH_MAIL_URL="), from, timeout)
 	must(err)
@@ -164,90 +164,90 @@ func serveByClock(
 		SessionsPerUser: sessionsPerUser, LoginNotice: impl.NoticeNever,
 	})
 	must(err)
-	there := httptest.NewServer(handler)
-	t.Cleanup(there.Close)
-	return there.URL
+	testServer := httptest.NewServer(handler)
+	t.Cleanup(testServer.Close)
+	return testServer.URL
 }
 
-// The clock is set forward and back, by an hour. What is within its life either way goes on living; what was used, replaced or
-// ended stays so.
-func TestClock(t *testing.T) {
-	beside(t)
+// TestClockSteps sets the clock forward and back by an hour. What has not expired stays valid; what was used, replaced or ended stays
+// invalid.
+func TestClockSteps(t *testing.T) {
+	parallel(t)
 	harness.EachEngine(t, func(t *testing.T, engine string) {
-		w, c := clockWorld(t, engine)
-		w.populate(2)
-		w.settle(time.Minute)
-		p := w.people()[0]
-		before := usedThings(t, w, p)
-		// There and back, once each way; and at the end it is an hour earlier than at the start.
+		sim, c := newClockSimulation(t, engine)
+		sim.populate(2)
+		sim.waitForMail(time.Minute)
+		p := sim.people()[0]
+		before := consumeAll(t, sim, p)
+		// Forward and back, then the other way round. At the end it is an hour earlier than at the start.
 		for _, hours := range []int{1, -1, -1, 1, 1, 1, -2, -1} {
 			c.step(time.Duration(hours) * time.Hour)
-			for _, p := range w.people() {
-				for _, s := range p.live() {
+			for _, p := range sim.people() {
+				for _, s := range p.activeSessions() {
 					p.refreshUntilAnswered(t.Context(), s)
 					p.list(t.Context(), s)
 					p.refreshUntilAnswered(t.Context(), s)
 				}
 			}
-			before.stayUsed(t, w, p)
-			if len(p.live()) < 4 {
+			before.checkStillConsumed(t, sim, p)
+			if len(p.activeSessions()) < 4 {
 				p.login(t.Context())
 			}
 		}
-		newcomer := newPerson(w)
-		w.actors[0].people = append(w.actors[0].people, newcomer)
-		w.setInvite(w.lastingInvite(1))
-		eventually(t, "somebody new has a session", time.Minute, func() bool {
-			newcomer.join(t.Context())
-			return len(newcomer.live()) > 0
+		newcomers := newPerson(sim)
+		sim.actors[0].people = append(sim.actors[0].people, newcomers)
+		sim.setInvite(sim.lastingInvite(1))
+		eventually(t, "a new user has a session", time.Minute, func() bool {
+			newcomers.join(t.Context())
+			return len(newcomers.activeSessions()) > 0
 		})
-		w.check()
+		sim.checkDatabase()
 	})
 }
 
-// lastingInvite makes an invite that lives longer than any clock here is set forward.
-func (w *world) lastingInvite(uses int) string {
-	w.t.Helper()
-	code := w.s.Invite(w.t, uses)
+// lastingInvite creates an invite that does not expire in these tests, however far a clock is set forward.
+func (sim *simulation) lastingInvite(uses int) string {
+	sim.t.Helper()
+	code := sim.s.Invite(sim.t, uses)
 	update := "UPDATE invite SET expires_at = expires_at + interval '1000 hours'"
-	if strings.HasPrefix(w.s.DatabaseURL, "sqlite:") {
+	if strings.HasPrefix(sim.s.DatabaseURL, "sqlite:") {
 		update = "UPDATE invite SET expires_at = expires_at + 3600000000000"
 	}
-	w.s.Exec(w.t, update)
+	sim.s.Exec(sim.t, update)
 	return code
 }
 
-// used are things that somebody has used up.
-type used struct {
-	link  string // of the confirmation
+// consumed is what was used up before the clock changed.
+type consumed struct {
+	link  string // the confirmation link
 	ended *session
-	code  string // of an invite without a use left
+	code  string // an invite code without remaining uses
 }
 
-func usedThings(t *testing.T, w *world, p *person) used {
+func consumeAll(t *testing.T, sim *simulation, p *person) consumed {
 	t.Helper()
-	var u used
-	for _, m := range w.mails.To(p.email) {
+	var u consumed
+	for _, m := range sim.mails.To(p.email) {
 		if m.Link() != "" {
 			u.link = m.Link()
 		}
 	}
 	p.login(t.Context())
-	live := p.live()
+	live := p.activeSessions()
 	u.ended = live[0]
 	p.revoke(t.Context(), live[1], u.ended)
-	u.code = w.lastingInvite(1)
-	w.setInvite(u.code)
-	last := newPerson(w)
-	w.actors[0].people = append(w.actors[0].people, last)
+	u.code = sim.lastingInvite(1)
+	sim.setInvite(u.code)
+	last := newPerson(sim)
+	sim.actors[0].people = append(sim.actors[0].people, last)
 	last.signUp(t.Context())
 	if u.link == "" || u.ended.ended != yes || last.signedUp != yes {
-		t.Fatal("nothing was used up")
+		t.Fatal("the link, session and invite were not used up")
 	}
 	return u
 }
 
-func (u used) stayUsed(t *testing.T, w *world, p *person) {
+func (u consumed) checkStillConsumed(t *testing.T, sim *simulation, p *person) {
 	t.Helper()
 	if status := p.open(t.Context(), u.link); status != 404 {
 		t.Errorf("the used link: %d", status)
@@ -255,38 +255,38 @@ func (u used) stayUsed(t *testing.T, w *world, p *person) {
 	if status, _ := p.putRefresh(t.Context(), u.ended.refresh); status != 404 {
 		t.Errorf("the ended session: %d", status)
 	}
-	w.setInvite(u.code)
-	another := newPerson(w)
+	sim.setInvite(u.code)
+	another := newPerson(sim)
 	another.signUp(t.Context())
 	if another.signedUp != no {
-		t.Error("the invite without a use left was used again")
+		t.Error("the invite without remaining uses was used again")
 	}
 }
 
-// What the clock has ended stays ended when the clock was right: a token that was taken for stolen, a sign-up whose address and
-// use somebody else has now.
-func TestClockBackAfterTheEnd(t *testing.T) {
-	beside(t)
+// TestExpiredStaysExpiredWhenClockStepsBack checks that what has ended stays ended: a session with a token treated as stolen,
+// and an expired sign-up whose address was signed up again.
+func TestExpiredStaysExpiredWhenClockStepsBack(t *testing.T) {
+	parallel(t)
 	harness.EachEngine(t, func(t *testing.T, engine string) {
-		w, c := clockWorld(t, engine)
-		w.populate(1)
-		p := w.people()[0]
-		s := p.live()[0]
+		sim, c := newClockSimulation(t, engine)
+		sim.populate(1)
+		p := sim.people()[0]
+		s := p.activeSessions()[0]
 		replaced := s.refresh
 		p.refreshUntilAnswered(t.Context(), s)
-		c.step(3 * time.Minute) // more than the grace
+		c.step(3 * time.Minute) // longer than the grace period
 		if status, _ := p.putRefresh(t.Context(), replaced); status != 404 {
-			t.Errorf("a replaced token after its grace: %d", status)
+			t.Errorf("a replaced token after its grace period: %d", status)
 		}
-		s.ended = yes // and with it the session
+		s.ended = yes // the response ends the session
 
-		w.setInvite(w.lastingInvite(1))
-		late := newPerson(w)
+		sim.setInvite(sim.lastingInvite(1))
+		late := newPerson(sim)
 		late.signUp(t.Context())
-		eventually(t, "the confirmation link has come", time.Minute, func() bool { return late.newestLink("Confirm") != "" })
+		eventually(t, "the confirmation link has arrived", time.Minute, func() bool { return late.newestLink("Confirm") != "" })
 		expired := late.newestLink("Confirm")
 		c.step(25 * time.Hour)
-		next := newPerson(w)
+		next := newPerson(sim)
 		next.email = late.email
 		next.signUp(t.Context())
 		if next.signedUp != yes {
@@ -301,7 +301,7 @@ func TestClockBackAfterTheEnd(t *testing.T) {
 				}
 			}
 			if status := late.open(t.Context(), expired); status != 404 {
-				t.Errorf("the link of the sign-up that somebody else has replaced: %d", status)
+				t.Errorf("the link of the replaced sign-up: %d", status)
 			}
 		}
 	})

@@ -19,19 +19,19 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// diskSize is the size of the small disk.
+// diskSize is the size of the small file system in bytes.
 const diskSize = 8 << 20
 
-// The disk is full: what must be written is refused with 503, the rest goes on, nothing is damaged, and when there is space
-// again, nobody has to do anything.
+// TestDiskFull fills the disk. Writes are rejected with 503, reads continue and no data is damaged. When there is space again, the service
+// recovers without an operator.
 func TestDiskFull(t *testing.T) {
-	beside(t)
-	if os.Getenv(smallDisks) == "" {
-		againWhereWeMayMount(t)
+	parallel(t)
+	if os.Getenv(mountAllowed) == "" {
+		rerunInMountNamespace(t)
 		return
 	}
-	w := newWorld(t, harness.SQLite, 4)
-	data := filepath.Join(w.s.Dir, "data")
+	sim := newSimulation(t, harness.SQLite, 4)
+	data := filepath.Join(sim.s.Dir, "data")
 	if err := os.Mkdir(data, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -44,57 +44,57 @@ func TestDiskFull(t *testing.T) {
 			t.Errorf("umount: %v %s", err, out)
 		}
 	})
-	w.s.Run(t)
-	w.populate(4)
-	w.settle(time.Minute)
+	sim.s.Run(t)
+	sim.populate(4)
+	sim.waitForMail(time.Minute)
 
 	ballast := filepath.Join(data, "ballast")
-	if err := fill(ballast); !errors.Is(err, syscall.ENOSPC) {
+	if err := fillDisk(ballast); !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("fill the disk: %v", err)
 	}
-	p := w.people()[0]
-	s := p.live()[0]
-	eventually(t, "a refresh finds no space", time.Minute, func() bool {
+	p := sim.people()[0]
+	s := p.activeSessions()[0]
+	eventually(t, "a refresh fails for lack of space", time.Minute, func() bool {
 		status := p.refresh(t.Context(), s)
-		if err := fill(ballast); !errors.Is(err, syscall.ENOSPC) { // SQLite may have given some back
+		if err := fillDisk(ballast); !errors.Is(err, syscall.ENOSPC) { // SQLite may have released some space
 			t.Fatalf("fill the disk: %v", err)
 		}
-		return status == lost
+		return status == unknown
 	})
-	eventually(t, "it is not ready on a full disk", 10*time.Second, func() bool { return !ready(t, w.s) && !databaseUp(t, w.s) })
+	eventually(t, "the service is not ready on a full disk", 10*time.Second, func() bool { return !ready(t, sim.s) && !databaseUp(t, sim.s) })
 	for range 20 {
-		for _, p := range w.people() {
-			if status := p.refresh(t.Context(), p.live()[0]); status != lost {
+		for _, p := range sim.people() {
+			if status := p.refresh(t.Context(), p.activeSessions()[0]); status != unknown {
 				t.Errorf("a refresh on a full disk: %d", status)
 			}
-			p.list(t.Context(), p.live()[0])
+			p.list(t.Context(), p.activeSessions()[0])
 		}
 	}
-	r, err := w.s.API.UserPasswordResetWithResponse(t.Context(), &client.UserPasswordResetParams{RequestID: rid()},
+	r, err := sim.s.API.UserPasswordResetWithResponse(t.Context(), &client.UserPasswordResetParams{RequestID: newRequestID()},
 		client.RequestUserPasswordResetRequest{Email: client.Email(p.email)})
 	if err != nil || r.StatusCode() != http.StatusServiceUnavailable {
 		t.Errorf("a reset on a full disk: %v, %v", r.Status(), err)
 	}
-	list, err := w.s.API.GetListActiveSessionsWithResponse(t.Context(), &client.GetListActiveSessionsParams{RequestID: rid()}, bearer(s.access))
+	list, err := sim.s.API.GetListActiveSessionsWithResponse(t.Context(), &client.GetListActiveSessionsParams{RequestID: newRequestID()}, bearer(s.access))
 	if err != nil || list.StatusCode() != http.StatusOK {
 		t.Errorf("a list on a full disk: %v, %v", list.Status(), err)
 	}
 	if ctx := t.Context(); p.get(ctx, "/v1/version") != 200 || p.get(ctx, "/.well-known/jwks.json") != 200 {
-		t.Error("what needs no disk fails")
+		t.Error("a request that does not write fails")
 	}
 
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	took := eventually(t, "a refresh finds space", 30*time.Second, func() bool { return p.refresh(t.Context(), s) == http.StatusOK })
-	eventually(t, "it is ready again", 10*time.Second, func() bool { return ready(t, w.s) && databaseUp(t, w.s) })
-	w.verify()
-	w.settle(time.Minute)
-	w.check()
-	t.Logf("writing again %s after there was space again", took.Round(time.Millisecond))
+	took := eventually(t, "a refresh succeeds", 30*time.Second, func() bool { return p.refresh(t.Context(), s) == http.StatusOK })
+	eventually(t, "the service is ready again", 10*time.Second, func() bool { return ready(t, sim.s) && databaseUp(t, sim.s) })
+	sim.verifyThroughAPI()
+	sim.waitForMail(time.Minute)
+	sim.checkDatabase()
+	t.Logf("writes succeed %s after space was available", took.Round(time.Millisecond))
 }
 
-// databaseUp reports what the metric of this name says.
+// databaseUp reports whether the metric database_up is 1.
 func databaseUp(t testing.TB, s *harness.Service) bool {
 	t.Helper()
 	return strings.Contains(metrics(t, s), "\nfinancelime_auth_database_up 1\n")
@@ -102,26 +102,27 @@ func databaseUp(t testing.TB, s *harness.Service) bool {
 
 func metrics(t testing.TB, s *harness.Service) string {
 	t.Helper()
-	answer, err := http.Get(s.Admin + "/metrics")
+	response, err := http.Get(s.Admin + "/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer answer.Body.Close()
-	body, err := io.ReadAll(answer.Body)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return string(body)
 }
 
-// The files of the database became read-only for a service that is not root: it does not claim to be ready.
-func TestReadOnlyFiles(t *testing.T) {
-	beside(t)
-	w := newWorld(t, harness.SQLite, 1)
-	w.s.Run(t)
-	w.populate(1)
-	w.s.Stop(t)
-	data := filepath.Join(w.s.Dir, "data")
+// TestReadOnlyDatabaseFiles makes the database files read-only for a service that does not run as root. It must not report that it is
+// ready.
+func TestReadOnlyDatabaseFiles(t *testing.T) {
+	parallel(t)
+	sim := newSimulation(t, harness.SQLite, 1)
+	sim.s.Run(t)
+	sim.populate(1)
+	sim.s.Stop(t)
+	data := filepath.Join(sim.s.Dir, "data")
 	mode := func(mode os.FileMode) {
 		t.Helper()
 		files, err := filepath.Glob(filepath.Join(data, "auth.db*"))
@@ -135,29 +136,29 @@ func TestReadOnlyFiles(t *testing.T) {
 		}
 	}
 	mode(0o400)
-	plain := w.s.Binary
-	if os.Getuid() == 0 { // who may write whatever the mode says, unless that is given up
-		w.s.Binary = filepath.Join(t.TempDir(), "unprivileged")
+	plain := sim.s.Binary
+	if os.Getuid() == 0 { // root ignores file modes, so drop its capabilities
+		sim.s.Binary = filepath.Join(t.TempDir(), "unprivileged")
 		script := "#!/bin/sh\nexec setpriv --bounding-set=-all --inh-caps=-all '" + plain + "' \"$@\"\n"
-		if err := os.WriteFile(w.s.Binary, []byte(script), 0o700); err != nil {
+		if err := os.WriteFile(sim.s.Binary, []byte(script), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
-	w.s.Run(t) // says that it listens
-	if ready(t, w.s) || databaseUp(t, w.s) {
-		t.Error("ready, and cannot write")
+	sim.s.Run(t) // waits only until it listens
+	if ready(t, sim.s) || databaseUp(t, sim.s) {
+		t.Error("ready, but it cannot write")
 	}
-	w.s.Kill(t)
+	sim.s.Kill(t)
 	mode(0o600)
-	w.s.Binary = plain
-	w.s.Run(t)
-	if !ready(t, w.s) {
+	sim.s.Binary = plain
+	sim.s.Run(t)
+	if !ready(t, sim.s) {
 		t.Error("not ready")
 	}
 }
 
-// fill appends to a file until the disk is full, and returns the error that said so.
-func fill(path string) error {
+// fillDisk appends to a file until the disk is full, and returns the error.
+func fillDisk(path string) error {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
@@ -175,13 +176,12 @@ func fill(path string) error {
 	return err
 }
 
-// smallDisks is set in the environment of a test process that may mount.
-const smallDisks = "FAULTS_SMALL_DISKS"
+// mountAllowed is set in the environment of a test process that may mount file systems.
+const mountAllowed = "FAULTS_SMALL_DISKS"
 
-// againWhereWeMayMount runs the test once more, as a process in a mount namespace of its own: there a small disk can be mounted,
-// and whatever becomes of the process, nothing stays mounted. On Linux root can have that, everybody whom the system lets be
-// the root of a user namespace, and whoever may use sudo.
-func againWhereWeMayMount(t *testing.T) {
+// rerunInMountNamespace runs the test again in a process with its own mount namespace, where it can mount a small file system. When the
+// process ends, the mounts are gone. On Linux this needs root, or a user namespace, or sudo.
+func rerunInMountNamespace(t *testing.T) {
 	t.Helper()
 	probe := "mount -t tmpfs disk '" + t.TempDir() + "'"
 	var tried []string
@@ -196,44 +196,44 @@ func againWhereWeMayMount(t *testing.T) {
 			tried = append(tried, fmt.Sprintf("%s: %v %s", strings.Join(namespace, " "), err, out))
 			continue
 		}
-		out, err := run("env", smallDisks+"=yes", harness.BinaryEnv+"="+binary, os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=5m")
+		out, err := run("env", mountAllowed+"=yes", harness.BinaryEnv+"="+binary, os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=5m")
 		if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
 			t.Errorf("in a mount namespace: %v", err)
 		}
 		t.Logf("%s", out[:min(len(out), 8000)])
 		return
 	}
-	t.Fatalf("this test needs a small disk, and nothing here may mount one: neither as root, nor in a user namespace, nor with sudo:\n%s",
+	t.Fatalf("this test cannot mount a small disk, neither as root, nor in a user namespace, nor with sudo:\n%s",
 		strings.Join(tried, "\n"))
 }
 
-// PostgreSQL says when its disk is full (SQLSTATE 53100), and that is an outage of its writes, not a verdict on anybody. A
-// trigger says it here: the disk of the server belongs to all tests.
+// TestPostgresDiskFull checks that a full disk of PostgreSQL (SQLSTATE 53100) is an outage of writes, not a decision about the request. A
+// trigger raises the error, because all tests share the disk of the server.
 func TestPostgresDiskFull(t *testing.T) {
-	beside(t)
-	w := newWorld(t, harness.Postgres, 4)
-	w.s.Run(t)
-	w.populate(4)
-	w.settle(time.Minute)
-	w.s.Exec(t, `CREATE FUNCTION disk_full() RETURNS trigger LANGUAGE plpgsql AS
+	parallel(t)
+	sim := newSimulation(t, harness.Postgres, 4)
+	sim.s.Run(t)
+	sim.populate(4)
+	sim.waitForMail(time.Minute)
+	sim.s.Exec(t, `CREATE FUNCTION disk_full() RETURNS trigger LANGUAGE plpgsql AS
 		$$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$`)
 	for _, table := range harness.Tables() {
-		w.s.Exec(t, "CREATE TRIGGER disk_full BEFORE INSERT OR UPDATE ON "+table+" EXECUTE FUNCTION disk_full()")
+		sim.s.Exec(t, "CREATE TRIGGER disk_full BEFORE INSERT OR UPDATE ON "+table+" EXECUTE FUNCTION disk_full()")
 	}
-	for _, p := range w.people() {
-		s := p.live()[0]
-		if status := p.refresh(t.Context(), s); status != lost {
+	for _, p := range sim.people() {
+		s := p.activeSessions()[0]
+		if status := p.refresh(t.Context(), s); status != unknown {
 			t.Errorf("a refresh on a full disk: %d", status)
 		}
-		if status := p.postReset(t.Context()); status != lost {
+		if status := p.postReset(t.Context()); status != unknown {
 			t.Errorf("a reset on a full disk: %d", status)
 		}
 		p.list(t.Context(), s)
 		p.get(t.Context(), "/v1/version")
 	}
 	for _, table := range harness.Tables() {
-		w.s.Exec(t, "DROP TRIGGER disk_full ON "+table)
+		sim.s.Exec(t, "DROP TRIGGER disk_full ON "+table)
 	}
-	w.verify()
-	w.check()
+	sim.verifyThroughAPI()
+	sim.checkDatabase()
 }

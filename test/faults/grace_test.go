@@ -11,19 +11,19 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// rotation is a refresh token that another one has replaced.
+// rotation is a refresh token and the token that has replaced it.
 type rotation struct{ replaced, successor string }
 
-// rotate refreshes somebody's session.
+// rotate refreshes the person's session.
 func (p *person) rotate() rotation {
-	s := p.live()[0]
+	s := p.activeSessions()[0]
 	r := rotation{replaced: s.refresh}
-	p.refreshUntilAnswered(p.w.t.Context(), s)
+	p.refreshUntilAnswered(p.sim.t.Context(), s)
 	r.successor = s.refresh
 	return r
 }
 
-// repeats reports whether a replica gives the same successor again. Anything else but a refusal is an error.
+// repeats reports whether a replica returns the same successor for the replaced token. The only other valid response is 404.
 func (r rotation) repeats(t *testing.T, s *harness.Service) bool {
 	t.Helper()
 	status, successor := refreshAt(t, s, r.replaced)
@@ -33,16 +33,16 @@ func (r rotation) repeats(t *testing.T, s *harness.Service) bool {
 	return status == http.StatusOK
 }
 
-func last(members []*harness.Service) *harness.Service { return members[len(members)-1] }
+func lastReplica(members []*harness.Service) *harness.Service { return members[len(members)-1] }
 
-// A token whose grace is over stays useless, whatever comes afterwards: an orderly restart, a crash, a probe or callers who had too
-// little time for the database.
-func TestNothingRevivesAReplacedToken(t *testing.T) {
-	beside(t)
+// TestReplacedTokenStaysInvalid checks that a replaced token stays invalid after its grace period: also after a restart, a crash, a
+// failed readiness probe and cancelled requests.
+func TestReplacedTokenStaysInvalid(t *testing.T) {
+	parallel(t)
 	const grace = 2 * time.Second
-	faults := map[string]func(t *testing.T, w *world, away func(bool)){
-		"restart": func(t *testing.T, w *world, _ func(bool)) {
-			for _, m := range w.s.Members() {
+	faults := map[string]func(t *testing.T, sim *simulation, setOutage func(bool)){
+		"restart": func(t *testing.T, sim *simulation, _ func(bool)) {
+			for _, m := range sim.s.Members() {
 				m.Signal(t, syscall.SIGTERM)
 				if err := m.WaitExit(t, stopLimit); err != nil {
 					t.Error(err)
@@ -50,48 +50,48 @@ func TestNothingRevivesAReplacedToken(t *testing.T) {
 				m.Run(t)
 			}
 		},
-		"crash": func(t *testing.T, w *world, _ func(bool)) {
-			for _, m := range w.s.Members() {
+		"crash": func(t *testing.T, sim *simulation, _ func(bool)) {
+			for _, m := range sim.s.Members() {
 				m.Kill(t)
 			}
-			for _, m := range w.s.Members() {
+			for _, m := range sim.s.Members() {
 				m.Run(t)
 			}
 		},
-		"deadline of readyz": func(t *testing.T, w *world, away func(bool)) {
-			away(true)
-			eventually(t, "not ready", 10*time.Second, func() bool { return !ready(t, w.s) })
-			away(false)
-			eventually(t, "ready", 30*time.Second, func() bool { return ready(t, w.s) })
+		"deadline of readyz": func(t *testing.T, sim *simulation, setOutage func(bool)) {
+			setOutage(true)
+			eventually(t, "not ready", 10*time.Second, func() bool { return !ready(t, sim.s) })
+			setOutage(false)
+			eventually(t, "ready", 30*time.Second, func() bool { return ready(t, sim.s) })
 		},
-		"callers who leave": func(t *testing.T, w *world, _ func(bool)) {
-			w.hangUp = 1
-			for _, p := range w.people()[1:] {
+		"cancelled requests": func(t *testing.T, sim *simulation, _ func(bool)) {
+			sim.cancelRate = 1
+			for _, p := range sim.people()[1:] {
 				for range 30 {
-					p.putRefresh(t.Context(), p.live()[0].refresh)
+					p.putRefresh(t.Context(), p.activeSessions()[0].refresh)
 				}
 			}
-			w.hangUp = 0
-			time.Sleep(2 * time.Second) // what they asked for is done, or not
+			sim.cancelRate = 0
+			time.Sleep(2 * time.Second) // until the cancelled requests have ended in the service
 		},
 	}
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
-			beside(t)
+			parallel(t)
 			harness.EachWay(t, func(t *testing.T, engine string) {
-				w := newWorld(t, engine, 2, "AUTH_REFRESH_GRACE="+grace.String())
-				away := databaseAway(t, w)
-				harness.RunTogether(t, w.s.Members()...)
-				w.populate(2)
-				p := w.people()[0]
+				sim := newSimulation(t, engine, 2, "AUTH_REFRESH_GRACE="+grace.String())
+				setOutage := databaseOutage(t, sim)
+				harness.RunTogether(t, sim.s.Members()...)
+				sim.populate(2)
+				p := sim.people()[0]
 				old := p.rotate()
-				other := p.live()[0].refresh
-				time.Sleep(grace + 3*time.Second) // since the refresh, which is over
-				fault(t, w, away)
-				if old.repeats(t, last(w.s.Members())) {
-					t.Error("a token that was replaced more than a grace ago is good again")
+				other := p.activeSessions()[0].refresh
+				time.Sleep(grace + 3*time.Second) // after the refresh
+				fault(t, sim, setOutage)
+				if old.repeats(t, lastReplica(sim.s.Members())) {
+					t.Error("a token is valid again after its grace period")
 				}
-				if status, _ := refreshAt(t, w.s, other); status != http.StatusNotFound {
+				if status, _ := refreshAt(t, sim.s, other); status != http.StatusNotFound {
 					t.Errorf("the session of the replayed token: %d", status)
 				}
 			})
@@ -99,18 +99,18 @@ func TestNothingRevivesAReplacedToken(t *testing.T) {
 	}
 }
 
-// databaseAway returns what takes the database away from all replicas, and brings it back: PostgreSQL does not answer, or somebody
-// has SQLite's lock. It is called before they start.
-func databaseAway(t *testing.T, w *world) func(bool) {
+// databaseOutage returns a function that starts and ends an outage of the database for all replicas: PostgreSQL does not respond, or
+// another connection holds SQLite's write lock. Call databaseOutage before the replicas start.
+func databaseOutage(t *testing.T, sim *simulation) func(bool) {
 	t.Helper()
-	if strings.HasPrefix(w.s.DatabaseURL, "sqlite:") {
+	if strings.HasPrefix(sim.s.DatabaseURL, "sqlite:") {
 		var release func()
-		return func(away bool) {
-			if !away {
+		return func(outage bool) {
+			if !outage {
 				release()
 				return
 			}
-			conn, err := w.s.DB(t).Conn(t.Context())
+			conn, err := sim.s.DB(t).Conn(t.Context())
 			if err == nil {
 				_, err = conn.ExecContext(t.Context(), "BEGIN IMMEDIATE")
 			}
@@ -125,12 +125,12 @@ func databaseAway(t *testing.T, w *world) func(bool) {
 			}
 		}
 	}
-	p, through := newProxy(t, w.s.DatabaseURL)
-	for _, m := range w.s.Members() {
+	p, through := newProxy(t, sim.s.DatabaseURL)
+	for _, m := range sim.s.Members() {
 		m.Env = append(m.Env, "AUTH_DATABASE_URL="+through)
 	}
-	return func(away bool) {
-		if away {
+	return func(outage bool) {
+		if outage {
 			p.set(blackHole)
 		} else {
 			p.set(pass)
@@ -138,54 +138,55 @@ func databaseAway(t *testing.T, w *world) func(bool) {
 	}
 }
 
-// An answer that an outage may have swallowed is given again, for a grace after the outage, and no longer.
-func TestAnOutageSwallowsNoAnswer(t *testing.T) {
-	beside(t)
-	const grace = 10 * time.Second // it counts from the first start, and the last replica is asked within it
-	faults := map[string]func(t *testing.T, w *world, away func(bool), ask func(*harness.Service)){
-		"all replicas are killed, and start one after another": func(t *testing.T, w *world, _ func(bool), ask func(*harness.Service)) {
-			for _, m := range w.s.Members() {
+// TestOutageExtendsGrace checks that a refresh whose response may have been lost in an outage can be repeated until one grace period after
+// the outage, and not longer.
+func TestOutageExtendsGrace(t *testing.T) {
+	parallel(t)
+	const grace = 10 * time.Second // it starts with the first replica, and must include the request to the last one
+	faults := map[string]func(t *testing.T, sim *simulation, setOutage func(bool), retry func(*harness.Service)){
+		"all replicas are killed and start one after another": func(t *testing.T, sim *simulation, _ func(bool), retry func(*harness.Service)) {
+			for _, m := range sim.s.Members() {
 				m.Kill(t)
 			}
-			time.Sleep(grace + time.Second) // away for longer than the grace
-			for _, m := range w.s.Members() {
+			time.Sleep(grace + time.Second) // an outage longer than the grace period
+			for _, m := range sim.s.Members() {
 				m.Run(t)
-				ask(m)
+				retry(m)
 			}
 		},
-		"the database is away": func(_ *testing.T, w *world, away func(bool), ask func(*harness.Service)) {
-			away(true)
-			time.Sleep(grace + 4*beat)
-			away(false)
-			for _, m := range w.s.Members() {
-				ask(m)
+		"the database is unavailable": func(_ *testing.T, sim *simulation, setOutage func(bool), retry func(*harness.Service)) {
+			setOutage(true)
+			time.Sleep(grace + 4*heartbeatInterval)
+			setOutage(false)
+			for _, m := range sim.s.Members() {
+				retry(m)
 			}
 		},
 	}
 	for name, fault := range faults {
 		for _, idle := range []bool{false, true} {
 			if idle {
-				name += ", just after a pause"
+				name += ", after an idle period"
 			}
 			t.Run(name, func(t *testing.T) {
-				beside(t)
+				parallel(t)
 				harness.EachWay(t, func(t *testing.T, engine string) {
-					w := newWorld(t, engine, 1, "AUTH_REFRESH_GRACE="+grace.String())
-					away := databaseAway(t, w)
-					harness.RunTogether(t, w.s.Members()...)
-					w.populate(1)
+					sim := newSimulation(t, engine, 1, "AUTH_REFRESH_GRACE="+grace.String())
+					setOutage := databaseOutage(t, sim)
+					harness.RunTogether(t, sim.s.Members()...)
+					sim.populate(1)
 					if idle {
-						time.Sleep(grace + 7*time.Second) // until no beat is written any more
+						time.Sleep(grace + 7*time.Second) // until the idle service writes no heartbeat any more
 					}
-					swallowed := w.people()[0].rotate()
-					fault(t, w, away, func(m *harness.Service) {
-						if !swallowed.repeats(t, m) {
+					lostResponse := sim.people()[0].rotate()
+					fault(t, sim, setOutage, func(m *harness.Service) {
+						if !lostResponse.repeats(t, m) {
 							t.Fatal("the session has ended")
 						}
 					})
-					time.Sleep(grace + 2*beat) // after the end of the outage
-					if swallowed.repeats(t, last(w.s.Members())) {
-						t.Error("later than a grace after the outage the replaced token is still good")
+					time.Sleep(grace + 2*heartbeatInterval) // after the outage
+					if lostResponse.repeats(t, lastReplica(sim.s.Members())) {
+						t.Error("the replaced token is still valid later than one grace period after the outage")
 					}
 				})
 			})
@@ -193,32 +194,33 @@ func TestAnOutageSwallowsNoAnswer(t *testing.T) {
 	}
 }
 
-// beat is how often the service looks whether there is an outage.
-const beat = time.Second
+// heartbeatInterval is how often the service checks whether there is an outage.
+const heartbeatInterval = time.Second
 
-// Of three replicas one is killed. The service was never away: a replaced token is good for its grace, and not for longer.
-func TestOneReplicaIsNotTheService(t *testing.T) {
-	beside(t)
+// TestCrashOfOneReplicaDoesNotExtendGrace kills one of three replicas. The service was always available, so a replaced token is valid for
+// its grace period and not longer.
+func TestCrashOfOneReplicaDoesNotExtendGrace(t *testing.T) {
+	parallel(t)
 	const grace = 4 * time.Second
-	w := newWorld(t, harness.Replicas, 2, "AUTH_REFRESH_GRACE="+grace.String())
-	members := w.s.Members()
+	sim := newSimulation(t, harness.Replicas, 2, "AUTH_REFRESH_GRACE="+grace.String())
+	members := sim.s.Members()
 	harness.RunTogether(t, members...)
-	w.populate(2)
-	time.Sleep(grace + 7*time.Second) // until no beat is written any more
-	first, second := w.people()[0], w.people()[1]
-	s := first.live()[0]
+	sim.populate(2)
+	time.Sleep(grace + 7*time.Second) // until the idle service writes no heartbeat any more
+	first, second := sim.people()[0], sim.people()[1]
+	s := first.activeSessions()[0]
 	status, successor := refreshAt(t, members[0], s.refresh)
 	killed := rotation{s.refresh, successor}
 	members[0].Kill(t)
 	if status != http.StatusOK || !killed.repeats(t, members[1]) || !killed.repeats(t, members[2]) {
-		t.Error("the others do not give the same successor")
+		t.Error("the other replicas do not return the same successor")
 	}
-	token := second.live()[0].refresh
+	token := second.activeSessions()[0].refresh
 	status, successor = refreshAt(t, members[1], token)
 	lived := rotation{token, successor}
-	time.Sleep(grace + 2*beat) // since both rotations
+	time.Sleep(grace + 2*heartbeatInterval) // after both rotations
 	members[0].Run(t)
 	if status != http.StatusOK || lived.repeats(t, members[0]) || killed.repeats(t, members[0]) {
-		t.Error("a replica that starts beside others revives a replaced token")
+		t.Error("a replica that starts while others run accepts an expired replaced token")
 	}
 }

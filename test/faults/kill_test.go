@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"context"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -10,102 +9,96 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// The process is killed again and again, at random moments under load. Whatever was acknowledged before holds after each
-// start, and the service needs nobody's help.
+// TestKill kills the process many times, at random moments under load. Acknowledged writes are durable after each start, and the service
+// recovers without an operator.
 func TestKill(t *testing.T) {
-	kills := map[string]int{harness.SQLite: length(13, 1000), harness.Postgres: length(12, 1000)}
+	kills := map[string]int{harness.SQLite: scaled(13, 1000), harness.Postgres: scaled(12, 1000)}
 	harness.EachEngine(t, func(t *testing.T, engine string) {
-		w := newWorld(t, engine, 12)
-		w.s.Run(t)
-		w.populate(8)
+		sim := newSimulation(t, engine, 12)
+		sim.s.Run(t)
+		sim.populate(8)
 		var (
 			loaded  time.Duration
 			slowest time.Duration
-			from    = w.answered.Load()
+			from    = sim.answered.Load()
 			inStart int
 		)
 		for kill := 1; kill <= kills[engine] && !t.Failed(); kill++ {
-			w.setInvite(w.s.Invite(t, 1+rand.IntN(3))) // sometimes too few uses for all who come
-			w.newcomer.Store(2)
+			sim.setInvite(sim.s.Invite(t, 1+rand.IntN(3))) // sometimes too few uses for all new people
+			sim.newcomers.Store(2)
 
-			ctx, cancel := context.WithCancel(t.Context())
-			stopped := make(chan struct{})
-			go func() {
-				defer close(stopped)
-				w.live(ctx)
-			}()
+			stop := sim.runInBackground()
 			under := 100*time.Millisecond + rand.N(900*time.Millisecond)
 			time.Sleep(under) // the moment is random
-			w.s.Kill(t)
-			cancel()
-			<-stopped
+			sim.s.Kill(t)
+			stop()
 			loaded += under
 
-			w.gone(engine)
-			if rand.IntN(8) == 0 { // and once more, while it starts
+			sim.waitDisconnected(engine)
+			if rand.IntN(8) == 0 { // a second kill, while it starts
 				inStart++
-				w.s.KillWhileStarting(t, rand.N(300*time.Millisecond))
-				w.gone(engine)
+				sim.s.KillWhileStarting(t, rand.N(300*time.Millisecond))
+				sim.waitDisconnected(engine)
 			}
-			w.s.Run(t)
-			slowest = max(slowest, w.s.StartTook)
-			w.check()
+			sim.s.Run(t)
+			slowest = max(slowest, sim.s.StartTook)
+			sim.checkDatabase()
 		}
-		rate := float64(w.answered.Load()-from) / loaded.Seconds()
-		w.setInvite("")
-		w.verify()
-		settled := w.settle(time.Minute)
-		w.check()
-		doubles := w.checkMails()
-		t.Logf("%d kills under %.0f answers a second, %d more while starting; ready again in %s at most; %d people; settled in %s; %d mails, %d of them twice or more",
-			kills[engine], rate, inStart, slowest.Round(time.Millisecond), len(w.people()), settled.Round(time.Millisecond), len(w.mails.Messages()), doubles)
-		if slowest > length(30*time.Second, 5*time.Second) {
+		rate := float64(sim.answered.Load()-from) / loaded.Seconds()
+		sim.setInvite("")
+		sim.verifyThroughAPI()
+		drained := sim.waitForMail(time.Minute)
+		sim.checkDatabase()
+		duplicates := sim.checkReceivedMails()
+		t.Logf("%d kills under %.0f responses a second, %d more while starting; ready again within %s; %d people; all mail sent in %s; %d mails, %d of them duplicated",
+			kills[engine], rate, inStart, slowest.Round(time.Millisecond), len(sim.people()), drained.Round(time.Millisecond), len(sim.mails.Messages()), duplicates)
+		if slowest > scaled(30*time.Second, 5*time.Second) {
 			t.Errorf("a start took %s", slowest)
 		}
 		if full && rate < 100 {
-			t.Errorf("%.0f answers a second are less than the promised load of 100", rate)
+			t.Errorf("%.0f responses a second, want at least 100", rate)
 		}
 	})
 }
 
-// gone waits until nothing of the killed process is left: PostgreSQL may still be at work on its last statements.
-func (w *world) gone(engine string) {
-	w.t.Helper()
+// waitDisconnected waits until PostgreSQL has ended the connections of the killed process. It may still execute their last statements.
+func (sim *simulation) waitDisconnected(engine string) {
+	sim.t.Helper()
 	if engine != harness.Postgres {
 		return
 	}
-	eventually(w.t, "the killed process's connections are gone", time.Minute, func() bool {
-		return w.s.Count(w.t, `SELECT count(*) FROM pg_stat_activity
+	eventually(sim.t, "the killed process's connections are gone", time.Minute, func() bool {
+		return sim.s.Count(sim.t, `SELECT count(*) FROM pg_stat_activity
 			WHERE datname = current_database() AND application_name = 'financelime-auth'`) == 0
 	})
 }
 
-// checkMails: everybody has got the mails that they were owed, one that came twice is the same twice, and each was for one
-// recipient. It returns how many came more than once.
-func (w *world) checkMails() (doubles int) {
-	w.t.Helper()
+// checkReceivedMails checks that all acknowledged mails were received, that duplicates are identical, and that each mail has one
+// recipient. It returns how many mails were duplicated.
+func (sim *simulation) checkReceivedMails() (duplicates int) {
+	sim.t.Helper()
 	first := make(map[string]string)
 	again := make(map[string]bool)
-	for _, m := range w.mails.Messages() {
+	for _, m := range sim.mails.Messages() {
 		if err := m.Err(); err != nil {
-			w.complainf("%v", err)
+			sim.errorf("%v", err)
 			continue
 		}
 		what := m.To + " " + m.Link() + m.Password()
 		if before, known := first[m.ID()]; known {
 			again[m.ID()] = true
 			if before != what {
-				w.complainf("the mail %s was first %q, then %q", m.ID(), before, what)
+				sim.errorf("the mail %s was first %q, then %q", m.ID(), before, what)
 			}
 		}
 		first[m.ID()] = what
 		if m.Recipients != 1 || m.To != strings.Trim(m.Header().Get("To"), "<>") {
-			w.complainf("a mail to %q for %d recipients, %q", m.To, m.Recipients, m.Header().Get("To"))
+			sim.errorf("a mail to %q for %d recipients, %q", m.To, m.Recipients, m.Header().Get("To"))
 		}
 	}
-	for _, p := range w.people() {
+	for _, p := range sim.people() {
 		var links, passwords int
-		for _, m := range mailsOf(w.mails, p.email) {
+		for _, m := range mailsOf(sim.mails, p.email) {
 			if m.Link() != "" {
 				links++
 			}
@@ -114,7 +107,7 @@ func (w *world) checkMails() (doubles int) {
 			}
 		}
 		if p.signedUp == yes && links == 0 || p.confirmed == yes && passwords == 0 {
-			w.complainf("%s: signed up %d, confirmed %d, but got %d links and %d passwords", p.email, p.signedUp, p.confirmed, links, passwords)
+			sim.errorf("%s: signed up %d, confirmed %d, but received %d links and %d passwords", p.email, p.signedUp, p.confirmed, links, passwords)
 		}
 	}
 	return len(again)

@@ -13,30 +13,29 @@ import (
 	"github.com/financelime/authorization/test/harness/smtprecorder"
 )
 
-// signUpRate is the load of the mail outage.
+// signUpRate is the load during the outage of the relay.
 const signUpRate = 50 // a second
 
-// The mail relay is dead, and nobody who signs up notices: the same answers, as fast. When it is back, everybody gets their
-// mail, once.
+// TestMailOutage stops the relay. Sign-ups get the same responses, as fast as before. When the relay is back, each user gets the mail once.
 func TestMailOutage(t *testing.T) {
-	beside(t)
+	parallel(t)
 	silent := func(at smtprecorder.Moment) smtprecorder.Action {
 		if at.Step == smtprecorder.Greeting {
 			return smtprecorder.Stall
 		}
 		return smtprecorder.Usual
 	}
-	deaths := []struct {
-		name     string
-		die      func(*smtprecorder.Recorder) error
-		comeBack func(*smtprecorder.Recorder) error
+	outages := []struct {
+		name  string
+		begin func(*smtprecorder.Recorder) error
+		end   func(*smtprecorder.Recorder) error
 	}{
 		{"refuses", func(r *smtprecorder.Recorder) error {
 			r.Close()
 			return nil
 		}, (*smtprecorder.Recorder).Open},
-		{"never answers", func(r *smtprecorder.Recorder) error {
-			r.Close() // connections that the service may keep open are of the healthy relay
+		{"never replies", func(r *smtprecorder.Recorder) error {
+			r.Close() // closes the connections that the service has kept open
 			r.SetPlan(silent)
 			return r.Open()
 		}, func(r *smtprecorder.Recorder) error {
@@ -44,43 +43,43 @@ func TestMailOutage(t *testing.T) {
 			return nil
 		}},
 	}
-	for _, death := range deaths {
-		t.Run(death.name, func(t *testing.T) {
-			beside(t)
+	for _, outage := range outages {
+		t.Run(outage.name, func(t *testing.T) {
+			parallel(t)
 			harness.EachEngine(t, func(t *testing.T, engine string) {
-				w := newWorld(t, engine, 0, noInvites, "AUTH_MAIL_TIMEOUT=5s")
-				w.s.Run(t)
-				w.signUps(length(time.Second, 10*time.Second)) // warms up
-				healthy := w.signUps(length(4*time.Second, 2*time.Minute))
-				w.settle(time.Minute)
-				if err := death.die(w.mails); err != nil {
+				sim := newSimulation(t, engine, 0, noInvites, "AUTH_MAIL_TIMEOUT=5s")
+				sim.s.Run(t)
+				sim.signUps(scaled(time.Second, 10*time.Second)) // warm-up
+				healthy := sim.signUps(scaled(4*time.Second, 2*time.Minute))
+				sim.waitForMail(time.Minute)
+				if err := outage.begin(sim.mails); err != nil {
 					t.Fatal(err)
 				}
-				dead := w.signUps(length(10*time.Second, 10*time.Minute))
-				waiting := w.s.Count(t, "SELECT count(*) FROM mail WHERE sent_at IS NULL AND dead_at IS NULL")
+				dead := sim.signUps(scaled(10*time.Second, 10*time.Minute))
+				waiting := sim.queuedMails()
 				if waiting < len(dead)-1 {
-					t.Errorf("%d mails wait for the relay after %d sign-ups without one", waiting, len(dead))
+					t.Errorf("%d mails are queued after %d sign-ups without a relay", waiting, len(dead))
 				}
-				if err := death.comeBack(w.mails); err != nil {
+				if err := outage.end(sim.mails); err != nil {
 					t.Fatal(err)
 				}
-				drained := w.settle(length(2*time.Minute, 10*time.Minute))
+				drained := sim.waitForMail(scaled(2*time.Minute, 10*time.Minute))
 
 				got := make(map[string]int)
-				for _, m := range w.mails.Messages() {
+				for _, m := range sim.mails.Messages() {
 					got[m.To]++
 				}
-				signedUp := w.s.Count(t, "SELECT count(*) FROM account")
+				signedUp := sim.s.Count(t, "SELECT count(*) FROM account")
 				if len(got) != signedUp {
-					t.Errorf("%d people signed up, %d got a mail", signedUp, len(got))
+					t.Errorf("%d users signed up, %d received a mail", signedUp, len(got))
 				}
 				for email, n := range got {
 					if n != 1 {
 						t.Errorf("%d mails to %s", n, email)
 					}
 				}
-				if n := w.s.Count(t, "SELECT count(*) FROM mail WHERE dead_at IS NOT NULL"); n != 0 {
-					t.Errorf("%d dead mails", n)
+				if n := sim.s.Count(t, "SELECT count(*) FROM mail WHERE dead_at IS NOT NULL"); n != 0 {
+					t.Errorf("%d permanently failed mails", n)
 				}
 				p99, p99Dead := percentile(healthy, 99), percentile(dead, 99)
 				t.Logf("sign-up with the relay: %d, p50 %s, p99 %s; without: %d, p50 %s, p99 %s (%.2f times); %d mails drained in %s",
@@ -91,10 +90,10 @@ func TestMailOutage(t *testing.T) {
 	}
 }
 
-// signUps signs people up at signUpRate for a while, whether or not earlier ones have been answered, and returns how long each
-// took. Each must succeed.
-func (w *world) signUps(length time.Duration) []time.Duration {
-	w.t.Helper()
+// signUps sends sign-ups at signUpRate for a while, without waiting for earlier responses, and returns how long each took. Each must
+// succeed.
+func (sim *simulation) signUps(duration time.Duration) []time.Duration {
+	sim.t.Helper()
 	var (
 		running sync.WaitGroup
 		mu      sync.Mutex
@@ -102,16 +101,16 @@ func (w *world) signUps(length time.Duration) []time.Duration {
 	)
 	ticker := time.NewTicker(time.Second / signUpRate)
 	defer ticker.Stop()
-	for end := time.Now().Add(length); time.Now().Before(end); <-ticker.C {
+	for end := time.Now().Add(duration); time.Now().Before(end); <-ticker.C {
 		running.Go(func() {
 			began := time.Now()
-			r, err := w.s.API.SignupWithResponse(w.t.Context(), &client.SignupParams{RequestID: rid()},
+			r, err := sim.s.API.SignupWithResponse(sim.t.Context(), &client.SignupParams{RequestID: newRequestID()},
 				client.SignUpRequest{Email: client.Email("p" + uuid.NewString() + "@example.com"), Language: "en"})
 			switch {
 			case err != nil:
-				w.complainf("sign-up: %v", err)
+				sim.errorf("sign-up: %v", err)
 			case r.StatusCode() != 204:
-				w.complainf("sign-up: %d %s", r.StatusCode(), r.Body)
+				sim.errorf("sign-up: %d %s", r.StatusCode(), r.Body)
 			}
 			mu.Lock()
 			defer mu.Unlock()

@@ -1,8 +1,7 @@
-// Package faults breaks what the built service depends on, the service itself included, and checks that what it has
-// acknowledged holds.
+// Package faults injects faults into the built service and what it depends on, and checks that acknowledged writes are durable.
 //
-// Under `make test` the tests take minutes in all. `make faults` sets FINANCELIME_FULL=1: then they have their full length,
-// and the rates and times that the service promises are not only logged but asserted.
+// Under `make test` the tests take minutes in total. `make faults` sets FINANCELIME_FULL=1: then the tests run at full length
+// and assert the promised rates and times, which they otherwise only log.
 package faults
 
 import (
@@ -14,19 +13,19 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// binary and contract are made once for all tests of the package.
+// binary and contract are created once for all tests of the package.
 var (
 	binary   string
 	contract *harness.Contract
 )
 
-// full tells whether the tests have their full length.
+// full reports whether the tests run at full length.
 var full = os.Getenv("FINANCELIME_FULL") != ""
 
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if !full && flag.Lookup("test.parallel").Value.String() != "1" {
-		// Most of these tests wait most of the time: for leases, delays and outages.
+		// Most of these tests spend their time waiting: for leases, delays and outages.
 		if err := flag.Set("test.parallel", "8"); err != nil {
 			panic(err)
 		}
@@ -37,32 +36,32 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// beside lets a test run beside others, except at full length, where tests measure. Those that always need the machine for
-// themselves do not call it; the two engines run side by side in any case.
-func beside(t *testing.T) {
+// parallel lets a test run in parallel with others, except at full length, because tests measure then. Tests that always need the
+// machine for themselves do not call it. The subtests for the two engines always run in parallel.
+func parallel(t *testing.T) {
 	t.Helper()
 	if !full {
 		t.Parallel()
 	}
 }
 
-// length is the one or the other length of a test.
-func length[T any](reduced, atFull T) T {
+// scaled returns reduced, or atFull if the tests run at full length.
+func scaled[T any](reduced, atFull T) T {
 	if full {
 		return atFull
 	}
 	return reduced
 }
 
-// eventually waits until something is the case, and fails the test when that takes too long. It returns how long it took.
-func eventually(t testing.TB, what string, limit time.Duration, come func() bool) time.Duration {
+// eventually waits until a condition holds and returns how long that took. It fails the test after the limit.
+func eventually(t testing.TB, what string, limit time.Duration, condition func() bool) time.Duration {
 	t.Helper()
 	began := time.Now()
-	for !come() {
+	for !condition() {
 		if time.Since(began) > limit {
 			t.Fatalf("after %s still not: %s", limit, what)
 		}
-		time.Sleep(20 * time.Millisecond) // between two looks
+		time.Sleep(20 * time.Millisecond) // between two checks
 	}
 	return time.Since(began)
 }

@@ -19,47 +19,48 @@ import (
 	"github.com/financelime/authorization/test/harness/smtprecorder"
 )
 
-// statusOf is the status of an answer, if there is one.
-func statusOf[R interface{ StatusCode() int }](answer R, err error) (int, error) {
+// statusOf returns the status of a response, if there is one.
+func statusOf[R interface{ StatusCode() int }](response R, err error) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return answer.StatusCode(), nil
+	return response.StatusCode(), nil
 }
 
-// known is what a person knows of something that they asked for.
-type known int
+// certainty is what a person knows about the outcome of a request.
+type certainty int
 
 const (
-	no    known = iota
-	maybe       // the answer was lost, or was 503
-	yes         // the service has acknowledged it
+	no    certainty = iota
+	maybe           // the response was lost, or was 503
+	yes             // the service has acknowledged it
 )
 
-// lost is the status of a request whose outcome nobody knows: without an answer, or with a 503.
-const lost = 0
+// unknown stands for the status of a request whose outcome the client does not know: no response, or 503.
+const unknown = 0
 
-// person is a simulated user: what they know, and so what the service owes them. A person does one thing at a time.
+// person is a simulated user. The fields record what the service has acknowledged, and therefore what must be in the database.
+// A person makes one request at a time.
 type person struct {
-	w       *world
+	sim     *simulation
 	email   string
-	account string // its id, from the first access token
+	account string // the account's ID, from the first access token
 
-	signedUp  known
-	confirmed known
-	clicked   map[string]known // by the link's path: a resent link is the same one with another rid
+	signedUp  certainty
+	confirmed certainty
+	clicked   map[string]certainty // by the link's path: a link that is sent again differs only in its rid
 
-	password string // the one that has logged in last
-	fresh    string // one that was mailed and has not logged in yet, as far as the person knows
+	password string // the password of the last login
+	mailed   string // a mailed password without an acknowledged login
 	used     map[string]bool
 
-	// A reset goes from a request over a link to a new password, one at a time.
+	// A reset is a request, then a link, then a new password. There is one at a time.
 	reset       resetState
 	resets      int // acknowledged requests for a reset link
-	resetsMaybe int // others: more than one link may be on its way
+	resetsMaybe int // requests with an unknown outcome, each of which may send a link
 
 	sessions []*session
-	logins   int // whose answer was lost: each may have begun a session that nobody knows
+	logins   int // logins with a lost response: each may have created a session
 }
 
 type resetState int
@@ -70,30 +71,30 @@ const (
 	wantsPassword
 )
 
-// session is one that its person has got tokens of.
+// session is a session whose tokens the person has received.
 type session struct {
 	id           string
 	refresh      string
 	generation   int64
-	refreshMaybe bool // a refresh whose answer was lost
+	refreshMaybe bool // the response of a refresh was lost
 	access       string
 	accessAt     time.Time
-	ended        known
+	ended        certainty
 }
 
-func newPerson(w *world) *person {
-	return &person{w: w, email: "p" + strings.ReplaceAll(uuid.NewString(), "-", "") + "@example.com", clicked: make(map[string]known), used: make(map[string]bool)}
+func newPerson(sim *simulation) *person {
+	return &person{sim: sim, email: "p" + strings.ReplaceAll(uuid.NewString(), "-", "") + "@example.com", clicked: make(map[string]certainty), used: make(map[string]bool)}
 }
 
-func rid() string { return uuid.NewString() }
+func newRequestID() string { return uuid.NewString() }
 
-// step does one of the things that the person can do now.
+// step performs one of the actions that are possible for the person now.
 func (p *person) step(ctx context.Context) {
-	live := p.live()
+	live := p.activeSessions()
 	chance := rand.Float64()
 	switch {
 	case p.signedUp != yes:
-		if p.w.invite() == "" {
+		if p.sim.invite() == "" {
 			p.get(ctx, "/v1/version")
 		} else {
 			p.signUp(ctx)
@@ -131,7 +132,7 @@ func (p *person) step(ctx context.Context) {
 	}
 }
 
-// join does the next thing on the way to a first session, if it can be done yet.
+// join performs the next step towards the first session, if it is possible yet.
 func (p *person) join(ctx context.Context) {
 	switch {
 	case p.signedUp != yes:
@@ -143,34 +144,40 @@ func (p *person) join(ctx context.Context) {
 	}
 }
 
-// story tells how far the person came, what was mailed to them and what is owed to them.
-func (p *person) story() string {
-	w := p.w
-	story := fmt.Sprintf("%s: signed up %d, confirmed %d, wants %d, has a new password: %t, log-ins without an answer: %d",
-		p.email, p.signedUp, p.confirmed, p.reset, p.fresh != "", p.logins)
-	for _, m := range w.mails.To(p.email) {
-		story += fmt.Sprintf("; got %q", m.Header().Get("Subject"))
+// describe returns the person's state, the received mails and the mails in the database, for error messages.
+func (p *person) describe() string {
+	sim := p.sim
+	text := fmt.Sprintf("%s: signed up %d, confirmed %d, wants %d, has a new password: %t, logins without a response: %d",
+		p.email, p.signedUp, p.confirmed, p.reset, p.mailed != "", p.logins)
+	for _, m := range sim.mails.To(p.email) {
+		text += fmt.Sprintf("; received %q", m.Header().Get("Subject"))
 	}
+	return text + sim.describeMails("email = '"+p.email+"'")
+}
+
+// describeMails returns the mails in the database that match a condition, for error messages.
+func (sim *simulation) describeMails(condition string) (text string) {
+	sim.t.Helper()
 	query := `
 		SELECT kind, attempts, cast(due_at AS text), coalesce(cast(sent_at AS text), '-'), coalesce(cast(dead_at AS text), '-'), coalesce(last_error, '-')
-		FROM mail JOIN account ON account.id = account_id WHERE email = '` + p.email + `' ORDER BY mail.created_at`
-	w.s.Look(w.t, func(db *sql.DB) {
-		err := each(w.t.Context(), db, query, func(scan func(...any) error) error {
+		FROM mail JOIN account ON account.id = account_id WHERE ` + condition + ` ORDER BY mail.created_at`
+	sim.s.Look(sim.t, func(db *sql.DB) {
+		err := each(sim.t.Context(), db, query, func(scan func(...any) error) error {
 			var kind, due, sent, dead, lastError string
 			var attempts int
 			err := scan(&kind, &attempts, &due, &sent, &dead, &lastError)
-			story += fmt.Sprintf("; row %s, attempts %d, due %s, sent %s, dead %s: %s", kind, attempts, due, sent, dead, lastError)
+			text += fmt.Sprintf("; row %s, attempts %d, due %s, sent %s, dead %s: %s", kind, attempts, due, sent, dead, lastError)
 			return err
 		})
 		if err != nil {
-			w.t.Error(err)
+			sim.t.Error(err)
 		}
 	})
-	return story
+	return text
 }
 
-// live are the sessions of which the person has not been told that they have ended.
-func (p *person) live() []*session {
+// activeSessions returns the sessions whose end was not acknowledged.
+func (p *person) activeSessions() []*session {
 	var live []*session
 	for _, s := range p.sessions {
 		if s.ended != yes {
@@ -181,60 +188,60 @@ func (p *person) live() []*session {
 }
 
 func (p *person) signUp(ctx context.Context) {
-	code := p.w.invite()
-	var answer *client.SignupResponse
-	status := p.w.call(ctx, "sign-up", func(ctx context.Context) (int, error) {
+	code := p.sim.invite()
+	var response *client.SignupResponse
+	status := p.sim.call(ctx, "sign-up", func(ctx context.Context) (int, error) {
 		var err error
-		answer, err = p.w.s.API.SignupWithResponse(ctx, &client.SignupParams{RequestID: rid()},
+		response, err = p.sim.s.API.SignupWithResponse(ctx, &client.SignupParams{RequestID: newRequestID()},
 			client.SignUpRequest{Email: client.Email(p.email), InviteCode: code, Language: "en"})
-		return statusOf(answer, err)
+		return statusOf(response, err)
 	})
 	switch {
 	case status == 204:
 		p.signedUp = yes
-	case status == lost:
+	case status == unknown:
 		p.signedUp = maybe
-	case status == 409 && answer.JSON409.Message == client.SignUpFailure409MessageINVITEHASENDED:
-		// The service has decided: nobody has this address.
+	case status == 409 && response.JSON409.Message == client.SignUpFailure409MessageINVITEHASENDED:
+		// This response is definite: there is no account with this address.
 		p.signedUp = no
-		p.w.setInvite("")
+		p.sim.setInvite("")
 	case status == 409 && p.signedUp == maybe:
 		p.signedUp = yes
 	default:
-		p.w.complainf("%s: sign-up: %d %s", p.email, status, answer.Body)
+		p.sim.errorf("%s: sign-up: %d %s", p.email, status, response.Body)
 	}
 }
 
-// resend asks for the confirmation link again.
+// resend requests the confirmation link again.
 func (p *person) resend(ctx context.Context) {
 	if p.confirmed == maybe {
-		p.resetsMaybe++ // if it is confirmed, this gives a reset link
+		p.resetsMaybe++ // if the address is confirmed, this request sends a reset link
 	}
 	switch status := p.postReset(ctx); status {
-	case 204, lost:
+	case 204, unknown:
 	default:
-		p.w.complainf("%s: resend: %d", p.email, status)
+		p.sim.errorf("%s: resend: %d", p.email, status)
 	}
 }
 
 func (p *person) postReset(ctx context.Context) int {
-	return p.w.call(ctx, "reset", func(ctx context.Context) (int, error) {
-		r, err := p.w.s.API.UserPasswordResetWithResponse(ctx, &client.UserPasswordResetParams{RequestID: rid()},
+	return p.sim.call(ctx, "reset", func(ctx context.Context) (int, error) {
+		r, err := p.sim.s.API.UserPasswordResetWithResponse(ctx, &client.UserPasswordResetParams{RequestID: newRequestID()},
 			client.RequestUserPasswordResetRequest{Email: client.Email(p.email)})
 		return statusOf(r, err)
 	})
 }
 
-// key is a link without its rid.
-func key(link string) string {
+// linkKey returns a link without its rid.
+func linkKey(link string) string {
 	key, _, _ := strings.Cut(link, "?")
 	return key
 }
 
-// newestLink is the newest link that the person has not used, whose mail says that it is for that.
+// newestLink returns the newest unused link from a mail whose subject contains a word.
 func (p *person) newestLink(subject string) string {
-	for _, m := range slices.Backward(p.w.mails.To(p.email)) {
-		if link := m.Link(); link != "" && p.clicked[key(link)] != yes && strings.Contains(m.Header().Get("Subject"), subject) {
+	for _, m := range slices.Backward(p.sim.mails.To(p.email)) {
+		if link := m.Link(); link != "" && p.clicked[linkKey(link)] != yes && strings.Contains(m.Header().Get("Subject"), subject) {
 			return link
 		}
 	}
@@ -244,22 +251,22 @@ func (p *person) newestLink(subject string) string {
 func (p *person) open(ctx context.Context, link string) int {
 	u, err := url.Parse(link)
 	if err != nil {
-		p.w.complainf("%s: the link %q: %v", p.email, link, err)
-		return lost
+		p.sim.errorf("%s: the link %q: %v", p.email, link, err)
+		return unknown
 	}
 	return p.get(ctx, u.RequestURI())
 }
 
-// get makes a GET request as somebody with a browser does.
+// get makes a GET request like a browser.
 func (p *person) get(ctx context.Context, path string) int {
-	return p.w.call(ctx, strings.SplitN(path, "/", 4)[1], func(ctx context.Context) (int, error) {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.w.s.URL+path, nil)
+	return p.sim.call(ctx, strings.SplitN(path, "/", 4)[1], func(ctx context.Context) (int, error) {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.sim.s.URL+path, nil)
 		if err != nil {
 			return 0, err
 		}
-		request.Header.Set("request-id", rid())
+		request.Header.Set("request-id", newRequestID())
 		request.Header.Set("Accept", "text/plain, */*;q=0.1")
-		response, err := p.w.s.HTTP.Do(request)
+		response, err := p.sim.s.HTTP.Do(request)
 		if err != nil {
 			return 0, err
 		}
@@ -267,7 +274,7 @@ func (p *person) get(ctx context.Context, path string) int {
 	})
 }
 
-// confirm opens the confirmation link, when it has come.
+// confirm opens the confirmation link, if it has arrived.
 func (p *person) confirm(ctx context.Context) {
 	link := p.newestLink("Confirm")
 	if link == "" {
@@ -275,12 +282,12 @@ func (p *person) confirm(ctx context.Context) {
 	}
 	status := p.open(ctx, link)
 	switch {
-	case status == 200, status == 404 && p.clicked[key(link)] == maybe:
-		p.clicked[key(link)], p.confirmed, p.reset = yes, yes, wantsPassword
-	case status == lost:
-		p.clicked[key(link)], p.confirmed = maybe, maybe
+	case status == 200, status == 404 && p.clicked[linkKey(link)] == maybe:
+		p.clicked[linkKey(link)], p.confirmed, p.reset = yes, yes, wantsPassword
+	case status == unknown:
+		p.clicked[linkKey(link)], p.confirmed = maybe, maybe
 	default:
-		p.w.complainf("%s: open the confirmation link: %d", p.email, status)
+		p.sim.errorf("%s: open the confirmation link: %d", p.email, status)
 	}
 }
 
@@ -289,10 +296,10 @@ func (p *person) requestReset(ctx context.Context) {
 	case 204:
 		p.resets++
 		p.reset = wantsLink
-	case lost:
+	case unknown:
 		p.resetsMaybe++
 	default:
-		p.w.complainf("%s: reset: %d", p.email, status)
+		p.sim.errorf("%s: reset: %d", p.email, status)
 	}
 }
 
@@ -303,99 +310,99 @@ func (p *person) openResetLink(ctx context.Context) {
 	}
 	status := p.open(ctx, link)
 	switch {
-	case status == 200, status == 404 && p.clicked[key(link)] == maybe:
-		p.clicked[key(link)], p.reset = yes, wantsPassword
-	case status == lost:
-		p.clicked[key(link)] = maybe
-	case status == 404 && p.resetsMaybe > 0: // of a request whose answer was lost; another one has replaced it
-		p.clicked[key(link)] = yes
+	case status == 200, status == 404 && p.clicked[linkKey(link)] == maybe:
+		p.clicked[linkKey(link)], p.reset = yes, wantsPassword
+	case status == unknown:
+		p.clicked[linkKey(link)] = maybe
+	case status == 404 && p.resetsMaybe > 0: // a newer link, from a request with a lost response, has replaced it
+		p.clicked[linkKey(link)] = yes
 	default:
-		p.w.complainf("%s: open the reset link: %d", p.email, status)
+		p.sim.errorf("%s: open the reset link: %d", p.email, status)
 	}
 }
 
-// newPassword looks for a mailed password that has not been used.
+// newPassword looks for a mailed password that was not used, and reports whether there is one.
 func (p *person) newPassword() bool {
 	if p.reset != wantsPassword {
 		return false
 	}
-	for _, m := range slices.Backward(p.w.mails.To(p.email)) {
+	for _, m := range slices.Backward(p.sim.mails.To(p.email)) {
 		if password := m.Password(); password != "" && !p.used[password] {
-			p.fresh = password
+			p.mailed = password
 			break
 		}
 	}
-	return p.fresh != ""
+	return p.mailed != ""
 }
 
-// login begins a session: with the new password, if there is one and the person is about to use it.
+// login creates a session. It uses the mailed password, if there is one.
 func (p *person) login(ctx context.Context) {
 	password := p.password
-	if p.fresh != "" {
-		password = p.fresh
+	if p.mailed != "" {
+		password = p.mailed
 	}
-	var answer *client.CreateAccessTokenResponse
-	status := p.w.call(ctx, "log-in", func(ctx context.Context) (int, error) {
+	var response *client.CreateAccessTokenResponse
+	status := p.sim.call(ctx, "login", func(ctx context.Context) (int, error) {
 		var err error
-		answer, err = p.w.s.API.CreateAccessTokenWithResponse(ctx, &client.CreateAccessTokenParams{RequestID: rid()},
+		response, err = p.sim.s.API.CreateAccessTokenWithResponse(ctx, &client.CreateAccessTokenParams{RequestID: newRequestID()},
 			client.CreateAccessTokenRequest{Email: client.Email(p.email), Password: password, ClientID: "faults", Device: client.Device{}})
-		return statusOf(answer, err)
+		return statusOf(response, err)
 	})
-	if p.fresh != "" && (status == 200 || status == lost) {
-		// Its first use ends all older sessions.
-		for _, s := range p.live() {
-			s.ended = max(s.ended, map[bool]known{true: yes, false: maybe}[status == 200])
+	if p.mailed != "" && (status == 200 || status == unknown) {
+		// The first use of a new password ends all older sessions.
+		for _, s := range p.activeSessions() {
+			s.ended = max(s.ended, map[bool]certainty{true: yes, false: maybe}[status == 200])
 		}
 	}
 	switch status {
 	case 200:
-		if p.fresh != "" {
-			p.password, p.fresh, p.reset = p.fresh, "", noReset
+		if p.mailed != "" {
+			p.password, p.mailed, p.reset = p.mailed, "", noReset
 			p.used[p.password] = true
 		}
-		s := &session{id: answer.JSON200.SessionID}
+		s := &session{id: response.JSON200.SessionID}
 		p.sessions = append(p.sessions, s)
-		p.take(s, *answer.JSON200)
-	case lost:
+		p.storeTokens(s, *response.JSON200)
+	case unknown:
 		p.logins++
 	default:
-		p.w.complainf("%s: log-in: %d", p.email, status)
+		p.sim.errorf("%s: login: %d", p.email, status)
 	}
 }
 
-// take keeps the tokens that a person was given for a session.
-func (p *person) take(s *session, tokens client.AccessTokenResponse) {
+// storeTokens checks the tokens of a response and stores them in the session.
+func (p *person) storeTokens(s *session, tokens client.AccessTokenResponse) {
 	var claims struct {
 		Session    string `json:"sid"`
 		Generation int64  `json:"gen"`
 	}
-	payload(p.w, tokens.RefreshToken, &claims)
+	payload(p.sim, tokens.RefreshToken, &claims)
 	var access struct {
 		Account string `json:"sub"`
 		Session string `json:"sid"`
 	}
-	payload(p.w, tokens.AccessToken, &access)
+	payload(p.sim, tokens.AccessToken, &access)
 	if p.account == "" {
 		p.account = access.Account
 	}
 	if access.Account != p.account || access.Session != s.id {
-		p.w.complainf("%s: an access token of the account %s, session %s, for %s, %s", p.email, access.Account, access.Session, p.account, s.id)
+		p.sim.errorf("%s: the access token is for account %s, session %s, want %s, %s", p.email, access.Account, access.Session, p.account, s.id)
 	}
 	if tokens.SessionID != s.id || claims.Session != s.id {
-		p.w.complainf("%s: tokens of the session %s for the session %s", p.email, tokens.SessionID, s.id)
+		p.sim.errorf("%s: tokens of session %s, want session %s", p.email, tokens.SessionID, s.id)
 	}
 	if claims.Generation != s.generation+1 {
-		p.w.complainf("%s: generation %d follows %d", p.email, claims.Generation, s.generation)
+		p.sim.errorf("%s: generation %d follows %d", p.email, claims.Generation, s.generation)
 	}
 	s.refresh, s.generation, s.refreshMaybe = tokens.RefreshToken, claims.Generation, false
 	s.access, s.accessAt = tokens.AccessToken, time.Now()
 }
 
-// payload reads a token as nobody should: without checking it.
-func payload(w *world, token string, claims any) {
+// payload decodes a token's claims without verifying the signature.
+func payload(sim *simulation, token string, claims any) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
-		w.complainf("not a token: %q", token)
+		sim.errorf("not a token: %q", token)
 		return
 	}
 	text, err := base64.RawURLEncoding.DecodeString(parts[1])
@@ -403,37 +410,37 @@ func payload(w *world, token string, claims any) {
 		err = json.Unmarshal(text, claims)
 	}
 	if err != nil {
-		w.complainf("token %q: %v", token, err)
+		sim.errorf("token %q: %v", token, err)
 	}
 }
 
-// refreshUntilAnswered refreshes a session, and does so again at once, as a client does, while there is no answer.
+// refreshUntilAnswered refreshes a session and retries, as a client does, until there is a response.
 func (p *person) refreshUntilAnswered(ctx context.Context, s *session) {
-	for p.refresh(ctx, s) == lost && ctx.Err() == nil {
-		p.w.pause(ctx)
+	for p.refresh(ctx, s) == unknown && ctx.Err() == nil {
+		p.sim.pause(ctx)
 	}
 }
 
 func (p *person) refresh(ctx context.Context, s *session) int {
 	status, tokens := p.putRefresh(ctx, s.refresh)
 	switch {
-	case status == 200: // what may have ended it may still be on its way to the database
-		p.take(s, *tokens)
-	case status == lost:
+	case status == 200: // also if s.ended is maybe: the request that may end it may not have reached the database yet
+		p.storeTokens(s, *tokens)
+	case status == unknown:
 		s.refreshMaybe = true
 	case status == 404 && s.ended == maybe:
 		s.ended = yes
 	default:
-		p.w.complainf("%s: refresh of the live session %s, generation %d (an answer lost: %t): %d", p.email, s.id, s.generation, s.refreshMaybe, status)
-		s.ended = yes // one complaint is enough
+		p.sim.errorf("%s: refresh of the active session %s, generation %d (a response was lost: %t): %d", p.email, s.id, s.generation, s.refreshMaybe, status)
+		s.ended = yes // report it only once
 	}
 	return status
 }
 
 func (p *person) putRefresh(ctx context.Context, token string) (int, *client.AccessTokenResponse) {
 	var tokens *client.AccessTokenResponse
-	status := p.w.call(ctx, "refresh", func(ctx context.Context) (int, error) {
-		r, err := p.w.s.API.RefreshAccessTokenWithResponse(ctx, &client.RefreshAccessTokenParams{RequestID: rid()},
+	status := p.sim.call(ctx, "refresh", func(ctx context.Context) (int, error) {
+		r, err := p.sim.s.API.RefreshAccessTokenWithResponse(ctx, &client.RefreshAccessTokenParams{RequestID: newRequestID()},
 			client.RefreshAccessTokenRequest{RefreshToken: token})
 		if err == nil {
 			tokens = r.JSON200
@@ -443,19 +450,19 @@ func (p *person) putRefresh(ctx context.Context, token string) (int, *client.Acc
 	return status, tokens
 }
 
-// refreshEnded tries a session that has ended.
+// refreshEnded checks that the last ended session cannot be refreshed.
 func (p *person) refreshEnded(ctx context.Context) {
 	for _, s := range slices.Backward(p.sessions) {
 		if s.ended == yes {
-			if status, _ := p.putRefresh(ctx, s.refresh); status != 404 && status != lost {
-				p.w.complainf("%s: refresh of the ended session %s: %d", p.email, s.id, status)
+			if status, _ := p.putRefresh(ctx, s.refresh); status != 404 && status != unknown {
+				p.sim.errorf("%s: refresh of the ended session %s: %d", p.email, s.id, status)
 			}
 			return
 		}
 	}
 }
 
-// accessToken is a token of the session that has not expired; "" when it could not be had.
+// accessToken returns an access token that has not expired, or "" if the refresh failed.
 func (p *person) accessToken(ctx context.Context, s *session) string {
 	if time.Since(s.accessAt) > 5*time.Minute {
 		p.refreshUntilAnswered(ctx, s)
@@ -466,7 +473,7 @@ func (p *person) accessToken(ctx context.Context, s *session) string {
 	return s.access
 }
 
-// bearer sends an access token.
+// bearer adds an access token to a request.
 func bearer(token string) client.RequestEditorFn {
 	return func(_ context.Context, r *http.Request) error {
 		r.Header.Set("Authorization", "Bearer "+token)
@@ -479,31 +486,31 @@ func (p *person) list(ctx context.Context, with *session) {
 	if token == "" {
 		return
 	}
-	var answer *client.GetListActiveSessionsResponse
-	status := p.w.call(ctx, "list", func(ctx context.Context) (int, error) {
+	var response *client.GetListActiveSessionsResponse
+	status := p.sim.call(ctx, "list", func(ctx context.Context) (int, error) {
 		var err error
-		answer, err = p.w.s.API.GetListActiveSessionsWithResponse(ctx, &client.GetListActiveSessionsParams{RequestID: rid()}, bearer(token))
-		return statusOf(answer, err)
+		response, err = p.sim.s.API.GetListActiveSessionsWithResponse(ctx, &client.GetListActiveSessionsParams{RequestID: newRequestID()}, bearer(token))
+		return statusOf(response, err)
 	})
-	if status == lost {
+	if status == unknown {
 		return
 	}
 	if status != 200 {
-		p.w.complainf("%s: list: %d", p.email, status)
+		p.sim.errorf("%s: list: %d", p.email, status)
 		return
 	}
 	listed := make(map[string]bool)
-	for _, s := range *answer.JSON200 {
+	for _, s := range *response.JSON200 {
 		listed[s.SessionID] = true
 	}
 	for _, s := range p.sessions {
 		if listed[s.id] && s.ended == yes || !listed[s.id] && s.ended == no {
-			p.w.complainf("%s: the session %s is listed: %t, but has it ended? %d", p.email, s.id, listed[s.id], s.ended)
+			p.sim.errorf("%s: the session %s is listed: %t, its end is %d", p.email, s.id, listed[s.id], s.ended)
 		}
 		delete(listed, s.id)
 	}
 	if len(listed) > p.logins {
-		p.w.complainf("%s: %d unknown sessions, but only %d log-ins without an answer", p.email, len(listed), p.logins)
+		p.sim.errorf("%s: %d unknown sessions, but only %d logins without a response", p.email, len(listed), p.logins)
 	}
 }
 
@@ -512,22 +519,22 @@ func (p *person) revoke(ctx context.Context, with, which *session) {
 	if token == "" {
 		return
 	}
-	status := p.w.call(ctx, "revoke", func(ctx context.Context) (int, error) {
-		r, err := p.w.s.API.RevokeRefreshTokenWithResponse(ctx, &client.RevokeRefreshTokenParams{RequestID: rid()},
+	status := p.sim.call(ctx, "revoke", func(ctx context.Context) (int, error) {
+		r, err := p.sim.s.API.RevokeRefreshTokenWithResponse(ctx, &client.RevokeRefreshTokenParams{RequestID: newRequestID()},
 			client.RevokeRefreshTokenRequest{SessionID: which.id}, bearer(token))
 		return statusOf(r, err)
 	})
 	switch status {
 	case 204:
 		which.ended = yes
-	case lost:
+	case unknown:
 		which.ended = max(which.ended, maybe)
 	default:
-		p.w.complainf("%s: revoke: %d", p.email, status)
+		p.sim.errorf("%s: revoke: %d", p.email, status)
 	}
 }
 
-// mailsOf are the distinct mails that an address has got.
+// mailsOf returns the distinct mails to an address, by Message-ID.
 func mailsOf(mails *smtprecorder.Recorder, email string) map[string]*smtprecorder.Message {
 	distinct := make(map[string]*smtprecorder.Message)
 	for _, m := range mails.To(email) {

@@ -6,28 +6,29 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
 	"time"
 )
 
-// mode is what a proxy does with the connections through it.
+// mode is the way in which a proxy treats connections.
 type mode int
 
 const (
-	pass      mode = iota
-	blackHole      // nothing comes through in either direction, and nobody is told: a network that has gone
-	mute           // the server gets what it is sent, but its answers do not come through
-	reset          // every connection is cut, and every new one too
-	refuse         // connections are cut, and nothing listens
+	pass          mode = iota
+	blackHole          // nothing passes in either direction and no error is reported, as with a lost network
+	dropResponses      // requests reach the server, but its responses do not pass
+	reset              // every connection is reset, also every new one
+	refuse             // connections are reset, and the port is closed
 )
 
 func (m mode) String() string {
-	return map[mode]string{pass: "pass", blackHole: "black hole", mute: "mute", reset: "reset", refuse: "refuse"}[m]
+	return map[mode]string{pass: "pass", blackHole: "black hole", dropResponses: "drop responses", reset: "reset", refuse: "refuse"}[m]
 }
 
-// proxy stands between the service and PostgreSQL.
+// proxy is a TCP proxy between the service and PostgreSQL.
 type proxy struct {
 	t       testing.TB
 	address string
@@ -36,14 +37,14 @@ type proxy struct {
 	mu       sync.Mutex
 	changed  *sync.Cond
 	mode     mode
-	delay    time.Duration // of everything that is sent
+	delay    time.Duration // of each chunk in each direction
 	closed   bool
 	listener net.Listener
 	conns    map[net.Conn]bool
 	running  sync.WaitGroup
 }
 
-// newProxy starts a proxy before the server of a database URL, and returns the URL that leads through it.
+// newProxy starts a proxy in front of the server of a database URL, and returns the URL of the database through the proxy.
 func newProxy(t testing.TB, database string) (*proxy, string) {
 	t.Helper()
 	u, err := url.Parse(database)
@@ -52,7 +53,7 @@ func newProxy(t testing.TB, database string) (*proxy, string) {
 	}
 	p := &proxy{t: t, server: u.Host, conns: make(map[net.Conn]bool)}
 	p.changed = sync.NewCond(&p.mu)
-	for try := 0; ; try++ { // below the ports that systems give to outgoing connections, so that it is free again later
+	for try := 0; ; try++ { // below the ephemeral ports, so that the port is still free when the proxy listens again
 		p.address = net.JoinHostPort("127.0.0.1", strconv.Itoa(20000+rand.IntN(12000)))
 		if err = p.listen(); err == nil {
 			break
@@ -110,19 +111,19 @@ func (p *proxy) set(m mode) {
 	p.mu.Unlock()
 	if was == refuse && m != refuse {
 		if err := p.listen(); err != nil {
-			p.t.Fatalf("the proxy listens no more: %v", err)
+			p.t.Fatalf("the proxy cannot listen again: %v", err)
 		}
 	}
 }
 
-// setDelay makes everything that is sent late by that much.
+// setDelay delays each chunk in each direction.
 func (p *proxy) setDelay(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.delay = d
 }
 
-// cut closes a connection with a reset: what is under way is lost.
+// cut closes a connection with a TCP reset: data in transit is lost.
 func (p *proxy) cut(conn net.Conn) {
 	if tcp, isTCP := conn.(*net.TCPConn); isTCP {
 		_ = tcp.SetLinger(0)
@@ -132,27 +133,27 @@ func (p *proxy) cut(conn net.Conn) {
 
 func (p *proxy) serve(client net.Conn) {
 	defer client.Close()
-	if !p.keep(client) {
+	if !p.register(client) {
 		p.cut(client)
 		return
 	}
-	defer p.forget(client)
+	defer p.unregister(client)
 	server, err := net.Dial("tcp", p.server)
 	if err != nil {
 		return
 	}
 	defer server.Close()
-	if !p.keep(server) {
+	if !p.register(server) {
 		return
 	}
-	defer p.forget(server)
+	defer p.unregister(server)
 	var both sync.WaitGroup
-	both.Go(func() { p.copy(server, client, blackHole, blackHole) })
-	both.Go(func() { p.copy(client, server, blackHole, mute) })
+	both.Go(func() { p.copy(server, client, blackHole) })
+	both.Go(func() { p.copy(client, server, blackHole, dropResponses) })
 	both.Wait()
 }
 
-func (p *proxy) keep(conn net.Conn) bool {
+func (p *proxy) register(conn net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.mode == reset || p.mode == refuse {
@@ -162,25 +163,24 @@ func (p *proxy) keep(conn net.Conn) bool {
 	return true
 }
 
-func (p *proxy) forget(conn net.Conn) {
+func (p *proxy) unregister(conn net.Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.conns, conn)
 }
 
-// copy hands on what comes, except while the proxy is in one of two modes: then it waits, as packets do that are sent again and
-// again until the network is back.
-func (p *proxy) copy(to, from net.Conn, either, or mode) {
+// copy forwards data. While the proxy is in one of the blocking modes, copy waits, like TCP retransmission during a network outage.
+func (p *proxy) copy(to, from net.Conn, blocking ...mode) {
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
 		p.mu.Lock()
-		for !p.closed && (p.mode == either || p.mode == or) {
+		for !p.closed && slices.Contains(blocking, p.mode) {
 			p.changed.Wait()
 		}
 		delay := p.delay
 		p.mu.Unlock()
-		time.Sleep(delay) // zero, unless the network is slow
+		time.Sleep(delay) // zero, unless the test simulates a slow network
 		if n > 0 {
 			if _, err := to.Write(buffer[:n]); err != nil {
 				_ = from.Close()

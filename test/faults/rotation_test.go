@@ -25,78 +25,78 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// The periods of the signing keys in this test: a key is published 4 s ahead, and the next one comes as soon as it signs.
+// The periods of the signing keys in this test. A key is published 4 s before it signs; when it signs, the next one is created.
 const (
 	rotationMaxAge = time.Second
 	rotationTTL    = 5 * time.Second
 )
 
-// Keys are rotated every 4 s under load, by three replicas on one PostgreSQL or one on SQLite, by operators at the same time, some of
-// whom are killed halfway, as are replicas. Gateways cache the JWKS of any replica for exactly its max-age. No valid token is
-// refused by any cache that is allowed, and none is signed by a key that any replica does not publish. Then all keys are taken
-// for leaked.
+// TestRotationUnderLoad rotates the keys every 4 s under load: three replicas on PostgreSQL or one on SQLite, and operators at the same
+// time. Some of the operators' commands and some replicas are killed. Gateways cache the JWKS of any replica for exactly its max-age.
+// No gateway with a valid cache rejects a valid token, and every replica publishes the key of every token. Finally all keys are
+// replaced, as after a leak.
 func TestRotationUnderLoad(t *testing.T) {
-	beside(t)
+	parallel(t)
 	harness.EachEngine(t, func(t *testing.T, engine string) {
-		w := newWorld(t, engine, 1, "AUTH_JWKS_MAX_AGE="+rotationMaxAge.String(), "AUTH_SIGNING_KEY_LIFE=1s",
+		sim := newSimulation(t, engine, 1, "AUTH_JWKS_MAX_AGE="+rotationMaxAge.String(), "AUTH_SIGNING_KEY_LIFE=1s",
 			"AUTH_ACCESS_TOKEN_TTL="+rotationTTL.String())
-		l := &rotationLoad{world: w, replicas: []*replica{{Service: w.s}}}
+		l := &rotationLoad{simulation: sim, replicas: []*replica{{Service: sim.s}}}
 		if engine == harness.Postgres {
 			for range 2 {
 				s := harness.New(t, binary, contract, harness.SQLite)
-				s.Env, s.DatabaseURL = w.s.Env, w.s.DatabaseURL
+				s.Env, s.DatabaseURL = sim.s.Env, sim.s.DatabaseURL
 				l.replicas = append(l.replicas, &replica{Service: s})
 			}
 		}
 		for _, r := range l.replicas {
 			r.Run(t)
 		}
-		w.populate(length(6, 24))
+		sim.populate(scaled(6, 24))
 
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
-		for _, p := range w.people() {
-			u := rotationUser{rotationLoad: l, session: p.live()[0]}
+		for _, p := range sim.people() {
+			u := rotationUser{rotationLoad: l, session: p.activeSessions()[0]}
 			running.Go(func() { u.run(ctx) })
 		}
 		for _, r := range l.replicas {
-			running.Go(func() { l.watch(ctx, r) })
+			running.Go(func() { l.recordJWKS(ctx, r) })
 		}
 		began := time.Now()
-		for round := 0; time.Since(began) < length(15*time.Second, 10*time.Minute) && !t.Failed(); round++ {
+		for round := 0; time.Since(began) < scaled(15*time.Second, 10*time.Minute) && !t.Failed(); round++ {
 			l.rotate()
 			if round%3 == 1 {
-				l.replicas[rand.IntN(len(l.replicas))].die(t)
+				l.replicas[rand.IntN(len(l.replicas))].killAndRestart(t)
 			}
-			time.Sleep(rand.N(time.Second)) // between two operators
+			time.Sleep(rand.N(time.Second)) // between two rotations
 		}
 		stop()
 		running.Wait()
-		l.judge(rotationMaxAge)
+		l.checkCopies(rotationMaxAge)
 		rate := float64(l.answered.Load()) / time.Since(began).Seconds()
-		t.Logf("%d tokens of %d keys, %d copies of the JWKS, %.0f answers a second", l.tokens, len(l.use), len(l.copies), rate)
-		if len(l.use) < length(3, 100) {
+		t.Logf("%d tokens of %d keys, %d copies of the JWKS, %.0f responses a second", l.tokens, len(l.use), len(l.copies), rate)
+		if len(l.use) < scaled(3, 100) {
 			t.Errorf("only %d keys have signed", len(l.use))
 		}
 		l.replaceAll()
 	})
 }
 
-// replica is one of the services. Nobody talks to it while it is killed and started anew.
+// replica is one of the services. busy prevents requests to it while it is killed and restarted.
 type replica struct {
 	*harness.Service
 	busy sync.RWMutex
 }
 
-// die is kill -9 at any moment of the replica's own rotation, which it looks to 30 times a second.
-func (r *replica) die(t *testing.T) {
+// killAndRestart kills the replica at a random moment of its own rotation, which it checks 30 times a second.
+func (r *replica) killAndRestart(t *testing.T) {
 	r.busy.Lock()
 	defer r.busy.Unlock()
 	r.Kill(t)
 	r.Run(t)
 }
 
-// jwks gets the keys as a gateway does.
+// jwks fetches the keys like a gateway.
 func (r *replica) jwks(ctx context.Context) (jwksCopy, error) {
 	r.busy.RLock()
 	defer r.busy.RUnlock()
@@ -116,7 +116,7 @@ func (r *replica) jwks(ctx context.Context) (jwksCopy, error) {
 	return readJWKS(body, response.Header.Get("Cache-Control"))
 }
 
-// jwksCopy is what a gateway has in its cache.
+// jwksCopy is the JWKS in the cache of a gateway.
 type jwksCopy struct {
 	at     time.Time
 	maxAge time.Duration
@@ -149,9 +149,9 @@ func readJWKS(body []byte, cacheControl string) (jwksCopy, error) {
 	return c, nil
 }
 
-// rotationLoad is what is remembered of the load.
+// rotationLoad records the keys and tokens that clients received.
 type rotationLoad struct {
-	*world
+	*simulation
 	replicas []*replica
 	answered atomic.Int64
 
@@ -162,13 +162,13 @@ type rotationLoad struct {
 	last   string // the newest token
 }
 
-// keyUse is from when until when somebody has a valid token of a key.
+// keyUse is the period in which a client has a valid token of a key.
 type keyUse struct{ from, until time.Time }
 
-func (l *rotationLoad) any() *replica { return l.replicas[rand.IntN(len(l.replicas))] }
+func (l *rotationLoad) randomReplica() *replica { return l.replicas[rand.IntN(len(l.replicas))] }
 
-// watch remembers every JWKS that a gateway could have got.
-func (l *rotationLoad) watch(ctx context.Context, r *replica) {
+// recordJWKS fetches the JWKS of a replica repeatedly and records each copy.
+func (l *rotationLoad) recordJWKS(ctx context.Context, r *replica) {
 	for ctx.Err() == nil {
 		c, err := r.jwks(ctx)
 		if err == nil {
@@ -177,24 +177,24 @@ func (l *rotationLoad) watch(ctx context.Context, r *replica) {
 			l.copies = append(l.copies, c)
 			l.mu.Unlock()
 		} else if ctx.Err() == nil {
-			l.complainf("jwks: %v", err)
+			l.errorf("jwks: %v", err)
 		}
-		time.Sleep(10 * time.Millisecond) // between two looks
+		time.Sleep(10 * time.Millisecond) // between two requests
 	}
 }
 
-// seen remembers that somebody has a token from now on.
-func (l *rotationLoad) seen(token string) {
+// recordToken records that a client has the token from now on.
+func (l *rotationLoad) recordToken(token string) {
 	received := time.Now()
 	parsed, _, err := jwt.NewParser().ParseUnverified(token, jwt.MapClaims{})
 	if err != nil {
-		l.complainf("a token: %v", err)
+		l.errorf("a token: %v", err)
 		return
 	}
 	kid, _ := parsed.Header["kid"].(string)
 	expires, err := parsed.Claims.GetExpirationTime()
 	if err != nil {
-		l.complainf("a token: %v", err)
+		l.errorf("a token: %v", err)
 		return
 	}
 	l.mu.Lock()
@@ -212,8 +212,8 @@ func (l *rotationLoad) seen(token string) {
 	}
 }
 
-// judge holds every token against every copy of the JWKS that a gateway may still use while it may be shown the token.
-func (l *rotationLoad) judge(maxAge time.Duration) {
+// checkCopies checks that each copy of the JWKS contains the key of each token that a gateway may have to verify with this copy.
+func (l *rotationLoad) checkCopies(maxAge time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for kid, use := range l.use {
@@ -222,14 +222,14 @@ func (l *rotationLoad) judge(maxAge time.Duration) {
 				continue
 			}
 			if c.keys[kid] == nil {
-				l.complainf("a copy of %s, %s from the first token of %s and %s from the end of the last one, has not got the key",
+				l.errorf("the copy from %s, %s after the first token of key %s and %s before the end of the last one, does not have the key",
 					c.at.Format("15:04:05.000"), c.at.Sub(use.from), kid, use.until.Sub(c.at))
 			}
 		}
 	}
 }
 
-// rotate is one operator or several, some of whom do not get to the end.
+// rotate runs the command of two operators at the same time and kills one of them at a random moment.
 func (l *rotationLoad) rotate() {
 	var operators sync.WaitGroup
 	for i := range 2 {
@@ -239,67 +239,67 @@ func (l *rotationLoad) rotate() {
 			cmd := exec.CommandContext(ctx, binary, "keys", "rotate")
 			cmd.Dir, cmd.Env = l.s.Dir, l.s.Env
 			if i > 0 {
-				kill := time.AfterFunc(rand.N(500*time.Millisecond), func() { cancel() }) // that is SIGKILL
+				kill := time.AfterFunc(rand.N(500*time.Millisecond), func() { cancel() }) // sends SIGKILL
 				defer kill.Stop()
 			}
 			if out, err := cmd.CombinedOutput(); err != nil && ctx.Err() == nil {
-				l.complainf("keys rotate: %v\n%s", err, out)
+				l.errorf("keys rotate: %v\n%s", err, out)
 			}
 		})
 	}
 	operators.Wait()
 }
 
-// rotationUser refreshes and uses a session, at any replica, behind a gateway.
+// rotationUser refreshes and uses a session at random replicas behind a gateway.
 type rotationUser struct {
 	*rotationLoad
 	session *session
-	cached  jwksCopy // by the gateway
+	cached  jwksCopy // the cache of the gateway
 }
 
 func (u *rotationUser) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		u.refresh(ctx)
-		u.pass(ctx)
-		u.verify(ctx)
+		u.verifyAtGateway(ctx)
+		u.verifyAtReplica(ctx)
 		u.pause(ctx)
-		u.pass(ctx)
+		u.verifyAtGateway(ctx)
 	}
 }
 
 func (u *rotationUser) refresh(ctx context.Context) {
-	r := u.any()
+	r := u.randomReplica()
 	r.busy.RLock()
 	defer r.busy.RUnlock()
-	answer, err := r.API.RefreshAccessTokenWithResponse(ctx, &client.RefreshAccessTokenParams{RequestID: rid()},
+	response, err := r.API.RefreshAccessTokenWithResponse(ctx, &client.RefreshAccessTokenParams{RequestID: newRequestID()},
 		client.RefreshAccessTokenRequest{RefreshToken: u.session.refresh})
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
-		u.complainf("refresh: %v", err)
-	case answer.StatusCode() != http.StatusOK:
-		u.complainf("refresh: %d", answer.StatusCode())
+		u.errorf("refresh: %v", err)
+	case response.StatusCode() != http.StatusOK:
+		u.errorf("refresh: %d", response.StatusCode())
 	default:
 		u.answered.Add(1)
-		u.session.refresh, u.session.access, u.session.accessAt = answer.JSON200.RefreshToken, answer.JSON200.AccessToken, time.Now()
-		u.seen(u.session.access)
+		u.session.refresh, u.session.access, u.session.accessAt = response.JSON200.RefreshToken, response.JSON200.AccessToken, time.Now()
+		u.recordToken(u.session.access)
 	}
 }
 
-// pass shows the token to the gateway, which has its copy of the keys for exactly as long as it may.
-func (u *rotationUser) pass(ctx context.Context) {
-	if time.Since(u.session.accessAt) > rotationTTL-2*time.Second { // iat is a whole second
+// verifyAtGateway verifies the token at the gateway, which caches the keys for exactly max-age.
+func (u *rotationUser) verifyAtGateway(ctx context.Context) {
+	if time.Since(u.session.accessAt) > rotationTTL-2*time.Second { // iat is rounded to a second
 		return
 	}
 	if time.Since(u.cached.at) > u.cached.maxAge {
-		fresh, err := u.any().jwks(ctx)
+		current, err := u.randomReplica().jwks(ctx)
 		if err != nil {
 			if ctx.Err() == nil {
-				u.complainf("jwks: %v", err)
+				u.errorf("jwks: %v", err)
 			}
 			return
 		}
-		u.cached = fresh
+		u.cached = current
 		u.answered.Add(1)
 	}
 	_, err := jwt.Parse(u.session.access, func(token *jwt.Token) (any, error) {
@@ -307,25 +307,25 @@ func (u *rotationUser) pass(ctx context.Context) {
 		if key := u.cached.keys[kid]; key != nil {
 			return key, nil
 		}
-		return nil, fmt.Errorf("key %s is not in a copy of %s ago", kid, time.Since(u.cached.at))
+		return nil, fmt.Errorf("key %s is not in the copy from %s ago", kid, time.Since(u.cached.at))
 	}, jwt.WithValidMethods([]string{"ES256"}), jwt.WithIssuer("https://auth.example.test"), jwt.WithExpirationRequired())
 	if err != nil {
-		u.complainf("a gateway refused a valid token: %v", err)
+		u.errorf("a gateway rejected a valid token: %v", err)
 	}
 }
 
-// verify asks a replica, which has perhaps not signed the token.
-func (u *rotationUser) verify(ctx context.Context) {
-	if status := u.ask(ctx, u.any(), u.session.access); status != http.StatusNoContent && ctx.Err() == nil {
-		u.complainf("verify: %d", status)
+// verifyAtReplica verifies the token at a random replica, which may be another one than the signer.
+func (u *rotationUser) verifyAtReplica(ctx context.Context) {
+	if status := u.verifyToken(ctx, u.randomReplica(), u.session.access); status != http.StatusNoContent && ctx.Err() == nil {
+		u.errorf("verify: %d", status)
 	}
 	u.answered.Add(1)
 }
 
-func (l *rotationLoad) ask(ctx context.Context, r *replica, token string) int {
+func (l *rotationLoad) verifyToken(ctx context.Context, r *replica, token string) int {
 	r.busy.RLock()
 	defer r.busy.RUnlock()
-	answer, err := r.API.VerifyAccessTokenWithResponse(ctx, &client.VerifyAccessTokenParams{},
+	response, err := r.API.VerifyAccessTokenWithResponse(ctx, &client.VerifyAccessTokenParams{},
 		func(_ context.Context, request *http.Request) error {
 			request.Header.Set("Authorization", "Bearer "+token)
 			return nil
@@ -333,18 +333,18 @@ func (l *rotationLoad) ask(ctx context.Context, r *replica, token string) int {
 	if err != nil {
 		return 0
 	}
-	return answer.StatusCode()
+	return response.StatusCode()
 }
 
-// replaceAll takes all keys for leaked, under load. Gateways with old copies may refuse the new tokens for a while; but again
-// no replica is without a key that signs, and soon none has an old one.
+// replaceAll replaces all keys under load, as after a leak. Gateways with old copies may reject the new tokens for a while. Every replica
+// always publishes the signing key, and soon none publishes an old one.
 func (l *rotationLoad) replaceAll() {
 	l.copies, l.use, l.tokens = nil, nil, 0
 	ctx, stop := context.WithCancel(l.t.Context())
 	defer stop()
 	var running sync.WaitGroup
 	for _, p := range l.people() {
-		u := rotationUser{rotationLoad: l, session: p.live()[0]}
+		u := rotationUser{rotationLoad: l, session: p.activeSessions()[0]}
 		running.Go(func() {
 			for ctx.Err() == nil {
 				u.refresh(ctx)
@@ -353,9 +353,9 @@ func (l *rotationLoad) replaceAll() {
 		})
 	}
 	for _, r := range l.replicas {
-		running.Go(func() { l.watch(ctx, r) })
+		running.Go(func() { l.recordJWKS(ctx, r) })
 	}
-	time.Sleep(300 * time.Millisecond) // tokens of the old keys
+	time.Sleep(300 * time.Millisecond) // so that there are tokens of the old keys
 	l.mu.Lock()
 	old := l.last
 	l.mu.Unlock()
@@ -368,26 +368,26 @@ func (l *rotationLoad) replaceAll() {
 		l.t.Errorf("%s: %v", out, err)
 	}
 	for _, r := range l.replicas {
-		eventually(l.t, "the old keys are gone", 5*time.Second, func() bool {
+		eventually(l.t, "the old keys are not published any more", 5*time.Second, func() bool {
 			c, err := r.jwks(ctx)
-			return err == nil && c.keys[signs.KID] != nil && len(c.keys) <= 2 // and perhaps the next one
+			return err == nil && c.keys[signs.KID] != nil && len(c.keys) <= 2 // possibly with the next key
 		})
-		if status := l.ask(ctx, r, old); status != http.StatusUnauthorized {
+		if status := l.verifyToken(ctx, r, old); status != http.StatusUnauthorized {
 			l.t.Errorf("a token of an old key: %d", status)
 		}
 	}
-	time.Sleep(300 * time.Millisecond) // tokens of the new one
+	time.Sleep(300 * time.Millisecond) // so that there are tokens of the new key
 	stop()
 	running.Wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	use := l.use[signs.KID]
 	if use == nil {
-		l.t.Fatal("the new key has signed nothing")
+		l.t.Fatal("the new key has not signed a token")
 	}
 	for _, c := range l.copies {
 		if c.at.After(use.from) && c.keys[signs.KID] == nil {
-			l.complainf("%s after its first token a replica does not publish the new key", c.at.Sub(use.from))
+			l.errorf("%s after the first token of the new key, a replica does not publish it", c.at.Sub(use.from))
 		}
 	}
 }

@@ -5,7 +5,6 @@ package gateways
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/netip"
 	"os"
@@ -22,29 +21,29 @@ import (
 type gateway struct {
 	*recipe
 
-	place place
-	addr  string // host:port
-	log   harness.Buffer
-	cmd   *exec.Cmd
-	ended chan struct{}
+	environment environment
+	addr        string // host:port
+	log         harness.Buffer
+	cmd         *exec.Cmd
+	ended       chan struct{}
 }
 
-// start starts the gateway in a directory of its own and on a free port, and ends it with the test. Between the moment that a
-// port was found free and the one that the gateway listens on it somebody else may take it; then there is another try.
-func (r *recipe) start(t testing.TB, p place) *gateway {
+// start starts the gateway in its own directory on a free port, and stops it when the test ends. Another process may take the port before
+// the gateway listens on it, so start makes up to three attempts.
+func (r *recipe) start(t testing.TB, env environment) *gateway {
 	t.Helper()
 	var err error
 	for range 3 {
-		p.dir, p.port = t.TempDir(), freePort(t)
-		r.copyTo(t, p)
-		if r.before != nil {
-			r.before(t, p)
+		env.dir, env.port = t.TempDir(), strings.TrimPrefix(harness.FreeAddr(t), "127.0.0.1:")
+		r.copyTo(t, env)
+		if r.prepare != nil {
+			r.prepare(t, env)
 		}
 		if r.check != nil {
-			runToEnd(t, r.check(p)...)
+			runToEnd(t, r.check(env)...)
 		}
-		g := &gateway{recipe: r, place: p, addr: "127.0.0.1:" + p.port}
-		if err = g.run(p); err == nil {
+		g := &gateway{recipe: r, environment: env, addr: "127.0.0.1:" + env.port}
+		if err = g.run(env); err == nil {
 			t.Cleanup(func() {
 				g.stop(t)
 				if t.Failed() {
@@ -61,23 +60,13 @@ func (r *recipe) start(t testing.TB, p place) *gateway {
 	return nil
 }
 
-func freePort(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return fmt.Sprint(netip.MustParseAddrPort(l.Addr().String()).Port())
-}
-
-// run starts the process and waits until the service answers through it: it may listen before it knows its routes.
-func (g *gateway) run(p place) error {
-	command := g.command(p)
+// run starts the process and waits for a response of the service through it, because it may listen before it has loaded its routes.
+func (g *gateway) run(env environment) error {
+	command := g.command(env)
 	g.cmd = exec.Command(command[0], command[1:]...)
-	g.cmd.Dir, g.cmd.Stdout, g.cmd.Stderr = p.dir, &g.log, &g.log
-	g.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + p.dir, "TMPDIR=" + p.dir}
-	g.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // with its workers it is ended as one
+	g.cmd.Dir, g.cmd.Stdout, g.cmd.Stderr = env.dir, &g.log, &g.log
+	g.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + env.dir, "TMPDIR=" + env.dir}
+	g.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that one signal ends it and its workers
 	g.ended = make(chan struct{})
 	if err := g.cmd.Start(); err != nil {
 		close(g.ended)
@@ -87,23 +76,23 @@ func (g *gateway) run(p place) error {
 		defer close(g.ended)
 		_ = g.cmd.Wait()
 	}()
-	hurried := &http.Client{Timeout: 5 * time.Second}
+	probe := &http.Client{Timeout: 5 * time.Second}
 	for deadline := time.Now().Add(30 * time.Second); ; {
-		response, err := hurried.Get("http://" + g.addr + "/docs")
+		response, err := probe.Get("http://" + g.addr + "/docs")
 		if err == nil {
 			_ = response.Body.Close()
 			if response.Header.Get("request-id") != "" {
 				return nil
 			}
-			err = fmt.Errorf("it answers %s", response.Status)
+			err = fmt.Errorf("status %s", response.Status)
 		}
 		select {
 		case <-g.ended:
 			return errors.New("the gateway ended instead of listening")
-		case <-time.After(20 * time.Millisecond): // between two looks
+		case <-time.After(20 * time.Millisecond): // between two checks
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("the service does not answer through the gateway: %w", err)
+			return fmt.Errorf("no response of the service through the gateway: %w", err)
 		}
 	}
 }
@@ -118,23 +107,23 @@ func (g *gateway) stop(t testing.TB) {
 	case <-g.ended:
 	case <-time.After(10 * time.Second):
 	}
-	_ = syscall.Kill(-g.cmd.Process.Pid, syscall.SIGKILL) // whoever is left of the group
+	_ = syscall.Kill(-g.cmd.Process.Pid, syscall.SIGKILL) // any remaining process of the group
 	<-g.ended
 }
 
-// The addresses that requests come from: a client's, and the one that the harness and the gateways themselves have.
+// clientAddr is the address that clients send from. The harness and the gateways use 127.0.0.1.
 var clientAddr = netip.MustParseAddr("127.0.0.9")
 
-// scene is a gateway with a service and an upstream behind it.
-type scene struct {
+// fixture is a gateway with a service and an upstream behind it.
+type fixture struct {
 	*gateway
 
 	service  *harness.Service
 	upstream *upstream
-	contract *harness.Contract // what this gateway's answers have shown
+	contract *harness.Contract // records the responses through this gateway
 }
 
-func newScene(t *testing.T, r *recipe) *scene {
+func newFixture(t *testing.T, r *recipe) *fixture {
 	t.Helper()
 	contract, err := harness.NewContract()
 	if err != nil {
@@ -142,17 +131,17 @@ func newScene(t *testing.T, r *recipe) *scene {
 	}
 	s := harness.Start(t, binary, contract, harness.SQLite, "AUTH_TRUSTED_PROXIES=127.0.0.1")
 	up := newUpstream(t)
-	g := r.start(t, place{service: s.URL[len("http://"):], keys: s.URL, upstream: up.addr})
-	return &scene{gateway: g, service: s, upstream: up, contract: contract}
+	g := r.start(t, environment{service: s.URL[len("http://"):], keys: s.URL, upstream: up.addr})
+	return &fixture{gateway: g, service: s, upstream: up, contract: contract}
 }
 
-// serviceLogs tells whether the service's log has the text, for which it waits a while: the line is written after the answer.
-func (s *scene) serviceLogs(text string) bool {
+// serviceLogs reports whether the service's log contains the text. It waits up to 10 s, because the line is written after the response.
+func (s *fixture) serviceLogs(text string) bool {
 	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(s.service.Log(), text); {
 		if time.Now().After(deadline) {
 			return false
 		}
-		time.Sleep(5 * time.Millisecond) // between two looks
+		time.Sleep(5 * time.Millisecond) // between two checks
 	}
 	return true
 }

@@ -21,37 +21,39 @@ import (
 	"github.com/financelime/authorization/api/client"
 	"github.com/financelime/authorization/impl/limit"
 	"github.com/financelime/authorization/impl/server"
+	"github.com/financelime/authorization/test/harness"
 )
 
-// The service's own API goes through each gateway unchanged: every answer that openapi.yaml documents arrives as documented.
+// TestContractThroughGateway checks that each gateway passes the service's own API unchanged: the client receives every response that
+// openapi.yaml documents.
 func TestContractThroughGateway(t *testing.T) {
 	t.Parallel()
 	for _, r := range recipes() {
 		t.Run(r.name, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t, r)
+			s := newFixture(t, r)
 			p := newPerson(t, s)
-			walk(p)
-			refusals(p)
-			documents(p)
-			if !r.ownRefusals {
-				otherPaths(p)
+			journey(p)
+			checkErrors(p)
+			checkDocuments(p)
+			if !r.ownErrors {
+				checkUnknownPaths(p)
 			}
-			failures(t, s)
-			if unseen := slices.DeleteFunc(s.contract.Unseen(), func(answer string) bool {
-				return r.ownRefusals && strings.HasSuffix(answer, " 405")
+			checkServerErrors(t, s)
+			if unseen := slices.DeleteFunc(s.contract.Unseen(), func(response string) bool {
+				return r.ownErrors && strings.HasSuffix(response, " 405")
 			}); len(unseen) > 0 {
-				t.Errorf("of %d documented answers these did not come through: %v", s.contract.Documented(), unseen)
+				t.Errorf("of %d documented responses, these were not received: %v", s.contract.Documented(), unseen)
 			}
 			if n := s.upstream.count(); n != 0 {
-				t.Errorf("%d requests went astray to the upstream", n)
+				t.Errorf("the upstream received %d requests", n)
 			}
 		})
 	}
 }
 
-// walk is the whole way of a person.
-func walk(p *person) {
+// journey calls the operations in the order in which a user needs them.
+func journey(p *person) {
 	code := p.s.service.Invite(p.t, 1)
 	p.want("sign up with an unknown code", p.signUp("no-such-code"), 404)
 	p.want("sign up", p.signUp(code), 204)
@@ -63,21 +65,21 @@ func walk(p *person) {
 	p.want("log in with a wrong password", p.tryLogin("wrong").StatusCode(), 404)
 
 	first := p.login()
-	refreshed := p.tryRefresh(first.RefreshToken)
+	refreshed := p.calls().Refresh(first.RefreshToken)
 	p.want("refresh", refreshed.StatusCode(), 200)
 	p.session = *refreshed.JSON200
 	list := p.sessions()
 	if len(list) != 1 || list[0].RemoteAddr != clientAddr.String() {
-		p.t.Errorf("one session from %s, whatever the client pretends, but: %+v", clientAddr, list)
+		p.t.Errorf("want one session from %s, despite forged headers: %+v", clientAddr, list)
 	}
 
 	p.verify()
-	p.end(first.SessionID)
-	p.want("refresh of an ended session", p.tryRefresh(p.session.RefreshToken).StatusCode(), 404)
+	p.revoke(first.SessionID)
+	p.want("refresh of an ended session", p.calls().Refresh(p.session.RefreshToken).StatusCode(), 404)
 	p.login()
-	p.want("end by path", p.endByPath(p.session.SessionID), 204)
+	p.want("revoke by path", p.revokeByPath(p.session.SessionID), 204)
 	if list := p.sessions(); len(list) != 0 {
-		p.t.Errorf("no session is left, but: %+v", list)
+		p.t.Errorf("want no session: %+v", list)
 	}
 
 	stranger := newPerson(p.t, p.s)
@@ -88,24 +90,21 @@ func walk(p *person) {
 	p.login()
 }
 
-// verify asks, as a gateway would, through the gateway.
+// verify calls the operation that gateways use, through the gateway.
 func (p *person) verify() {
-	r, err := p.api.VerifyAccessTokenWithResponse(p.t.Context(), &client.VerifyAccessTokenParams{}, bearer(p.session.AccessToken))
+	r, err := p.api.VerifyAccessTokenWithResponse(p.t.Context(), &client.VerifyAccessTokenParams{}, harness.Bearer(p.session.AccessToken))
 	p.must(err)
 	if r.StatusCode() != 204 || r.HTTPResponse.Header.Get("x-auth-session-id") != p.session.SessionID {
 		p.t.Errorf("verify: %d %v", r.StatusCode(), r.HTTPResponse.Header)
 	}
 }
 
-// end ends a session by DELETE with a body, as the contract has it. A gateway that strips the body leaves the other form.
-func (p *person) end(sessionID string) {
-	r, err := p.api.RevokeRefreshTokenWithResponse(p.t.Context(), &client.RevokeRefreshTokenParams{RequestID: rid()},
-		client.RevokeRefreshTokenRequest{SessionID: sessionID}, bearer(p.session.AccessToken))
-	p.must(err)
-	p.want("end with a body", r.StatusCode(), 204)
+// revoke ends a session by DELETE with a body. Behind a gateway that removes the body, clients use revokeByPath.
+func (p *person) revoke(sessionID string) {
+	p.want("revoke with a body", p.calls().Revoke(p.session.AccessToken, sessionID).StatusCode(), 204)
 }
 
-// request is a well-formed request of each operation.
+// request is a valid request of an operation.
 type request struct{ method, path, body string }
 
 func requests() []request {
@@ -133,7 +132,7 @@ func (r request) secured() bool {
 	return strings.HasPrefix(r.path, "/v1/session/") || r.path == "/v1/oauth/verify"
 }
 
-// header is that of a well-formed request.
+// header returns the header of a valid request.
 func (r request) header(token string) http.Header {
 	h := http.Header{"Request-Id": {rid()}}
 	if r.body != "" {
@@ -145,8 +144,8 @@ func (r request) header(token string) http.Header {
 	return h
 }
 
-// refusals are those of the service's surface, for every operation. Each request arrives under its name and comes back with it.
-func refusals(p *person) {
+// checkErrors checks the errors of the service's HTTP layer for every operation, and that the request ID reaches the service and returns.
+func checkErrors(p *person) {
 	for _, r := range requests() {
 		what := r.method + " " + r.path
 		page := strings.HasPrefix(r.path, "/u/")
@@ -156,9 +155,9 @@ func refusals(p *person) {
 		response, _ := p.send(r.method, r.path, large, strings.Repeat(" ", 17<<10))
 		p.want(what+" with 17 KiB", response.StatusCode, 413)
 		if id := response.Header.Get("request-id"); !page && (id != large.Get("request-id") || !p.s.serviceLogs(id)) {
-			p.t.Errorf("%s: request-id %q came back as %q, or did not arrive", what, large.Get("request-id"), id)
+			p.t.Errorf("%s: request-id %q was returned as %q, or did not reach the service", what, large.Get("request-id"), id)
 		}
-		if !p.s.ownRefusals {
+		if !p.s.ownErrors {
 			response, _ = p.send(http.MethodPatch, r.path, r.header(""), "")
 			if response.StatusCode != 405 || response.Header.Get("Allow") != r.method {
 				p.t.Errorf("PATCH %s: %d, Allow %q", r.path, response.StatusCode, response.Header.Get("Allow"))
@@ -179,32 +178,32 @@ func refusals(p *person) {
 	}
 }
 
-// documents are what may be cached, and then asked for again.
-func documents(p *person) {
+// checkDocuments checks the cacheable documents and conditional requests.
+func checkDocuments(p *person) {
 	for _, path := range []string{"/.well-known/jwks.json", "/.well-known/openid-configuration", "/openapi.json", "/openapi.yaml", "/docs/docs.js"} {
-		direct, want := send(p.t, http.DefaultClient, p.s.service.URL, http.MethodGet, path, nil, "")
+		direct, want := harness.Send(p.t, http.DefaultClient, http.MethodGet, p.s.service.URL+path, nil, "")
 		response, body := p.send(http.MethodGet, path, nil, "")
 		p.want(path, response.StatusCode, 200)
 		if body != want {
-			p.t.Errorf("%s: %d bytes came through, %d were sent", path, len(body), len(want))
+			p.t.Errorf("%s: received %d bytes, want %d", path, len(body), len(want))
 		}
 		for _, name := range []string{"ETag", "Cache-Control", "Content-Type", "X-Content-Type-Options"} {
 			if got := response.Header.Get(name); got == "" || got != direct.Header.Get(name) {
-				p.t.Errorf("%s: %s is %q, and %q without the gateway", path, name, got, direct.Header.Get(name))
+				p.t.Errorf("%s: %s is %q, but %q without the gateway", path, name, got, direct.Header.Get(name))
 			}
 		}
 		again, _ := p.send(http.MethodGet, path, http.Header{"If-None-Match": {response.Header.Get("ETag")}}, "")
 		p.want(path+" again", again.StatusCode, 304)
 	}
-	direct, want := send(p.t, http.DefaultClient, p.s.service.URL, http.MethodGet, "/docs", nil, "")
+	direct, want := harness.Send(p.t, http.DefaultClient, http.MethodGet, p.s.service.URL+"/docs", nil, "")
 	response, page := p.send(http.MethodGet, "/docs", nil, "")
 	if csp := response.Header.Get("Content-Security-Policy"); page != want || csp == "" || csp != direct.Header.Get("Content-Security-Policy") {
-		p.t.Errorf("/docs came through changed: %d bytes instead of %d, CSP %q", len(page), len(want), csp)
+		p.t.Errorf("/docs was changed: %d bytes instead of %d, CSP %q", len(page), len(want), csp)
 	}
 	response, _ = p.send(http.MethodGet, "/v1/version", http.Header{"Request-Id": {rid()}}, "")
 	p.want("version", response.StatusCode, 200)
 	response, _ = p.send(http.MethodGet, "/docs/no-such-part", nil, "")
-	p.want("a part that is not there", response.StatusCode, 404)
+	p.want("an unknown part", response.StatusCode, 404)
 	for accept, contentType := range map[string]string{"text/plain": "text/plain", "application/json": "application/json", "text/html": "text/html"} {
 		response, _ := p.send(http.MethodGet, "/u/x?rid="+rid(), http.Header{"Accept": {accept}}, "")
 		if got := response.Header.Get("Content-Type"); response.StatusCode != 404 || !strings.HasPrefix(got, contentType) {
@@ -213,8 +212,8 @@ func documents(p *person) {
 	}
 }
 
-// otherPaths are not the contract's, however they are written: the service's 404 comes through.
-func otherPaths(p *person) {
+// checkUnknownPaths checks that paths outside the contract, and other spellings of its paths, get the service's 404.
+func checkUnknownPaths(p *person) {
 	for _, path := range []string{
 		"/", "/v1/", "/v1/version/", "//v1/version", "/V1/version", "/v1/%76ersion", "/v1//version", "/metrics", "/mail.json", "/v1/%C3%BC",
 	} {
@@ -230,17 +229,17 @@ func otherPaths(p *person) {
 	p.want("OPTIONS", response.StatusCode, 405)
 }
 
-// failures: 500, 429 and 503 of every operation, from a service that can do nothing else.
-func failures(t *testing.T, s *scene) {
+// checkServerErrors checks that the gateway passes 500, 429 and 503 of every operation, from a service that only fails.
+func checkServerErrors(t *testing.T, s *fixture) {
 	t.Helper()
-	var state atomic.Value // of the service: the handler that it is
+	var state atomic.Value // the current http.Handler of the service
 	authenticate := func(ctx context.Context, _ string) (context.Context, error) { return ctx, nil }
 	log := slog.New(slog.DiscardHandler)
 	broken, err := server.New(server.Config{Authenticate: authenticate, Log: log}, struct{ api.StrictServerInterface }{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	failing := func(err error) http.Handler {
+	serviceFailingWith := func(err error) http.Handler {
 		handler, newErr := server.New(server.Config{Authenticate: authenticate, Log: log}, failing{err: err})
 		if newErr != nil {
 			t.Fatal(newErr)
@@ -250,27 +249,27 @@ func failures(t *testing.T, s *scene) {
 	state.Store(broken)
 	stub := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if got := r.Header.Values("X-Forwarded-For"); strings.HasPrefix(r.Header.Get("request-id"), "gw-") && !slices.Equal(got, []string{clientAddr.String()}) {
-			t.Errorf("%s %s: the service got X-Forwarded-For %q, want the client's address alone", r.Method, r.URL.Path, got)
+			t.Errorf("%s %s: the service received X-Forwarded-For %q, want only the client's address", r.Method, r.URL.Path, got)
 		}
 		state.Load().(http.Handler).ServeHTTP(w, r)
 	}))
 	t.Cleanup(stub.Close)
-	g := s.start(t, place{service: stub.Listener.Addr().String(), keys: s.service.URL, upstream: s.upstream.addr})
-	p := &person{t: t, s: &scene{gateway: g}, http: s.contract.ClientFrom(t, clientAddr)}
+	g := s.start(t, environment{service: stub.Listener.Addr().String(), keys: s.service.URL, upstream: s.upstream.addr})
+	p := &person{t: t, s: &fixture{gateway: g}, http: s.contract.ClientFrom(t, clientAddr)}
 	for _, r := range requests() {
 		header := r.header("x")
 		maps.Copy(header, spoofed())
 		response, _ := p.send(r.method, r.path, header, r.body)
 		p.want(r.method+" "+r.path+" of a broken service", response.StatusCode, 500)
 	}
-	state.Store(failing(&limit.ExceededError{Limit: limit.LinkSource, Rate: limit.Rate{Count: 20, Per: time.Hour}, Wait: 7 * time.Second}))
+	state.Store(serviceFailingWith(&limit.ExceededError{Limit: limit.LinkSource, Rate: limit.Rate{Count: 20, Per: time.Hour}, Wait: 7 * time.Second}))
 	for _, r := range requests()[:4] { // the others have no limit
 		response, _ := p.send(r.method, r.path, r.header("x"), r.body)
 		if response.StatusCode != 429 || response.Header.Get("RateLimit") != `"link-source";r=0;t=7` {
-			t.Errorf("%s %s beyond a limit: %d, RateLimit %q", r.method, r.path, response.StatusCode, response.Header.Get("RateLimit"))
+			t.Errorf("%s %s over a limit: %d, RateLimit %q", r.method, r.path, response.StatusCode, response.Header.Get("RateLimit"))
 		}
 	}
-	state.Store(failing(later{errors.New("away")}))
+	state.Store(serviceFailingWith(unavailableError{errors.New("unavailable")}))
 	for _, r := range requests()[:9] { // the others need no database
 		response, _ := p.send(r.method, r.path, r.header("x"), r.body)
 		if response.StatusCode != 503 || response.Header.Get("Retry-After") != "7" {
@@ -279,16 +278,16 @@ func failures(t *testing.T, s *scene) {
 	}
 }
 
-// failing is an implementation that fails with the same error whatever is asked.
+// failing implements the operations. Each returns err.
 type failing struct {
 	api.StrictServerInterface
 
 	err error
 }
 
-type later struct{ error }
+type unavailableError struct{ error }
 
-func (later) RetryAfter() time.Duration { return 7 * time.Second }
+func (unavailableError) RetryAfter() time.Duration { return 7 * time.Second }
 
 func (f failing) Signup(context.Context, api.SignupRequestObject) (api.SignupResponseObject, error) {
 	return nil, f.err

@@ -27,7 +27,8 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// jwks-to-pem writes every published key, tells HAProxy only when something has changed, and leaves the files alone when it fails.
+// TestKeyFiles checks that jwks-to-pem writes every published key, reloads HAProxy only if a key has changed, and does not change the files
+// if it fails.
 func TestKeyFiles(t *testing.T) {
 	t.Parallel()
 	var published atomic.Value // a JWKS as text
@@ -54,46 +55,46 @@ func TestKeyFiles(t *testing.T) {
 			t.Errorf("%s: %d reloads, want %d (%v)", what, n, reloads, err)
 		}
 		for _, key := range keys {
-			if !holds(t, dir, key) {
-				t.Errorf("%s: a key is in none of the files", what)
+			if !hasKey(t, dir, key) {
+				t.Errorf("%s: no file has the key", what)
 			}
 		}
 	}
 
 	before, signs, next, large := newEC(t), newEC(t), newEC(t), newRSA(t)
-	published.Store(set(t, before))
+	published.Store(newJWKS(t, before))
 	want("one key", 1, before)
-	want("the same again", 0, before)
-	published.Store(set(t, before, signs))
-	want("a second one", 1, before, signs)
-	published.Store(set(t, signs, before))
+	want("the same key again", 0, before)
+	published.Store(newJWKS(t, before, signs))
+	want("a second key", 1, before, signs)
+	published.Store(newJWKS(t, signs, before))
 	want("in another order", 0, before, signs)
-	published.Store(set(t, before, signs, large))
-	want("three of two kinds", 1, before, signs, large)
-	published.Store(set(t, signs, next))
-	want("the first is gone", 1, signs, next)
-	if holds(t, dir, before) {
-		t.Error("a key that is not published any more is still believed")
+	published.Store(newJWKS(t, before, signs, large))
+	want("three keys of two types", 1, before, signs, large)
+	published.Store(newJWKS(t, signs, next))
+	want("without the first key", 1, signs, next)
+	if hasKey(t, dir, before) {
+		t.Error("a file still has a key that is not published any more")
 	}
 	for what, jwks := range map[string]string{
-		"not JSON": "<html>", "no keys": `{"keys":[]}`, "four keys": set(t, before, signs, next, large), "a point that is on no curve": strings.Replace(set(t, before), `"x":"`, `"x":"AA`, 1),
-		"Ed25519, which HAProxy can not": `{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"1","alg":"EdDSA","use":"sig","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`,
+		"not JSON": "<html>", "no keys": `{"keys":[]}`, "four keys": newJWKS(t, before, signs, next, large), "a point that is not on the curve": strings.Replace(newJWKS(t, before), `"x":"`, `"x":"AA`, 1),
+		"Ed25519, which HAProxy does not support": `{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"1","alg":"EdDSA","use":"sig","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`,
 	} {
 		published.Store(jwks)
 		if n, err := update(); err == nil || n != 0 {
 			t.Errorf("%s: %d reloads, error %v", what, n, err)
 		}
-		if !holds(t, dir, signs) || !holds(t, dir, next) {
+		if !hasKey(t, dir, signs) || !hasKey(t, dir, next) {
 			t.Errorf("%s: the files have changed", what)
 		}
 	}
 	stub.Close()
-	if n, err := update(); err == nil || n != 0 || !holds(t, dir, signs) {
+	if n, err := update(); err == nil || n != 0 || !hasKey(t, dir, signs) {
 		t.Errorf("no service: %d reloads, error %v", n, err)
 	}
 }
 
-// HAProxy believes each of three keys, of either kind that it can.
+// TestHAProxyKeys checks that HAProxy accepts tokens of each of three keys, for both algorithms that it supports.
 func TestHAProxyKeys(t *testing.T) {
 	t.Parallel()
 	for _, algorithm := range []string{"ES256", "RS256"} {
@@ -104,10 +105,10 @@ func TestHAProxyKeys(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := harness.Start(t, binary, contract, harness.SQLite, "AUTH_TRUSTED_PROXIES=127.0.0.1", "AUTH_SIGNING_ALG="+algorithm)
-			_, body := send(t, http.DefaultClient, s.URL, http.MethodGet, "/.well-known/jwks.json", nil, "")
-			mine, key, method := newKey(t, algorithm)
+			_, body := harness.Send(t, http.DefaultClient, http.MethodGet, s.URL+"/.well-known/jwks.json", nil, "")
+			ownKey, key, method := newKey(t, algorithm)
 			var own, others map[string][]any
-			for text, keys := range map[string]*map[string][]any{body: &own, set(t, newEC(t), mine): &others} {
+			for text, keys := range map[string]*map[string][]any{body: &own, newJWKS(t, newEC(t), ownKey): &others} {
 				if err := json.Unmarshal([]byte(text), keys); err != nil {
 					t.Fatal(err)
 				}
@@ -120,44 +121,44 @@ func TestHAProxyKeys(t *testing.T) {
 			t.Cleanup(stub.Close)
 
 			r := haproxy()
-			fill := r.fill
-			r.fill = func(p place) [][2]string { return append(fill(p), [2]string{"ES256", algorithm}) }
+			replacements := r.replacements
+			r.replacements = func(p environment) [][2]string { return append(replacements(p), [2]string{"ES256", algorithm}) }
 			up := newUpstream(t)
-			g := r.start(t, place{service: s.URL[len("http://"):], keys: stub.URL, upstream: up.addr})
-			p := newPerson(t, &scene{gateway: g, service: s, upstream: up, contract: contract}).join()
-			v := &visitor{person: p, plain: plainClient(t)}
-			v.comesThrough()
+			g := r.start(t, environment{service: s.URL[len("http://"):], keys: stub.URL, upstream: up.addr})
+			p := newPerson(t, &fixture{gateway: g, service: s, upstream: up, contract: contract}).join()
+			c := &upstreamClient{person: p, plain: plainClient(t)}
+			c.checkAccepted()
 
-			// With a key of our own among the three: it is the type that makes an access token.
+			// The test has one of the three private keys, so that it can sign tokens. Only those of the right type are access tokens.
 			parts := strings.Split(p.session.AccessToken, ".")
 			header, claims := decode(t, parts[0]), decode(t, parts[1])
 			p.session.AccessToken = sign(t, method, header, claims, key, nil)
-			v.comesThrough()
+			c.checkAccepted()
 			for what, token := range map[string]string{
 				"of another type":   sign(t, method, header, claims, key, map[string]any{"typ": "JWT"}),
-				"of no type":        sign(t, method, header, claims, key, map[string]any{"typ": nil}),
-				"without an end":    sign(t, method, header, with(claims, "exp", nil), key, nil),
+				"without a type":    sign(t, method, header, claims, key, map[string]any{"typ": nil}),
+				"without expiry":    sign(t, method, header, with(claims, "exp", nil), key, nil),
 				"without an issuer": sign(t, method, header, with(claims, "iss", nil), key, nil),
 				"for two audiences": sign(t, method, header, with(claims, "aud", []string{issuer, "x"}), key, nil),
 			} {
-				v.refused(what, http.Header{"Authorization": {"Bearer " + token}}, 401)
+				c.wantRejected(what, http.Header{"Authorization": {"Bearer " + token}}, 401)
 			}
 		})
 	}
 }
 
-// HAProxy starts without the files, and then lets nobody through.
+// TestHAProxyWithoutKeys checks that HAProxy starts without the key files and then rejects all requests.
 func TestHAProxyWithoutKeys(t *testing.T) {
 	t.Parallel()
 	r := haproxy()
-	r.before = nil
-	s := newScene(t, r)
+	r.prepare = nil
+	s := newFixture(t, r)
 	p := newPerson(t, s).join()
-	v := &visitor{person: p, plain: plainClient(t)}
-	v.refused("a good token", v.token(), 401)
+	c := &upstreamClient{person: p, plain: plainClient(t)}
+	c.wantRejected("a good token", c.token(), 401)
 }
 
-// newKey is a pair for an algorithm, with the method that signs with it.
+// newKey returns a new key pair for an algorithm, and its signing method.
 func newKey(t testing.TB, algorithm string) (crypto.PublicKey, crypto.Signer, jwt.SigningMethod) {
 	t.Helper()
 	var key crypto.Signer
@@ -191,8 +192,8 @@ func newRSA(t testing.TB) *rsa.PublicKey {
 	return &key.PublicKey
 }
 
-// set is a JWKS, as the service publishes it.
-func set(t testing.TB, keys ...crypto.PublicKey) string {
+// newJWKS returns a JWKS like the service's.
+func newJWKS(t testing.TB, keys ...crypto.PublicKey) string {
 	t.Helper()
 	var list []map[string]any
 	for _, key := range keys {
@@ -214,8 +215,8 @@ func set(t testing.TB, keys ...crypto.PublicKey) string {
 	return string(text)
 }
 
-// holds tells whether one of the three files is the key; all of them must be keys.
-func holds(t testing.TB, dir string, want crypto.PublicKey) bool {
+// hasKey reports whether one of the three files contains the key. Each file must contain a key.
+func hasKey(t testing.TB, dir string, want crypto.PublicKey) bool {
 	t.Helper()
 	found := false
 	for _, name := range []string{"1.pem", "2.pem", "3.pem"} {

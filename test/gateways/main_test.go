@@ -1,7 +1,7 @@
 //go:build gateways
 
-// Package gateways starts the gateways with the very files of deploy/gateways, with the service and a small upstream behind
-// them, and walks through everything that docs/gateway.md promises. `make test-gateways` installs the gateways and runs it.
+// Package gateways starts each gateway with its files from deploy/gateways, in front of the service and a small upstream, and tests what
+// docs/gateway.md documents. `make test-gateways` installs the gateways and runs the tests.
 package gateways
 
 import (

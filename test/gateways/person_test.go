@@ -4,7 +4,6 @@ package gateways
 
 import (
 	"context"
-	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -19,7 +18,7 @@ import (
 
 func rid() string { return "gw-" + uuid.NewString() }
 
-// spoofed is what a client says that only a gateway may say. Every value can be told by the word, or by the network.
+// spoofed returns forged headers that only a gateway may set. Every value contains the word "spoofed" or an address of 203.0.113.0/24.
 func spoofed() http.Header {
 	const value = "spoofed.example.test"
 	h := http.Header{}
@@ -31,25 +30,25 @@ func spoofed() http.Header {
 		h[name] = []string{value}
 	}
 	h["Forwarded"] = []string{"for=203.0.113.66;host=" + value}
-	// Well-formed, as what is malformed may be ignored for that reason alone.
+	// These are well-formed, because a gateway may ignore malformed values for that reason alone.
 	h["X-Forwarded-For"] = []string{"203.0.113.66, 203.0.113.67", "203.0.113.68"}
 	h["X-Real-IP"] = []string{"203.0.113.69"}
 	return h
 }
 
-// person is somebody with an address who goes through the gateway, at clientAddr, and pretends to come from elsewhere.
+// person is a user who sends requests through the gateway from clientAddr, with forged headers.
 type person struct {
 	t        testing.TB
-	s        *scene
+	s        *fixture
 	api      *client.ClientWithResponses
-	http     *http.Client // judged by the contract
+	http     *http.Client // validates responses against the contract
 	email    string
 	password string
 	mails    int
 	session  client.AccessTokenResponse
 }
 
-func newPerson(t testing.TB, s *scene) *person {
+func newPerson(t testing.TB, s *fixture) *person {
 	p := &person{t: t, s: s, http: s.contract.ClientFrom(t, clientAddr), email: "p" + strings.ReplaceAll(uuid.NewString(), "-", "") + "@example.com"}
 	api, err := client.NewClientWithResponses("http://"+s.addr, client.WithHTTPClient(p.http), client.WithRequestEditorFn(pretend))
 	p.must(err)
@@ -76,12 +75,12 @@ func (p *person) want(what string, got, want int) {
 	}
 }
 
+// calls returns the operations through the gateway.
+func (p *person) calls() harness.API { return harness.API{T: p.t, Client: p.api} }
+
 func (p *person) signUp(code string) int {
 	p.t.Helper()
-	r, err := p.api.SignupWithResponse(p.t.Context(), &client.SignupParams{RequestID: rid()},
-		client.SignUpRequest{Email: client.Email(p.email), InviteCode: code, Language: "en"})
-	p.must(err)
-	return r.StatusCode()
+	return p.calls().SignUp(client.SignUpRequest{Email: client.Email(p.email), InviteCode: code, Language: "en"}).StatusCode()
 }
 
 // mail waits for the person's next mail.
@@ -97,7 +96,7 @@ func (p *person) open(link *url.URL) int {
 	return response.StatusCode
 }
 
-// join goes all the way from the sign-up to a session.
+// join signs up, confirms the address and logs in.
 func (p *person) join() *person {
 	p.t.Helper()
 	p.want("sign up", p.signUp(p.s.service.Invite(p.t, 1)), 204)
@@ -109,10 +108,7 @@ func (p *person) join() *person {
 
 func (p *person) tryLogin(password string) *client.CreateAccessTokenResponse {
 	p.t.Helper()
-	r, err := p.api.CreateAccessTokenWithResponse(p.t.Context(), &client.CreateAccessTokenParams{RequestID: rid()},
-		client.CreateAccessTokenRequest{Email: client.Email(p.email), Password: password, ClientID: `test "v1"; <a>, \b`, Device: client.Device{}})
-	p.must(err)
-	return r
+	return p.calls().Login(client.CreateAccessTokenRequest{Email: client.Email(p.email), Password: password, ClientID: `test "v1"; <a>, \b`})
 }
 
 func (p *person) login() client.AccessTokenResponse {
@@ -123,67 +119,27 @@ func (p *person) login() client.AccessTokenResponse {
 	return p.session
 }
 
-func (p *person) tryRefresh(token string) *client.RefreshAccessTokenResponse {
-	p.t.Helper()
-	r, err := p.api.RefreshAccessTokenWithResponse(p.t.Context(), &client.RefreshAccessTokenParams{RequestID: rid()},
-		client.RefreshAccessTokenRequest{RefreshToken: token})
-	p.must(err)
-	return r
-}
-
 func (p *person) sessions() []client.Session {
 	p.t.Helper()
-	r, err := p.api.GetListActiveSessionsWithResponse(p.t.Context(), &client.GetListActiveSessionsParams{RequestID: rid()}, bearer(p.session.AccessToken))
-	p.must(err)
+	r := p.calls().Sessions(p.session.AccessToken)
 	p.want("list sessions", r.StatusCode(), 200)
 	return *r.JSON200
 }
 
-func (p *person) endByPath(sessionID string) int {
+func (p *person) revokeByPath(sessionID string) int {
 	p.t.Helper()
-	r, err := p.api.RevokeSessionWithResponse(p.t.Context(), sessionID, &client.RevokeSessionParams{}, bearer(p.session.AccessToken))
+	r, err := p.api.RevokeSessionWithResponse(p.t.Context(), sessionID, &client.RevokeSessionParams{}, harness.Bearer(p.session.AccessToken))
 	p.must(err)
 	return r.StatusCode()
 }
 
 func (p *person) resetPassword() int {
 	p.t.Helper()
-	r, err := p.api.UserPasswordResetWithResponse(p.t.Context(), &client.UserPasswordResetParams{RequestID: rid()},
-		client.RequestUserPasswordResetRequest{Email: client.Email(p.email)})
-	p.must(err)
-	return r.StatusCode()
+	return p.calls().ResetPassword(p.email).StatusCode()
 }
 
-func bearer(token string) client.RequestEditorFn {
-	return func(_ context.Context, r *http.Request) error {
-		r.Header.Set("authorization", "Bearer "+token)
-		return nil
-	}
-}
-
-// send makes one raw request to the service behind the gateway; its answer is judged by the contract.
+// send sends one raw request to the service through the gateway. The response is validated against the contract.
 func (p *person) send(method, path string, header http.Header, body string) (*http.Response, string) {
 	p.t.Helper()
-	return send(p.t, p.http, "http://"+p.s.addr, method, path, header, body)
-}
-
-func send(t testing.TB, via *http.Client, base, method, path string, header http.Header, body string) (*http.Response, string) {
-	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), method, base+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, values := range header {
-		request.Header[http.CanonicalHeaderKey(name)] = values
-	}
-	response, err := via.Do(request)
-	if err != nil {
-		t.Fatalf("%s %s: %v", method, path, err)
-	}
-	defer response.Body.Close()
-	content, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response, string(content)
+	return harness.Send(p.t, p.http, method, "http://"+p.s.addr+path, header, body)
 }

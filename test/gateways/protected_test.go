@@ -14,41 +14,43 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/financelime/authorization/test/harness"
 )
 
-// What is behind a gateway is reached with a valid access token, and by nobody else.
+// TestProtected checks that requests reach the upstream behind each gateway only with a valid access token.
 func TestProtected(t *testing.T) {
 	t.Parallel()
 	for _, r := range recipes() {
 		t.Run(r.name, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t, r)
+			s := newFixture(t, r)
 			p := newPerson(t, s).join()
-			v := &visitor{person: p, plain: plainClient(t)}
-			v.comesThrough()
-			v.isWhoTheTokenSays()
-			v.keepsItsName()
-			v.isRefused()
-			if !r.namesOnly {
-				v.anyMethod()
-				v.anyPath()
+			c := &upstreamClient{person: p, plain: plainClient(t)}
+			c.checkAccepted()
+			c.checkIdentityHeaders()
+			c.checkRequestID()
+			c.checkRejected()
+			if !r.exactPaths {
+				c.checkMethods()
+				c.checkPaths()
 			}
-			v.anySpelling()
-			v.upstreamAnswersItself()
-			v.sessionEnds()
-			v.serviceIsAway()
+			c.checkPathSpellings()
+			c.checkUpstreamResponses()
+			c.checkEndedSession()
+			c.checkServiceUnavailable()
 		})
 	}
 }
 
-// visitor calls the protected upstream.
-type visitor struct {
+// upstreamClient calls the protected upstream.
+type upstreamClient struct {
 	*person
 
-	plain *http.Client // not judged: the upstream has another contract
+	plain *http.Client // does not validate responses: the upstream has another contract
 }
 
-// plainClient comes from clientAddr, keeps no connection and follows no redirect.
+// plainClient returns a client that sends from clientAddr, without keep-alive and without following redirects.
 func plainClient(t testing.TB) *http.Client {
 	t.Helper()
 	return &http.Client{
@@ -63,168 +65,169 @@ func plainClient(t testing.TB) *http.Client {
 
 const protectedPath = "/api/orders"
 
-// visit makes a marked request with the header, and returns its answer and what the upstream got of it.
-func (v *visitor) visit(method, target string, header http.Header, body string) (*http.Response, string, []asked) {
-	v.t.Helper()
-	mark := "mark-" + uuid.NewString()
+// visit sends a request with a marker in its query. It returns the response, its body and the requests that the upstream received.
+func (c *upstreamClient) visit(method, target string, header http.Header, body string) (*http.Response, string, []received) {
+	c.t.Helper()
+	marker := "mark-" + uuid.NewString()
 	separator := "?"
 	if strings.Contains(target, "?") {
 		separator = "&"
 	}
-	response, content := send(v.t, v.plain, "http://"+v.s.addr, method, target+separator+mark+"=1", header, body)
-	return response, content, v.s.upstream.find(mark)
+	response, content := harness.Send(c.t, c.plain, method, "http://"+c.s.addr+target+separator+marker+"=1", header, body)
+	return response, content, c.s.upstream.find(marker)
 }
 
-func (v *visitor) token() http.Header {
-	return http.Header{"Authorization": {"Bearer " + v.session.AccessToken}, "Request-Id": {rid()}}
+func (c *upstreamClient) token() http.Header {
+	return http.Header{"Authorization": {"Bearer " + c.session.AccessToken}, "Request-Id": {rid()}}
 }
 
-// refused fails the test unless the request was turned away, and the upstream has not heard of it.
-func (v *visitor) refused(what string, header http.Header, statuses ...int) {
-	v.t.Helper()
-	response, body, arrived := v.visit(http.MethodGet, protectedPath, header, "")
-	if v.s.plainRefusal {
-		statuses = append(statuses, 403) // Envoy for a token that is another audience's
+// wantRejected fails the test unless the gateway rejects the request without passing it to the upstream.
+func (c *upstreamClient) wantRejected(what string, header http.Header, statuses ...int) {
+	c.t.Helper()
+	response, body, got := c.visit(http.MethodGet, protectedPath, header, "")
+	if c.s.own401 {
+		statuses = append(statuses, 403) // Envoy, if the audience is wrong
 	}
-	if !slices.Contains(statuses, response.StatusCode) || len(arrived) != 0 {
-		v.t.Errorf("%s: status %d, want %v; the upstream got %d requests\n%s", what, response.StatusCode, statuses, len(arrived), body)
+	if !slices.Contains(statuses, response.StatusCode) || len(got) != 0 {
+		c.t.Errorf("%s: status %d, want %v; the upstream received %d requests\n%s", what, response.StatusCode, statuses, len(got), body)
 	}
 }
 
-func (v *visitor) comesThrough() {
+func (c *upstreamClient) checkAccepted() {
 	for _, scheme := range []string{"Bearer ", "bearer ", "BEARER "} {
-		if v.s.name == "envoy" && scheme != "Bearer " {
-			continue // compares letter by letter; no client writes it otherwise
+		if c.s.name == "envoy" && scheme != "Bearer " {
+			continue // Envoy compares case-sensitively; clients write it like this
 		}
-		header := v.token()
-		header.Set("Authorization", scheme+v.session.AccessToken)
-		response, body, arrived := v.visit(http.MethodGet, protectedPath, header, "")
-		if response.StatusCode != 200 || body != "200 of the upstream" || len(arrived) != 1 {
-			v.t.Fatalf("%q: %d %s, the upstream got %d requests", scheme, response.StatusCode, body, len(arrived))
+		header := c.token()
+		header.Set("Authorization", scheme+c.session.AccessToken)
+		response, body, got := c.visit(http.MethodGet, protectedPath, header, "")
+		if response.StatusCode != 200 || body != "200 of the upstream" || len(got) != 1 {
+			c.t.Fatalf("%q: %d %s, the upstream received %d requests", scheme, response.StatusCode, body, len(got))
 		}
 	}
 }
 
-// isWhoTheTokenSays: the upstream is told who comes, from where, and nothing that the client made up.
-func (v *visitor) isWhoTheTokenSays() {
-	claims := decode(v.t, strings.Split(v.session.AccessToken, ".")[1])
+// checkIdentityHeaders checks that the upstream receives the user and the client IP, and none of the forged headers.
+func (c *upstreamClient) checkIdentityHeaders() {
+	claims := decode(c.t, strings.Split(c.session.AccessToken, ".")[1])
 	want := map[string]string{
-		"X-Auth-User-Id": claims["sub"].(string), "X-Auth-Session-Id": v.session.SessionID, "X-Auth-Client-Id": claims["client_id"].(string),
+		"X-Auth-User-Id": claims["sub"].(string), "X-Auth-Session-Id": c.session.SessionID, "X-Auth-Client-Id": claims["client_id"].(string),
 		"X-Forwarded-For": clientAddr.String(),
 	}
-	plain, lying := v.token(), v.token()
-	maps.Copy(lying, spoofed())
-	if !v.s.otherNames {
-		lying["X-Auth-Roles"] = []string{"spoofed admin"}
+	honest, forged := c.token(), c.token()
+	maps.Copy(forged, spoofed())
+	if !c.s.otherHeaders {
+		forged["X-Auth-Roles"] = []string{"spoofed admin"}
 	}
-	for what, header := range map[string]http.Header{"honest": plain, "lying": lying} {
-		response, body, arrived := v.visit(http.MethodGet, protectedPath, header, "")
-		if response.StatusCode != 200 || len(arrived) != 1 {
-			v.t.Errorf("%s: %d %s", what, response.StatusCode, body)
+	for what, header := range map[string]http.Header{"honest": honest, "forged": forged} {
+		response, body, got := c.visit(http.MethodGet, protectedPath, header, "")
+		if response.StatusCode != 200 || len(got) != 1 {
+			c.t.Errorf("%s: %d %s", what, response.StatusCode, body)
 			continue
 		}
 		for name, value := range want {
-			if got := arrived[0].header.Values(name); len(got) != 1 || got[0] != value {
-				v.t.Errorf("%s: the upstream got %s %q, want %q", what, name, got, value)
+			if got := got[0].header.Values(name); len(got) != 1 || got[0] != value {
+				c.t.Errorf("%s: the upstream received %s %q, want %q", what, name, got, value)
 			}
 		}
-		for name, values := range arrived[0].header {
+		for name, values := range got[0].header {
 			if all := fmt.Sprint(values); strings.Contains(all, "spoofed") || strings.Contains(all, "203.0.113.6") {
-				v.t.Errorf("%s: the upstream got what the client made up: %s %q", what, name, values)
+				c.t.Errorf("%s: the upstream received a forged header: %s %q", what, name, values)
 			}
 		}
-		if got := arrived[0].header.Values("Authorization"); len(got) != 0 {
-			v.t.Errorf("%s: the upstream got the token", what)
+		if got := got[0].header.Values("Authorization"); len(got) != 0 {
+			c.t.Errorf("%s: the upstream received the token", what)
 		}
 	}
 
-	// Headers that Connection names end at the next hop: that must not take away what the gateway says.
+	// A proxy removes the headers that Connection names. This must not remove the headers that the gateway sets.
 	for _, name := range []string{"x-auth-user-id", "X-Auth-Session-Id", "x-forwarded-for", "request-id"} {
-		header := v.token()
+		header := c.token()
 		header["Connection"] = []string{"close, " + name}
-		_, _, arrived := v.visit(http.MethodGet, protectedPath, header, "")
-		for _, a := range arrived {
+		_, _, got := c.visit(http.MethodGet, protectedPath, header, "")
+		for _, a := range got {
 			if got := a.header.Get(name); name != "request-id" && got != want[http.CanonicalHeaderKey(name)] {
-				v.t.Errorf("Connection: %s took it away: the upstream got %q", name, got)
+				c.t.Errorf("Connection: %s removed the header: the upstream received %q", name, got)
 			}
 		}
 	}
 }
 
-// keepsItsName: a well-formed request-id reaches the upstream, and the service where that is asked; a malformed one reaches nobody.
-func (v *visitor) keepsItsName() {
-	header := v.token()
-	_, _, arrived := v.visit(http.MethodGet, protectedPath, header, "")
+// checkRequestID checks that a valid request-id reaches the upstream, and the service if the gateway calls it, and that a malformed one
+// reaches neither.
+func (c *upstreamClient) checkRequestID() {
+	header := c.token()
+	_, _, got := c.visit(http.MethodGet, protectedPath, header, "")
 	id := header.Get("request-id")
-	if len(arrived) != 1 || arrived[0].header.Get("request-id") != id {
-		v.t.Errorf("the request-id did not arrive: %v", arrived)
+	if len(got) != 1 || got[0].header.Get("request-id") != id {
+		c.t.Errorf("the upstream did not receive the request-id: %v", got)
 	}
-	if v.s.asks && !v.s.serviceLogs(id) {
-		v.t.Error("the service was not asked under the request's name")
+	if c.s.online && !c.s.serviceLogs(id) {
+		c.t.Error("the gateway's request to the service does not have the request-id")
 	}
 	for _, malformed := range [][]string{nil, {""}, {"short"}, {"with space in it"}, {"semi;colon"}, {strings.Repeat("a", 200)}, {rid(), rid()}} {
-		header := v.token()
+		header := c.token()
 		header["Request-Id"] = malformed
-		response, body, arrived := v.visit(http.MethodGet, protectedPath, header, "")
+		response, body, got := c.visit(http.MethodGet, protectedPath, header, "")
 		made := ""
-		if len(arrived) == 1 {
-			made = arrived[0].header.Get("request-id")
+		if len(got) == 1 {
+			made = got[0].header.Get("request-id")
 		}
 		switch {
-		case v.s.passesNames && response.StatusCode == 200:
-		case v.s.refusesNames && strings.Join(malformed, "") == "" && response.StatusCode == 200 && made == "": // none is not malformed
-		case (v.s.refusesNames || len(malformed) > 1) && response.StatusCode == 400 && len(arrived) == 0:
+		case c.s.passesRequestIDs && response.StatusCode == 200:
+		case c.s.rejectsRequestIDs && strings.Join(malformed, "") == "" && response.StatusCode == 200 && made == "": // a missing one is not malformed
+		case (c.s.rejectsRequestIDs || len(malformed) > 1) && response.StatusCode == 400 && len(got) == 0:
 		case response.StatusCode == 200 && len(made) >= 8 && len(made) <= 128 && !slices.Contains(malformed[min(1, len(malformed)):], made):
 		default:
-			v.t.Errorf("request-id %q: %d %s; the upstream got %q", malformed, response.StatusCode, body, made)
+			c.t.Errorf("request-id %q: %d %s; the upstream received %q", malformed, response.StatusCode, body, made)
 		}
 	}
 }
 
-func (v *visitor) isRefused() {
-	good := v.session.AccessToken
+func (c *upstreamClient) checkRejected() {
+	good := c.session.AccessToken
 	spoof := spoofed()
-	v.refused("no token", nil, 401)
-	v.refused("no token, and headers that only a gateway sets", spoof, 401)
+	c.wantRejected("no token", nil, 401)
+	c.wantRejected("no token, and headers that only a gateway sets", spoof, 401)
 	for what, value := range map[string]string{
 		"an empty header": "", "no token after Bearer": "Bearer ", "Basic": "Basic " + good, "two tokens": "Bearer " + good + "," + good,
-		"a refresh token": "Bearer " + v.session.RefreshToken,
+		"a refresh token": "Bearer " + c.session.RefreshToken,
 	} {
-		v.refused(what, http.Header{"Authorization": {value}}, 401)
+		c.wantRejected(what, http.Header{"Authorization": {value}}, 401)
 	}
-	for what, token := range badTokens(v.t, v.s.service, good) {
+	for what, token := range badTokens(c.t, c.s.service, good) {
 		header := http.Header{"Authorization": {"Bearer " + token}}
-		v.refused(what, header, 401)
+		c.wantRejected(what, header, 401)
 		maps.Copy(header, spoof)
-		v.refused(what+", and headers that only a gateway sets", header, 401)
+		c.wantRejected(what+", and headers that only a gateway sets", header, 401)
 	}
 	for what, values := range map[string][]string{
 		"two headers": {"Bearer " + good, "Bearer " + good}, "a good one and a bad one": {"Bearer " + good, "Bearer x"},
 		"a bad one and a good one": {"Bearer x", "Bearer " + good},
 	} {
-		if v.s.firstHeader && strings.HasSuffix(values[0], good) {
+		if c.s.firstHeader && strings.HasSuffix(values[0], good) {
 			continue
 		}
-		v.refused(what, http.Header{"Authorization": values}, 400, 401)
+		c.wantRejected(what, http.Header{"Authorization": values}, 400, 401)
 	}
-	v.refused("a token in a cookie", http.Header{"Cookie": {"authorization=" + good}}, 401)
-	response, _, arrived := v.visit(http.MethodGet, protectedPath+"?access_token="+good+"&authorization="+good, nil, "")
-	if response.StatusCode != 401 || len(arrived) != 0 {
-		v.t.Errorf("a token in the query: %d", response.StatusCode)
+	c.wantRejected("a token in a cookie", http.Header{"Cookie": {"authorization=" + good}}, 401)
+	response, _, got := c.visit(http.MethodGet, protectedPath+"?access_token="+good+"&authorization="+good, nil, "")
+	if response.StatusCode != 401 || len(got) != 0 {
+		c.t.Errorf("a token in the query: %d", response.StatusCode)
 	}
-	if v.s.plainRefusal {
+	if c.s.own401 {
 		return
 	}
 	header := http.Header{"Request-Id": {rid()}}
-	response, body, _ := v.visit(http.MethodGet, protectedPath, header, "")
+	response, body, _ := c.visit(http.MethodGet, protectedPath, header, "")
 	if body = strings.TrimSpace(body); response.Header.Get("Content-Type") != "application/json" || body != `{"code":401,"message":"401 Unauthorized"}` ||
 		response.Header.Get("WWW-Authenticate") != "Bearer" || response.Header.Get("request-id") != header.Get("request-id") {
-		v.t.Errorf("a refusal is in the service's form, but: %v %s", response.Header, body)
+		c.t.Errorf("the 401 is not in the service's format: %v %s", response.Header, body)
 	}
 }
 
-// anyMethod: whatever the method, the token decides, and the body arrives.
-func (v *visitor) anyMethod() {
+// checkMethods checks that with every method a token is required, and that the body reaches the upstream.
+func (c *upstreamClient) checkMethods() {
 	for _, method := range []string{
 		http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions, "PROPFIND",
 	} {
@@ -232,32 +235,32 @@ func (v *visitor) anyMethod() {
 		if method != http.MethodGet && method != http.MethodHead {
 			body = strings.Repeat("body ", 8000)
 		}
-		header := v.token()
+		header := c.token()
 		header.Set("X-Http-Method-Override", "GET")
-		response, _, arrived := v.visit(method, protectedPath, header, body)
-		if response.StatusCode != 200 || len(arrived) != 1 || arrived[0].method != method || arrived[0].body != body {
-			v.t.Errorf("%s: %d, arrived %d times", method, response.StatusCode, len(arrived))
+		response, _, got := c.visit(method, protectedPath, header, body)
+		if response.StatusCode != 200 || len(got) != 1 || got[0].method != method || got[0].body != body {
+			c.t.Errorf("%s: %d, received %d times", method, response.StatusCode, len(got))
 		}
 		header.Del("Authorization")
-		response, _, arrived = v.visit(method, protectedPath, header, body[:min(len(body), 500)])
-		if response.StatusCode != 401 || len(arrived) != 0 {
-			v.t.Errorf("%s without a token: %d, arrived %d times", method, response.StatusCode, len(arrived))
+		response, _, got = c.visit(method, protectedPath, header, body[:min(len(body), 500)])
+		if response.StatusCode != 401 || len(got) != 0 {
+			c.t.Errorf("%s without a token: %d, received %d times", method, response.StatusCode, len(got))
 		}
 	}
 }
 
-// anyPath: what is written in a path arrives as it is written.
-func (v *visitor) anyPath() {
+// checkPaths checks that paths reach the upstream unchanged.
+func (c *upstreamClient) checkPaths() {
 	for _, target := range []string{"/api/", "/api/a%2Fb", "/api/a%20b?x=%2F%20&y", "/api/%D0%B6/%25", "/api/a//b", "/api/a;b=c/@:!$&'()*+,", "/api/a.b/..c"} {
-		response, _, arrived := v.visit(http.MethodGet, target, v.token(), "")
-		if response.StatusCode != 200 || len(arrived) != 1 || !strings.HasPrefix(arrived[0].target, target) {
-			v.t.Errorf("%s: %d, arrived as %v", target, response.StatusCode, arrived)
+		response, _, got := c.visit(http.MethodGet, target, c.token(), "")
+		if response.StatusCode != 200 || len(got) != 1 || !strings.HasPrefix(got[0].target, target) {
+			c.t.Errorf("%s: %d, received as %v", target, response.StatusCode, got)
 		}
 	}
 }
 
-// anySpelling: no spelling of a path reaches the upstream without a token, and none arrives changed with one.
-func (v *visitor) anySpelling() {
+// checkPathSpellings checks that no spelling of a path reaches the upstream without a token, and that with a token none is changed.
+func (c *upstreamClient) checkPathSpellings() {
 	for _, target := range []string{
 		"/api/orders", "//api/orders", "/api//orders", "///api/orders", "/./api/orders", "/api/./orders", "/v1/../api/orders", "/v1/%2e%2e/api/orders",
 		"/v1/..%2fapi/orders", "/v1/..%2Fapi%2Forders", "/api/../api/orders", "/api/%2e%2e/api/orders", "/api/%2e%2e/v1/version", "/api/..%2fv1/version",
@@ -267,16 +270,16 @@ func (v *visitor) anySpelling() {
 		"http://127.0.0.1/api/orders", "http://other.example.test/api/orders", "*", "/_financelime_verify", "/api/orders/%2e%2e/%2e%2e/v1/oauth/verify",
 	} {
 		for _, method := range []string{"GET", "POST", "OPTIONS"} {
-			for _, token := range []string{"", v.session.AccessToken} {
-				mark := "mark-" + uuid.NewString()
-				status := v.raw(method, target, token, mark)
-				arrived := v.s.upstream.find(mark)
-				if token == "" && len(arrived) != 0 {
-					v.t.Errorf("%s %s: status %d without a token, and the upstream got %v", method, target, status, arrived)
+			for _, token := range []string{"", c.session.AccessToken} {
+				marker := "mark-" + uuid.NewString()
+				status := c.raw(method, target, token, marker)
+				got := c.s.upstream.find(marker)
+				if token == "" && len(got) != 0 {
+					c.t.Errorf("%s %s: status %d without a token, and the upstream received %v", method, target, status, got)
 				}
-				for _, a := range arrived {
-					if !v.s.sameTarget(target, a.target) {
-						v.t.Errorf("%s %s arrived as %s", method, target, a.target)
+				for _, a := range got {
+					if !c.s.sameTarget(target, a.target) {
+						c.t.Errorf("%s %s was received as %s", method, target, a.target)
 					}
 				}
 			}
@@ -284,30 +287,30 @@ func (v *visitor) anySpelling() {
 	}
 }
 
-// sameTarget tells whether a target arrived as it was sent: without the host that it may have, and with a # that does not belong
-// there as it is, escaped or cut off.
-func (r *recipe) sameTarget(sent, arrived string) bool {
+// sameTarget reports whether the target that the upstream received is the one that was sent. The gateway may remove the host, and may
+// keep, escape or cut off an invalid #.
+func (r *recipe) sameTarget(sent, got string) bool {
 	for _, host := range []string{"http://127.0.0.1", "http://other.example.test"} {
-		sent, arrived = strings.TrimPrefix(sent, host), strings.TrimPrefix(arrived, host)
+		sent, got = strings.TrimPrefix(sent, host), strings.TrimPrefix(got, host)
 	}
 	if r.decodes {
 		decode := strings.NewReplacer("%2e", ".", "%2f", "%2F", "%61", "a")
-		sent, arrived = decode.Replace(sent), decode.Replace(arrived)
+		sent, got = decode.Replace(sent), decode.Replace(got)
 	}
-	return arrived == sent || arrived == strings.ReplaceAll(sent, "#", "%23") || arrived == strings.TrimSuffix(sent, "#x")
+	return got == sent || got == strings.ReplaceAll(sent, "#", "%23") || got == strings.TrimSuffix(sent, "#x")
 }
 
-// raw sends what no client library would, and returns the status; 0 when the connection was closed without one.
-func (v *visitor) raw(method, target, token, mark string) int {
-	v.t.Helper()
+// raw sends a request that no client library would send. It returns the status, or 0 if the connection was closed without a response.
+func (c *upstreamClient) raw(method, target, token, marker string) int {
+	c.t.Helper()
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: clientAddr.AsSlice()}, Timeout: 10 * time.Second}
-	connection, err := dialer.DialContext(v.t.Context(), "tcp", v.s.addr)
+	connection, err := dialer.DialContext(c.t.Context(), "tcp", c.s.addr)
 	if err != nil {
-		v.t.Fatal(err)
+		c.t.Fatal(err)
 	}
 	defer connection.Close()
 	_ = connection.SetDeadline(time.Now().Add(30 * time.Second))
-	lines := method + " " + target + " HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nx-mark: " + mark + "\r\n" +
+	lines := method + " " + target + " HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nx-mark: " + marker + "\r\n" +
 		"X-Original-URL: /v1/version\r\nX-Rewrite-URL: /v1/version\r\nX-Forwarded-Uri: /v1/version\r\nX-Forwarded-Method: GET\r\n"
 	if token != "" {
 		lines += "Authorization: Bearer " + token + "\r\n"
@@ -323,41 +326,42 @@ func (v *visitor) raw(method, target, token, mark string) int {
 	return response.StatusCode
 }
 
-// upstreamAnswersItself: what the upstream answers is not taken for an answer of the gateway.
-func (v *visitor) upstreamAnswersItself() {
+// checkUpstreamResponses checks that the gateway does not treat a response of the upstream as its own.
+func (c *upstreamClient) checkUpstreamResponses() {
 	for _, status := range []int{400, 401, 403, 404, 500, 503} {
-		response, body, _ := v.visit(http.MethodGet, fmt.Sprintf("%s?answer=%d", protectedPath, status), v.token(), "")
+		response, body, _ := c.visit(http.MethodGet, fmt.Sprintf("%s?status=%d", protectedPath, status), c.token(), "")
 		if response.StatusCode != status || body != fmt.Sprintf("%d of the upstream", status) {
-			v.t.Errorf("the upstream's %d came as %d %s", status, response.StatusCode, body)
+			c.t.Errorf("the upstream's %d was received as %d %s", status, response.StatusCode, body)
 		}
 	}
 }
 
-// sessionEnds: a gateway that asks sees it at once. One that verifies by itself lets the token live on until it expires, as the
-// contract says of access tokens.
-func (v *visitor) sessionEnds() {
-	header := v.token()
-	v.want("end the session", v.endByPath(v.session.SessionID), 204)
-	response, body, arrived := v.visit(http.MethodGet, protectedPath, header, "")
+// checkEndedSession checks that a gateway that calls the service rejects the token immediately when the session ends. With a gateway that
+// verifies tokens itself, the token stays valid until it expires, as the contract documents.
+func (c *upstreamClient) checkEndedSession() {
+	header := c.token()
+	c.want("end the session", c.revokeByPath(c.session.SessionID), 204)
+	response, body, got := c.visit(http.MethodGet, protectedPath, header, "")
 	switch {
-	case v.s.asks && (response.StatusCode != 401 || len(arrived) != 0):
-		v.t.Errorf("the session has ended: %d %s", response.StatusCode, body)
-	case !v.s.asks && (response.StatusCode != 200 || len(arrived) != 1):
-		v.t.Errorf("the token has not expired: %d %s", response.StatusCode, body)
+	case c.s.online && (response.StatusCode != 401 || len(got) != 0):
+		c.t.Errorf("the session has ended: %d %s", response.StatusCode, body)
+	case !c.s.online && (response.StatusCode != 200 || len(got) != 1):
+		c.t.Errorf("the token has not expired: %d %s", response.StatusCode, body)
 	}
-	v.login()
-	v.comesThrough()
+	c.login()
+	c.checkAccepted()
 }
 
-// serviceIsAway: a gateway that asks lets nobody through then; one that verifies by itself goes on.
-func (v *visitor) serviceIsAway() {
-	v.s.service.Kill(v.t)
-	response, body, arrived := v.visit(http.MethodGet, protectedPath, v.token(), "")
+// checkServiceUnavailable checks that without the service a gateway that calls it rejects all requests, and that a gateway that verifies
+// tokens itself still works.
+func (c *upstreamClient) checkServiceUnavailable() {
+	c.s.service.Kill(c.t)
+	response, body, got := c.visit(http.MethodGet, protectedPath, c.token(), "")
 	switch {
-	case v.s.asks && (response.StatusCode < v.s.away || len(arrived) != 0):
-		v.t.Errorf("nobody could be asked: %d %s", response.StatusCode, body)
-	case !v.s.asks && (response.StatusCode != 200 || len(arrived) != 1):
-		v.t.Errorf("nobody needs to be asked: %d %s", response.StatusCode, body)
+	case c.s.online && (response.StatusCode < c.s.unavailable || len(got) != 0):
+		c.t.Errorf("the service is unavailable: %d %s", response.StatusCode, body)
+	case !c.s.online && (response.StatusCode != 200 || len(got) != 1):
+		c.t.Errorf("the gateway does not need the service: %d %s", response.StatusCode, body)
 	}
-	v.refused("no token, without the service", nil, 401, 500, 502, 503, 504)
+	c.wantRejected("no token, without the service", nil, 401, 500, 502, 503, 504)
 }

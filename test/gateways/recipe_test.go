@@ -11,43 +11,43 @@ import (
 	"testing"
 )
 
-// recipe is one gateway with its files, and what is different about it.
+// recipe is one gateway: its files in deploy/gateways and how it differs from the others.
 type recipe struct {
 	name  string
 	files []string
 
-	// fill are the lines that an operator changes too: what stands in the files, and what is put in its place.
-	fill func(place) [][2]string
-	// before makes what the gateway needs beside its files.
-	before func(testing.TB, place)
-	// command starts the gateway; its files are in the place's directory.
-	command func(place) []string
-	// check has the gateway check its files; nil where it has no such command.
-	check func(place) []string
+	// replacements returns pairs of old and new text: the values in the files that an operator changes too.
+	replacements func(environment) [][2]string
+	// prepare creates what the gateway needs in addition to its files.
+	prepare func(testing.TB, environment)
+	// command starts the gateway; its files are in the directory of its environment.
+	command func(environment) []string
+	// check validates the files; nil if the gateway has no such command.
+	check func(environment) []string
 
-	// asks: the service is asked about every request. Otherwise tokens are verified with the public keys.
-	asks bool
-	// away is the least of the statuses by which it then says that the service is away.
-	away int
-	// namesOnly: each protected path is named, so that there is nothing to say of others.
-	namesOnly bool
-	// ownRefusals: 404 and 405 of what the gateway does not know are its own, and so is the form of its 401.
-	ownRefusals bool
-	// plainRefusal: the 401 of the gateway is not in the service's form.
-	plainRefusal bool
-	// otherNames: the upstream sees names that begin with x-auth- and that the service does not set.
-	otherNames bool
-	// decodes: %76 in a path arrives as v, which means the same (RFC 3986 section 6.2.2.2).
+	// online: the gateway calls the service to verify each token. Otherwise it verifies tokens with the public keys.
+	online bool
+	// unavailable is the lowest status that an online gateway returns if the service is unavailable.
+	unavailable int
+	// exactPaths: the configuration lists each protected path, so that other paths cannot be tested.
+	exactPaths bool
+	// ownErrors: the gateway itself returns 404 and 405 for unknown paths and methods, and its 401 has another format.
+	ownErrors bool
+	// own401: the gateway's 401 does not have the service's format.
+	own401 bool
+	// otherHeaders: the gateway passes headers of clients that begin with x-auth- and that the service does not set.
+	otherHeaders bool
+	// decodes: the gateway changes %76 in a path to v, which is equivalent (RFC 3986 section 6.2.2.2).
 	decodes bool
-	// firstHeader: of two headers authorization the first counts.
+	// firstHeader: the gateway uses the first of two authorization headers.
 	firstHeader bool
-	// passesNames: the upstream gets a request-id as it is. refusesNames: a malformed one is refused with 400. Otherwise the
-	// gateway makes one up in its place.
-	passesNames, refusesNames bool
+	// passesRequestIDs: the gateway passes every request-id unchanged. rejectsRequestIDs: it rejects a malformed one with 400. Otherwise
+	// it replaces a malformed one.
+	passesRequestIDs, rejectsRequestIDs bool
 }
 
-// place is where a gateway runs and what is around it.
-type place struct {
+// environment is the directory of a gateway and the addresses that it uses.
+type environment struct {
 	dir      string
 	port     string // of the gateway
 	service  string // host:port
@@ -55,9 +55,9 @@ type place struct {
 	keys     string // base URL of the service that publishes the keys
 }
 
-func (p place) file(name string) string { return filepath.Join(p.dir, name) }
+func (env environment) file(name string) string { return filepath.Join(env.dir, name) }
 
-// issuer is what the harness has in AUTH_PUBLIC_URL.
+// issuer is the harness's AUTH_PUBLIC_URL.
 const issuer = "https://auth.example.test"
 
 func recipes() []*recipe {
@@ -65,43 +65,45 @@ func recipes() []*recipe {
 }
 
 func nginx() *recipe {
-	const around = "nginx.conf"
+	const mainConfig = "nginx.conf"
 	return &recipe{
 		name:  "nginx",
 		files: []string{"financelime-auth.conf"},
-		fill: func(p place) [][2]string {
-			return [][2]string{{"listen 8000;", "listen 127.0.0.1:" + p.port + ";"}, {"127.0.0.1:8080", p.service}, {"127.0.0.1:9000", p.upstream}}
+		replacements: func(env environment) [][2]string {
+			return [][2]string{{"listen 8000;", "listen 127.0.0.1:" + env.port + ";"}, {"127.0.0.1:8080", env.service}, {"127.0.0.1:9000", env.upstream}}
 		},
-		before: func(t testing.TB, p place) {
+		prepare: func(t testing.TB, env environment) {
 			t.Helper()
-			// What a distribution has around the recipe, in a directory of its own, which only its owner may enter.
+			// The main configuration of a distribution, with paths in a directory that only its owner can access.
 			user := ""
 			if os.Getuid() == 0 {
 				user = "user root;"
 			}
-			write(t, p.file(around), user+`
+			write(t, env.file(mainConfig), user+`
 daemon off;
-pid `+p.file("pid")+`;
+pid `+env.file("pid")+`;
 error_log stderr warn;
 events {}
 http {
 	access_log off;
-	client_body_temp_path `+p.file("body")+`;
-	proxy_temp_path `+p.file("proxy")+`;
-	fastcgi_temp_path `+p.file("fastcgi")+`;
-	uwsgi_temp_path `+p.file("uwsgi")+`;
-	scgi_temp_path `+p.file("scgi")+`;
-	include `+p.file("financelime-auth.conf")+`;
+	client_body_temp_path `+env.file("body")+`;
+	proxy_temp_path `+env.file("proxy")+`;
+	fastcgi_temp_path `+env.file("fastcgi")+`;
+	uwsgi_temp_path `+env.file("uwsgi")+`;
+	scgi_temp_path `+env.file("scgi")+`;
+	include `+env.file("financelime-auth.conf")+`;
 }
 `)
 		},
-		command: func(p place) []string { return []string{"nginx", "-p", p.dir, "-e", "stderr", "-c", p.file(around)} },
-		check: func(p place) []string {
-			return []string{"nginx", "-t", "-p", p.dir, "-e", "stderr", "-c", p.file(around)}
+		command: func(env environment) []string {
+			return []string{"nginx", "-p", env.dir, "-e", "stderr", "-c", env.file(mainConfig)}
 		},
-		asks:       true,
-		away:       503,
-		otherNames: true,
+		check: func(env environment) []string {
+			return []string{"nginx", "-t", "-p", env.dir, "-e", "stderr", "-c", env.file(mainConfig)}
+		},
+		online:       true,
+		unavailable:  503,
+		otherHeaders: true,
 	}
 }
 
@@ -109,45 +111,45 @@ func haproxy() *recipe {
 	return &recipe{
 		name:  "haproxy",
 		files: []string{"haproxy.cfg"},
-		fill: func(p place) [][2]string {
+		replacements: func(env environment) [][2]string {
 			return [][2]string{
-				{"bind :8000", "bind 127.0.0.1:" + p.port},
-				{"127.0.0.1:8080", p.service},
-				{"127.0.0.1:9000", p.upstream},
+				{"bind :8000", "bind 127.0.0.1:" + env.port},
+				{"127.0.0.1:8080", env.service},
+				{"127.0.0.1:9000", env.upstream},
 				{"http://localhost:8080", issuer},
-				{"/etc/haproxy/jwt", p.file("jwt")},
+				{"/etc/haproxy/jwt", env.file("jwt")},
 			}
 		},
-		before: func(t testing.TB, p place) {
+		prepare: func(t testing.TB, env environment) {
 			t.Helper()
-			runToEnd(t, source(t, "haproxy", "jwks-to-pem"), p.keys, p.file("jwt"))
+			runToEnd(t, source(t, "haproxy", "jwks-to-pem"), env.keys, env.file("jwt"))
 		},
-		command: func(p place) []string { return []string{"haproxy", "-db", "-f", p.file("haproxy.cfg")} },
-		check:   func(p place) []string { return []string{"haproxy", "-c", "-f", p.file("haproxy.cfg")} },
+		command: func(env environment) []string { return []string{"haproxy", "-db", "-f", env.file("haproxy.cfg")} },
+		check:   func(env environment) []string { return []string{"haproxy", "-c", "-f", env.file("haproxy.cfg")} },
 	}
 }
 
 func caddy() *recipe {
-	const around = "around.Caddyfile"
+	const mainConfig = "main.Caddyfile"
 	return &recipe{
 		name:  "caddy",
 		files: []string{"Caddyfile"},
-		fill: func(p place) [][2]string {
-			return [][2]string{{"http://:8000", "http://:" + p.port}, {"127.0.0.1:8080", p.service}, {"127.0.0.1:9000", p.upstream}}
+		replacements: func(env environment) [][2]string {
+			return [][2]string{{"http://:8000", "http://:" + env.port}, {"127.0.0.1:8080", env.service}, {"127.0.0.1:9000", env.upstream}}
 		},
-		before: func(t testing.TB, p place) {
+		prepare: func(t testing.TB, env environment) {
 			t.Helper()
-			// Several may run on one machine, each without the port by which an operator changes it.
-			write(t, p.file(around), "{\n\tadmin off\n}\nimport "+p.file("Caddyfile")+"\n")
+			// Without the admin port, so that several can run on one machine.
+			write(t, env.file(mainConfig), "{\n\tadmin off\n}\nimport "+env.file("Caddyfile")+"\n")
 		},
-		command: func(p place) []string {
-			return []string{"caddy", "run", "--adapter", "caddyfile", "--config", p.file(around)}
+		command: func(env environment) []string {
+			return []string{"caddy", "run", "--adapter", "caddyfile", "--config", env.file(mainConfig)}
 		},
-		check: func(p place) []string {
-			return []string{"caddy", "validate", "--adapter", "caddyfile", "--config", p.file(around)}
+		check: func(env environment) []string {
+			return []string{"caddy", "validate", "--adapter", "caddyfile", "--config", env.file(mainConfig)}
 		},
-		asks: true,
-		away: 502,
+		online:      true,
+		unavailable: 502,
 	}
 }
 
@@ -155,23 +157,25 @@ func envoy() *recipe {
 	return &recipe{
 		name:  "envoy",
 		files: []string{"envoy.yaml"},
-		fill: func(p place) [][2]string {
-			_, service, _ := net.SplitHostPort(p.service)
-			_, upstream, _ := net.SplitHostPort(p.upstream)
+		replacements: func(env environment) [][2]string {
+			_, service, _ := net.SplitHostPort(env.service)
+			_, upstream, _ := net.SplitHostPort(env.upstream)
 			return [][2]string{
-				{"address: 0.0.0.0, port_value: 8000", "address: 127.0.0.1, port_value: " + p.port},
+				{"address: 0.0.0.0, port_value: 8000", "address: 127.0.0.1, port_value: " + env.port},
 				{"address: 127.0.0.1, port_value: 8080", "address: 127.0.0.1, port_value: " + service},
 				{"address: 127.0.0.1, port_value: 9000", "address: 127.0.0.1, port_value: " + upstream},
-				{"http://127.0.0.1:8080", "http://" + p.service},
+				{"http://127.0.0.1:8080", "http://" + env.service},
 				{"http://localhost:8080", issuer},
 			}
 		},
-		command: func(p place) []string {
-			return []string{"envoy", "--use-dynamic-base-id", "--concurrency", "1", "-l", "warning", "-c", p.file("envoy.yaml")}
+		command: func(env environment) []string {
+			return []string{"envoy", "--use-dynamic-base-id", "--concurrency", "1", "-l", "warning", "-c", env.file("envoy.yaml")}
 		},
-		check:        func(p place) []string { return []string{"envoy", "--mode", "validate", "-c", p.file("envoy.yaml")} },
-		plainRefusal: true,
-		passesNames:  true,
+		check: func(env environment) []string {
+			return []string{"envoy", "--mode", "validate", "-c", env.file("envoy.yaml")}
+		},
+		own401:           true,
+		passesRequestIDs: true,
 	}
 }
 
@@ -179,19 +183,19 @@ func traefik() *recipe {
 	return &recipe{
 		name:  "traefik",
 		files: []string{"traefik.yml", "dynamic.yml"},
-		fill: func(p place) [][2]string {
+		replacements: func(env environment) [][2]string {
 			return [][2]string{
-				{`":8000"`, `"127.0.0.1:` + p.port + `"`},
-				{"/etc/traefik/dynamic.yml", p.file("dynamic.yml")},
-				{"127.0.0.1:8080", p.service},
-				{"127.0.0.1:9000", p.upstream},
+				{`":8000"`, `"127.0.0.1:` + env.port + `"`},
+				{"/etc/traefik/dynamic.yml", env.file("dynamic.yml")},
+				{"127.0.0.1:8080", env.service},
+				{"127.0.0.1:9000", env.upstream},
 			}
 		},
-		command:      func(p place) []string { return []string{"traefik", "--configFile=" + p.file("traefik.yml")} },
-		asks:         true,
-		away:         500,
-		decodes:      true,
-		refusesNames: true,
+		command:           func(env environment) []string { return []string{"traefik", "--configFile=" + env.file("traefik.yml")} },
+		online:            true,
+		unavailable:       500,
+		decodes:           true,
+		rejectsRequestIDs: true,
 	}
 }
 
@@ -199,24 +203,24 @@ func krakend() *recipe {
 	return &recipe{
 		name:  "krakend",
 		files: []string{"krakend.json"},
-		fill: func(p place) [][2]string {
+		replacements: func(env environment) [][2]string {
 			return [][2]string{
-				{`"port": 8000`, `"port": ` + p.port},
-				{"http://127.0.0.1:8080", "http://" + p.service},
-				{"http://127.0.0.1:9000", "http://" + p.upstream},
+				{`"port": 8000`, `"port": ` + env.port},
+				{"http://127.0.0.1:8080", "http://" + env.service},
+				{"http://127.0.0.1:9000", "http://" + env.upstream},
 				{"http://localhost:8080", issuer},
 			}
 		},
-		command:      func(p place) []string { return []string{"krakend", p.file("krakend.json")} },
-		namesOnly:    true,
-		ownRefusals:  true,
-		plainRefusal: true,
-		firstHeader:  true,
-		passesNames:  true,
+		command:          func(env environment) []string { return []string{"krakend", env.file("krakend.json")} },
+		exactPaths:       true,
+		ownErrors:        true,
+		own401:           true,
+		firstHeader:      true,
+		passesRequestIDs: true,
 	}
 }
 
-// source is the path of a file in deploy/gateways.
+// source returns the path of a file in deploy/gateways.
 func source(t testing.TB, gateway, name string) string {
 	t.Helper()
 	path, err := filepath.Abs(filepath.Join("..", "..", "deploy", "gateways", gateway, name))
@@ -226,8 +230,8 @@ func source(t testing.TB, gateway, name string) string {
 	return path
 }
 
-// copyTo puts the recipe's files into its place, filled in.
-func (r *recipe) copyTo(t testing.TB, p place) {
+// copyTo copies the files into the environment's directory, with the replacements.
+func (r *recipe) copyTo(t testing.TB, env environment) {
 	t.Helper()
 	texts := make(map[string]string)
 	for _, name := range r.files {
@@ -238,18 +242,18 @@ func (r *recipe) copyTo(t testing.TB, p place) {
 		texts[name] = string(text)
 	}
 	var pairs []string
-	for _, line := range r.fill(p) {
+	for _, line := range r.replacements(env) {
 		found := false
 		for _, text := range texts {
 			found = found || strings.Contains(text, line[0])
 		}
 		if !found {
-			t.Fatalf("the recipe of %s has no %q any more", r.name, line[0])
+			t.Fatalf("the files of %s do not contain %q", r.name, line[0])
 		}
 		pairs = append(pairs, line[0], line[1])
 	}
 	for name, text := range texts {
-		write(t, p.file(name), strings.NewReplacer(pairs...).Replace(text))
+		write(t, env.file(name), strings.NewReplacer(pairs...).Replace(text))
 	}
 }
 

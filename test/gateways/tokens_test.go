@@ -27,14 +27,14 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// badTokens are tokens that nobody may get through with. Each differs in one thing from a good one.
+// badTokens returns invalid tokens. Each differs from a valid one in one property.
 func badTokens(t testing.TB, s *harness.Service, good string) map[string]string {
 	t.Helper()
-	mint := minter{t: t, keys: openKeys(t, s.DatabaseURL, s.Secret(t)), like: good}
-	others := minter{t: t, keys: openKeys(t, "sqlite:"+filepath.Join(t.TempDir(), "other.db"), s.Secret(t)), like: good}
+	own := minter{t: t, keys: openKeys(t, s.DatabaseURL, s.Secret(t)), template: good}
+	others := minter{t: t, keys: openKeys(t, "sqlite:"+filepath.Join(t.TempDir(), "other.db"), s.Secret(t)), template: good}
 	parts := strings.Split(good, ".")
 	header, claims := decode(t, parts[0]), decode(t, parts[1])
-	mine, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	ownKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,35 +45,35 @@ func badTokens(t testing.TB, s *harness.Service, good string) map[string]string 
 	}
 	asPEM := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 	return map[string]string{
-		"expired an hour ago":               mint.token(issuer, issuer, -time.Hour),
-		"expired two minutes ago":           mint.token(issuer, issuer, -12*time.Minute),
-		"of another issuer":                 mint.token("https://other.example.test", issuer, 0),
-		"for another audience":              mint.token(issuer, "https://other.example.test", 0),
-		"by another key":                    others.token(issuer, issuer, 0),
-		"by another key of the same id":     sign(t, jwt.SigningMethodES256, header, claims, mine, nil),
-		"by the key that it brings":         sign(t, jwt.SigningMethodES256, header, claims, mine, map[string]any{"jwk": jwk(t, &mine.PublicKey)}),
-		"by a key that it brings as its id": sign(t, jwt.SigningMethodES256, header, claims, mine, map[string]any{"kid": "mine", "jwk": jwk(t, &mine.PublicKey)}),
-		"alg none":                          sign(t, jwt.SigningMethodNone, header, claims, jwt.UnsafeAllowNoneSignatureType, map[string]any{"alg": "none"}),
-		"alg none with a signature":         encode(t, with(header, "alg", "none")) + "." + parts[1] + "." + parts[2],
-		"HS256 by the public key in PEM":    sign(t, jwt.SigningMethodHS256, header, claims, asPEM, map[string]any{"alg": "HS256"}),
-		"HS256 by the public key in DER":    sign(t, jwt.SigningMethodHS256, header, claims, der, map[string]any{"alg": "HS256"}),
-		"HS256 by nothing":                  sign(t, jwt.SigningMethodHS256, header, claims, []byte{}, map[string]any{"alg": "HS256"}),
-		"a signature of zeros":              parts[0] + "." + parts[1] + "." + base64.RawURLEncoding.EncodeToString(make([]byte, 64)),
-		"another user":                      parts[0] + "." + encode(t, with(claims, "sub", "019aaf6e-0b1c-7d52-9f3a-6b1f0c2d4e5f")) + "." + parts[2],
-		"without its signature":             parts[0] + "." + parts[1] + ".",
-		"two parts":                         parts[0] + "." + parts[1],
-		"not a token":                       "x",
+		"expired an hour ago":                own.token(issuer, issuer, -time.Hour),
+		"expired two minutes ago":            own.token(issuer, issuer, -12*time.Minute),
+		"of another issuer":                  own.token("https://other.example.test", issuer, 0),
+		"for another audience":               own.token(issuer, "https://other.example.test", 0),
+		"by another key":                     others.token(issuer, issuer, 0),
+		"by another key of the same ID":      sign(t, jwt.SigningMethodES256, header, claims, ownKey, nil),
+		"by the key in its header":           sign(t, jwt.SigningMethodES256, header, claims, ownKey, map[string]any{"jwk": jwk(t, &ownKey.PublicKey)}),
+		"by a key in its header with its ID": sign(t, jwt.SigningMethodES256, header, claims, ownKey, map[string]any{"kid": "mine", "jwk": jwk(t, &ownKey.PublicKey)}),
+		"alg none":                           sign(t, jwt.SigningMethodNone, header, claims, jwt.UnsafeAllowNoneSignatureType, map[string]any{"alg": "none"}),
+		"alg none with a signature":          encode(t, with(header, "alg", "none")) + "." + parts[1] + "." + parts[2],
+		"HS256 by the public key in PEM":     sign(t, jwt.SigningMethodHS256, header, claims, asPEM, map[string]any{"alg": "HS256"}),
+		"HS256 by the public key in DER":     sign(t, jwt.SigningMethodHS256, header, claims, der, map[string]any{"alg": "HS256"}),
+		"HS256 with an empty key":            sign(t, jwt.SigningMethodHS256, header, claims, []byte{}, map[string]any{"alg": "HS256"}),
+		"a signature of zeros":               parts[0] + "." + parts[1] + "." + base64.RawURLEncoding.EncodeToString(make([]byte, 64)),
+		"for another user":                   parts[0] + "." + encode(t, with(claims, "sub", "019aaf6e-0b1c-7d52-9f3a-6b1f0c2d4e5f")) + "." + parts[2],
+		"without its signature":              parts[0] + "." + parts[1] + ".",
+		"two parts":                          parts[0] + "." + parts[1],
+		"not a token":                        "x",
 	}
 }
 
-// minter makes tokens with the keys of a service.
+// minter signs tokens with the keys of a service.
 type minter struct {
-	t    testing.TB
-	keys *token.Keys
-	like string
+	t        testing.TB
+	keys     *token.Keys
+	template string
 }
 
-// openKeys reads a service's signing keys from its database, as the service does.
+// openKeys reads a service's signing keys from its database, like the service.
 func openKeys(t testing.TB, databaseURL, secretText string) *token.Keys {
 	t.Helper()
 	root, err := secret.Parse(secretText)
@@ -102,14 +102,14 @@ func config(iss, aud string, shift time.Duration) token.Config {
 	}
 }
 
-// token makes one for the account and the session of the good one, made at another time.
+// token signs a token for the account and the session of the valid one, at another time.
 func (m minter) token(iss, aud string, shift time.Duration) string {
 	m.t.Helper()
 	access, err := token.NewAccess(m.keys, config(iss, aud, shift))
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	claims := decode(m.t, strings.Split(m.like, ".")[1])
+	claims := decode(m.t, strings.Split(m.template, ".")[1])
 	raw, err := access.Sign(id(m.t, claims["sub"]), id(m.t, claims["sid"]), claims["client_id"].(string))
 	if err != nil {
 		m.t.Fatal(err)
@@ -147,7 +147,7 @@ func decode(t testing.TB, part string) map[string]any {
 	}
 	var m map[string]any
 	decoder := json.NewDecoder(strings.NewReader(string(text)))
-	decoder.UseNumber() // times stay as they are
+	decoder.UseNumber() // so that times are not rounded
 	if err := decoder.Decode(&m); err != nil {
 		t.Fatal(err)
 	}
@@ -175,10 +175,10 @@ func jwk(t testing.TB, key *ecdsa.PublicKey) map[string]any {
 	}
 }
 
-// publicKey is one of those that the service publishes.
+// publicKey returns a key that the service publishes.
 func publicKey(t testing.TB, s *harness.Service, kid string) *ecdsa.PublicKey {
 	t.Helper()
-	_, body := send(t, http.DefaultClient, s.URL, http.MethodGet, "/.well-known/jwks.json", nil, "")
+	_, body := harness.Send(t, http.DefaultClient, http.MethodGet, s.URL+"/.well-known/jwks.json", nil, "")
 	var set struct {
 		Keys []struct{ Kid, X, Y string }
 	}

@@ -12,16 +12,16 @@ import (
 	"testing"
 )
 
-// upstream is what a gateway protects. It remembers what it was asked.
+// upstream is the service that a gateway protects. It records the requests.
 type upstream struct {
 	addr string
 
-	mu    sync.Mutex
-	asked []asked
+	mu       sync.Mutex
+	received []received
 }
 
-// asked is one request as it arrived.
-type asked struct {
+// received is a request as the upstream received it.
+type received struct {
 	method, target, body string
 	header               http.Header
 }
@@ -37,31 +37,31 @@ func newUpstream(t testing.TB) *upstream {
 func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	u.mu.Lock()
-	u.asked = append(u.asked, asked{method: r.Method, target: r.RequestURI, body: string(body), header: r.Header.Clone()})
+	u.received = append(u.received, received{method: r.Method, target: r.RequestURI, body: string(body), header: r.Header.Clone()})
 	u.mu.Unlock()
 	status := http.StatusOK
-	_, _ = fmt.Sscanf(r.URL.Query().Get("answer"), "%d", &status)
+	_, _ = fmt.Sscanf(r.URL.Query().Get("status"), "%d", &status)
 	w.Header().Set("Content-Type", "text/plain")
 	w.WriteHeader(status)
 	_, _ = fmt.Fprintf(w, "%d of the upstream", status)
 }
 
-// find returns the requests whose target or headers have the mark.
-func (u *upstream) find(mark string) []asked {
+// find returns the requests whose target or headers contain a marker.
+func (u *upstream) find(marker string) []received {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	var found []asked
-	for _, a := range u.asked {
-		if strings.Contains(a.target+fmt.Sprint(a.header), mark) {
+	var found []received
+	for _, a := range u.received {
+		if strings.Contains(a.target+fmt.Sprint(a.header), marker) {
 			found = append(found, a)
 		}
 	}
 	return found
 }
 
-// count is how many requests have arrived.
+// count returns the number of received requests.
 func (u *upstream) count() int {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return len(u.asked)
+	return len(u.received)
 }

@@ -75,33 +75,34 @@ func (c *Contract) Client(t testing.TB) *http.Client {
 	transport := &http.Transport{MaxIdleConnsPerHost: 256}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{
-		Transport:     &judge{contract: c, next: transport, t: t},
+		Transport:     &validator{contract: c, next: transport, t: t},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 
-type judge struct {
+// validator is a transport that validates every response.
+type validator struct {
 	contract *Contract
 	next     http.RoundTripper
 	t        testing.TB
 }
 
 // RoundTrip validates the response and returns it.
-func (j *judge) RoundTrip(r *http.Request) (*http.Response, error) {
-	response, err := j.next.RoundTrip(r)
+func (v *validator) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := v.next.RoundTrip(r)
 	if err != nil {
 		return nil, err
 	}
 	body, err := io.ReadAll(response.Body)
 	if err := response.Body.Close(); err != nil {
-		j.t.Logf("close the body: %v", err)
+		v.t.Logf("close the body: %v", err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the body: %w", err)
 	}
 	response.Body = io.NopCloser(bytes.NewReader(body))
-	if err := j.contract.Check(r, response.StatusCode, response.Header, body); err != nil {
-		j.t.Errorf("%s %s answered %d against the contract: %v\n%s", r.Method, r.URL.Path, response.StatusCode, err, body)
+	if err := v.contract.Check(r, response.StatusCode, response.Header, body); err != nil {
+		v.t.Errorf("%s %s returned %d, which violates the contract: %v\n%s", r.Method, r.URL.Path, response.StatusCode, err, body)
 	}
 	return response, nil
 }
@@ -116,7 +117,7 @@ func (c *Contract) Check(r *http.Request, status int, header http.Header, body [
 	op := item.GetOperation(r.Method)
 	if op == nil {
 		if status != http.StatusMethodNotAllowed {
-			return fmt.Errorf("the path has no %s: the answer must be 405", r.Method)
+			return fmt.Errorf("the path has no %s: the response must be 405", r.Method)
 		}
 		for _, other := range item.Operations() { // each documents the path's 405
 			op = other
@@ -143,7 +144,7 @@ func (c *Contract) Check(r *http.Request, status int, header http.Header, body [
 // checkUnknownPath expects 404 with the common failure body for a path that the document does not have.
 func (c *Contract) checkUnknownPath(status int, header http.Header, body []byte) error {
 	if status != http.StatusNotFound {
-		return fmt.Errorf("the contract does not have this path: the answer must be 404")
+		return fmt.Errorf("the contract does not have this path: the response must be 404")
 	}
 	if header.Get("request-id") == "" {
 		return fmt.Errorf("the header request-id is missing")

@@ -23,7 +23,7 @@ const Balancer = "TEST_BALANCER"
 // URL.
 func Nginx(t testing.TB, addrs []string) string {
 	t.Helper()
-	own := freeAddr(t)
+	own := FreeAddr(t)
 	dir := t.TempDir()
 	config := filepath.Join(dir, "nginx.conf")
 	text := fmt.Sprintf("daemon off;\npid %s/pid;\nerror_log stderr warn;\nevents {}\nhttp {\naccess_log off;\n"+
@@ -59,7 +59,7 @@ func Nginx(t testing.TB, addrs []string) string {
 			return "http://" + own
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("nginx does not answer: %v\n%s", err, log)
+			t.Fatalf("nginx does not respond: %v\n%s", err, log)
 		}
 	}
 }
@@ -87,9 +87,9 @@ func nginxConfig(t testing.TB, own string, addrs []string) string {
 	return changed
 }
 
-// freeAddr returns an unused address, below the ephemeral ports of outgoing connections: a service can stop listening there
+// FreeAddr returns an unused address, below the ephemeral ports of outgoing connections: a service can stop listening there
 // and start again.
-func freeAddr(t testing.TB) string {
+func FreeAddr(t testing.TB) string {
 	t.Helper()
 	for range 100 {
 		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(10_000))
@@ -119,9 +119,9 @@ func (f *front) RoundTrip(r *http.Request) (*http.Response, error) {
 		return response, err
 	}
 	if err := response.Body.Close(); err != nil {
-		return nil, fmt.Errorf("close what nginx says: %w", err)
+		return nil, fmt.Errorf("close the response of nginx: %w", err)
 	}
-	return nil, fmt.Errorf("nginx got no answer: %s", response.Status)
+	return nil, fmt.Errorf("nginx received no response: %s", response.Status)
 }
 
 // putNginxBefore gives replicas that have not started yet fixed addresses, and starts nginx in front of them.
@@ -129,7 +129,7 @@ func putNginxBefore(t testing.TB, members []*Service, next http.RoundTripper) ht
 	t.Helper()
 	var addrs []string
 	for _, m := range members {
-		addr := freeAddr(t)
+		addr := FreeAddr(t)
 		m.Env = append(m.Env, "AUTH_HTTP_ADDR="+addr)
 		m.withdraw = func() {} // nginx notices by itself
 		addrs = append(addrs, addr)

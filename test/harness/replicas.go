@@ -90,13 +90,13 @@ func (s *Service) replicate(t testing.TB, settings []string) {
 	for _, r := range s.replicas {
 		r.Env = slices.Concat(env, settings)
 	}
-	judge := s.HTTP.Transport.(*judge)
+	transport := s.HTTP.Transport.(*validator)
 	if os.Getenv(Balancer) == "nginx" {
-		judge.next = putNginxBefore(t, s.replicas, judge.next)
+		transport.next = putNginxBefore(t, s.replicas, transport.next)
 		return
 	}
-	any3 := &spread{next: judge.next, hosts: make([]string, replicas)}
-	judge.next = any3
+	any3 := &spread{next: transport.next, hosts: make([]string, replicas)}
+	transport.next = any3
 	for i, r := range s.replicas {
 		r.atStart = func() { any3.set(i, r.URL) }
 		r.withdraw = func() { any3.set(i, "") }

@@ -17,6 +17,6 @@ func (c *Contract) ClientFrom(t testing.TB, source netip.Addr) *http.Client {
 	}
 	t.Cleanup(transport.CloseIdleConnections)
 	client := c.Client(t)
-	client.Transport = &judge{contract: c, next: transport, t: t}
+	client.Transport = &validator{contract: c, next: transport, t: t}
 	return client
 }

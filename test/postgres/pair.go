@@ -19,7 +19,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Pair is a primary and a standby that has every commit before it is acknowledged. Both end with the test.
+// Pair is a primary and a synchronous standby, which receives every commit before it is acknowledged. Both stop when the test ends.
 type Pair struct {
 	t                testing.TB
 	dir, bin         string
@@ -40,7 +40,7 @@ func NewPair(t testing.TB) *Pair {
 	t.Helper()
 	p := &Pair{t: t, bin: binaries(t)}
 	var err error
-	// Short, unlike a test's own directory: the path of a socket is limited to about 100 bytes.
+	// A short path, unlike t.TempDir: the path of a socket is limited to about 100 bytes.
 	if p.dir, err = os.MkdirTemp("", "pg."); err != nil { //nolint:usetesting // as above
 		t.Fatal(err)
 	}
@@ -51,30 +51,30 @@ func NewPair(t testing.TB) *Pair {
 	p.do("pg_basebackup", "-D", "standby", "-R", "-c", "fast", "-d",
 		fmt.Sprintf("host=127.0.0.1 port=%d user=postgres application_name=standby", p.primary.port))
 	p.standby = p.start("standby")
-	// After the copy was made: once it is promoted, the standby waits for nobody.
+	// After the base backup, so that the promoted standby does not have this setting and does not wait for a standby.
 	do(t, p.primary.url(), "ALTER SYSTEM SET synchronous_standby_names = 'standby'")
 	do(t, p.primary.url(), "SELECT pg_reload_conf()")
 	p.until("the standby is synchronous", p.primary, "SELECT count(*) = 1 FROM pg_stat_replication WHERE sync_state = 'sync'")
 	return p
 }
 
-// URL names both servers and asks for the one that can be written to.
+// URL returns a URL that names both servers and selects the writable one.
 func (p *Pair) URL() string {
 	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d,127.0.0.1:%d/postgres?sslmode=disable&target_session_attrs=read-write",
 		p.primary.port, p.standby.port)
 }
 
-// KillPrimary ends the primary as a loss of power does.
+// KillPrimary kills the primary, like a loss of power.
 func (p *Pair) KillPrimary() {
 	p.t.Helper()
-	p.primary.end(syscall.SIGKILL) // its children notice at once and go too
+	p.primary.end(syscall.SIGKILL) // its child processes notice this and exit
 }
 
-// Promote makes the standby the primary, and returns when it takes writes.
+// Promote promotes the standby, and returns when it accepts writes.
 func (p *Pair) Promote() {
 	p.t.Helper()
 	do(p.t, p.standby.url(), "SELECT pg_promote()")
-	p.until("the standby takes writes", p.standby, "SELECT NOT pg_is_in_recovery()")
+	p.until("the standby accepts writes", p.standby, "SELECT NOT pg_is_in_recovery()")
 }
 
 func (m *member) url() string {
@@ -88,24 +88,24 @@ func (m *member) end(signal os.Signal) {
 	})
 }
 
-// unprivileged is the user that runs the servers: PostgreSQL does not run as root.
+// unprivileged returns the user that runs the servers, because PostgreSQL does not run as root; nil if the process is not root.
 func (p *Pair) unprivileged() *syscall.SysProcAttr {
 	p.t.Helper()
 	if os.Getuid() != 0 {
 		return nil
 	}
-	who, err := user.Lookup("postgres")
+	account, err := user.Lookup("postgres")
 	if err != nil {
-		who, err = user.Lookup("nobody")
+		account, err = user.Lookup("nobody")
 	}
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	uid, err := strconv.ParseUint(who.Uid, 10, 32)
+	uid, err := strconv.ParseUint(account.Uid, 10, 32)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	gid, err := strconv.ParseUint(who.Gid, 10, 32)
+	gid, err := strconv.ParseUint(account.Gid, 10, 32)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -130,7 +130,7 @@ func (p *Pair) do(name string, args ...string) {
 
 func (p *Pair) start(data string) *member {
 	p.t.Helper()
-	for range 5 { // somebody else may take a port that was free
+	for range 5 { // another process may take the free port
 		m := &member{port: freePort(p.t)}
 		m.cmd = p.command("postgres", "-D", data, "-p", strconv.Itoa(m.port), "-c", "listen_addresses=127.0.0.1",
 			"-c", "unix_socket_directories=", "-c", "max_connections=200")
@@ -139,7 +139,7 @@ func (p *Pair) start(data string) *member {
 			p.t.Fatal(err)
 		}
 		p.t.Cleanup(func() { m.end(syscall.SIGQUIT) })
-		if p.answers(m, "SELECT true", 30*time.Second) {
+		if p.becomesTrue(m, "SELECT true", 30*time.Second) {
 			return m
 		}
 		m.end(syscall.SIGQUIT)
@@ -149,26 +149,26 @@ func (p *Pair) start(data string) *member {
 	return nil
 }
 
-// until waits until a query of one boolean says yes.
+// until waits until a query of one boolean returns true.
 func (p *Pair) until(what string, m *member, query string) {
 	p.t.Helper()
-	if !p.answers(m, query, time.Minute) {
+	if !p.becomesTrue(m, query, time.Minute) {
 		p.t.Fatalf("after a minute still not: %s", what)
 	}
 }
 
-func (p *Pair) answers(m *member, query string, limit time.Duration) (yes bool) {
+func (p *Pair) becomesTrue(m *member, query string, limit time.Duration) (result bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	for ctx.Err() == nil {
 		if conn, err := pgx.Connect(ctx, m.url()); err == nil {
-			err = conn.QueryRow(ctx, query).Scan(&yes)
+			err = conn.QueryRow(ctx, query).Scan(&result)
 			_ = conn.Close(ctx)
-			if err == nil && yes {
+			if err == nil && result {
 				return true
 			}
 		}
-		time.Sleep(20 * time.Millisecond) // between two looks
+		time.Sleep(20 * time.Millisecond) // between two checks
 	}
 	return false
 }
@@ -183,7 +183,7 @@ func freePort(t testing.TB) int {
 	return listener.Addr().(*net.TCPAddr).Port
 }
 
-// binaries is the directory of the newest PostgreSQL that is installed; test/with-postgres installs one.
+// binaries returns the directory of the newest installed PostgreSQL; test/with-postgres installs one.
 func binaries(t testing.TB) string {
 	t.Helper()
 	var found []string
@@ -198,6 +198,6 @@ func binaries(t testing.TB) string {
 	if path, err := exec.LookPath("pg_basebackup"); err == nil {
 		return filepath.Dir(path)
 	}
-	t.Fatal("no PostgreSQL on this machine: run `make test`, which installs it, or install it yourself")
+	t.Fatal("PostgreSQL is not installed: run `make test`, which installs it, or install it yourself")
 	return ""
 }

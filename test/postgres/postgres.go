@@ -1,4 +1,4 @@
-// Package postgres gives tests a PostgreSQL database of their own.
+// Package postgres creates PostgreSQL databases for tests.
 package postgres
 
 import (
@@ -19,7 +19,7 @@ const Variable = "TEST_DATABASE_URL"
 // None as the value of Variable skips each test that needs PostgreSQL. Only `make test-fast` sets it, and prints what it skips.
 const None = "none"
 
-// URL makes a new, empty database on the server of TEST_DATABASE_URL and returns its URL. The database is dropped when
+// URL creates a new, empty database on the server of TEST_DATABASE_URL and returns its URL. The database is dropped when
 // the test ends. Without a server the test fails, because a skipped test would look like one that passed; see also None.
 func URL(t testing.TB) string {
 	t.Helper()
@@ -41,10 +41,10 @@ func URL(t testing.TB) string {
 	return address.String()
 }
 
-// do runs a statement on a connection of its own.
+// do runs a statement on a new connection.
 func do(t testing.TB, server, statement string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // a test's context has ended at its clean-up
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // t.Context is done during cleanup
 	defer cancel()
 	conn, err := pgx.Connect(ctx, server)
 	if err != nil {

@@ -8,7 +8,8 @@ import (
 	"github.com/financelime/authorization/test/postgres"
 )
 
-func TestURLIsADatabaseOfItsOwnUntilTheTestEnds(t *testing.T) {
+// TestURL checks that each call creates a database, and that it is dropped when the test ends.
+func TestURL(t *testing.T) {
 	t.Parallel()
 	var first, second string
 	t.Run("two databases", func(t *testing.T) {
@@ -23,12 +24,12 @@ func TestURLIsADatabaseOfItsOwnUntilTheTestEnds(t *testing.T) {
 		if _, err := conn.Exec(t.Context(), "CREATE TABLE here (id bigint)"); err != nil {
 			t.Fatal(err)
 		}
-		// conn stays open: a database in use must go all the same.
+		// conn stays open, because a database in use must be dropped too.
 	})
 	for _, url := range []string{first, second} {
 		if conn, err := pgx.Connect(t.Context(), url); err == nil {
 			_ = conn.Close(t.Context())
-			t.Errorf("a test's database has survived it")
+			t.Errorf("the database was not dropped")
 		}
 	}
 }

@@ -3,7 +3,6 @@
 package replicas
 
 import (
-	"context"
 	"net/http"
 	"net/url"
 	"strings"
@@ -15,111 +14,94 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// traveller is somebody whose every request goes to the next of some services. Answers are not held against openapi.yaml
-// here: an older service gives those of its own.
-type traveller struct {
+// user is a user whose requests go to each of some services in turn. Responses are not validated against openapi.yaml, because an older
+// service has an older contract.
+type user struct {
 	t        testing.TB
 	services []*harness.Service
-	front    string // where all requests go instead, if it is set
-	turn     int
+	front    string // if set, all requests go to this URL instead
+	requests int
 	email    string
 	mails    int
 }
 
-func newTraveller(t testing.TB, services ...*harness.Service) *traveller {
-	return &traveller{t: t, services: services, email: "t" + strings.ReplaceAll(uuid.NewString(), "-", "") + "@example.com"}
+func newUser(t testing.TB, services ...*harness.Service) *user {
+	return &user{t: t, services: services, email: "t" + strings.ReplaceAll(uuid.NewString(), "-", "") + "@example.com"}
 }
 
-// next is where the next request goes.
-func (v *traveller) next() string {
-	if v.front != "" {
-		return v.front
+// next returns the URL of the service for the next request.
+func (u *user) next() string {
+	if u.front != "" {
+		return u.front
 	}
-	return v.services[v.turn%len(v.services)].URL
+	u.requests++
+	return u.services[u.requests%len(u.services)].URL
 }
 
-func (v *traveller) api() *client.ClientWithResponses {
-	v.t.Helper()
-	v.turn++
-	api, err := client.NewClientWithResponses(v.next())
+// api returns the operations of the service for the next request.
+func (u *user) api() harness.API {
+	u.t.Helper()
+	api, err := client.NewClientWithResponses(u.next())
 	if err != nil {
-		v.t.Fatal(err)
+		u.t.Fatal(err)
 	}
-	return api
+	return harness.API{T: u.t, Client: api}
 }
 
-func want[R interface{ StatusCode() int }](v *traveller, what string, status int) func(R, error) R {
-	return func(r R, err error) R {
-		v.t.Helper()
-		if err != nil {
-			v.t.Fatalf("%s: %v", what, err)
-		}
-		if r.StatusCode() != status {
-			v.t.Fatalf("%s: status %d, want %d", what, r.StatusCode(), status)
-		}
-		return r
+// want fails the test unless a response has the expected status.
+func (u *user) want(what string, response interface{ StatusCode() int }, status int) {
+	u.t.Helper()
+	if response.StatusCode() != status {
+		u.t.Fatalf("%s: status %d, want %d", what, response.StatusCode(), status)
 	}
 }
 
-func (v *traveller) mail() harness.Mail {
-	v.t.Helper()
-	v.mails++
-	return v.services[0].WaitMails(v.t, v.email, v.mails)[0]
+func (u *user) mail() harness.Mail {
+	u.t.Helper()
+	u.mails++
+	return u.services[0].WaitMails(u.t, u.email, u.mails)[0]
 }
 
-func (v *traveller) open(link *url.URL) {
-	v.t.Helper()
-	v.turn++
-	response, err := http.Get(v.next() + link.RequestURI())
+func (u *user) open(link *url.URL) {
+	u.t.Helper()
+	response, err := http.Get(u.next() + link.RequestURI())
 	if err != nil {
-		v.t.Fatal(err)
+		u.t.Fatal(err)
 	}
 	_ = response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		v.t.Fatalf("the link: status %d", response.StatusCode)
+		u.t.Fatalf("open the link: status %d", response.StatusCode)
 	}
 }
 
-func (v *traveller) login(password string) client.AccessTokenResponse {
-	v.t.Helper()
-	r := want[*client.CreateAccessTokenResponse](v, "log in", 200)(v.api().CreateAccessTokenWithResponse(v.t.Context(),
-		&client.CreateAccessTokenParams{RequestID: uuid.NewString()},
-		client.CreateAccessTokenRequest{Email: client.Email(v.email), Password: password, ClientID: "test"}))
+func (u *user) login(password string) client.AccessTokenResponse {
+	u.t.Helper()
+	r := u.api().Login(client.CreateAccessTokenRequest{Email: client.Email(u.email), Password: password, ClientID: "test"})
+	u.want("log in", r, 200)
 	return *r.JSON200
 }
 
-// walk goes the whole way.
-func (v *traveller) walk() {
-	v.t.Helper()
-	ctx := v.t.Context()
-	rid := uuid.NewString
-	want[*client.SignupResponse](v, "sign up", 204)(v.api().SignupWithResponse(ctx, &client.SignupParams{RequestID: rid()},
-		client.SignUpRequest{Email: client.Email(v.email), Language: "en"}))
-	v.open(v.mail().Link(v.t))
-	password := v.mail().Password(v.t)
-	session, other := v.login(password), v.login(password)
+// journey calls the operations in the order in which a user needs them.
+func (u *user) journey() {
+	u.t.Helper()
+	u.want("sign up", u.api().SignUp(client.SignUpRequest{Email: client.Email(u.email), Language: "en"}), 204)
+	u.open(u.mail().Link(u.t))
+	password := u.mail().Password(u.t)
+	session, other := u.login(password), u.login(password)
 	for range 4 {
-		r := want[*client.RefreshAccessTokenResponse](v, "refresh", 200)(v.api().RefreshAccessTokenWithResponse(ctx,
-			&client.RefreshAccessTokenParams{RequestID: rid()}, client.RefreshAccessTokenRequest{RefreshToken: session.RefreshToken}))
+		r := u.api().Refresh(session.RefreshToken)
+		u.want("refresh", r, 200)
 		session = *r.JSON200
 	}
-	bearer := func(_ context.Context, r *http.Request) error {
-		r.Header.Set("Authorization", "Bearer "+session.AccessToken)
-		return nil
-	}
-	list := want[*client.GetListActiveSessionsResponse](v, "list", 200)(v.api().GetListActiveSessionsWithResponse(ctx,
-		&client.GetListActiveSessionsParams{RequestID: rid()}, bearer))
+	list := u.api().Sessions(session.AccessToken)
+	u.want("list", list, 200)
 	if len(*list.JSON200) != 2 {
-		v.t.Errorf("%d sessions", len(*list.JSON200))
+		u.t.Errorf("%d sessions, want 2", len(*list.JSON200))
 	}
-	want[*client.RevokeRefreshTokenResponse](v, "revoke", 204)(v.api().RevokeRefreshTokenWithResponse(ctx,
-		&client.RevokeRefreshTokenParams{RequestID: rid()}, client.RevokeRefreshTokenRequest{SessionID: other.SessionID}, bearer))
-	want[*client.RefreshAccessTokenResponse](v, "refresh of the ended session", 404)(v.api().RefreshAccessTokenWithResponse(ctx,
-		&client.RefreshAccessTokenParams{RequestID: rid()}, client.RefreshAccessTokenRequest{RefreshToken: other.RefreshToken}))
-	want[*client.UserPasswordResetResponse](v, "reset", 204)(v.api().UserPasswordResetWithResponse(ctx,
-		&client.UserPasswordResetParams{RequestID: rid()}, client.RequestUserPasswordResetRequest{Email: client.Email(v.email)}))
-	v.open(v.mail().Link(v.t))
-	v.login(v.mail().Password(v.t))
-	want[*client.RefreshAccessTokenResponse](v, "refresh after the reset", 404)(v.api().RefreshAccessTokenWithResponse(ctx,
-		&client.RefreshAccessTokenParams{RequestID: rid()}, client.RefreshAccessTokenRequest{RefreshToken: session.RefreshToken}))
+	u.want("revoke", u.api().Revoke(session.AccessToken, other.SessionID), 204)
+	u.want("refresh of the ended session", u.api().Refresh(other.RefreshToken), 404)
+	u.want("reset", u.api().ResetPassword(u.email), 204)
+	u.open(u.mail().Link(u.t))
+	u.login(u.mail().Password(u.t))
+	u.want("refresh after the reset", u.api().Refresh(session.RefreshToken), 404)
 }

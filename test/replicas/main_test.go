@@ -1,7 +1,7 @@
 //go:build replicas
 
-// Package replicas runs several services on one PostgreSQL with what operators put around them: the version before, and
-// PgBouncer. `make test-replicas` installs what it needs.
+// Package replicas tests several services on one PostgreSQL: with the previous version, behind nginx, and with PgBouncer.
+// `make test-replicas` installs what it needs.
 package replicas
 
 import (
@@ -11,7 +11,7 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// binary is the service, and contract is openapi.yaml; both are made once for all tests.
+// binary is the built service, and contract is openapi.yaml; both are created once for all tests.
 var (
 	binary   string
 	contract *harness.Contract

@@ -10,8 +10,8 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// Three replicas behind nginx, with the configuration of deploy/compose: people go their ways, each request to whichever replica, and
-// what one of them has ended no other one goes on with.
+// TestBehindNginx runs three replicas behind nginx, with the configuration of deploy/compose. Users complete their journeys, with each
+// request to any replica. A session that one replica has ended is ended on all of them.
 func TestBehindNginx(t *testing.T) {
 	s := harness.New(t, binary, contract, harness.Replicas, "AUTH_INVITE_CODE_REQUIRED=false", "AUTH_TRUSTED_PROXIES=127.0.0.1")
 	harness.RunTogether(t, s.Members()...)
@@ -20,18 +20,18 @@ func TestBehindNginx(t *testing.T) {
 		addrs = append(addrs, strings.TrimPrefix(m.URL, "http://"))
 	}
 	front := harness.Nginx(t, addrs)
-	var walking sync.WaitGroup
+	var running sync.WaitGroup
 	for range 6 {
-		walking.Go(func() {
-			v := newTraveller(t, s)
-			v.front = front
-			v.walk()
+		running.Go(func() {
+			u := newUser(t, s)
+			u.front = front
+			u.journey()
 		})
 	}
-	walking.Wait()
+	running.Wait()
 	for i, m := range s.Members() {
 		if n := strings.Count(m.Log(), `"msg":"request"`); n < 10 {
-			t.Errorf("replica %d had only %d requests", i, n)
+			t.Errorf("replica %d received only %d requests", i, n)
 		}
 	}
 }

@@ -18,7 +18,8 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// PgBouncer in transaction mode, with fewer connections than the replicas have: they migrate at once through it, and serve.
+// TestPgBouncer runs replicas through PgBouncer in transaction mode, with fewer server connections than the replicas open. They run
+// migrations at the same time and serve requests.
 func TestPgBouncer(t *testing.T) {
 	s := harness.New(t, binary, contract, harness.Replicas, "AUTH_INVITE_CODE_REQUIRED=false")
 	through := pgBouncer(t, s.DatabaseURL)
@@ -26,17 +27,17 @@ func TestPgBouncer(t *testing.T) {
 		m.Env = append(m.Env, "AUTH_DATABASE_URL="+through)
 	}
 	harness.RunTogether(t, s.Members()...)
-	var walking sync.WaitGroup
+	var running sync.WaitGroup
 	for range 3 {
-		walking.Go(func() { newTraveller(t, s.Members()...).walk() })
+		running.Go(func() { newUser(t, s.Members()...).journey() })
 	}
-	walking.Wait()
+	running.Wait()
 	if n := s.Count(t, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"); n != 0 {
-		t.Errorf("%d locks are left of the migrations", n)
+		t.Errorf("the migrations have left %d locks", n)
 	}
 }
 
-// pgBouncer starts one before a server and returns the URL that leads through it, as docs/database.md has it.
+// pgBouncer starts PgBouncer in front of a server and returns the database URL through it, as documented in docs/database.md.
 func pgBouncer(t *testing.T, database string) string {
 	t.Helper()
 	u, err := url.Parse(database)
@@ -74,9 +75,9 @@ default_pool_size = 4
 max_client_conn = 200
 `, host, port, own, users))
 	args := []string{config}
-	if os.Getuid() == 0 { // it does not run as root
+	if os.Getuid() == 0 { // PgBouncer does not run as root
 		for dir := dir; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
-			if err := os.Chmod(dir, 0o755); err != nil { // another user has to read it
+			if err := os.Chmod(dir, 0o755); err != nil { // so that the other user can read it
 				t.Fatal(err)
 			}
 		}
@@ -115,7 +116,7 @@ max_client_conn = 200
 
 func write(t testing.TB, path, text string) {
 	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil { // PgBouncer is another user
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil { // readable for PgBouncer's user
 		t.Fatal(err)
 	}
 }

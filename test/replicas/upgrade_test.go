@@ -10,9 +10,9 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// The version before goes on working on this version's schema, from the same connections, and beside this version: that is how
-// replicas are replaced one after another.
-func TestUpgradeBesideThePreviousVersion(t *testing.T) {
+// TestUpgrade checks that the previous version still works after the migration to this version's schema, also with its open connections,
+// and while replicas of this version run: a rolling upgrade.
+func TestUpgrade(t *testing.T) {
 	dir := t.TempDir()
 	previous := filepath.Join(dir, "previous")
 	if out, err := exec.CommandContext(t.Context(), "./previous", previous).CombinedOutput(); err != nil {
@@ -20,7 +20,7 @@ func TestUpgradeBesideThePreviousVersion(t *testing.T) {
 	}
 	mails := "AUTH_MAIL_URL=file:" + filepath.Join(dir, "mail")
 	old := harness.Start(t, previous, contract, harness.Postgres, "AUTH_INVITE_CODE_REQUIRED=false", mails)
-	newTraveller(t, old).walk()
+	newUser(t, old).journey()
 
 	next := harness.New(t, binary, contract, harness.Postgres)
 	next.Env, next.DatabaseURL = old.Env, old.DatabaseURL
@@ -28,13 +28,13 @@ func TestUpgradeBesideThePreviousVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("the schema is at version %d", next.Count(t, "SELECT max(version_id) FROM financelime_auth_version"))
-	newTraveller(t, old).walk()
+	newUser(t, old).journey()
 	next.Run(t)
-	for range 2 { // each step on the one and on the other
-		newTraveller(t, old, next).walk()
-		newTraveller(t, next, old).walk()
+	for range 2 { // alternates the requests between the versions, in both orders
+		newUser(t, old, next).journey()
+		newUser(t, next, old).journey()
 	}
-	if _, err := old.Command(t.Context(), "migrate"); err != nil { // as one that starts again does
+	if _, err := old.Command(t.Context(), "migrate"); err != nil { // as at a restart
 		t.Fatal(err)
 	}
 }

@@ -1,4 +1,4 @@
-// Package timing holds the time that an answer takes against what it must not tell.
+// Package timing tests that response times do not reveal whether an account exists.
 package timing
 
 import (
@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// AUC is how well one request's time tells two kinds apart: the probability that a request of the second kind takes longer than one
-// of the first, ties counted half. 0.5 is a coin, 0 and 1 are certainty.
+// AUC returns the area under the ROC curve of a classifier by response time: the probability that a request of the second kind takes
+// longer than one of the first kind, where ties count half. 0.5 means that the kinds cannot be distinguished, 0 and 1 that they always can.
 func AUC(first, second []time.Duration) float64 {
 	type sample struct {
 		took   time.Duration
@@ -22,7 +22,7 @@ func AUC(first, second []time.Duration) float64 {
 	}
 	slices.SortFunc(all, func(a, b sample) int { return int(a.took - b.took) })
 
-	// Mann and Whitney: from the sum of the second kind's ranks, where those who tie share the mean of their ranks.
+	// The Mann-Whitney U statistic: from the sum of the second kind's ranks, where ties have the mean of their ranks.
 	ranks := 0.0
 	for begin := 0; begin < len(all); {
 		end := begin
@@ -39,7 +39,7 @@ func AUC(first, second []time.Duration) float64 {
 	return (ranks - n*(n+1)/2) / (n * float64(len(first)))
 }
 
-// Median of an odd or even number of times.
+// Median returns the median; for an even number of times, the mean of the middle two.
 func Median(times []time.Duration) time.Duration {
 	sorted := slices.Sorted(slices.Values(times))
 	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2

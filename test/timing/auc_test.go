@@ -26,11 +26,11 @@ func TestAUC(t *testing.T) {
 	}
 }
 
-// What the classifier must find: kinds that differ by an eighth of their spread. And what it must not: none.
-func TestAUCFindsASmallDifference(t *testing.T) {
+// TestAUCFindsSmallDifference checks that AUC detects a difference of an eighth of the standard deviation, and none between equal kinds.
+func TestAUCFindsSmallDifference(t *testing.T) {
 	t.Parallel()
 	const pairs, spread = 5000, float64(time.Millisecond)
-	source := rand.New(rand.NewPCG(1, 2)) // the same numbers each time
+	source := rand.New(rand.NewPCG(1, 2)) // a fixed seed
 	draw := func(shift float64) (times []time.Duration) {
 		for range pairs {
 			times = append(times, 40*time.Millisecond+time.Duration(spread*(source.NormFloat64()+shift)))
@@ -38,10 +38,10 @@ func TestAUCFindsASmallDifference(t *testing.T) {
 		return times
 	}
 	if got := AUC(draw(0), draw(0)); math.Abs(got-0.5) > tolerance {
-		t.Errorf("two kinds that are one: %.3f", got)
+		t.Errorf("equal kinds: %.3f", got)
 	}
 	if got := AUC(draw(0), draw(0.125)); got-0.5 <= tolerance {
-		t.Errorf("two kinds that differ: %.3f", got)
+		t.Errorf("different kinds: %.3f", got)
 	}
 }
 

@@ -1,4 +1,4 @@
-// Package authclient is an example: a Go client of the service, whose user stays logged in. docs/clients.md quotes its regions.
+// Package authclient is an example of a Go client that keeps the user logged in. docs/clients.md quotes its regions.
 package authclient
 
 import (
@@ -15,32 +15,32 @@ import (
 
 // #region request-id
 
-// nameRequest gives a request a name, which comes back in the answer and stands in the service's logs.
-func nameRequest(_ context.Context, r *http.Request) error {
+// setRequestID sets a request ID. The response and the service's log contain it too.
+func setRequestID(_ context.Context, r *http.Request) error {
 	r.Header.Set("request-id", uuid.NewString())
 	return nil
 }
 
-// Connect returns the service as a typed client. Its calls need no parameters for the name: pass nil.
+// Connect returns a typed client of the service. It sets the request ID, so pass nil as the parameters of its calls.
 func Connect(baseURL string, doer client.HttpRequestDoer) (*client.ClientWithResponses, error) {
-	return client.NewClientWithResponses(baseURL, client.WithHTTPClient(doer), client.WithRequestEditorFn(nameRequest))
+	return client.NewClientWithResponses(baseURL, client.WithHTTPClient(doer), client.WithRequestEditorFn(setRequestID))
 }
 
 // #endregion
 
-// #region patience
+// #region retry
 
-// Patient repeats what the service could not answer just now: 503 means that nothing was decided.
-type Patient struct {
-	Next  client.HttpRequestDoer
-	Tries int
+// Retry repeats requests that got 503, which means that the service has changed nothing.
+type Retry struct {
+	Next        client.HttpRequestDoer
+	MaxAttempts int
 }
 
-// Do sends a request until the answer is another than 503, or the tries are used up.
-func (p Patient) Do(r *http.Request) (*http.Response, error) {
-	for tried := 1; ; tried++ {
-		response, err := p.Next.Do(r)
-		if err != nil || response.StatusCode != http.StatusServiceUnavailable || tried >= p.Tries {
+// Do sends a request until the response is not 503, or until MaxAttempts is reached.
+func (t Retry) Do(r *http.Request) (*http.Response, error) {
+	for attempt := 1; ; attempt++ {
+		response, err := t.Next.Do(r)
+		if err != nil || response.StatusCode != http.StatusServiceUnavailable || attempt >= t.MaxAttempts {
 			return response, err
 		}
 		response.Body.Close()
@@ -59,18 +59,18 @@ func (p Patient) Do(r *http.Request) (*http.Response, error) {
 	}
 }
 
-// again makes a request that can be sent once more: a body can be read only once.
+// again returns a copy of a request that can be sent again, because a body can be read only once.
 func again(r *http.Request) (*http.Request, error) {
-	repeated := r.Clone(r.Context())
+	copied := r.Clone(r.Context())
 	if r.GetBody == nil {
-		return repeated, nil
+		return copied, nil
 	}
 	body, err := r.GetBody()
 	if err != nil {
-		return nil, fmt.Errorf("repeat the request: %w", err)
+		return nil, fmt.Errorf("copy the request: %w", err)
 	}
-	repeated.Body = body
-	return repeated, nil
+	copied.Body = body
+	return copied, nil
 }
 
 // #endregion

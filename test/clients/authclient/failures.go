@@ -11,31 +11,31 @@ import (
 
 // #region errors
 
-// What a program may want to tell apart.
+// Errors that a program may want to distinguish.
 var (
 	ErrInviteNotFound  = errors.New("the invite code does not exist, or has expired")
 	ErrInviteHasEnded  = errors.New("the invite code has been used up")
 	ErrAlreadySignedUp = errors.New("the address has signed up already")
 	ErrUserNotFound    = errors.New("no user has this address, or this address and this password")
 	ErrBadParameters   = errors.New("the request is malformed")
-	ErrTooMany         = errors.New("too many tries; Retry-After says when there is another")
-	ErrUnavailable     = errors.New("the service can not answer just now")
+	ErrTooMany         = errors.New("too many attempts; retry after the time in Retry-After")
+	ErrUnavailable     = errors.New("the service is temporarily unavailable")
 )
 
-// common is what can happen to every operation.
+// common returns the error for a status that every operation can return.
 func common(response *http.Response) error {
-	name := response.Header.Get("request-id")
+	requestID := response.Header.Get("request-id")
 	switch response.StatusCode {
 	case http.StatusBadRequest:
-		return fmt.Errorf("%w (request %s)", ErrBadParameters, name)
+		return fmt.Errorf("%w (request %s)", ErrBadParameters, requestID)
 	case http.StatusUnauthorized:
 		return ErrLoggedOut
 	case http.StatusTooManyRequests:
-		return fmt.Errorf("%w (request %s)", ErrTooMany, name)
+		return fmt.Errorf("%w (request %s)", ErrTooMany, requestID)
 	case http.StatusServiceUnavailable:
-		return fmt.Errorf("%w (request %s)", ErrUnavailable, name) // after all the tries of Patient
-	default: // 405 and 413 are defects of this client, 500 is one of the service, others are not the service's
-		return fmt.Errorf("unexpected status %d (request %s)", response.StatusCode, name)
+		return fmt.Errorf("%w (request %s)", ErrUnavailable, requestID) // after all attempts of Retry
+	default: // 405 and 413 are bugs of this client, 500 is one of the service; the service does not return others
+		return fmt.Errorf("unexpected status %d (request %s)", response.StatusCode, requestID)
 	}
 }
 
@@ -43,7 +43,7 @@ func common(response *http.Response) error {
 
 // #region sign-up
 
-// SignUp asks for a confirmation link.
+// SignUp requests a confirmation link.
 func SignUp(ctx context.Context, api *client.ClientWithResponses, body client.SignUpRequest) error {
 	r, err := api.SignupWithResponse(ctx, nil, body)
 	switch {
@@ -54,7 +54,7 @@ func SignUp(ctx context.Context, api *client.ClientWithResponses, body client.Si
 	case r.JSON404 != nil && r.JSON404.Message == client.SignUpFailure404MessageINVITENOTFOUND:
 		return ErrInviteNotFound
 	case r.JSON409 != nil:
-		switch r.JSON409.Message { // the linter exhaustive sees a missing case
+		switch r.JSON409.Message { // the linter exhaustive reports a missing case
 		case client.SignUpFailure409MessageUSERALREADYEXIST:
 			return ErrAlreadySignedUp
 		case client.SignUpFailure409MessageINVITEHASENDED:
@@ -66,9 +66,9 @@ func SignUp(ctx context.Context, api *client.ClientWithResponses, body client.Si
 
 // #endregion
 
-// #region log-in
+// #region login
 
-// Login begins a session.
+// Login creates a session.
 func Login(ctx context.Context, api *client.ClientWithResponses, body client.CreateAccessTokenRequest) (client.AccessTokenResponse, error) {
 	r, err := api.CreateAccessTokenWithResponse(ctx, nil, body)
 	switch {
@@ -86,7 +86,7 @@ func Login(ctx context.Context, api *client.ClientWithResponses, body client.Cre
 
 // #region reset
 
-// ResetPassword asks for a link to a new password.
+// ResetPassword requests a link for a new password.
 func ResetPassword(ctx context.Context, api *client.ClientWithResponses, email string) error {
 	r, err := api.UserPasswordResetWithResponse(ctx, nil, client.RequestUserPasswordResetRequest{Email: client.Email(email)})
 	switch {
@@ -104,7 +104,7 @@ func ResetPassword(ctx context.Context, api *client.ClientWithResponses, email s
 
 // #region sessions
 
-// Sessions lists where the user is logged in.
+// Sessions lists the user's sessions.
 func Sessions(ctx context.Context, api *client.ClientWithResponses) ([]client.Session, error) {
 	r, err := api.GetListActiveSessionsWithResponse(ctx, nil)
 	if err != nil {

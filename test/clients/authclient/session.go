@@ -18,7 +18,7 @@ import (
 // ErrLoggedOut is returned when the session has ended: the user has to log in again.
 var ErrLoggedOut = errors.New("the session has ended")
 
-// Session is a user who is logged in, and stays it. It is a client.HttpRequestDoer, safe for concurrent use.
+// Session keeps a user logged in. It is a client.HttpRequestDoer and safe for concurrent use.
 type Session struct {
 	api  *client.ClientWithResponses // without a session: a refresh needs no access token
 	next client.HttpRequestDoer
@@ -28,12 +28,12 @@ type Session struct {
 	tokens     *client.AccessTokenResponse // nil: logged out
 }
 
-// NewSession begins with the tokens of a log-in.
+// NewSession returns a session with the tokens of a login.
 func NewSession(tokens client.AccessTokenResponse, api *client.ClientWithResponses, next client.HttpRequestDoer) *Session {
 	return &Session{api: api, next: next, tokens: &tokens}
 }
 
-// Tokens are the newest tokens.
+// Tokens returns the newest tokens.
 func (s *Session) Tokens() (client.AccessTokenResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -43,7 +43,7 @@ func (s *Session) Tokens() (client.AccessTokenResponse, error) {
 	return *s.tokens, nil
 }
 
-// Do sends a request with the access token; when that has expired, once more with a fresh one.
+// Do sends a request with the access token. If the token has expired, Do refreshes it and sends the request again.
 func (s *Session) Do(r *http.Request) (*http.Response, error) {
 	tokens, err := s.Tokens()
 	if err != nil {
@@ -63,14 +63,14 @@ func (s *Session) Do(r *http.Request) (*http.Response, error) {
 	return s.send(r, tokens)
 }
 
-// Refresh gives fresh tokens for stale ones. One request is sent, however many ask at once.
+// Refresh exchanges stale tokens for new ones. Concurrent calls share one request.
 func (s *Session) Refresh(ctx context.Context, stale client.AccessTokenResponse) (client.AccessTokenResponse, error) {
 	_, err, _ := s.refreshing.Do("", func() (any, error) {
 		current, err := s.Tokens()
 		if err != nil || current.RefreshToken != stale.RefreshToken {
-			return nil, err // it has happened meanwhile
+			return nil, err // another call has refreshed them
 		}
-		// Whoever waits for this must not lose it because the first of them has given up.
+		// Other callers wait for the same request, so the end of this caller's context must not cancel it.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
 		return nil, s.exchange(ctx, stale.RefreshToken)
@@ -84,7 +84,7 @@ func (s *Session) Refresh(ctx context.Context, stale client.AccessTokenResponse)
 func (s *Session) exchange(ctx context.Context, refreshToken string) error {
 	r, err := s.api.RefreshAccessTokenWithResponse(ctx, nil, client.RefreshAccessTokenRequest{RefreshToken: refreshToken})
 	if err != nil {
-		return fmt.Errorf("refresh: %w", err) // nothing is lost: the same token may be presented again
+		return fmt.Errorf("refresh: %w", err) // the same token can be sent again
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,4 +1,4 @@
-import { answer } from "./client.js";
+import { documented } from "./client.js";
 import { client } from "./generated/hey-api/client.gen.js";
 import { signup } from "./generated/hey-api/sdk.gen.js";
 import type { SignupErrors, SignupResponses, SignUpRequest } from "./generated/hey-api/types.gen.js";
@@ -10,7 +10,7 @@ client.interceptors.request.use((request) => {
 });
 // #endregion
 
-/** Where the service is. */
+/** Sets the URL of the service. */
 export function setBase(url: string) {
   client.setConfig({ baseUrl: url });
 }
@@ -19,19 +19,19 @@ export function setBase(url: string) {
 export async function signUp(body: SignUpRequest): Promise<string> {
   const { data, error, response } = await signup({ body });
   if (!response) {
-    throw error; // there was no answer
+    throw error; // there was no response
   }
-  const got = answer<SignupResponses & SignupErrors>({ data, error, response });
-  if (got.status !== 409) {
-    return `${got.status}`;
+  const r = documented<SignupResponses & SignupErrors>({ data, error, response });
+  if (r.status !== 409) {
+    return `${r.status}`;
   }
-  switch (got.body.message) {
+  switch (r.body.message) {
     case "USER_ALREADY_EXIST":
       return "You have signed up already. Log in, or reset your password.";
     case "INVITE_HAS_ENDED":
       return "This invite code has been used up.";
     default:
-      return got.body.message satisfies never;
+      return r.body.message satisfies never;
   }
 }
 // #endregion

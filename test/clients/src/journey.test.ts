@@ -1,33 +1,33 @@
-// The whole way of a user, with openapi-fetch; and what a user is told when it goes wrong.
+// The journey of a user, with openapi-fetch, and the messages for failures.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { connect } from "./client.js";
-import { logIn, logOut, resetPassword, sessions, signUp } from "./failures.js";
+import { login, logOut, resetPassword, sessions, signUp } from "./failures.js";
 import * as heyAPI from "./hey-api.js";
 import { setBase as setOrvalBase } from "./orval-fetch.js";
 import * as orval from "./orval.js";
-import { inviteCode, loggedIn, passwordIn, url, Visitor } from "./service.js";
+import { inviteCode, loggedIn, passwordIn, url, User } from "./service.js";
 
 const device = { platform: "Node" };
 
 test("from the sign-up to a new password", async () => {
-  const visitor = new Visitor();
-  const { api, email } = visitor;
+  const user = new User();
+  const { api, email } = user;
   const invited = { email, inviteCode, language: "en" };
 
   assert.match(await signUp(api, invited), /^Open the link/);
-  const opened = await visitor.openLink();
+  const opened = await user.openLink();
   assert.equal(typeof opened === "object" && opened.purpose, "signup");
-  visitor.password = passwordIn(await visitor.nextMail());
+  user.password = passwordIn(await user.nextMail());
 
-  const tokens = await visitor.logIn();
+  const tokens = await user.login();
   const { api: mine, session, store } = loggedIn(tokens);
-  const fresh = await session.refresh(tokens);
-  assert.equal(fresh?.sessionID, tokens.sessionID);
-  assert.notEqual(fresh?.refreshToken, tokens.refreshToken);
-  assert.deepEqual(store.load(), fresh);
+  const renewed = await session.refresh(tokens);
+  assert.equal(renewed?.sessionID, tokens.sessionID);
+  assert.notEqual(renewed?.refreshToken, tokens.refreshToken);
+  assert.deepEqual(store.load(), renewed);
 
-  const other = await visitor.logIn();
+  const other = await user.login();
   const list = await mine.GET("/v1/session/list");
   assert.deepEqual(
     list.data?.map((s) => [s.sessionID, s.current, s.clientID, s.platform]),
@@ -42,39 +42,39 @@ test("from the sign-up to a new password", async () => {
   assert.equal(await loggedIn(other).session.refresh(other), undefined);
   assert.equal(await logOut(mine, tokens.sessionID), "You are logged out.");
   assert.deepEqual(await sessions(mine), []);
-  assert.equal(await session.refresh(fresh!), undefined);
+  assert.equal(await session.refresh(renewed!), undefined);
   assert.equal(store.load(), undefined);
 
   assert.match(await resetPassword(api, { email }), /^Open the link/);
-  assert.equal(await visitor.openLink().then((o) => typeof o === "object" && o.purpose), "password");
-  const old = visitor.password;
-  visitor.password = passwordIn(await visitor.nextMail());
-  await visitor.logIn();
-  assert.match(String(await logIn(api, { email, password: old, clientID: "typescript_v1", device })), /is wrong/);
+  assert.equal(await user.openLink().then((o) => typeof o === "object" && o.purpose), "password");
+  const old = user.password;
+  user.password = passwordIn(await user.nextMail());
+  await user.login();
+  assert.match(String(await login(api, { email, password: old, clientID: "typescript_v1", device })), /is wrong/);
 });
 
-test("every failure has its sentence", async () => {
-  const { api, email, password } = await new Visitor().join();
+test("every failure has a message", async () => {
+  const { api, email, password } = await new User().join();
   const body = { email, inviteCode, language: "en" };
   assert.match(await signUp(api, body), /^You have signed up already/);
   assert.match(await signUp(api, { ...body, inviteCode: "no-such-code" }), /does not exist/);
   assert.match(await signUp(api, { ...body, email: "nobody@localhost" }), /check what you have typed/);
-  assert.match(await signUp(api, { ...body, language: "x".repeat(20_000) }).catch(String), /a defect of this client: 413, request \S{36}/);
-  assert.match(await resetPassword(api, { email: "nobody@example.com" }), /^Nobody/);
-  assert.match(String(await logIn(api, { email, password: password + "x", clientID: "c", device })), /is wrong/);
+  assert.match(await signUp(api, { ...body, language: "x".repeat(20_000) }).catch(String), /a bug of this client: 413, request \S{36}/);
+  assert.match(await resetPassword(api, { email: "nobody@example.com" }), /^There is no user/);
+  assert.match(String(await login(api, { email, password: password + "x", clientID: "c", device })), /is wrong/);
   assert.match(String(await sessions(api)), /log in again/);
   assert.match(await logOut(api, "any"), /log in again/);
 });
 
-test("what is no answer of the service is an error", async () => {
+test("an undocumented response is an error", async () => {
   const behindBrokenGateway = connect(url, async () => Response.json({ oops: true }, { status: 502 }));
-  await assert.rejects(sessions(behindBrokenGateway), /not an answer of the service/);
+  await assert.rejects(sessions(behindBrokenGateway), /not a response of the service/);
   const broken = connect(url, async () => Response.json({ code: 500, message: "x" }, { status: 500, headers: { "request-id": "12345678" } }));
   assert.match(String(await sessions(broken)), /12345678/);
 });
 
-test("orval's and hey-api's clients tell the codes apart too", async () => {
-  const { email } = await new Visitor().join();
+test("the clients of orval and hey-api distinguish the codes", async () => {
+  const { email } = await new User().join();
   const body = { email, inviteCode, language: "en" };
   setOrvalBase(url);
   heyAPI.setBase(url);

@@ -1,15 +1,15 @@
 // #region fetch
-import { patient } from "./client.js";
+import { withRetry } from "./client.js";
 
-const send = patient((request) => fetch(request));
+const send = withRetry((request) => fetch(request));
 let base = "";
 
-/** Where the service is. */
+/** Sets the URL of the service. */
 export function setBase(url: string) {
   base = url;
 }
 
-/** What orval's functions call: the one place for what all requests have in common. */
+/** The fetch function of all of orval's functions. */
 export async function orvalFetch<T>(path: string, init: RequestInit): Promise<T> {
   const request = new Request(base + path, init);
   request.headers.set("request-id", crypto.randomUUID());

@@ -2,17 +2,17 @@ import { signup, type SignUpRequest } from "./generated/orval.js";
 
 // #region sign-up
 export async function signUp(body: SignUpRequest): Promise<string> {
-  const got = await signup(body);
-  if (got.status !== 409) {
-    return `${got.status}`;
+  const r = await signup(body);
+  if (r.status !== 409) {
+    return `${r.status}`;
   }
-  switch (got.data.message) {
+  switch (r.data.message) {
     case "USER_ALREADY_EXIST":
       return "You have signed up already. Log in, or reset your password.";
     case "INVITE_HAS_ENDED":
       return "This invite code has been used up.";
     default:
-      return got.data.message satisfies never;
+      return r.data.message satisfies never;
   }
 }
 // #endregion

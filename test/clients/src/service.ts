@@ -1,4 +1,4 @@
-// The running service that the walks go through, and its mailbox.
+// The service under test and its mailbox.
 import assert from "node:assert/strict";
 import { connect, Session, type API, type Fetch, type Tokens, type TokenStore } from "./client.js";
 
@@ -23,23 +23,23 @@ export async function mail(to: string, n: number): Promise<string> {
     if (nth) {
       return nth.text;
     }
-    await new Promise((resolve) => setTimeout(resolve, 20)); // between two looks
+    await new Promise((resolve) => setTimeout(resolve, 20)); // between two checks
   }
   throw new Error(`no mail number ${n} to ${to}`);
 }
 
-/** The link that stands alone on a line of a mail. */
+/** Returns the link that is alone on a line of a mail. */
 export function linkIn(text: string): { confirmationKey: string; rid: string } {
   const link = new URL(/^https?:\/\/\S+\/u\/\S+$/m.exec(text)?.[0] ?? "");
   return { confirmationKey: link.pathname.replace("/u/", ""), rid: link.searchParams.get("rid") ?? "" };
 }
 
-/** The password that stands alone on a line of a mail. */
+/** Returns the password that is alone on a line of a mail. */
 export function passwordIn(text: string): string {
   return /^[0-9a-z]{4}(?:-[0-9a-z]{4}){6}$/m.exec(text)?.[0] ?? "";
 }
 
-/** Tokens in memory. */
+/** Stores tokens in memory. */
 export class Memory implements TokenStore {
   constructor(private tokens?: Tokens) {}
   load() {
@@ -51,8 +51,8 @@ export class Memory implements TokenStore {
 }
 
 /** A user with a password, and a client that is not logged in. */
-export class Visitor {
-  readonly email = `v${crypto.randomUUID()}@example.com`;
+export class User {
+  readonly email = `u${crypto.randomUUID()}@example.com`;
   readonly api: API = connect(url);
   password = "";
   #mails = 0;
@@ -79,7 +79,7 @@ export class Visitor {
     return opened.data;
   }
 
-  async logIn(): Promise<Tokens> {
+  async login(): Promise<Tokens> {
     const { data, error } = await this.api.POST("/v1/oauth/create", {
       body: { email: this.email, password: this.password, clientID: "typescript_v1", device: { platform: "Node" } },
     });
@@ -88,7 +88,7 @@ export class Visitor {
   }
 }
 
-/** A client that is logged in. */
+/** Returns a client that is logged in. */
 export function loggedIn(tokens: Tokens, next?: Fetch) {
   const store = new Memory(tokens);
   const session = new Session(store, connect(url, next), next);

@@ -1,5 +1,5 @@
-// Krakend runs a configuration of KrakenD for the tests of deploy/gateways: the router and the proxy are KrakenD's (Lura), and
-// so is what verifies access tokens (krakend-jose). The rest of KrakenD, which the recipe does not use, is left out.
+// Krakend runs a configuration of KrakenD for the tests of deploy/gateways. It consists of KrakenD's router and proxy (Lura) and its
+// verification of access tokens (krakend-jose), without the parts of KrakenD that the recipe does not use.
 package main
 
 import (
@@ -26,7 +26,7 @@ func main() {
 }
 
 func run() error {
-	// The names by which the files of KrakenD call the parts.
+	// The aliases of the namespaces in KrakenD's configuration files.
 	config.ExtraConfigAlias["router"] = gin.Namespace
 	config.ExtraConfigAlias["auth/validator"] = jose.ValidatorNamespace
 
@@ -34,7 +34,7 @@ func run() error {
 	if err != nil {
 		return fmt.Errorf("read the configuration: %w", err)
 	}
-	service.Normalize() // which is where the names are looked up
+	service.Normalize() // resolves the aliases
 	log, err := logging.NewLogger("WARNING", os.Stderr, "krakend")
 	if err != nil {
 		return fmt.Errorf("open the log: %w", err)

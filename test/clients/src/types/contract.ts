@@ -1,4 +1,4 @@
-// What the contract says of failures, written down once by hand; every generated client must agree, type for type.
+// The failures of the contract, written by hand. The types of every generated client must be identical.
 
 /** The codes of each operation's failures, by status. */
 export type Codes = {
@@ -19,7 +19,7 @@ export type Codes = {
   get_docs_asset: { 400: "BAD_PARAMETERS" };
 };
 
-/** The codes that a client's types have, in the same form, from the bodies that they have. */
+/** The codes of a client's types, in the same form, from the types of its bodies. */
 export type CodesOf<Bodies extends { [Operation in keyof Codes]: { [Status in keyof Codes[Operation]]: { message: string } } }> = {
   [Operation in keyof Codes]: { [Status in keyof Codes[Operation]]: MessageOf<Bodies[Operation], Status> };
 };
@@ -29,22 +29,22 @@ type MessageOf<Bodies, Status> = Status extends keyof Bodies
     : never
   : never;
 
-/** Refuses to compile unless it is given `true`. */
+/** Compiles only if its argument is `true`. */
 export type Expect<T extends true> = T;
 
-/** Whether two types are the very same, `any` and `unknown` included. */
+/** `true` if two types are identical, including `any` and `unknown`. */
 export type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 
-/** Where a type is `any` or `unknown`, at any depth, as paths into it; `never` when nowhere. */
-export type Vague<T, At extends string> = 0 extends 1 & T
+/** The paths in a type, at any depth, that are `any` or `unknown`; `never` if there are none. */
+export type Untyped<T, At extends string> = 0 extends 1 & T
   ? `${At}: any`
   : unknown extends T
     ? `${At}: unknown`
     : T extends string | number | boolean | null | undefined | void
       ? never
       : T extends readonly (infer Item)[]
-        ? Vague<Item, `${At}[]`>
-        : { [K in keyof T & (string | number)]-?: Vague<T[K], `${At}.${K}`> }[keyof T & (string | number)];
+        ? Untyped<Item, `${At}[]`>
+        : { [K in keyof T & (string | number)]-?: Untyped<T[K], `${At}.${K}`> }[keyof T & (string | number)];
 
-/** The one thing of which the contract says no more: the OpenAPI document as JSON. */
-export type Free<At extends string> = `${At}.${string}: unknown` | `${At}.${number}: unknown`;
+/** The only value without a precise type in the contract: the OpenAPI document as JSON. */
+export type AnyJSON<At extends string> = `${At}.${string}: unknown` | `${At}.${number}: unknown`;

@@ -1,9 +1,9 @@
-// openapi-typescript's types say what the contract says. Nothing here runs.
+// The types of openapi-typescript must match the contract. This file is only compiled.
 import type { Bodies } from "../client.js";
 import type { components, operations } from "../generated/openapi.js";
-import type { Codes, CodesOf, Equal, Expect, Free, Vague } from "./contract.js";
+import type { Codes, CodesOf, Equal, Expect, AnyJSON, Untyped } from "./contract.js";
 
-type Answers = { [Operation in keyof operations]: Bodies<Operation> };
+type Responses = { [Operation in keyof operations]: Bodies<Operation> };
 type Contents = {
   [Operation in keyof operations]: {
     [Status in keyof operations[Operation]["responses"]]: operations[Operation]["responses"][Status] extends { content: infer Content }
@@ -15,10 +15,10 @@ type Parameters = { [Operation in keyof operations]: operations[Operation]["para
 type Requests = { [Operation in keyof operations]: operations[Operation] extends { requestBody: infer Body } ? Body : never };
 
 export type Proofs = [
-  Expect<Equal<CodesOf<Answers>, Codes>>,
+  Expect<Equal<CodesOf<Responses>, Codes>>,
   Expect<Equal<keyof Codes | "confirm_user_email", keyof operations>>,
-  Expect<Equal<Vague<Parameters, "parameters">, never>>,
-  Expect<Equal<Vague<Requests, "requests">, never>>,
-  Expect<Equal<Exclude<Vague<Contents, "">, Free<".get_openapi_json.200.application/json">>, never>>,
-  Expect<Equal<Exclude<Vague<components["schemas"], "">, Free<".OpenAPIDocument">>, never>>,
+  Expect<Equal<Untyped<Parameters, "parameters">, never>>,
+  Expect<Equal<Untyped<Requests, "requests">, never>>,
+  Expect<Equal<Exclude<Untyped<Contents, "">, AnyJSON<".get_openapi_json.200.application/json">>, never>>,
+  Expect<Equal<Exclude<Untyped<components["schemas"], "">, AnyJSON<".OpenAPIDocument">>, never>>,
 ];

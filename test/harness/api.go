@@ -1,0 +1,114 @@
+package harness
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/financelime/authorization/api/client"
+)
+
+// API calls operations through a generated client. The test fails if there is no response; the caller checks the status.
+type API struct {
+	T      testing.TB
+	Client *client.ClientWithResponses
+}
+
+func (a API) must(err error) {
+	a.T.Helper()
+	if err != nil {
+		a.T.Fatal(err)
+	}
+}
+
+// SignUp requests a confirmation link.
+func (a API) SignUp(body client.SignUpRequest) *client.SignupResponse {
+	a.T.Helper()
+	r, err := a.Client.SignupWithResponse(a.T.Context(), &client.SignupParams{RequestID: uuid.NewString()}, body)
+	a.must(err)
+	return r
+}
+
+// Login creates a session.
+func (a API) Login(body client.CreateAccessTokenRequest) *client.CreateAccessTokenResponse {
+	a.T.Helper()
+	r, err := a.Client.CreateAccessTokenWithResponse(a.T.Context(), &client.CreateAccessTokenParams{RequestID: uuid.NewString()}, body)
+	a.must(err)
+	return r
+}
+
+// Refresh exchanges a refresh token.
+func (a API) Refresh(token string) *client.RefreshAccessTokenResponse {
+	a.T.Helper()
+	r, err := a.Client.RefreshAccessTokenWithResponse(a.T.Context(), &client.RefreshAccessTokenParams{RequestID: uuid.NewString()},
+		client.RefreshAccessTokenRequest{RefreshToken: token})
+	a.must(err)
+	return r
+}
+
+// Sessions lists the sessions of the access token's user.
+func (a API) Sessions(accessToken string) *client.GetListActiveSessionsResponse {
+	a.T.Helper()
+	r, err := a.Client.GetListActiveSessionsWithResponse(a.T.Context(), &client.GetListActiveSessionsParams{RequestID: uuid.NewString()},
+		Bearer(accessToken))
+	a.must(err)
+	return r
+}
+
+// Revoke ends a session by DELETE with a body.
+func (a API) Revoke(accessToken, sessionID string) *client.RevokeRefreshTokenResponse {
+	a.T.Helper()
+	r, err := a.Client.RevokeRefreshTokenWithResponse(a.T.Context(), &client.RevokeRefreshTokenParams{RequestID: uuid.NewString()},
+		client.RevokeRefreshTokenRequest{SessionID: sessionID}, Bearer(accessToken))
+	a.must(err)
+	return r
+}
+
+// ResetPassword requests a link for a new password.
+func (a API) ResetPassword(email string) *client.UserPasswordResetResponse {
+	a.T.Helper()
+	r, err := a.Client.UserPasswordResetWithResponse(a.T.Context(), &client.UserPasswordResetParams{RequestID: uuid.NewString()},
+		client.RequestUserPasswordResetRequest{Email: client.Email(email)})
+	a.must(err)
+	return r
+}
+
+// Bearer adds an access token to a request.
+func Bearer(token string) client.RequestEditorFn {
+	return func(_ context.Context, r *http.Request) error {
+		r.Header.Set("authorization", "Bearer "+token)
+		return nil
+	}
+}
+
+// Send sends one raw request, which a generated client would not, and returns the response and its body.
+func Send(t testing.TB, via *http.Client, method, url string, header http.Header, body string) (*http.Response, string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, values := range header {
+		request.Header[http.CanonicalHeaderKey(name)] = values
+	}
+	return Do(t, via, request)
+}
+
+// Do sends a request and returns the response and its body.
+func Do(t testing.TB, via *http.Client, request *http.Request) (*http.Response, string) {
+	t.Helper()
+	response, err := via.Do(request)
+	if err != nil {
+		t.Fatalf("%s %s: %v", request.Method, request.URL.Path, err)
+	}
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response, string(content)
+}
