@@ -30,7 +30,7 @@ func TestDecisions(t *testing.T) {
 		"an address has one spelling":                                   oneSpelling,
 		"a pending sign-up gets the same link again":                    resend,
 		"a newer reset link kills the older":                            newerLink,
-		"log-in never tells why":                                        loginHidesTheReason,
+		"a failed login does not reveal the reason":                     loginHidesTheReason,
 		"a bad refresh token is 400, an ended session 404":              badRefreshTokens,
 		"the predecessor gets the same successor":                       sameSuccessor,
 		"a lateRefresh is refused and harms nothing":                    lateRefresh,
@@ -42,7 +42,7 @@ func TestDecisions(t *testing.T) {
 		"every other method is 405 with Allow":                          otherMethods,
 		"a path that is not in the contract is 404":                     unknownPaths,
 		"a body over 16 KiB is 413 on every operation":                  largeBodies,
-		"several log-ins with a mailed password at once all succeed":    pendingPassword,
+		"concurrent logins with a mailed password all succeed":          pendingPassword,
 		"a newer mailed password replaces the older":                    newerPassword,
 		"an empty sessionID is 400":                                     emptySessionID,
 		"no answer may be stored, sniffed or framed":                    headers,
@@ -497,12 +497,12 @@ func pendingPassword(t *testing.T, s *harness.Service) {
 	statuses := concurrently(8, func(int) int { return p.tryLogin(p.password).StatusCode() })
 	for _, status := range statuses {
 		if status != 200 {
-			t.Errorf("log-ins with one mailed password at once: %v", statuses)
+			t.Errorf("logins with one mailed password at the same time: %v", statuses)
 		}
 	}
 	p.login()
 	if n := len(p.sessions()); n != 9 {
-		t.Errorf("%d sessions, want 9: only sessions from before the first log-in end with it", n)
+		t.Errorf("%d sessions, want 9: only sessions from before the first login end with it", n)
 	}
 }
 

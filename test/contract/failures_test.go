@@ -210,7 +210,7 @@ func TestTooManyLogins(t *testing.T) {
 	p.login()
 	statuses := count(concurrently(120, func(int) int { return p.tryLogin(p.password).StatusCode() }))
 	if statuses[200] == 0 || statuses[503] == 0 || statuses[200]+statuses[503] != 120 {
-		t.Errorf("120 log-ins at once with one hashing slot: %v", statuses)
+		t.Errorf("120 logins at the same time with one hashing slot: %v", statuses)
 	}
 	p.refresh()
 }
@@ -224,7 +224,7 @@ func TestPoisonedRow(t *testing.T) {
 		p.login()
 		s.Exec(t, "UPDATE account SET password_hash = $1 WHERE email = $2", "$argon2id$v=19$m=4000000000,t=9,p=1$AAAA$AAAA", p.email)
 		if status := p.tryLogin(p.password).StatusCode(); status != 500 {
-			t.Errorf("log-in with a poisoned hash: %d", status)
+			t.Errorf("login with a poisoned hash: %d", status)
 		}
 		p.refresh()
 	})

@@ -58,12 +58,12 @@ func TestFailedOperationsChangeNothing(t *testing.T) {
 			"UPDATE of account", "DELETE of confirmation", "INSERT of mail")
 		p.password = p.mail().Password(t)
 		login := func() int { return p.tryLogin(p.password).StatusCode() }
-		try("first log-in", 200, login, "UPDATE of account", "INSERT of session")
+		try("first login", 200, login, "UPDATE of account", "INSERT of session")
 		try("reset", 204, func() int { return p.resetPassword().StatusCode() }, "INSERT of confirmation", "INSERT of mail")
 		link = p.mail().Link(t)
 		try("click of the reset", 200, func() int { return p.open(link).StatusCode }, "DELETE of confirmation", "INSERT of mail")
 		p.password = p.mail().Password(t)
-		try("log-in with the new password", 200, login, "UPDATE of account", "DELETE of session", "INSERT of session", "INSERT of mail")
+		try("login with the new password", 200, login, "UPDATE of account", "DELETE of session", "INSERT of session", "INSERT of mail")
 	})
 }
 

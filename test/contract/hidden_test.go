@@ -23,8 +23,8 @@ func TestHiddenAccounts(t *testing.T) {
 			"a sign-up with a taken address is a sign-up and nobody":          hiddenNobody,
 			"the owner is notified once, however often and by whom":           ownerNotifiedOnce,
 			"the owner of a pending sign-up is notified too":                  pendingOwnerNotified,
-			"sign-ups with one address at once are all answered alike":        hiddenRace,
-			"a reset is answered alike whoever has the address":               hiddenReset,
+			"concurrent sign-ups with one address get the same response":      hiddenRace,
+			"every reset gets the same response":                              hiddenReset,
 			"a reset does what it does otherwise":                             hiddenResetWorks,
 		} {
 			t.Run(name, func(t *testing.T) {

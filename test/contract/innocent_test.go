@@ -47,11 +47,11 @@ func TestRaceRightLogins(t *testing.T) {
 		for range innocentRounds(5, 1000) {
 			got := count(concurrently(8, func(int) int { return p.loginPatiently(stranger, p.password) }))
 			if got[200] != 8 {
-				t.Fatalf("8 right log-ins at once: %v", got)
+				t.Fatalf("8 right logins at the same time: %v", got)
 			}
 		}
 		if n := s.Count(t, "SELECT count(*) FROM login_failure") + s.Count(t, "SELECT count(*) FROM login_attempt"); n != 0 {
-			t.Errorf("%d rows are left of log-ins that succeeded", n)
+			t.Errorf("%d rows are left of logins that succeeded", n)
 		}
 	})
 }
@@ -73,7 +73,7 @@ func TestRaceRightLoginsAmongWrongOnes(t *testing.T) {
 				return "as it should be"
 			})
 			if n := count(got); n["as it should be"] != 24 {
-				t.Fatalf("12 right log-ins at once among 12 wrong ones: %v", n)
+				t.Fatalf("12 right logins at the same time among 12 wrong ones: %v", n)
 			}
 		}
 	})
@@ -90,7 +90,7 @@ func TestRaceRightLoginsBeforeTheHundredth(t *testing.T) {
 			p.want("a mistake", loginFrom(t, s, home, p.email, "wrong").status, 404)
 			s.Exec(t, "UPDATE login_failure SET failures = 97")
 			if got := count(concurrently(6, func(int) int { return p.loginPatiently(home, p.password) })); got[200] != 6 {
-				t.Fatalf("6 right log-ins at once after 97 failures: %v", got)
+				t.Fatalf("6 right logins at the same time after 97 failures: %v", got)
 			}
 		}
 	})
@@ -109,7 +109,7 @@ func TestRaceOfAClassroom(t *testing.T) {
 				class[i] = newPerson(t, s)
 			}
 			if got := count(concurrently(pupils, func(i int) int { return signUpFrom(t, s, stranger, class[i].email, code).status })); got[204] != pupils {
-				t.Fatalf("%d good sign-ups at once from one address: %v", pupils, got)
+				t.Fatalf("%d good sign-ups at the same time from one address: %v", pupils, got)
 			}
 			links := make([]string, pupils)
 			for i, p := range class {
@@ -117,10 +117,10 @@ func TestRaceOfAClassroom(t *testing.T) {
 			}
 			open := func(i int) int { return ask(t, s, stranger, http.MethodGet, links[i], "").status }
 			if got := count(concurrently(pupils, open)); got[200] != pupils {
-				t.Fatalf("%d good links opened at once from one address: %v", pupils, got)
+				t.Fatalf("%d good links opened at the same time from one address: %v", pupils, got)
 			}
 			if got := count(concurrently(pupils, open)); got[404] != pupils { // the pupils, after the scanner
-				t.Fatalf("%d used links opened at once from one address: %v", pupils, got)
+				t.Fatalf("%d used links opened at the same time from one address: %v", pupils, got)
 			}
 			late := newPerson(t, s)
 			late.want("one more sign-up elsewhere", signUpFrom(t, s, home, late.email, s.Invite(t, 1)).status, 204)
@@ -139,7 +139,7 @@ func TestConcurrentGuesses(t *testing.T) {
 			return signUpFrom(t, s, stranger, fmt.Sprintf("g%d@example.com", i), fmt.Sprint("guess-", i)).status
 		}
 		if got := count(concurrently(60, guess)); got[404] != 20 || got[429] != 40 {
-			t.Errorf("60 unknown codes at once on a limit of 20: %v", got)
+			t.Errorf("60 unknown codes at the same time on a limit of 20: %v", got)
 		}
 		p := newPerson(t, s)
 		p.want("sign up elsewhere", signUpFrom(t, s, home, p.email, s.Invite(t, 1)).status, 204)
@@ -151,7 +151,7 @@ func TestConcurrentGuesses(t *testing.T) {
 			return ask(t, s, stranger, http.MethodGet, "/u/"+strings.Repeat("A", 42)+"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef"[i:i+1]+"?rid="+rid(), "").status
 		}))
 		if got[200] != 1 || got[404] > 7+23 || got[429] == 0 { // most last characters are malformed, which is no guess
-			t.Errorf("30 guessed links at once on a limit of 7, and a good one: %v", got)
+			t.Errorf("30 guessed links at the same time on a limit of 7, and a good one: %v", got)
 		}
 	})
 }
@@ -261,7 +261,7 @@ func TestUnavailableDoesNotCount(t *testing.T) {
 		wantStatus(t, c.what+" afterwards", c.request(), c.want)
 	}
 	if n := s.Count(t, "SELECT count(*) FROM login_attempt"); n != 0 {
-		t.Errorf("%d log-ins are still under way", n)
+		t.Errorf("%d logins are still under way", n)
 	}
 	// Sign-ups from both addresses, and the links that were mailed to both.
 	if n := s.Count(t, "SELECT count(*) FROM rate_limit WHERE full_at > 0"); n != 4 {
@@ -315,7 +315,7 @@ func TestHiddenSignUpKeepsTheDelay(t *testing.T) {
 		s.Exec(t, "UPDATE login_failure SET delay = 0")
 		owner.login()
 		if n := s.Count(t, "SELECT count(*) FROM login_failure"); n != 1 {
-			t.Errorf("%d rows of failures after the owner's log-in, want that of the other address", n)
+			t.Errorf("%d rows of failures after the owner's login, want that of the other address", n)
 		}
 	})
 }

@@ -74,7 +74,7 @@ func TestKeysCommands(t *testing.T) {
 		rotating.Wait()
 		two := keysOf(t, s)
 		if len(two) != 2 || two[0].RetiresAt == nil || !two[0].RetiresAt.After(two[1].ActiveFrom.Add(10*time.Minute)) || two[1].Number != 2 {
-			t.Fatalf("after three rotations at once: %+v", two)
+			t.Fatalf("after three rotations at the same time: %+v", two)
 		}
 		eventually(t, "the next key is published", func() bool { return len(publishedKeys(t, s)) == 2 })
 		eventually(t, "the next key signs", func() bool {

@@ -92,13 +92,13 @@ func TestLimits(t *testing.T) {
 		settings []string
 		test     func(*testing.T, *harness.Service)
 	}{
-		"failed log-ins are refused alike, whoever has the address":  {limited(), refusedAlike},
+		"failed logins are refused alike for every address":          {limited(), refusedAlike},
 		"each failure doubles the delay, up to a quarter of an hour": {limited(), growingDelays},
 		"a success ends the row of failures":                         {limited(), successForgets},
-		"a stranger can not lock the owner out":                      {limited(), ownerAtHome},
+		"others cannot lock the owner out":                           {limited(), ownerAtHome},
 		"one address has one budget, however it is spelt":            {limited(), oneBudget},
 		"a hundred failures in a row switch the password off":        {limited(), passwordOff},
-		"failed log-ins from a source": {
+		"failed logins from a client IP": {
 			limited("AUTH_LIMIT_LOGIN_SOURCE=4/1h", "AUTH_LIMIT_LOGIN_ACCOUNT=1000/1h"), failuresFromOneSource,
 		},
 		"mails to an address":       {limited("AUTH_LIMIT_MAIL_ADDRESS=3/1h"), mailsToOneAddress},

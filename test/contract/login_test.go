@@ -20,9 +20,9 @@ func TestLogins(t *testing.T) {
 		"a notice of a login from a new device":       {[]string{"AUTH_TRUSTED_PROXIES=127.0.0.0/8"}, newDeviceNotice},
 		"a notice of every login but the first":       {[]string{"AUTH_LOGIN_NOTICE=always"}, everyLoginNotice},
 		"no notice of a login, but of a new password": {[]string{"AUTH_LOGIN_NOTICE=never"}, passwordNotice},
-		"log-ins flood no mailbox":                    {[]string{"AUTH_LOGIN_NOTICE=always"}, noticesBounded},
+		"logins do not flood a mailbox":               {[]string{"AUTH_LOGIN_NOTICE=always"}, noticesBounded},
 		"more sessions end the oldest":                {[]string{"AUTH_SESSIONS_PER_USER=3"}, oldestEnds},
-		"log-ins at once leave no more sessions":      {[]string{"AUTH_SESSIONS_PER_USER=2", "AUTH_LOGIN_NOTICE=never"}, capUnderRace},
+		"concurrent logins leave no more sessions":    {[]string{"AUTH_SESSIONS_PER_USER=2", "AUTH_LOGIN_NOTICE=never"}, capUnderRace},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -120,7 +120,7 @@ func passwordNotice(t *testing.T, s *harness.Service) {
 	statuses := count(concurrently(4, func(int) int { return p.tryLogin(p.password).StatusCode() }))
 	p.login()
 	if statuses[200] != 4 || p.enqueued("password_notice") != 1 || p.enqueued("login_notice") != 0 {
-		t.Errorf("log-ins %v; %d notices of the password, %d of log-ins", statuses, p.enqueued("password_notice"), p.enqueued("login_notice"))
+		t.Errorf("logins %v; %d notices of the password, %d of logins", statuses, p.enqueued("password_notice"), p.enqueued("login_notice"))
 	}
 	notice := s.WaitNotices(t, p.email, 1)[0]
 	if !strings.Contains(notice.Subject, "was changed") || strings.Contains(notice.Text, p.password) || strings.Contains(notice.Text, old) {
@@ -136,7 +136,7 @@ func noticesBounded(t *testing.T, s *harness.Service) {
 		p.login()
 	}
 	if n := p.enqueued("login_notice"); n != 10 {
-		t.Errorf("%d notices of 13 log-ins", n)
+		t.Errorf("%d notices of 13 logins", n)
 	}
 }
 
@@ -161,7 +161,7 @@ func capUnderRace(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
 	for range 3 {
 		if statuses := count(concurrently(5, func(int) int { return p.tryLogin(p.password).StatusCode() })); statuses[200] != 5 {
-			t.Errorf("5 log-ins at once: %v", statuses)
+			t.Errorf("5 logins at the same time: %v", statuses)
 		}
 		if n := s.Count(t, "SELECT count(*) FROM session"); n != 2 {
 			t.Errorf("%d sessions", n)

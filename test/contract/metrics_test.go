@@ -196,13 +196,13 @@ func provePerson(p *proofs) {
 	somebody.login()
 	somebody.refresh()
 	p.grows("a sign-up", "http_requests_total", `operation="signup"`, `status="204"`)
-	p.grows("a log-in", "http_request_duration_seconds_count", `operation="create_access_token"`)
+	p.grows("a login", "http_request_duration_seconds_count", `operation="create_access_token"`)
 	p.grows("a sign-up", "accounts")
-	p.grows("a log-in", "sessions")
-	p.grows("a log-in", "password_hashes_total")
+	p.grows("a login", "sessions")
+	p.grows("a login", "password_hashes_total")
 	p.grows("a link", "mail_attempts_total", `kind="signup_link"`, `outcome="sent"`)
 	p.grows("a password", "mail_attempts_total", `kind="password"`, `outcome="sent"`)
-	p.grows("a log-in", "database_statement_duration_seconds_count", `statement="GetAccountByEmail"`)
+	p.grows("a login", "database_statement_duration_seconds_count", `statement="GetAccountByEmail"`)
 	p.grows("a sign-up", "database_transaction_duration_seconds_count", `kind="transaction"`)
 	p.grows("a refresh", "database_transaction_duration_seconds_count", `kind="write"`)
 	p.grows("a mail", "log_events_total", `event="mail.sent"`)
@@ -254,7 +254,7 @@ func proveLoad(p *proofs) {
 				r, err := p.s.API.CreateAccessTokenWithResponse(ctx, &client.CreateAccessTokenParams{RequestID: rid()},
 					client.CreateAccessTokenRequest{Email: client.Email(uuid.NewString() + "@example.com"), Password: "wrong-password", ClientID: "test_v1"})
 				if err == nil && r.StatusCode() != http.StatusNotFound && r.StatusCode() != http.StatusServiceUnavailable {
-					p.t.Errorf("a log-in: %d", r.StatusCode())
+					p.t.Errorf("a login: %d", r.StatusCode())
 				}
 			}
 		})
