@@ -54,7 +54,7 @@ faults: ## the fault tests at full length: hours
 	FINANCELIME_FULL=1 test/with-postgres $(CHECKER) gotestsum --format=standard-verbose \
 		-- -count=1 -timeout=30m -run='TestBacklogDrains|TestThreeProcesses' ./impl/mail/
 	FINANCELIME_FULL=1 test/with-postgres $(CHECKER) gotestsum --format=standard-verbose \
-		-- -count=1 -timeout=60m -run='TestCopyOfMany|TestReplicasEndSessions' ./db/ ./test/contract/
+		-- -count=1 -timeout=60m -run='TestCopyManyRows|TestReplicasEndSessions' ./db/ ./test/contract/
 
 model: ## 10,000 random interleavings of logins compared with the model of the limits, on both engines: half an hour
 	MODEL_COUNT=10000 test/with-postgres go test -v -count=1 -timeout=3h -run='^TestModel$$' ./impl/limit/

@@ -421,7 +421,7 @@ type RecordLoginParams struct {
 	VerifiedHash *string
 }
 
-// RecordLogin locks the account, so that no login runs beside a change of the password or of the account.
+// RecordLogin locks the account, so that no login runs during a change of the password or of the account.
 // No row: the password is no longer the one that was verified, or the account is not active.
 func (q *Queries) RecordLogin(ctx context.Context, arg RecordLoginParams) (int64, error) {
 	result, err := q.db.Exec(ctx, recordLogin, arg.Now, arg.ID, arg.VerifiedHash)

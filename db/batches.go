@@ -5,14 +5,14 @@ import (
 	"fmt"
 )
 
-// BatchRows is how many rows one batch of DeleteInBatches reads, and deletes at most: the limit for the queries given to it.
+// BatchRows is the maximum number of rows that one batch of [DeleteInBatches] lists and deletes. The list query uses it as its limit.
 const BatchRows = 500
 
-// DeleteInBatches deletes rows in batches, each in a write of its own, so that no other write waits long. It returns how many rows
-// it deleted, also with an error.
+// DeleteInBatches deletes rows in batches. Each batch is a separate [Store.Write], so that other writes do not wait long. It returns the
+// number of deleted rows, also with an error.
 //
-// list returns up to BatchRows keys after a key, in ascending order. remove deletes the rows with the keys from first to last that are
-// to be deleted. The walk starts after the key start and ends when list returns nothing.
+// list returns up to [BatchRows] keys after a key, in ascending order. remove deletes rows with keys from first to last, both included; its
+// condition may skip some of them. The first call of list gets the key start. DeleteInBatches ends when list returns no keys.
 func DeleteInBatches[Key any](
 	ctx context.Context, s *Store, start Key,
 	list func(q *Queries, after Key) ([]Key, error),

@@ -10,7 +10,7 @@ import (
 	"github.com/financelime/authorization/test/postgres"
 )
 
-// BenchmarkRefresh is the write that the service does most: one guarded update, durable when it returns.
+// BenchmarkRefresh measures the most frequent write of the service: one conditional update, durable when it returns.
 func BenchmarkRefresh(b *testing.B) {
 	for name, url := range map[string]func(testing.TB) string{"sqlite": sqliteURL, "postgres": postgres.URL} {
 		b.Run(name, func(b *testing.B) {
@@ -21,7 +21,7 @@ func BenchmarkRefresh(b *testing.B) {
 				sessions[i] = insertSession(b, s, a.ID)
 			}
 			var next atomic.Int64
-			b.SetParallelism(16) // as many clients as wait for one commit on a small machine
+			b.SetParallelism(16) // as many clients as share one commit on a small machine
 			b.ResetTimer()
 			b.RunParallel(func(pb *testing.PB) {
 				session := sessions[next.Add(1)%int64(len(sessions))]
@@ -43,7 +43,7 @@ func BenchmarkRefresh(b *testing.B) {
 	}
 }
 
-// BenchmarkGetSession is the read that checks a session.
+// BenchmarkGetSession measures the read that checks a session.
 func BenchmarkGetSession(b *testing.B) {
 	for name, url := range map[string]func(testing.TB) string{"sqlite": sqliteURL, "postgres": postgres.URL} {
 		b.Run(name, func(b *testing.B) {
@@ -64,7 +64,7 @@ func BenchmarkGetSession(b *testing.B) {
 	}
 }
 
-// BenchmarkFirstStart opens and migrates a new SQLite database.
+// BenchmarkFirstStart measures opening and migrating a new SQLite database.
 func BenchmarkFirstStart(b *testing.B) {
 	for b.Loop() {
 		s, err := db.Open(b.Context(), "sqlite:"+filepath.Join(b.TempDir(), "auth.db"))

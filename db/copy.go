@@ -5,28 +5,26 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// Copied is what was copied of a table.
-type Copied struct {
+// CopiedTable is a table and the number of its rows that were copied.
+type CopiedTable struct {
 	Table string
 	Rows  int64
 }
 
-// Copy copies everything from an SQLite database into an empty PostgreSQL one, all of it or nothing. Both must be at the
-// version of this program. Nobody can write to either meanwhile. Afterwards every row is read back: their number and their
-// content must be the source's.
-func Copy(ctx context.Context, from, to *Store) (copied []Copied, err error) {
+// Copy copies all rows from an SQLite database to an empty PostgreSQL database, in one transaction. Both must have the schema version of
+// this program, and both are locked against writes meanwhile. Copy reads every row back and compares number and content with the source.
+func Copy(ctx context.Context, from, to *Store) (copied []CopiedTable, err error) {
 	source, isSQLite := from.engine.(*sqliteEngine)
 	target, isPostgres := to.engine.(*postgres)
 	if !isSQLite || !isPostgres {
-		return nil, errors.New("only from SQLite to PostgreSQL")
+		return nil, errors.New("copying works from SQLite to PostgreSQL only")
 	}
-	if err := sameVersion(ctx, from, to); err != nil {
+	if err := requireNewestVersion(ctx, from, to); err != nil {
 		return nil, err
 	}
 	pool, err := openPool(source.dsn, 1) // its transactions begin with the write lock
@@ -38,7 +36,7 @@ func Copy(ctx context.Context, from, to *Store) (copied []Copied, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock the source: %w", source.translate(err))
 	}
-	defer in.Rollback() //nolint:errcheck // it has only read
+	defer in.Rollback() //nolint:errcheck // it only reads
 	tables, err := sourceTables(ctx, in)
 	if err != nil {
 		return nil, fmt.Errorf("read the source's schema: %w", source.translate(err))
@@ -52,7 +50,7 @@ func Copy(ctx context.Context, from, to *Store) (copied []Copied, err error) {
 			if err != nil {
 				return fmt.Errorf("table %s: %w", t.name, err)
 			}
-			copied = append(copied, Copied{t.name, rows})
+			copied = append(copied, CopiedTable{t.name, rows})
 		}
 		return nil
 	})
@@ -62,7 +60,8 @@ func Copy(ctx context.Context, from, to *Store) (copied []Copied, err error) {
 	return copied, nil
 }
 
-func sameVersion(ctx context.Context, stores ...*Store) error {
+// requireNewestVersion fails unless the stores have the schema version of this program.
+func requireNewestVersion(ctx context.Context, stores ...*Store) error {
 	newest, err := newestMigration()
 	if err != nil {
 		return err
@@ -73,73 +72,13 @@ func sameVersion(ctx context.Context, stores ...*Store) error {
 			return err
 		}
 		if version != newest {
-			return fmt.Errorf("the %s database is at version %d, and this program at %d", s.Engine(), version, newest)
+			return fmt.Errorf("the %s database is at version %d, and this program needs version %d", s.Engine(), version, newest)
 		}
 	}
 	return nil
 }
 
-// table is a table as both engines have it. What it is comes from the database: no list of tables can be forgotten.
-type table struct {
-	name    string
-	columns []string
-	types   []string // as declared in schema/
-	parents []string // that it refers to
-}
-
-// sourceTables lists the tables, each after those that it refers to.
-func sourceTables(ctx context.Context, tx *sql.Tx) ([]table, error) {
-	names, err := texts(ctx, tx, `SELECT name FROM sqlite_schema
-		WHERE type = 'table' AND name NOT IN ($1, $2) AND name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY name`, versionTable, legacyTable)
-	if err != nil {
-		return nil, err
-	}
-	var waiting, ordered []table
-	for _, name := range names {
-		t := table{name: name}
-		if t.columns, err = texts(ctx, tx, "SELECT name FROM pragma_table_info($1) ORDER BY cid", name); err != nil {
-			return nil, err
-		}
-		if t.types, err = texts(ctx, tx, "SELECT lower(type) FROM pragma_table_info($1) ORDER BY cid", name); err != nil {
-			return nil, err
-		}
-		if t.parents, err = texts(ctx, tx, `SELECT DISTINCT "table" FROM pragma_foreign_key_list($1)`, name); err != nil {
-			return nil, err
-		}
-		waiting = append(waiting, t)
-	}
-	done := make(map[string]bool)
-	for len(waiting) > 0 {
-		i := slices.IndexFunc(waiting, func(t table) bool {
-			return !slices.ContainsFunc(t.parents, func(parent string) bool { return parent != t.name && !done[parent] })
-		})
-		if i < 0 {
-			return nil, errors.New("tables that refer to each other in a circle")
-		}
-		done[waiting[i].name] = true
-		ordered = append(ordered, waiting[i])
-		waiting = slices.Delete(waiting, i, i+1)
-	}
-	return ordered, nil
-}
-
-func texts(ctx context.Context, tx querier, query string, args ...any) (all []string, err error) {
-	rows, err := tx.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		var text string
-		if err := rows.Scan(&text); err != nil {
-			return nil, err
-		}
-		all = append(all, text)
-	}
-	return all, rows.Err()
-}
-
-// lockEmpty keeps every other writer out of the target and refuses it where it has a row already.
+// lockEmpty locks the tables of the target against other writes and fails if one of them has a row.
 func lockEmpty(ctx context.Context, tx pgx.Tx, tables []table) error {
 	names := make([]string, len(tables))
 	for i, t := range tables {
@@ -151,28 +90,18 @@ func lockEmpty(ctx context.Context, tx pgx.Tx, tables []table) error {
 	for _, t := range tables {
 		var filled bool
 		if err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM "+t.quoted()+")").Scan(&filled); err != nil {
-			return fmt.Errorf("look into the target: %w", err)
+			return fmt.Errorf("read the target: %w", err)
 		}
 		if filled {
-			return fmt.Errorf("the target is not empty: its table %s has rows (a service that starts makes some)", t.name)
+			return fmt.Errorf("the target is not empty: its table %s has rows (a service creates some when it starts)", t.name)
 		}
 	}
 	return nil
 }
 
-func (t table) quoted() string { return pgx.Identifier{t.name}.Sanitize() }
-
-func (t table) list() string {
-	quoted := make([]string, len(t.columns))
-	for i, c := range t.columns {
-		quoted[i] = pgx.Identifier{c}.Sanitize()
-	}
-	return strings.Join(quoted, ", ")
-}
-
-// copy copies one table and reads it back.
+// copy copies a table and reads it back.
 func (t table) copy(ctx context.Context, in *sql.Tx, out pgx.Tx) (count int64, err error) {
-	rows, err := in.QueryContext(ctx, "SELECT "+t.list()+" FROM "+t.quoted()) //nolint:gosec // names from the schema
+	rows, err := in.QueryContext(ctx, "SELECT "+t.columnList()+" FROM "+t.quoted()) //nolint:gosec // names from the schema
 	if err != nil {
 		return 0, err
 	}
@@ -184,19 +113,20 @@ func (t table) copy(ctx context.Context, in *sql.Tx, out pgx.Tx) (count int64, e
 	if err := rows.Err(); err != nil {
 		return 0, err
 	}
-	back, err := t.sum(ctx, out)
+	back, err := t.checksum(ctx, out)
 	if err != nil {
 		return 0, fmt.Errorf("read back: %w", err)
 	}
 	if back != source.sum {
-		return 0, fmt.Errorf("what was read back is not what was copied: %d rows of %d", back.rows, source.sum.rows)
+		return 0, fmt.Errorf("the rows in the target differ from those in the source: %d rows were read back, %d copied", back.rows, source.sum.rows)
 	}
-	_, err = out.Exec(ctx, "ANALYZE "+t.quoted()) // so that the first queries are planned for what is there
+	_, err = out.Exec(ctx, "ANALYZE "+t.quoted()) // so that the first queries have good plans
 	return count, err
 }
 
-func (t table) sum(ctx context.Context, tx pgx.Tx) (total checksum, err error) {
-	rows, err := tx.Query(ctx, "SELECT "+t.list()+" FROM "+t.quoted())
+// checksum computes the checksum of a table on PostgreSQL.
+func (t table) checksum(ctx context.Context, tx pgx.Tx) (total rowsChecksum, err error) {
+	rows, err := tx.Query(ctx, "SELECT "+t.columnList()+" FROM "+t.quoted())
 	if err != nil {
 		return total, err
 	}

@@ -11,17 +11,17 @@ import (
 	"github.com/google/uuid"
 )
 
-// copyRows hands the rows of an SQLite table to PostgreSQL's COPY, and sums them up.
+// copyRows implements [pgx.CopyFromSource] over the rows of an SQLite table and computes their checksum.
 type copyRows struct {
 	table table
 	rows  *sql.Rows
-	sum   checksum
+	sum   rowsChecksum
 
 	values []any
 	err    error
 }
 
-// Next reads a row.
+// Next reads the next row.
 func (r *copyRows) Next() bool {
 	if r.err != nil || !r.rows.Next() {
 		return false
@@ -44,10 +44,10 @@ func (r *copyRows) Next() bool {
 	return r.err == nil
 }
 
-// Values returns the row.
+// Values returns the current row.
 func (r *copyRows) Values() ([]any, error) { return r.values, nil }
 
-// Err returns what ended the rows early.
+// Err returns the error that ended the rows early, or nil.
 func (r *copyRows) Err() error {
 	if r.err != nil {
 		return r.err
@@ -55,7 +55,7 @@ func (r *copyRows) Err() error {
 	return r.rows.Err()
 }
 
-// fromSQLite gives a value of a column the form that it has on PostgreSQL: the reverse of sqliteValue.
+// fromSQLite converts a value from SQLite to the type that pgx uses for the column. It is the inverse of sqliteValue.
 func fromSQLite(declared string, value any) (any, error) {
 	switch v := value.(type) {
 	case nil:
@@ -66,7 +66,7 @@ func fromSQLite(declared string, value any) (any, error) {
 			return [16]byte(id), err
 		}
 		if declared == "bytea" {
-			return append([]byte{}, v...), nil // not NULL where it is empty
+			return append([]byte{}, v...), nil // an empty value is not NULL
 		}
 	case int64:
 		switch declared {
@@ -86,16 +86,16 @@ func fromSQLite(declared string, value any) (any, error) {
 			return v, nil
 		}
 	}
-	return nil, fmt.Errorf("a %T in a column of the type %s", value, declared)
+	return nil, fmt.Errorf("a %T in a column of type %s", value, declared)
 }
 
-// checksum is of a set of rows, whatever their order: how many they are, and the sum of their hashes.
-type checksum struct {
+// rowsChecksum is the checksum of a set of rows in any order: their number and the sum of their hashes.
+type rowsChecksum struct {
 	rows int64
 	sum  [4]uint64
 }
 
-func (c *checksum) add(row []any) error {
+func (c *rowsChecksum) add(row []any) error {
 	var text []byte
 	for _, value := range row {
 		var err error
@@ -111,9 +111,9 @@ func (c *checksum) add(row []any) error {
 	return nil
 }
 
-// appendValue writes a value so that no two rows look alike.
+// appendValue appends an unambiguous encoding of a value.
 //
-//nolint:gosec // the bits of a number are all that counts here
+//nolint:gosec // only the bits of the numbers are used
 func appendValue(text []byte, value any) ([]byte, error) {
 	number := func(kind byte, n uint64) []byte { return binary.BigEndian.AppendUint64(append(text, kind), n) }
 	switch v := value.(type) {
@@ -141,5 +141,5 @@ func appendValue(text []byte, value any) ([]byte, error) {
 		}
 		return append(text, 'x'), nil
 	}
-	return nil, fmt.Errorf("a %T can not be compared", value)
+	return nil, fmt.Errorf("a %T cannot be compared", value)
 }

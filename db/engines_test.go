@@ -27,7 +27,7 @@ func onBoth(t *testing.T, test func(t *testing.T, s *db.Store)) {
 	})
 }
 
-// onBothURLs is onBoth for tests that open the (empty) database themselves.
+// onBothURLs runs a test on both engines with the URL of an empty database, which the test opens.
 func onBothURLs(t *testing.T, test func(t *testing.T, url string)) {
 	t.Helper()
 	t.Parallel()
@@ -69,7 +69,7 @@ func migrated(t testing.TB, url string) *db.Store {
 	return s
 }
 
-// start is the time at which the tests' rows are made. It has microseconds, to show that none is lost.
+// start is the time of the tests' rows. It has microseconds, so that tests notice lost precision.
 var start = time.Date(2031, time.March, 4, 5, 6, 7, 891234000, time.UTC)
 
 func newID(t testing.TB) uuid.UUID {
@@ -88,7 +88,7 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// write may be called from any goroutine.
+// write runs a statement. It may be called from any goroutine.
 func write(t testing.TB, s *db.Store, fn func(*db.Queries) error) {
 	t.Helper()
 	if err := s.Write(t.Context(), fn); err != nil {
@@ -96,7 +96,7 @@ func write(t testing.TB, s *db.Store, fn func(*db.Queries) error) {
 	}
 }
 
-// insertInvite makes an invite that is usable uses times for an hour.
+// insertInvite inserts an invite with a number of uses that expires an hour after start.
 func insertInvite(t testing.TB, s *db.Store, uses int64) (id uuid.UUID, codeHash []byte) {
 	t.Helper()
 	id = newID(t)
@@ -110,7 +110,7 @@ func insertInvite(t testing.TB, s *db.Store, uses int64) (id uuid.UUID, codeHash
 	return id, codeHash
 }
 
-// insertPending makes an unconfirmed account.
+// insertPending inserts an unconfirmed account.
 func insertPending(t testing.TB, s *db.Store, invite *uuid.UUID) db.Account {
 	t.Helper()
 	id, until := newID(t), start.Add(24*time.Hour)
@@ -124,7 +124,7 @@ func insertPending(t testing.TB, s *db.Store, invite *uuid.UUID) db.Account {
 	return account(t, s, id)
 }
 
-// insertAccount makes a confirmed account.
+// insertAccount inserts a confirmed account.
 func insertAccount(t testing.TB, s *db.Store) db.Account {
 	t.Helper()
 	id := insertPending(t, s, nil).ID
@@ -135,6 +135,7 @@ func insertAccount(t testing.TB, s *db.Store) db.Account {
 	return account(t, s, id)
 }
 
+// account reads an account.
 func account(t testing.TB, s *db.Store, id uuid.UUID) db.Account {
 	t.Helper()
 	a, err := s.Read().GetAccount(t.Context(), id)
@@ -163,24 +164,25 @@ func insertMail(t testing.TB, s *db.Store, arg db.InsertMailParams) {
 	write(t, s, func(q *db.Queries) error { return q.InsertMail(t.Context(), arg) })
 }
 
-// atOnce runs n functions as much at once as the machine can, and waits for them.
-func atOnce(n int, fn func(i int)) {
+// concurrently starts n calls of fn at the same time and waits for them.
+func concurrently(n int, fn func(i int)) {
 	var ready, done sync.WaitGroup
-	gate := make(chan struct{})
+	begin := make(chan struct{})
 	ready.Add(n)
 	for i := range n {
 		done.Go(func() {
 			ready.Done()
-			<-gate
+			<-begin
 			fn(i)
 		})
 	}
 	ready.Wait()
-	close(gate)
+	close(begin)
 	done.Wait()
 }
 
-func private(t testing.TB, path string) {
+// requirePrivate checks that a file has mode 0600.
+func requirePrivate(t testing.TB, path string) {
 	t.Helper()
 	info, err := os.Stat(path)
 	must(t, err)

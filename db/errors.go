@@ -8,73 +8,73 @@ import (
 	"time"
 )
 
-// What a caller can tell apart. Every error of a [Store] and of its [Queries] that has one of these meanings
-// is one of these under [errors.Is], whatever the engine; drivers' errors stop in this package.
+// The errors that callers can distinguish with [errors.Is], on both engines. Every error of a [Store] and of its [Queries] with one of
+// these meanings matches one of them.
 var (
-	// ErrNotFound means that the row does not exist, or that the guard of an update did not let it through.
+	// ErrNotFound means that the row does not exist, or that the condition of an update was not met.
 	ErrNotFound = errors.New("not found")
-	// ErrConflict means that the change would break a unique, foreign key or check constraint.
+	// ErrConflict means that the change would violate a unique, foreign key or check constraint.
 	ErrConflict = errors.New("conflict")
-	// ErrUnavailable means that the database cannot answer at the moment. Such an error is an [*UnavailableError].
-	// After a write it says nothing about what was written: the connection may have been lost during the commit.
+	// ErrUnavailable means that the database cannot respond at the moment. Such an error is an [*UnavailableError].
+	// After a write it does not say whether the write was committed: the connection may have been lost during the commit.
 	ErrUnavailable = errors.New("database unavailable")
 
-	errClosed = &UnavailableError{Cause: errors.New("the store is closed")}
-	errLate   = &UnavailableError{Cause: errors.New("the deadline passed before the database was asked")}
+	errClosed         = &UnavailableError{Cause: errors.New("the store is closed")}
+	errDeadlinePassed = &UnavailableError{Cause: errors.New("the deadline passed before the statement was sent")}
 )
 
-// UnavailableError is every [ErrUnavailable].
+// UnavailableError is the type of every [ErrUnavailable].
 type UnavailableError struct {
-	Cause error // for the log; it names no password and no URL
+	Cause error // for the log; it contains no password and no URL
 }
 
 func (e *UnavailableError) Error() string { return "database unavailable: " + e.Cause.Error() }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *UnavailableError) Unwrap() error { return e.Cause }
 
-// Is makes every UnavailableError an [ErrUnavailable].
+// Is reports whether target is [ErrUnavailable].
 func (e *UnavailableError) Is(target error) bool { return target == ErrUnavailable }
 
-// RetryAfter tells how long a caller should wait before it tries again.
+// RetryAfter returns how long a caller should wait before it tries again.
 func (e *UnavailableError) RetryAfter() time.Duration { return time.Second }
 
-// inTime tells whether there is still somebody to ask the database for.
-func inTime(ctx context.Context) error {
+// checkDeadline fails if ctx has ended. A deadline that has passed is an [ErrUnavailable].
+func checkDeadline(ctx context.Context) error {
 	err := ctx.Err()
 	if errors.Is(err, context.DeadlineExceeded) {
-		return errLate
+		return errDeadlinePassed
 	}
 	return err
 }
 
-// verdict is what a driver's error means.
-type verdict int
+// errorClass is the meaning of a driver's error.
+type errorClass int
 
 const (
-	other verdict = iota
-	conflict
-	unavailable
+	classOther errorClass = iota
+	classConflict
+	classUnavailable
 )
 
-// translate turns a driver's error into one of this package's. judge knows the driver's codes.
-func translate(err error, judge func(error) verdict) error {
+// translate converts a driver's error to an error of this package. classify is the function for the driver's error codes.
+func translate(err error, classify func(error) errorClass) error {
 	switch {
 	case err == nil,
 		errors.Is(err, ErrNotFound), errors.Is(err, ErrConflict), errors.Is(err, ErrUnavailable):
 		return err
-	case errors.Is(err, sql.ErrNoRows): // pgx.ErrNoRows is one too
+	case errors.Is(err, sql.ErrNoRows): // pgx.ErrNoRows matches it too
 		return ErrNotFound
-	case errors.Is(err, context.Canceled): // the caller went away, which says nothing about the database
+	case errors.Is(err, context.Canceled): // the caller cancelled: not an error of the database
 		return err
-	case errors.Is(err, context.DeadlineExceeded): // the database did not answer while the caller had time
+	case errors.Is(err, context.DeadlineExceeded): // the database did not respond before the deadline
 		return &UnavailableError{Cause: err}
 	}
-	switch judge(err) {
-	case conflict:
-		// Only the text: the driver's value also holds the offending row's values, which belong in no log.
+	switch classify(err) {
+	case classConflict:
+		// Only the text: the driver's error value also contains the values of the row, which must not be logged.
 		return fmt.Errorf("%w: %s", ErrConflict, err.Error())
-	case unavailable:
+	case classUnavailable:
 		return &UnavailableError{Cause: err}
 	default:
 		return err

@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// OpenSQLite opens a file with another busy time-out than the service's.
+// OpenSQLite opens a file with a given busy timeout.
 func OpenSQLite(ctx context.Context, path string, busyTimeout time.Duration) (*Store, error) {
 	e, err := openSQLite(ctx, path, busyTimeout)
 	if err != nil {
@@ -17,31 +17,39 @@ func OpenSQLite(ctx context.Context, path string, busyTimeout time.Duration) (*S
 	return newStore(e), nil
 }
 
-// ExecRaw runs a statement that is not one of the generated queries.
+// ExecRaw runs a statement that is not a generated query.
 func ExecRaw(ctx context.Context, q *Queries, query string, args ...any) (pgconn.CommandTag, error) {
 	return q.db.Exec(ctx, query, args...)
 }
 
-// QueryRaw asks for a row that is not one of the generated queries'.
+// QueryRaw runs a query for one row that is not a generated query.
 func QueryRaw(ctx context.Context, q *Queries, query string, args ...any) pgx.Row {
 	return q.db.QueryRow(ctx, query, args...)
 }
 
-// RecentSQLite is the check of SQLite's version.
-func RecentSQLite(version string) bool { return recentSQLite(version) }
+// HasWALResetFix is the check of SQLite's version.
+func HasWALResetFix(version string) bool { return hasWALResetFix(version) }
 
-// WriterGroup is the most transactions that SQLite commits together.
-const WriterGroup = writerGroup
+// WriterMaxGroup is the maximum number of transactions in one commit of SQLite.
+const WriterMaxGroup = writerMaxGroup
 
-// Dropped gives SQLite's writer a transaction whose caller leaves after the writer took it and before it began.
-func Dropped(s *Store, fn func(*Queries) error) {
+// SendAbandoned passes to SQLite's writer a transaction whose caller leaves after the writer received it and before it begins.
+func SendAbandoned(s *Store, fn func(*Queries) error) {
 	j := &job{ctx: context.Background(), fn: fn, done: make(chan struct{})}
-	j.state.Store(dropped)
+	j.state.Store(jobAbandoned)
 	s.engine.(*sqliteEngine).writer.queue <- j
 }
 
-// MigrationLock is the number of the advisory lock of migrations.
+// MigrationLock is the key of the advisory lock of migrations.
 const MigrationLock = int64(migrationLock)
 
-// ConnectionsOpened is how many connections to PostgreSQL were opened.
+// ConnectionsOpened returns how many connections to PostgreSQL were opened.
 func ConnectionsOpened(s *Store) int64 { return s.engine.(*postgres).pool.Stat().NewConnsCount() }
+
+// ExpireProbe makes the next Ping of an SQLite store write again.
+func ExpireProbe(s *Store) {
+	p := &s.engine.(*sqliteEngine).lastProbe
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.at = time.Time{}
+}

@@ -10,13 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hasMoreNames reports whether a file has hard links.
-func hasMoreNames(info os.FileInfo) bool {
-	status, is := info.Sys().(*syscall.Stat_t)
-	return is && status.Nlink > 1
+// hasHardLinks reports whether a file has more than one name.
+func hasHardLinks(info os.FileInfo) bool {
+	status, ok := info.Sys().(*syscall.Stat_t)
+	return ok && status.Nlink > 1
 }
 
-// lockFile locks a file until it is closed, or fails with errLocked.
+// lockFile locks a file until it is closed. If another process holds the lock, it returns errLocked.
 func lockFile(file *os.File) error {
 	for {
 		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// lockFile locks a file until it is closed, or fails with errLocked.
+// lockFile locks a file until it is closed. If another process holds the lock, it returns errLocked.
 func lockFile(file *os.File) error {
 	const exclusive = windows.LOCKFILE_EXCLUSIVE_LOCK | windows.LOCKFILE_FAIL_IMMEDIATELY
 	err := windows.LockFileEx(windows.Handle(file.Fd()), exclusive, 0, 1, 0, new(windows.Overlapped))
@@ -17,5 +17,5 @@ func lockFile(file *os.File) error {
 	return err
 }
 
-// hasMoreNames reports false: hard links are not looked for.
-func hasMoreNames(os.FileInfo) bool { return false }
+// hasHardLinks returns false: on Windows hard links are not detected.
+func hasHardLinks(os.FileInfo) bool { return false }

@@ -24,7 +24,7 @@ func TestMigrate(t *testing.T) {
 		must(t, s.Migrate(t.Context()))
 		account(t, s, a.ID)
 
-		// As an older replica does beside a newer one.
+		// An older replica and a newer one run at the same time.
 		write(t, s, func(q *db.Queries) error {
 			_, err := db.ExecRaw(t.Context(), q, "INSERT INTO financelime_auth_version (version_id, is_applied) VALUES (99999, true)")
 			return err
@@ -34,11 +34,11 @@ func TestMigrate(t *testing.T) {
 	})
 }
 
-func TestReplicasMayMigrateAtOnce(t *testing.T) {
+func TestConcurrentMigrations(t *testing.T) {
 	onBothURLs(t, func(t *testing.T, url string) {
 		stores := make([]*db.Store, 4)
-		atOnce(len(stores), func(i int) {
-			s, err := db.Open(t.Context(), url) // the file is made by one of them
+		concurrently(len(stores), func(i int) {
+			s, err := db.Open(t.Context(), url) // one of them creates the file
 			if err != nil {
 				t.Error(err)
 				return
@@ -60,11 +60,11 @@ func TestReplicasMayMigrateAtOnce(t *testing.T) {
 	})
 }
 
-func TestAMigrationThatFailsSaysSo(t *testing.T) {
+func TestMigrateReturnsError(t *testing.T) {
 	onBothURLs(t, func(t *testing.T, url string) {
 		s := open(t, url)
 		write(t, s, func(q *db.Queries) error {
-			_, err := db.ExecRaw(t.Context(), q, "CREATE TABLE invite (id bigint)") // in the way
+			_, err := db.ExecRaw(t.Context(), q, "CREATE TABLE invite (id bigint)") // conflicts with a table of the service
 			return err
 		})
 		err := s.Migrate(t.Context())
@@ -77,7 +77,7 @@ func TestAMigrationThatFailsSaysSo(t *testing.T) {
 	})
 }
 
-func TestMigrationsAreNumberedInOrder(t *testing.T) {
+func TestMigrationFileNames(t *testing.T) {
 	t.Parallel()
 	names, err := fs.Glob(schema.FS, "*")
 	must(t, err)
@@ -87,13 +87,13 @@ func TestMigrationsAreNumberedInOrder(t *testing.T) {
 		t.Errorf("%d files embedded, %d in the folder", len(names), len(onDisk))
 	}
 	for _, name := range names {
-		if len(name) < 7 || name[5] != '_' { // sqlc and goose sort them differently, unless the numbers are of one length
+		if len(name) < 7 || name[5] != '_' { // sqlc and goose sort numbers of different lengths differently
 			t.Errorf("%s does not begin with five digits", name)
 		}
 	}
 }
 
-func TestSQLiteFilesArePrivate(t *testing.T) {
+func TestSQLiteFileModes(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := migrated(t, "sqlite:"+filepath.Join(dir, "auth.db"))

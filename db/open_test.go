@@ -10,7 +10,7 @@ import (
 	"github.com/financelime/authorization/db"
 )
 
-func TestABadURLIsRefusedInOneSentence(t *testing.T) {
+func TestOpenInvalidURL(t *testing.T) {
 	t.Parallel()
 	const secret = "hunter2"
 	for url, want := range map[string]string{
@@ -47,7 +47,7 @@ func TestABadURLIsRefusedInOneSentence(t *testing.T) {
 	}
 }
 
-func TestOpenMakesNoDirectory(t *testing.T) {
+func TestOpenCreatesNoDirectory(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "missing")
 	_, err := db.Open(t.Context(), "sqlite:"+filepath.Join(dir, "auth.db"))
@@ -55,11 +55,11 @@ func TestOpenMakesNoDirectory(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if _, err := os.Stat(dir); err == nil {
-		t.Error("the directory was made")
+		t.Error("Open created the directory")
 	}
 }
 
-func TestOpenRefusesWhatIsNoDatabase(t *testing.T) {
+func TestOpenRefusesOtherFiles(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "notes.txt")
@@ -81,7 +81,7 @@ func TestOpenSQLitePaths(t *testing.T) {
 			t.Chdir(dir)
 			must(t, os.MkdirAll(filepath.Dir(name), 0o700))
 			s := migrated(t, "sqlite:"+name)
-			t.Chdir(t.TempDir()) // a new connection must not look for the file here
+			t.Chdir(t.TempDir()) // new connections must not depend on the working directory
 			if s.Engine() != "sqlite" {
 				t.Errorf("engine %q", s.Engine())
 			}
@@ -103,7 +103,7 @@ func TestSQLiteSettings(t *testing.T) {
 		var got int64
 		err := db.QueryRaw(t.Context(), q, "SELECT * FROM pragma_"+pragma).Scan(&got)
 		if got != want {
-			t.Errorf("%s is %d, not %d", pragma, got, want)
+			t.Errorf("%s is %d, want %d", pragma, got, want)
 		}
 		return err
 	}
@@ -125,13 +125,13 @@ func TestSQLiteSettings(t *testing.T) {
 	}
 }
 
-func TestSQLiteVersionsThatCorruptAreRefused(t *testing.T) {
+func TestHasWALResetFix(t *testing.T) {
 	t.Parallel()
 	for version, want := range map[string]bool{
 		"3.51.3": true, "3.52.0": true, "3.100.0": true, "4.0.0": true,
 		"3.51.2": false, "3.50.9": false, "3.7.0": false, "2.99.99": false, "": false, "three": false,
 	} {
-		if db.RecentSQLite(version) != want {
+		if db.HasWALResetFix(version) != want {
 			t.Errorf("%q: %v", version, !want)
 		}
 	}

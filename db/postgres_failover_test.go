@@ -13,21 +13,21 @@ import (
 	"github.com/financelime/authorization/test/postgres"
 )
 
-// onlyConn is a URL by which there is one connection, so that a test knows which one it speaks on.
-func onlyConn(address string) string { return address + "&pool_max_conns=1" }
+// withOneConnection limits the pool of a URL to one connection, so that a test always uses the same one.
+func withOneConnection(address string) string { return address + "&pool_max_conns=1" }
 
-// A server that became a standby may keep its connections (and a pooler before it always does): the write that finds out
-// fails, and the next one goes over a new connection.
-func TestAReadOnlyConnectionIsNotUsedAgain(t *testing.T) {
+// A server that has become a standby may keep its connections open, and a pooler always does. The first write fails, and the next one uses a
+// new connection.
+func TestReadOnlyConnectionIsReplaced(t *testing.T) {
 	t.Parallel()
-	s := migrated(t, onlyConn(postgres.URL(t)))
+	s := migrated(t, withOneConnection(postgres.URL(t)))
 	a := insertAccount(t, s)
 	for name, write := range map[string]func() error{
 		"Write": func() error {
-			return s.Write(t.Context(), func(q *db.Queries) error { return q.InsertSession(t.Context(), sessionOf(t, a)) })
+			return s.Write(t.Context(), func(q *db.Queries) error { return q.InsertSession(t.Context(), newSession(t, a)) })
 		},
 		"InTx": func() error {
-			return s.InTx(t.Context(), func(q *db.Queries) error { return q.InsertSession(t.Context(), sessionOf(t, a)) })
+			return s.InTx(t.Context(), func(q *db.Queries) error { return q.InsertSession(t.Context(), newSession(t, a)) })
 		},
 	} {
 		_, err := db.ExecRaw(t.Context(), s.Read(), "SET default_transaction_read_only = on")
@@ -41,13 +41,13 @@ func TestAReadOnlyConnectionIsNotUsedAgain(t *testing.T) {
 	}
 }
 
-func sessionOf(t testing.TB, a db.Account) db.InsertSessionParams {
+func newSession(t testing.TB, a db.Account) db.InsertSessionParams {
 	t.Helper()
 	return db.InsertSessionParams{ID: newID(t), AccountID: a.ID, Now: start}
 }
 
-// Of several hosts the one that can be written to is used, though the URL does not say so.
-func TestSeveralHosts(t *testing.T) {
+// Of several hosts the store uses the one that accepts writes, also without target_session_attrs in the URL.
+func TestMultipleHosts(t *testing.T) {
 	t.Parallel()
 	first, err := url.Parse(postgres.URL(t))
 	must(t, err)
@@ -63,16 +63,16 @@ func TestSeveralHosts(t *testing.T) {
 	readOnly := several.String() + "&default_transaction_read_only=on"
 	s := open(t, readOnly)
 	if err := s.Migrate(t.Context()); !errors.Is(err, db.ErrUnavailable) {
-		t.Errorf("where every server is a standby: %v", err)
+		t.Errorf("only standbys: %v", err)
 	}
 	anyone := open(t, readOnly+"&target_session_attrs=any")
 	if err := anyone.Ping(t.Context()); err == nil || !strings.Contains(err.Error(), "read-only") {
-		t.Errorf("the URL asked for any server, and the standby says %v", err)
+		t.Errorf("target_session_attrs=any on a standby: %v", err)
 	}
 }
 
-// The lock of a migration is a transaction's, which a pooler in transaction mode keeps together.
-func TestAMigrationWaitsForAnotherOne(t *testing.T) {
+// A migration waits for the transaction that holds the migration lock.
+func TestMigrateWaitsForLock(t *testing.T) {
 	t.Parallel()
 	address := postgres.URL(t)
 	held, release := make(chan struct{}), make(chan struct{})
@@ -91,10 +91,10 @@ func TestAMigrationWaitsForAnotherOne(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
 	if err := s.Migrate(ctx); err == nil {
-		t.Error("it did not wait")
+		t.Error("Migrate did not wait")
 	}
 	if err := s.Ping(t.Context()); err == nil || !strings.Contains(err.Error(), "not migrated") {
-		t.Errorf("after the wait was given up: %v", err)
+		t.Errorf("after Migrate was cancelled: %v", err)
 	}
 	close(release)
 	must(t, <-holding)

@@ -15,27 +15,27 @@ import (
 )
 
 const (
-	// migrationLock names the lock among the advisory locks of the database: "flmigr" in ASCII.
+	// migrationLock is the key of the advisory lock: "flmigr" in ASCII.
 	migrationLock = 0x666c6d696772
-	// migrationWait is how long a process waits for another one's migration, and tries to get the locks of its own.
-	migrationWait = 5 * time.Minute
-	// migrationLockTimeout is how long a migration waits for the lock of a table. Whoever uses the table waits behind it.
+	// migrationTimeout is how long a process waits for the migration of another one, and how long it tries to lock the tables.
+	migrationTimeout = 5 * time.Minute
+	// migrationLockTimeout is how long a migration waits for the lock of a table. Later statements on the table wait behind it.
 	migrationLockTimeout = "1s"
-	// migrationPause is how long the others work on before the migration tries again.
-	migrationPause = 2 * time.Second
+	// migrationRetryDelay is the time between two attempts, in which other statements can use the tables.
+	migrationRetryDelay = 2 * time.Second
 )
 
-// migrate applies the missing migrations under a lock of the database.
+// migrate applies the missing migrations under an advisory lock.
 //
-// The lock is held by a transaction on a connection of its own and not by a session, as goose's is: behind PgBouncer in
-// transaction mode the statements of a session reach several connections of the server, and what one locks another can not
-// unlock. Whoever finds it taken lets go of the connection before asking again, so that many who wait leave the pooler room.
+// A transaction on a separate connection holds the lock. goose's own lock belongs to a session: behind PgBouncer in transaction mode the
+// statements of a session reach several connections of the server, and one connection cannot release the lock of another. A process that
+// waits for the lock ends its transaction between two attempts, so that the pooler can use the connection.
 func (p *postgres) migrate(ctx context.Context) error {
 	conn, err := pgx.ConnectConfig(ctx, p.pool.Config().ConnConfig)
 	if err != nil {
 		return err
 	}
-	defer func() { // ends the transaction, and so the lock, whatever has happened
+	defer func() { // always ends the transaction, and with it the lock
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		_ = conn.Close(closing)
@@ -46,63 +46,64 @@ func (p *postgres) migrate(ctx context.Context) error {
 	if err := p.checkFormats(ctx); err != nil {
 		return err
 	}
-	db := sql.OpenDB(lockTimeout{stdlib.GetPoolConnector(p.pool)})
-	db.SetMaxIdleConns(0) // they belong to the pool
-	defer db.Close()      //nolint:errcheck // as above
-	for deadline := time.Now().Add(migrationWait); ; {
+	db := sql.OpenDB(lockTimeoutConnector{stdlib.GetPoolConnector(p.pool)})
+	db.SetMaxIdleConns(0) // connections return to the pool
+	defer db.Close()      //nolint:errcheck // the pool stays open
+	for deadline := time.Now().Add(migrationTimeout); ; {
 		err := migrateUp(ctx, goose.DialectPostgres, db, postgresTables)
 		if !isLockTimeout(err) {
 			return err
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("others have used the tables without a pause for %s, see pg_locks: %w", migrationWait, err)
+			return fmt.Errorf("other statements have locked the tables for %s, see pg_locks: %w", migrationTimeout, err)
 		}
 		select {
-		case <-time.After(migrationPause):
+		case <-time.After(migrationRetryDelay):
 		case <-ctx.Done():
 			return errors.Join(ctx.Err(), err)
 		}
 	}
 }
 
-// guard leaves damage to PostgreSQL, which has checksums of its pages (initdb --data-checksums).
-func (p *postgres) guard(ctx context.Context) error { return p.checkFormats(ctx) }
+// finishMigration only checks the format of values. PostgreSQL detects damage itself (initdb --data-checksums).
+func (p *postgres) finishMigration(ctx context.Context) error { return p.checkFormats(ctx) }
 
-// checkFormats refuses a server that sends values in a form that cannot be read, where they come as text.
+// checkFormats fails if the server sends values as text in a format that pgx does not read.
 func (p *postgres) checkFormats(ctx context.Context) error {
 	mode := p.pool.Config().ConnConfig.DefaultQueryExecMode
 	if mode != pgx.QueryExecModeExec && mode != pgx.QueryExecModeSimpleProtocol {
 		return nil
 	}
-	var form string
-	if err := p.pool.QueryRow(ctx, "SELECT current_setting('bytea_output')").Scan(&form); err != nil {
+	var format string
+	if err := p.pool.QueryRow(ctx, "SELECT current_setting('bytea_output')").Scan(&format); err != nil {
 		return err
 	}
-	if form != "hex" {
-		return fmt.Errorf("default_query_exec_mode=%s needs bytea_output = hex, and the server, the database or the role has %q", mode, form)
+	if format != "hex" {
+		return fmt.Errorf("default_query_exec_mode=%s requires bytea_output = hex, but the server, the database or the role sets %q", mode, format)
 	}
 	return nil
 }
 
+// isLockTimeout reports whether a statement waited too long for a lock.
 func isLockTimeout(err error) bool {
 	var server *pgconn.PgError
 	return errors.As(err, &server) && server.Code == "55P03"
 }
 
-// lockTimeout makes connections whose transactions do not wait long for a lock: an ALTER TABLE behind a long query would
-// stop all who come after it. It is set for the transaction: behind PgBouncer the session belongs to others too.
-type lockTimeout struct{ driver.Connector }
+// lockTimeoutConnector opens connections whose transactions have a lock timeout: an ALTER TABLE that waits for a long query would block all
+// later statements on the table. The timeout is set for the transaction, because behind PgBouncer other clients share the session.
+type lockTimeoutConnector struct{ driver.Connector }
 
-func (c lockTimeout) Connect(ctx context.Context) (driver.Conn, error) {
+func (c lockTimeoutConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := c.Connector.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	own, is := conn.(*stdlib.Conn)
-	if !is {
-		return nil, errors.Join(fmt.Errorf("a connection of the type %T", conn), conn.Close())
+	pgxConn, ok := conn.(*stdlib.Conn)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("unexpected connection type %T", conn), conn.Close())
 	}
-	return lockTimeoutConn{own}, nil
+	return lockTimeoutConn{pgxConn}, nil
 }
 
 type lockTimeoutConn struct{ *stdlib.Conn }
@@ -118,9 +119,9 @@ func (c lockTimeoutConn) BeginTx(ctx context.Context, options driver.TxOptions) 
 	return tx, nil
 }
 
-// lockMigrations begins the transaction that holds the lock. It is idle while the migrations run, however long they take.
+// lockMigrations begins the transaction that holds the lock. It is idle while the migrations run and has no idle timeout.
 func lockMigrations(ctx context.Context, conn *pgx.Conn) error {
-	ctx, cancel := context.WithTimeout(ctx, migrationWait)
+	ctx, cancel := context.WithTimeout(ctx, migrationTimeout)
 	defer cancel()
 	for {
 		tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = 0"})
@@ -140,7 +141,7 @@ func lockMigrations(ctx context.Context, conn *pgx.Conn) error {
 		select {
 		case <-time.After(200 * time.Millisecond):
 		case <-ctx.Done():
-			return fmt.Errorf("another process migrates: %w", ctx.Err())
+			return fmt.Errorf("another process is migrating: %w", ctx.Err())
 		}
 	}
 }

@@ -11,12 +11,12 @@ import (
 	"github.com/financelime/authorization/test/postgres"
 )
 
-// A server that answers and does not commit is not ready.
-func TestPostgresReadyMeansWritable(t *testing.T) {
+// A server that responds but does not commit is not ready.
+func TestPingWritesToPostgres(t *testing.T) {
 	t.Parallel()
 	const table = "financelime_auth_version"
 	role := "reader_" + strings.ReplaceAll(newID(t).String(), "-", "")
-	for name, c := range map[string]struct{ begin, end, parameter, says string }{
+	for name, c := range map[string]struct{ begin, end, parameter, want string }{
 		"a full disk": {
 			"CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS " +
 				"$$ BEGIN RAISE EXCEPTION 'No space left on device' USING ERRCODE = '53100'; END $$; " +
@@ -38,30 +38,30 @@ func TestPostgresReadyMeansWritable(t *testing.T) {
 			t.Parallel()
 			url := postgres.URL(t)
 			must(t, migrated(t, url).Ping(t.Context()))
-			pool := raw(t, url)
-			exec(t, pool, c.begin)
-			if err := open(t, url+c.parameter).Ping(t.Context()); err == nil || !strings.Contains(err.Error(), c.says) {
+			pool := openSQL(t, url)
+			execSQL(t, pool, c.begin)
+			if err := open(t, url+c.parameter).Ping(t.Context()); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v", err)
 			}
-			exec(t, pool, c.end)
+			execSQL(t, pool, c.end)
 			must(t, open(t, url).Ping(t.Context()))
 		})
 	}
 }
 
-// A table that somebody has locked keeps the probe waiting, for no longer than the caller has time.
-func TestPostgresProbeThatWaits(t *testing.T) {
+// If the table of the probe is locked, Ping waits until the caller's deadline.
+func TestPingWaitsUntilDeadline(t *testing.T) {
 	t.Parallel()
 	url := postgres.URL(t)
 	s := migrated(t, url)
-	tx, err := raw(t, url).BeginTx(t.Context(), nil)
+	tx, err := openSQL(t, url).BeginTx(t.Context(), nil)
 	must(t, err)
 	_, err = tx.ExecContext(t.Context(), "LOCK TABLE financelime_auth_version IN EXCLUSIVE MODE")
 	must(t, err)
-	atOnce(10, func(int) {
-		hurry, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	concurrently(10, func(int) {
+		short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		if err := s.Ping(hurry); !errors.Is(err, db.ErrUnavailable) {
+		if err := s.Ping(short); !errors.Is(err, db.ErrUnavailable) {
 			t.Errorf("got %v", err)
 		}
 	})

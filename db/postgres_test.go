@@ -14,15 +14,15 @@ import (
 	"github.com/financelime/authorization/test/postgres"
 )
 
-func TestTheVictimOfADeadlockRunsAgain(t *testing.T) {
+func TestDeadlockIsRetried(t *testing.T) {
 	t.Parallel()
 	s := migrated(t, postgres.URL(t))
 	a := insertAccount(t, s)
 	one, two := insertSession(t, s, a.ID), insertSession(t, s, a.ID)
 	var runs atomic.Int64
-	var both sync.WaitGroup // both have locked their first row
+	var both sync.WaitGroup // done when both have locked their first row
 	both.Add(2)
-	atOnce(2, func(i int) {
+	concurrently(2, func(i int) {
 		order := []uuid.UUID{one.ID, two.ID}
 		if i == 1 {
 			order[0], order[1] = order[1], order[0]
@@ -32,7 +32,7 @@ func TestTheVictimOfADeadlockRunsAgain(t *testing.T) {
 			runs.Add(1)
 			for n, id := range order {
 				if _, err := db.ExecRaw(t.Context(), q, "UPDATE session SET generation = generation + 1 WHERE id = $1", id); err != nil {
-					return errors.New("hidden") // the retry does not depend on how fn reports it
+					return errors.New("hidden") // the retry does not depend on the error of fn
 				}
 				if n == 0 && first {
 					first = false
@@ -45,19 +45,19 @@ func TestTheVictimOfADeadlockRunsAgain(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	if runs.Load() < 3 { // on a busy machine the two can meet again
+	if runs.Load() < 3 { // on a busy machine they can deadlock again
 		t.Errorf("ran %d times: there was no deadlock", runs.Load())
 	}
 	for _, id := range []uuid.UUID{one.ID, two.ID} {
 		got, err := s.Read().GetSession(t.Context(), id)
 		must(t, err)
 		if got.Generation != 3 {
-			t.Errorf("%d of 2 updates are there", got.Generation-1)
+			t.Errorf("%d of 2 updates were committed", got.Generation-1)
 		}
 	}
 }
 
-func TestARetryEndsSomeTime(t *testing.T) {
+func TestRetriesAreLimited(t *testing.T) {
 	t.Parallel()
 	s := migrated(t, postgres.URL(t))
 	runs := 0
@@ -75,8 +75,8 @@ func TestARetryEndsSomeTime(t *testing.T) {
 	}
 }
 
-// A refresh must not touch an index: PostgreSQL then updates the row in place ("heap-only tuple"), which is a third faster.
-func TestARefreshIsAHOTUpdate(t *testing.T) {
+// A refresh must not change an indexed column: then PostgreSQL does a heap-only tuple (HOT) update, which is a third faster.
+func TestRotateSessionIsHOTUpdate(t *testing.T) {
 	t.Parallel()
 	s := migrated(t, postgres.URL(t))
 	session := insertSession(t, s, insertAccount(t, s).ID)
@@ -99,7 +99,7 @@ func TestARefreshIsAHOTUpdate(t *testing.T) {
 	}))
 }
 
-func TestTransactionsAreReadCommittedWhateverTheServersDefault(t *testing.T) {
+func TestTransactionSettings(t *testing.T) {
 	t.Parallel()
 	s := migrated(t, postgres.URL(t)+"&default_transaction_isolation=serializable")
 	must(t, s.InTx(t.Context(), func(q *db.Queries) error {
@@ -107,7 +107,7 @@ func TestTransactionsAreReadCommittedWhateverTheServersDefault(t *testing.T) {
 		err := db.QueryRaw(t.Context(), q,
 			"SELECT current_setting('transaction_isolation'), current_setting('idle_in_transaction_session_timeout')").Scan(&level, &idle)
 		if level != "read committed" || idle != "15s" {
-			t.Errorf("isolation %q, idle time-out %q", level, idle)
+			t.Errorf("isolation %q, idle timeout %q", level, idle)
 		}
 		return err
 	}))

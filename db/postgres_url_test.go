@@ -14,14 +14,14 @@ import (
 	"github.com/financelime/authorization/test/postgres"
 )
 
-// setForAll changes a setting of the database of a URL, for connections to come.
-func setForAll(t *testing.T, url, name, value string) {
+// setDatabaseDefault changes a setting of a database for new connections.
+func setDatabaseDefault(t *testing.T, url, name, value string) {
 	t.Helper()
-	exec(t, raw(t, url), "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET "+name+" = %L', current_database(), '"+value+"'); END $$")
+	execSQL(t, openSQL(t, url), "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET "+name+" = %L', current_database(), '"+value+"'); END $$")
 }
 
-// Whatever form of times a server, a database or a role prefers, and in whichever way statements are sent.
-func TestFormsOfTimes(t *testing.T) {
+// Times are read correctly with any DateStyle and TimeZone of the database or the URL and in each execution mode.
+func TestTimeFormats(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"exec", "simple_protocol", "cache_describe"} {
 		for _, setting := range []string{"DateStyle=German", "datestyle=SQL,DMY", "TimeZone=Asia/Kolkata", "IntervalStyle=sql_standard"} {
@@ -31,7 +31,7 @@ func TestFormsOfTimes(t *testing.T) {
 					url += "&" + setting
 				} else {
 					name, value, _ := strings.Cut(setting, "=")
-					setForAll(t, url, name, value)
+					setDatabaseDefault(t, url, name, value)
 				}
 				s := migrated(t, url)
 				a := insertAccount(t, s)
@@ -45,24 +45,24 @@ func TestFormsOfTimes(t *testing.T) {
 	}
 }
 
-// A server that sends bytes in a form that cannot be read is refused with the reason.
-func TestFormsOfBytes(t *testing.T) {
+// A server that sends bytea in a format that pgx cannot read is refused with the reason.
+func TestBytesFormat(t *testing.T) {
 	t.Parallel()
 	url := postgres.URL(t)
-	setForAll(t, url, "bytea_output", "escape")
+	setDatabaseDefault(t, url, "bytea_output", "escape")
 	must(t, open(t, url).Migrate(t.Context()))
 	if err := open(t, url+"&default_query_exec_mode=exec").Migrate(t.Context()); err == nil || !strings.Contains(err.Error(), "bytea_output") {
 		t.Errorf("got %v", err)
 	}
 }
 
-// What a URL names and is not there is said, and nothing else of the URL.
-func TestFilesOfAURL(t *testing.T) {
+// The error of a missing or invalid certificate file names the file and contains nothing else of the URL.
+func TestCertificateFilesOfURL(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	missing, garbage := filepath.Join(dir, "missing.pem"), filepath.Join(dir, "garbage.pem")
 	must(t, os.WriteFile(garbage, []byte("no certificate"), 0o600))
-	for parameters, says := range map[string]string{
+	for parameters, want := range map[string]string{
 		"sslrootcert=" + missing:                              "missing.pem: no such file",
 		"sslrootcert=" + garbage:                              "certificate or key",
 		"sslcert=" + missing + "&sslkey=" + missing:           "missing.pem: no such file",
@@ -76,21 +76,21 @@ func TestFilesOfAURL(t *testing.T) {
 			t.Errorf("%s was accepted", parameters)
 			continue
 		}
-		if text := err.Error(); !strings.Contains(text, says) || strings.Contains(text, "hunter") || strings.Contains(text, "db.internal") {
+		if text := err.Error(); !strings.Contains(text, want) || strings.Contains(text, "hunter") || strings.Contains(text, "db.internal") {
 			t.Errorf("%s: %v", parameters, err)
 		}
 	}
 }
 
-// A statement that was prepared on another connection of the server says what to do.
-func TestTheHintAtPgBouncer(t *testing.T) {
+// The error of a statement that was prepared on another connection of the server contains the solution.
+func TestPgBouncerHint(t *testing.T) {
 	t.Parallel()
 	url := postgres.URL(t)
 	s := migrated(t, url+"&pool_max_conns=1")
 	a := insertAccount(t, s)
 	account(t, s, a.ID)
 	must(t, s.InTx(t.Context(), func(q *db.Queries) error {
-		_, err := db.ExecRaw(t.Context(), q, "DEALLOCATE ALL") // as another client of the pooler
+		_, err := db.ExecRaw(t.Context(), q, "DEALLOCATE ALL") // like another client of the pooler
 		return err
 	}))
 	if _, err := s.Read().GetAccount(t.Context(), a.ID); err == nil || !strings.Contains(err.Error(), "default_query_exec_mode=exec") {
@@ -98,24 +98,24 @@ func TestTheHintAtPgBouncer(t *testing.T) {
 	}
 }
 
-// Callers that hang up cost no connections, and nobody else's rows are taken for theirs.
-func TestHangUpsKeepConnections(t *testing.T) {
+// Cancelled callers do not close connections, and no caller reads the rows of another one.
+func TestCancelledStatementsKeepConnections(t *testing.T) {
 	t.Parallel()
 	s := migrated(t, postgres.URL(t)+"&pool_max_conns=4")
 	first, second := insertAccount(t, s), insertAccount(t, s)
 	before := db.ConnectionsOpened(s)
-	const hangUps = 1000
+	const cancelled = 1000
 	var group sync.WaitGroup
 	for worker := range 8 {
 		group.Go(func() {
-			for n := range hangUps / 8 {
+			for n := range cancelled / 8 {
 				ctx, cancel := context.WithCancel(t.Context())
 				timer := time.AfterFunc(time.Duration(n%10)*200*time.Microsecond, cancel)
 				_, err := db.ExecRaw(ctx, s.Read(), "SELECT pg_sleep(0.001)")
 				timer.Stop()
 				cancel()
 				if err != nil && !errors.Is(err, context.Canceled) {
-					t.Errorf("a hang-up: %v", err)
+					t.Errorf("a cancelled statement: %v", err)
 				}
 				want := first
 				if worker%2 == 1 {
@@ -129,21 +129,21 @@ func TestHangUpsKeepConnections(t *testing.T) {
 	}
 	group.Wait()
 	opened := db.ConnectionsOpened(s) - before
-	t.Logf("%d connections opened for %d hang-ups", opened, hangUps)
+	t.Logf("%d connections opened for %d cancelled statements", opened, cancelled)
 	if opened > 20 {
-		t.Error("a hang-up costs a connection")
+		t.Error("cancelled statements close their connections")
 	}
 
-	// One that would take long is cancelled.
+	// A long statement is cancelled on the server.
 	for range 8 {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(10*time.Millisecond, cancel)
 		began := time.Now()
 		if _, err := db.ExecRaw(ctx, s.Read(), "SELECT pg_sleep(30)"); !errors.Is(err, context.Canceled) {
-			t.Errorf("a long one: %v", err)
+			t.Errorf("a long statement: %v", err)
 		}
 		if took := time.Since(began); took > 5*time.Second {
-			t.Errorf("it took %s", took)
+			t.Errorf("the cancellation took %s", took)
 		}
 		cancel()
 	}

@@ -7,25 +7,25 @@ import (
 	"time"
 )
 
-// probeEvery bounds how often a probe writes, however often /readyz is requested.
-const probeEvery = time.Second
+// probeInterval is the shortest time between two writes of a probe, however often /readyz is requested.
+const probeInterval = time.Second
 
 // probe caches whether a database can be written to. Only a write shows that a file or a server became read-only, that a
-// disk is full, that another process holds a lock, or that commits wait for a standby that is gone.
+// disk is full, that another process holds a lock, or that commits wait for a standby that is unavailable.
 type probe struct {
 	failed atomic.Bool // the last write failed, and none has succeeded since
 
-	mu      sync.Mutex
+	mu      sync.Mutex    // guards the fields below
 	at      time.Time     // when the last write ended
 	err     error         // its error
 	running chan struct{} // closed when the current write has ended; nil if there is none
 }
 
-// ask returns the error of a write that is at most probeEvery old. Concurrent callers share one write, which goes on if they
-// leave; it must have a time limit of its own.
-func (p *probe) ask(ctx context.Context, write func(context.Context) error) error {
+// check returns the result of a write that is at most probeInterval old. Concurrent callers share one write. It continues when they leave,
+// so it must have its own time limit.
+func (p *probe) check(ctx context.Context, write func(context.Context) error) error {
 	p.mu.Lock()
-	if since := time.Since(p.at); !p.at.IsZero() && since < probeEvery && (p.err == nil || p.failed.Load()) {
+	if since := time.Since(p.at); !p.at.IsZero() && since < probeInterval && (p.err == nil || p.failed.Load()) {
 		defer p.mu.Unlock()
 		return p.err
 	}
@@ -45,6 +45,7 @@ func (p *probe) ask(ctx context.Context, write func(context.Context) error) erro
 	}
 }
 
+// run stores the result of a write and closes ended.
 func (p *probe) run(ctx context.Context, write func(context.Context) error, ended chan struct{}) {
 	err := write(ctx)
 	p.mu.Lock()
@@ -54,8 +55,8 @@ func (p *probe) run(ctx context.Context, write func(context.Context) error, ende
 	close(ended)
 }
 
-// wrote records that a write of the service succeeded, so that an older failure of the probe does not count any more.
-func (p *probe) wrote() {
+// recordWrite records that a write of the service succeeded, which replaces an older failure of the probe.
+func (p *probe) recordWrite() {
 	if p.failed.Load() {
 		p.failed.Store(false)
 	}

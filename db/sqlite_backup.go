@@ -14,13 +14,13 @@ import (
 	"strings"
 )
 
-// Backup writes a copy of an SQLite database into a new file, which only its owner can read, while the service works on:
-// it reads one moment's state and makes no writer wait. The file appears whole, checked and on the disk, or not at all. Beside it is
-// its SHA-256, in a file of the same name with [ChecksumSuffix]. A damaged database is not backed up: see [DamagedError].
+// Backup copies an SQLite database to a new file with mode 0600, while the service runs. It reads one snapshot and blocks no writer. The
+// file appears under its name when it is complete, checked and on disk. Backup also writes its SHA-256 to a file with the same name and
+// [ChecksumSuffix]. For a damaged database it returns a [DamagedError].
 func (s *Store) Backup(ctx context.Context, path string) error {
 	e, isSQLite := s.engine.(*sqliteEngine)
 	if !isSQLite {
-		return errors.New("only SQLite is copied so: pg_dump makes a backup of PostgreSQL")
+		return errors.New("backup works with SQLite only: use pg_dump for PostgreSQL")
 	}
 	err := copySQLite(ctx, e.dsn, path, func(copied string) error { return writeChecksum(copied, path) })
 	if err != nil {
@@ -29,12 +29,12 @@ func (s *Store) Backup(ctx context.Context, path string) error {
 	return nil
 }
 
-// ChecksumSuffix is what the name of a backup's checksum has more than that of the backup.
+// ChecksumSuffix is appended to the name of a backup to get the name of its checksum file.
 const ChecksumSuffix = ".sha256"
 
-// writeChecksum writes the checksum of a file beside the name that it is going to have, as sha256sum does.
+// writeChecksum writes the checksum file of a file that will be renamed to name, in the format of sha256sum.
 func writeChecksum(file, name string) error {
-	sum, err := checksumOf(file)
+	sum, err := fileSHA256(file)
 	if err != nil {
 		return err
 	}
@@ -49,7 +49,7 @@ func writeChecksum(file, name string) error {
 	_, err = fmt.Fprintf(out, "%s  %s\n", sum, filepath.Base(name))
 	err = errors.Join(err, out.Sync(), out.Close())
 	if err == nil {
-		err = os.Rename(out.Name(), name+ChecksumSuffix) // one that is there is of a backup that is gone
+		err = os.Rename(out.Name(), name+ChecksumSuffix) // replaces the checksum of a backup that was deleted
 	}
 	if err != nil {
 		return errors.Join(err, os.Remove(out.Name()))
@@ -57,32 +57,32 @@ func writeChecksum(file, name string) error {
 	return nil
 }
 
-// verifyChecksum fails unless a backup is what was written.
+// verifyChecksum fails unless a backup matches its checksum file.
 func verifyChecksum(backup string) error {
 	content, err := os.ReadFile(backup + ChecksumSuffix) //nolint:gosec // the operator's path
 	if errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("its checksum %s is missing: put it beside the backup, or restore with --no-checksum", backup+ChecksumSuffix)
+		return fmt.Errorf("its checksum file %s is missing: put it next to the backup, or restore with --no-checksum", backup+ChecksumSuffix)
 	}
 	if err != nil {
 		return err
 	}
-	sum, err := checksumOf(backup)
+	sum, err := fileSHA256(backup)
 	if err != nil {
 		return err
 	}
 	if fields := strings.Fields(string(content)); len(fields) == 0 || fields[0] != sum {
-		return fmt.Errorf("the backup is damaged, or %s is not its checksum: use another backup", filepath.Base(backup)+ChecksumSuffix)
+		return fmt.Errorf("the backup does not match its checksum in %s: use another backup", filepath.Base(backup)+ChecksumSuffix)
 	}
 	return nil
 }
 
-// checksumOf is the SHA-256 of a file, in hexadecimal.
-func checksumOf(path string) (string, error) {
+// fileSHA256 returns the SHA-256 of a file in hexadecimal.
+func fileSHA256(path string) (string, error) {
 	file, err := os.Open(path) //nolint:gosec // the operator's path
 	if err != nil {
 		return "", err
 	}
-	defer file.Close() //nolint:errcheck // only read
+	defer file.Close() //nolint:errcheck // it was only read
 	hash := sha256.New()
 	if _, err := io.Copy(hash, file); err != nil {
 		return "", err
@@ -90,14 +90,14 @@ func checksumOf(path string) (string, error) {
 	return hex.EncodeToString(hash.Sum(nil)), nil
 }
 
-// RestoreOptions are how a backup is restored.
+// RestoreOptions select the backup of a [Restore].
 type RestoreOptions struct {
-	Backup     string // the file that [Store.Backup] wrote
-	NoChecksum bool   // there is none: only what can be seen in the file itself is checked
+	Backup     string // the path of a file that [Store.Backup] wrote
+	NoChecksum bool   // do not require the checksum file: only the content of the backup is checked
 }
 
-// Restore makes a database out of a backup, unless that is damaged. prepare works on it, migrated, before it appears under
-// its path, where nothing may be yet.
+// Restore creates a database at path from a backup and migrates it. It fails if the backup is damaged or a file exists at path. prepare can
+// change the database before it appears at path.
 func Restore(ctx context.Context, o RestoreOptions, path string, prepare func(*Store) error) error {
 	backup, err := filepath.Abs(o.Backup)
 	if err != nil {
@@ -106,10 +106,10 @@ func Restore(ctx context.Context, o RestoreOptions, path string, prepare func(*S
 	if _, err := os.Stat(backup); err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
-	// A log that belongs to another database would be taken for this one's.
+	// SQLite would apply the leftover log of another database to this one.
 	for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
 		if _, err := os.Stat(path + suffix); !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("restore: %s is in the way: stop the service and move it away", path+suffix)
+			return fmt.Errorf("restore: %s is in the way: stop the service and move the file away", path+suffix)
 		}
 	}
 	if !o.NoChecksum {
@@ -131,6 +131,7 @@ func Restore(ctx context.Context, o RestoreOptions, path string, prepare func(*S
 	return nil
 }
 
+// prepareCopy checks the version of a copy, migrates it and calls prepare.
 func prepareCopy(ctx context.Context, s *Store, prepare func(*Store) error) error {
 	version, err := s.engine.version(ctx)
 	if err != nil {
@@ -141,9 +142,9 @@ func prepareCopy(ctx context.Context, s *Store, prepare func(*Store) error) erro
 	case err != nil:
 		return err
 	case version == 0:
-		return errors.New("it is no database of this service")
+		return ErrNoDatabase
 	case version > newest:
-		return fmt.Errorf("it is of a newer version: %d, and this one knows %d", version, newest)
+		return fmt.Errorf("it has the newer version %d, and this program supports %d", version, newest)
 	}
 	if err := s.Migrate(ctx); err != nil {
 		return err
@@ -151,7 +152,7 @@ func prepareCopy(ctx context.Context, s *Store, prepare func(*Store) error) erro
 	return prepare(s)
 }
 
-// copySQLite copies a database into a new file, under a name of its own until it is complete.
+// copySQLite copies a database to a new file at path. The copy has a temporary name until it is complete; prepare is called with that name.
 func copySQLite(ctx context.Context, dsn, path string, prepare func(copied string) error) (err error) {
 	path, err = filepath.Abs(path)
 	if err != nil {
@@ -167,16 +168,16 @@ func copySQLite(ctx context.Context, dsn, path string, prepare func(copied strin
 	copied := file.Name()
 	defer func() {
 		for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
-			if gone := os.Remove(copied + suffix); !errors.Is(gone, os.ErrNotExist) {
-				err = errors.Join(err, gone)
+			if removeErr := os.Remove(copied + suffix); !errors.Is(removeErr, os.ErrNotExist) {
+				err = errors.Join(err, removeErr)
 			}
 		}
 	}()
 	if err := file.Close(); err != nil {
 		return err
 	}
-	// First: a copy of a damaged database is whole, and lacks what could not be read.
-	if err := checkSource(ctx, dsn); err != nil {
+	// Check the source first: the copy of a damaged database is valid, but without the rows that could not be read.
+	if err := checkDSN(ctx, dsn); err != nil {
 		return err
 	}
 	if err := vacuumInto(ctx, dsn, copied); err != nil {
@@ -185,12 +186,13 @@ func copySQLite(ctx context.Context, dsn, path string, prepare func(copied strin
 	if err := prepare(copied); err != nil {
 		return err
 	}
-	if err := checkSource(ctx, sqliteDSN(copied, sqliteBusyTimeout, url.Values{"mode": {"ro"}})); err != nil {
+	if err := checkDSN(ctx, sqliteDSN(copied, sqliteBusyTimeout, url.Values{"mode": {"ro"}})); err != nil {
 		return fmt.Errorf("the copy: %w", err)
 	}
 	return publish(copied, path)
 }
 
+// vacuumInto writes a copy of a database to an empty file.
 func vacuumInto(ctx context.Context, dsn, path string) error {
 	pool, err := openPool(dsn, 1)
 	if err != nil {
@@ -200,7 +202,8 @@ func vacuumInto(ctx context.Context, dsn, path string) error {
 	return errors.Join(err, pool.Close())
 }
 
-func checkSource(ctx context.Context, dsn string) error {
+// checkDSN checks all of a database.
+func checkDSN(ctx context.Context, dsn string) error {
 	pool, err := openPool(dsn, 1)
 	if err != nil {
 		return err
@@ -209,7 +212,7 @@ func checkSource(ctx context.Context, dsn string) error {
 	return errors.Join(err, pool.Close())
 }
 
-// publish brings a file onto the disk and gives it its name, which nothing may have.
+// publish syncs a file to disk and links it to path, which must not exist.
 func publish(file, path string) error {
 	if err := syncPath(file, os.O_RDWR); err != nil {
 		return err
@@ -217,12 +220,13 @@ func publish(file, path string) error {
 	if err := os.Link(file, path); err != nil {
 		return err
 	}
-	if runtime.GOOS == "windows" { // has no way to bring a folder onto the disk
+	if runtime.GOOS == "windows" { // cannot sync a directory
 		return nil
 	}
 	return syncPath(filepath.Dir(path), os.O_RDONLY)
 }
 
+// syncPath syncs a file or a directory to disk.
 func syncPath(path string, mode int) error {
 	file, err := os.OpenFile(path, mode, 0) //nolint:gosec // the operator's path
 	if err != nil {

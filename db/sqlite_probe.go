@@ -9,31 +9,31 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// probe fails if the database is known to be damaged, was moved away, or cannot be written to.
+// probe fails if a statement has met damage, or if the file was moved away or cannot be written to.
 func (e *sqliteEngine) probe(ctx context.Context) error {
 	if damaged := e.damaged.Load(); damaged != nil {
 		return damaged
 	}
-	return e.translate(e.probed.ask(ctx, e.writePage))
+	return e.translate(e.lastProbe.check(ctx, e.writePage))
 }
 
 // writePage writes a page and waits for the disk.
 func (e *sqliteEngine) writePage(ctx context.Context) error {
-	if err := e.inPlace(); err != nil {
+	if err := e.checkFile(); err != nil {
 		return err
 	}
-	// Neither SQLite nor the service uses user_version: what counts is that the page is written.
+	// Neither SQLite nor the service uses user_version. The statement only has to write a page.
 	return e.writer.run(ctx, true, func(q *Queries) error {
 		_, err := q.db.Exec(ctx, "PRAGMA user_version = 1")
 		return err
 	})
 }
 
-// inPlace fails where the file was moved away or another one took its place: what is written then stays behind.
-func (e *sqliteEngine) inPlace() error {
+// checkFile fails if the file was moved away or replaced: later writes would go to the old file and be lost.
+func (e *sqliteEngine) checkFile() error {
 	file, err := os.Stat(e.path)
 	if err == nil && !os.SameFile(file, e.file) {
-		err = errors.New("another file is in the place of the database")
+		err = errors.New("the database file was replaced by another file")
 	}
 	if err != nil {
 		return &UnavailableError{Cause: err}
@@ -41,16 +41,16 @@ func (e *sqliteEngine) inPlace() error {
 	return nil
 }
 
-// noteDamage turns the error of a statement that met damage into a [DamagedError], and keeps it: until the next start, the
-// database is not ready.
-func (e *sqliteEngine) noteDamage(err error) error {
-	failure, is := errors.AsType[*sqlite.Error](err)
-	if !is {
+// recordDamage converts the error of a statement that met damage to a [DamagedError] and stores it: the database is not ready until the
+// service restarts.
+func (e *sqliteEngine) recordDamage(err error) error {
+	failure, ok := errors.AsType[*sqlite.Error](err)
+	if !ok {
 		return err
 	}
 	switch failure.Code() & 0xff {
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
-		damaged := &DamagedError{What: err.Error()}
+		damaged := &DamagedError{Detail: err.Error()}
 		e.damaged.CompareAndSwap(nil, damaged)
 		return damaged
 	}

@@ -11,28 +11,28 @@ import (
 	"sync/atomic"
 )
 
-// writerGroup is the most transactions that are committed together. It bounds how long the first one waits.
-const writerGroup = 64
+// writerMaxGroup is the maximum number of transactions in one commit. It limits how long the first one waits.
+const writerMaxGroup = 64
 
-// writer runs the transactions of SQLite, on the one connection that writes.
+// writer runs the transactions of SQLite on the only connection that writes.
 //
-// A durable commit waits for the disk, which is far slower than the transaction itself. So the transactions that are
-// waiting run one after another, each in a savepoint, and are committed together. No caller hears of its transaction,
-// its failure included, before that commit: what it saw may have been another transaction's unfinished work.
+// A durable commit waits for the disk, which takes much longer than the transaction itself. So the transactions that are waiting run one
+// after another, each in a savepoint, and are committed together (group commit). A caller gets the result of its transaction, also an
+// error, only after that commit: its transaction may have read uncommitted changes of another one in the group.
 type writer struct {
 	pool      *sql.DB
 	translate func(error) error
 	queue     chan *job
-	stop      chan struct{} // no more jobs
-	stopped   chan struct{} // the goroutine has ended
+	stop      chan struct{} // closed when no more jobs are accepted
+	stopped   chan struct{} // closed when the goroutine has ended
 	stopOnce  sync.Once
 
 	// For [Store.Stats].
-	waiting, groups, transactions atomic.Int64
+	pending, commits, transactions atomic.Int64
 
 	// Only the goroutine uses these.
-	conn  *sql.Conn // nil until it is needed, and after trouble
-	face  *sqliteFace
+	conn  *sql.Conn // nil until it is needed, and after an error
+	db    *sqliteDBTX
 	group []*job
 	ended bool
 }
@@ -43,19 +43,19 @@ type job struct {
 	single bool
 	fn     func(*Queries) error
 
-	state atomic.Int32 // waiting, then running or dropped
+	state atomic.Int32 // jobWaiting, then jobRunning or jobAbandoned
 	done  chan struct{}
 	err   error
 	panic *panicError
 }
 
 const (
-	waiting int32 = iota
-	running
-	dropped
+	jobWaiting int32 = iota
+	jobRunning
+	jobAbandoned // the caller's context ended first
 )
 
-// panicError carries a panic from the writer's goroutine to the caller's.
+// panicError carries a panic from the writer's goroutine to the caller's goroutine.
 type panicError struct {
 	value any
 	stack []byte
@@ -65,7 +65,7 @@ func (p *panicError) Error() string {
 	return fmt.Sprintf("%v\n\nin a transaction, at:\n%s", p.value, p.stack)
 }
 
-// Unwrap gives the value that was panicked with, if it is an error.
+// Unwrap returns the value of the panic if it is an error.
 func (p *panicError) Unwrap() error {
 	err, _ := p.value.(error)
 	return err
@@ -82,12 +82,12 @@ func startWriter(pool *sql.DB, translate func(error) error) *writer {
 	return w
 }
 
-// run gives a transaction to the writer and waits for its end. A caller may leave while its transaction
-// waits for its turn; one that has begun is waited for.
+// run passes a transaction to the writer and waits until it ends. If ctx ends before the transaction begins, run returns; a transaction
+// that has begun is waited for.
 func (w *writer) run(ctx context.Context, single bool, fn func(*Queries) error) error {
 	j := &job{ctx: ctx, single: single, fn: fn, done: make(chan struct{})}
-	w.waiting.Add(1)
-	defer w.waiting.Add(-1)
+	w.pending.Add(1)
+	defer w.pending.Add(-1)
 	select {
 	case <-w.stop:
 		return errClosed
@@ -103,7 +103,7 @@ func (w *writer) run(ctx context.Context, single bool, fn func(*Queries) error) 
 	select {
 	case <-j.done:
 	case <-ctx.Done():
-		if j.state.CompareAndSwap(waiting, dropped) {
+		if j.state.CompareAndSwap(jobWaiting, jobAbandoned) {
 			return w.translate(ctx.Err())
 		}
 		<-j.done
@@ -114,7 +114,7 @@ func (w *writer) run(ctx context.Context, single bool, fn func(*Queries) error) 
 	return j.err
 }
 
-// close finishes the waiting transactions and ends the writer.
+// close runs the waiting transactions and ends the writer.
 func (w *writer) close() error {
 	w.stopOnce.Do(func() { close(w.stop) })
 	<-w.stopped
@@ -124,8 +124,7 @@ func (w *writer) close() error {
 func (w *writer) loop() {
 	defer func() {
 		if !w.ended {
-			// A transaction has called runtime.Goexit, as testing's FailNow does. It takes this goroutine with it, but
-			// not the writer.
+			// A transaction has called runtime.Goexit, as testing's FailNow does, which ends this goroutine. Start another.
 			w.disconnect()
 			w.finish(errGoexit)
 			go w.loop()
@@ -148,7 +147,7 @@ func (w *writer) loop() {
 	}
 }
 
-// next returns a job that is waiting, nil if there is none.
+// next returns a waiting job, or nil.
 func (w *writer) next() *job {
 	select {
 	case j := <-w.queue:
@@ -158,12 +157,12 @@ func (w *writer) next() *job {
 	}
 }
 
-// commit runs first, and the jobs that wait meanwhile, in one transaction.
+// commit runs first, and the jobs that arrive meanwhile, in one transaction.
 func (w *writer) commit(first *job) {
 	err := w.begin()
 	if err != nil {
-		// Everybody who waits now would wait just as long, for the same answer.
-		for j := first; j != nil && len(w.group) < writerGroup; j = w.next() {
+		// The jobs that are waiting fail too: each would wait as long for the same error.
+		for j := first; j != nil && len(w.group) < writerMaxGroup; j = w.next() {
 			w.admit(j)
 		}
 		w.disconnect()
@@ -172,12 +171,12 @@ func (w *writer) commit(first *job) {
 	}
 	for j := first; j != nil; {
 		if w.admit(j) {
-			if err = w.member(j); err != nil {
+			if err = w.runInSavepoint(j); err != nil {
 				break
 			}
 		}
 		j = nil
-		if len(w.group) < writerGroup {
+		if len(w.group) < writerMaxGroup {
 			j = w.next()
 		}
 	}
@@ -185,27 +184,27 @@ func (w *writer) commit(first *job) {
 		err = w.exec("COMMIT")
 	}
 	if err != nil {
-		// Nothing is known of the connection's state, except that closing it undoes what is not committed.
+		// The state of the connection is unknown. Closing it rolls back what is not committed.
 		w.disconnect()
 	}
 	w.finish(err)
 }
 
-// admit makes a job a member of the group, unless its caller has left.
+// admit adds a job to the group, unless its caller has abandoned it.
 func (w *writer) admit(j *job) bool {
-	if !j.state.CompareAndSwap(waiting, running) {
+	if !j.state.CompareAndSwap(jobWaiting, jobRunning) {
 		return false
 	}
 	w.group = append(w.group, j)
 	return true
 }
 
-// finish tells the members of the group how it ended. An error is everybody's.
+// finish returns the result to the callers of the group. An error is the result of all of them.
 func (w *writer) finish(err error) {
 	if err != nil {
 		err = w.translate(err)
 	}
-	w.groups.Add(1)
+	w.commits.Add(1)
 	w.transactions.Add(int64(len(w.group)))
 	for i, j := range w.group {
 		if err != nil {
@@ -217,33 +216,33 @@ func (w *writer) finish(err error) {
 	w.group = w.group[:0]
 }
 
-// member runs one job in a savepoint. Its own failure is stored in the job; an error means that the whole
-// transaction is lost: on a full disk, for one, SQLite rolls back everything, the savepoints included.
-func (w *writer) member(j *job) error {
-	if err := w.exec("SAVEPOINT member"); err != nil {
+// runInSavepoint runs one job in a savepoint and stores the job's own error in it. An error that it returns means that the whole
+// transaction is lost: on a full disk, for example, SQLite rolls back everything, including the savepoints.
+func (w *writer) runInSavepoint(j *job) error {
+	if err := w.exec("SAVEPOINT job"); err != nil {
 		return err
 	}
-	s := newScope(w.face, w.translate, j.single)
-	j.call(s)
+	guard := newTxGuard(w.db, w.translate, j.single)
+	j.call(guard)
 	keep := j.err == nil && j.panic == nil
 	if j.single {
-		keep = s.failed == nil // as on PostgreSQL, where the statement has committed itself
+		keep = guard.failed == nil // as on PostgreSQL, where the statement has been committed already
 	}
 	var err error
 	if !keep {
-		err = w.exec("ROLLBACK TO member")
+		err = w.exec("ROLLBACK TO job")
 	}
 	if err == nil {
-		err = w.exec("RELEASE member")
+		err = w.exec("RELEASE job")
 	}
-	if err != nil && s.failed != nil {
-		return s.failed // the reason why there is no savepoint any more
+	if err != nil && guard.failed != nil {
+		return guard.failed // the reason why the savepoint does not exist any more
 	}
 	return err
 }
 
-// call runs the job's function and keeps its panic for the caller.
-func (j *job) call(s *scope) {
+// call runs the job's function and stores its panic for the caller.
+func (j *job) call(guard *txGuard) {
 	returned := false
 	defer func() {
 		if value := recover(); value != nil {
@@ -252,7 +251,7 @@ func (j *job) call(s *scope) {
 			j.err = errGoexit
 		}
 	}()
-	j.err = s.run(j.fn)
+	j.err = guard.run(j.fn)
 	returned = true
 }
 
@@ -262,26 +261,26 @@ func (w *writer) begin() error {
 		if err != nil {
 			return err
 		}
-		w.conn, w.face = conn, &sqliteFace{db: conn, detached: true}
+		w.conn, w.db = conn, &sqliteDBTX{db: conn, detached: true}
 	}
 	return w.exec("BEGIN IMMEDIATE")
 }
 
-// exec runs a statement of the writer's own. It has no deadline but SQLite's busy time-out: an interrupted
-// statement would roll back the whole group.
+// exec runs a statement of the writer itself. Its only timeout is SQLite's busy timeout: an interrupted statement would roll back the
+// whole group.
 func (w *writer) exec(query string) error {
-	_, err := w.face.Exec(context.Background(), query)
+	_, err := w.db.Exec(context.Background(), query)
 	return err
 }
 
-// disconnect closes the connection, which rolls back what is not committed. The next group opens another.
+// disconnect closes the connection, which rolls back what is not committed. The next group opens a new one.
 func (w *writer) disconnect() {
 	if w.conn == nil {
 		return
 	}
-	_ = w.face.close()
-	// A connection that reports itself as bad is closed, not kept for reuse.
+	_ = w.db.close()
+	// The pool closes a connection that reports itself as bad.
 	_ = w.conn.Raw(func(any) error { return driver.ErrBadConn })
 	_ = w.conn.Close()
-	w.conn, w.face = nil, nil
+	w.conn, w.db = nil, nil
 }

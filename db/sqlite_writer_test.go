@@ -16,9 +16,9 @@ import (
 	"github.com/financelime/authorization/db"
 )
 
-// inBubble runs a test of the writer in a synctest bubble, where "everybody waits now" is a fact and not a guess.
-// The second connection is what another process has of the database.
-func inBubble(t *testing.T, test func(t *testing.T, s *db.Store, other *sql.DB)) {
+// inSynctest runs a test of the writer in a synctest bubble, where synctest.Wait returns when all goroutines are blocked.
+// other is a connection like that of another process.
+func inSynctest(t *testing.T, test func(t *testing.T, s *db.Store, other *sql.DB)) {
 	t.Helper()
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "auth.db")
@@ -32,9 +32,9 @@ func inBubble(t *testing.T, test func(t *testing.T, s *db.Store, other *sql.DB))
 	})
 }
 
-// hold occupies the writer with a transaction until release is called, which returns when the transaction has ended.
-// It returns the transaction's error: the transaction is the first member of the group that gathers meanwhile.
-func hold(t *testing.T, s *db.Store) (release func() error) {
+// blockWriter keeps the writer busy with a transaction until release is called. The transactions that arrive meanwhile are committed in the
+// same group. release returns the error of the blocking transaction.
+func blockWriter(t *testing.T, s *db.Store) (release func() error) {
 	t.Helper()
 	begun, end, ended := make(chan struct{}), make(chan struct{}), make(chan error)
 	go func() {
@@ -51,6 +51,7 @@ func hold(t *testing.T, s *db.Store) (release func() error) {
 	}
 }
 
+// count runs a query that returns a number.
 func count(t *testing.T, other *sql.DB, query string, args ...any) (n int) {
 	t.Helper()
 	if err := other.QueryRowContext(t.Context(), query, args...).Scan(&n); err != nil {
@@ -59,10 +60,10 @@ func count(t *testing.T, other *sql.DB, query string, args ...any) (n int) {
 	return n
 }
 
-func TestGroupIsCommittedTogetherAndAcknowledgedAfterwards(t *testing.T) {
-	inBubble(t, func(t *testing.T, s *db.Store, other *sql.DB) {
+func TestGroupCommit(t *testing.T) {
+	inSynctest(t, func(t *testing.T, s *db.Store, other *sql.DB) {
 		a := insertAccount(t, s)
-		release := hold(t, s)
+		release := blockWriter(t, s)
 		var wg sync.WaitGroup
 		acknowledged := make(chan uuid.UUID, 10)
 		for range 10 {
@@ -77,20 +78,20 @@ func TestGroupIsCommittedTogetherAndAcknowledgedAfterwards(t *testing.T) {
 				acknowledged <- id
 			})
 		}
-		synctest.Wait() // all ten wait for the writer
+		synctest.Wait() // all ten are waiting for the writer
 
-		// The last one in the queue runs when the others have run.
+		// The last one in the queue runs after the others.
 		wg.Go(func() {
 			if err := s.InTx(t.Context(), func(q *db.Queries) error {
 				list, err := q.ListSessions(t.Context(), db.ListSessionsParams{AccountID: a.ID})
 				if len(list) != 10 {
-					t.Errorf("ran after %d of the group", len(list))
+					t.Errorf("ran after %d of the other transactions", len(list))
 				}
 				if n := count(t, other, "SELECT count(*) FROM session"); n != 0 {
-					t.Errorf("%d of the group were committed on their own", n)
+					t.Errorf("%d transactions were committed before the group", n)
 				}
 				if len(acknowledged) != 0 {
-					t.Errorf("%d of the group were acknowledged before the commit", len(acknowledged))
+					t.Errorf("%d transactions were acknowledged before the commit", len(acknowledged))
 				}
 				return err
 			}); err != nil {
@@ -106,30 +107,30 @@ func TestGroupIsCommittedTogetherAndAcknowledgedAfterwards(t *testing.T) {
 	})
 }
 
-func TestAFailingMemberDoesNotDisturbItsGroup(t *testing.T) {
-	inBubble(t, func(t *testing.T, s *db.Store, other *sql.DB) {
+func TestGroupIsolatesFailures(t *testing.T) {
+	inSynctest(t, func(t *testing.T, s *db.Store, other *sql.DB) {
 		a := insertAccount(t, s)
 		errOwn := errors.New("changed my mind")
 		insert := func(q *db.Queries, account uuid.UUID) error {
 			return q.InsertSession(t.Context(), db.InsertSessionParams{ID: newID(t), AccountID: account, Now: start})
 		}
-		release := hold(t, s)
+		release := blockWriter(t, s)
 		var wg sync.WaitGroup
 		for range 5 {
 			wg.Go(func() {
 				if err := s.InTx(t.Context(), func(q *db.Queries) error { return insert(q, a.ID) }); err != nil {
-					t.Errorf("a good member: %v", err)
+					t.Errorf("a transaction without an error: %v", err)
 				}
 			})
 			wg.Go(func() {
 				if err := s.InTx(t.Context(), func(q *db.Queries) error { return errors.Join(insert(q, a.ID), errOwn) }); !errors.Is(err, errOwn) {
-					t.Errorf("a member with an error of its own: %v", err)
+					t.Errorf("a transaction with an error: %v", err)
 				}
 			})
 			wg.Go(func() {
 				err := s.InTx(t.Context(), func(q *db.Queries) error { return errors.Join(insert(q, a.ID), insert(q, newID(t))) })
 				if !errors.Is(err, db.ErrConflict) {
-					t.Errorf("a member that breaks a constraint: %v", err)
+					t.Errorf("a transaction that violates a constraint: %v", err)
 				}
 			})
 			wg.Go(func() {
@@ -140,9 +141,9 @@ func TestAFailingMemberDoesNotDisturbItsGroup(t *testing.T) {
 				}()
 				_ = s.InTx(t.Context(), func(q *db.Queries) error { panic(insert(q, a.ID)) })
 			})
-			wg.Go(func() { // fails, but as a single statement
+			wg.Go(func() { // a single statement that fails
 				if err := s.Write(t.Context(), func(q *db.Queries) error { return insert(q, newID(t)) }); !errors.Is(err, db.ErrConflict) {
-					t.Errorf("a statement that breaks a constraint: %v", err)
+					t.Errorf("a statement that violates a constraint: %v", err)
 				}
 			})
 		}
@@ -150,25 +151,25 @@ func TestAFailingMemberDoesNotDisturbItsGroup(t *testing.T) {
 		must(t, release())
 		wg.Wait()
 		if n := count(t, other, "SELECT count(*) FROM session"); n != 5 {
-			t.Errorf("%d rows, 5 members were good", n)
+			t.Errorf("%d rows, want 5", n)
 		}
 	})
 }
 
-func TestAGroupIsBounded(t *testing.T) {
-	inBubble(t, func(t *testing.T, s *db.Store, other *sql.DB) {
+func TestGroupSizeIsLimited(t *testing.T) {
+	inSynctest(t, func(t *testing.T, s *db.Store, other *sql.DB) {
 		a := insertAccount(t, s)
-		release := hold(t, s)
+		release := blockWriter(t, s)
 		var wg sync.WaitGroup
-		most := 0 // only the writer's goroutine uses it
-		for range 3 * db.WriterGroup {
+		maxUncommitted := 0 // only the writer's goroutine uses it
+		for range 3 * db.WriterMaxGroup {
 			wg.Go(func() {
 				if err := s.InTx(t.Context(), func(q *db.Queries) error {
 					list, err := q.ListSessions(t.Context(), db.ListSessionsParams{AccountID: a.ID})
 					if err != nil {
 						return err
 					}
-					most = max(most, len(list)-count(t, other, "SELECT count(*) FROM session"))
+					maxUncommitted = max(maxUncommitted, len(list)-count(t, other, "SELECT count(*) FROM session"))
 					return q.InsertSession(t.Context(), db.InsertSessionParams{ID: newID(t), AccountID: a.ID, Now: start})
 				}); err != nil {
 					t.Error(err)
@@ -178,29 +179,29 @@ func TestAGroupIsBounded(t *testing.T) {
 		synctest.Wait()
 		must(t, release())
 		wg.Wait()
-		if most != db.WriterGroup-1 {
-			t.Errorf("up to %d transactions waited for a commit, beside the one that looked", most)
+		if maxUncommitted != db.WriterMaxGroup-1 {
+			t.Errorf("up to %d other transactions in a group", maxUncommitted)
 		}
 	})
 }
 
-func TestACallerMayLeaveWhileItWaitsForItsTurn(t *testing.T) {
-	inBubble(t, func(t *testing.T, s *db.Store, _ *sql.DB) {
-		release := hold(t, s)
-		began := func(*db.Queries) error {
-			return errors.New("the transaction of a caller that had left began")
+func TestWaitingCallerCanCancel(t *testing.T) {
+	inSynctest(t, func(t *testing.T, s *db.Store, _ *sql.DB) {
+		release := blockWriter(t, s)
+		fail := func(*db.Queries) error {
+			return errors.New("the transaction of a caller that had left was run")
 		}
 		leaving, leave := context.WithCancel(t.Context())
 		left := make(chan error)
-		go func() { left <- s.InTx(leaving, began) }()
+		go func() { left <- s.InTx(leaving, fail) }()
 		synctest.Wait()
 		leave()
 		if err := <-left; !errors.Is(err, context.Canceled) {
-			t.Errorf("left: %v", err)
+			t.Errorf("cancelled: %v", err)
 		}
 		late, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := s.Write(late, began); !errors.Is(err, db.ErrUnavailable) {
+		if err := s.Write(late, fail); !errors.Is(err, db.ErrUnavailable) {
 			t.Errorf("waited until its deadline: %v", err)
 		}
 		must(t, release())
@@ -208,28 +209,28 @@ func TestACallerMayLeaveWhileItWaitsForItsTurn(t *testing.T) {
 	})
 }
 
-func TestACallerMayLeaveAtTheLastMoment(t *testing.T) {
+func TestAbandonedTransactionDoesNotRun(t *testing.T) {
 	t.Parallel()
 	s := migrated(t, sqliteURL(t))
-	db.Dropped(s, func(*db.Queries) error {
-		t.Error("the transaction of a caller that had left began")
+	db.SendAbandoned(s, func(*db.Queries) error {
+		t.Error("the transaction of a caller that had left was run")
 		return nil
 	})
 	insertAccount(t, s)
 }
 
-func TestATransactionThatHasBegunIsWaitedFor(t *testing.T) {
-	inBubble(t, func(t *testing.T, s *db.Store, other *sql.DB) {
+func TestStartedTransactionIsNotCancelled(t *testing.T) {
+	inSynctest(t, func(t *testing.T, s *db.Store, other *sql.DB) {
 		a := insertAccount(t, s)
 		leaving, leave := context.WithCancel(t.Context())
 		err := s.InTx(leaving, func(q *db.Queries) error {
 			err := q.InsertSession(leaving, db.InsertSessionParams{ID: newID(t), AccountID: a.ID, Now: start})
 			leave()
-			synctest.Wait() // the caller would have left by now
+			synctest.Wait() // an early return of the caller would have happened by now
 			return err
 		})
 		if err != nil {
-			t.Errorf("committed, but the caller heard: %v", err)
+			t.Errorf("committed, but the caller got: %v", err)
 		}
 		if n := count(t, other, "SELECT count(*) FROM session"); n != 1 {
 			t.Errorf("%d rows", n)
@@ -237,25 +238,25 @@ func TestATransactionThatHasBegunIsWaitedFor(t *testing.T) {
 	})
 }
 
-func TestALostTransactionIsTheWholeGroups(t *testing.T) {
-	inBubble(t, func(t *testing.T, s *db.Store, other *sql.DB) {
+func TestLostTransactionFailsWholeGroup(t *testing.T) {
+	inSynctest(t, func(t *testing.T, s *db.Store, other *sql.DB) {
 		a := insertAccount(t, s)
-		release := hold(t, s)
+		release := blockWriter(t, s)
 		var wg sync.WaitGroup
-		wg.Go(func() { // would be done, if the next one did not take everything with it
+		wg.Go(func() { // succeeds, but a later transaction of the group loses everything
 			if err := s.Write(t.Context(), func(q *db.Queries) error {
 				return q.InsertSession(t.Context(), db.InsertSessionParams{ID: newID(t), AccountID: a.ID, Now: start})
 			}); !errors.Is(err, db.ErrUnavailable) {
-				t.Errorf("the first member: %v", err)
+				t.Errorf("the first transaction: %v", err)
 			}
 		})
 		synctest.Wait()
-		wg.Go(func() { // sees the first one's work, and must not report what it saw
+		wg.Go(func() { // reads the first one's row, so its result must not be reported
 			if err := s.Write(t.Context(), func(q *db.Queries) error {
 				_, err := q.DeleteAccountSessions(t.Context(), a.ID)
 				return errors.Join(err, db.ErrNotFound)
 			}); !errors.Is(err, db.ErrUnavailable) {
-				t.Errorf("the second member: %v", err)
+				t.Errorf("the second transaction: %v", err)
 			}
 		})
 		synctest.Wait()
@@ -271,17 +272,17 @@ func TestALostTransactionIsTheWholeGroups(t *testing.T) {
 				if !errors.Is(err, db.ErrUnavailable) {
 					t.Errorf("the statement: %v", err)
 				}
-				// It goes on as if nothing had happened. Nothing of this may reach the disk.
+				// A caller that ignores the error must not be able to write.
 				if err := q.InsertSession(t.Context(), db.InsertSessionParams{ID: newID(t), AccountID: a.ID, Now: start}); err == nil {
 					t.Error("a statement ran outside of the transaction")
 				}
 				return nil
 			}); !errors.Is(err, db.ErrUnavailable) {
-				t.Errorf("the third member: %v", err)
+				t.Errorf("the third transaction: %v", err)
 			}
 		})
 		synctest.Wait()
-		wg.Go(func() { // did not begin before: is the first of another group
+		wg.Go(func() { // the first of the next group
 			if err := s.Write(t.Context(), func(q *db.Queries) error {
 				return q.InsertSession(t.Context(), db.InsertSessionParams{ID: newID(t), AccountID: a.ID, Platform: "after", Now: start})
 			}); err != nil {
@@ -290,7 +291,7 @@ func TestALostTransactionIsTheWholeGroups(t *testing.T) {
 		})
 		synctest.Wait()
 		if err := release(); !errors.Is(err, db.ErrUnavailable) {
-			t.Errorf("the member that wrote nothing: %v", err)
+			t.Errorf("the transaction without a write: %v", err)
 		}
 		wg.Wait()
 		if n := count(t, other, "SELECT count(*) FROM session"); n != 1 {
@@ -299,8 +300,8 @@ func TestALostTransactionIsTheWholeGroups(t *testing.T) {
 	})
 }
 
-func TestACommitThatFailsIsTheWholeGroups(t *testing.T) {
-	inBubble(t, func(t *testing.T, s *db.Store, other *sql.DB) {
+func TestFailedCommitFailsWholeGroup(t *testing.T) {
+	inSynctest(t, func(t *testing.T, s *db.Store, other *sql.DB) {
 		a := insertAccount(t, s)
 		var wg sync.WaitGroup
 		begun, end := make(chan struct{}), make(chan struct{})
@@ -314,7 +315,7 @@ func TestACommitThatFailsIsTheWholeGroups(t *testing.T) {
 				return q.InsertSession(t.Context(), db.InsertSessionParams{ID: newID(t), AccountID: newID(t), Now: start})
 			})
 			if !errors.Is(err, db.ErrConflict) {
-				t.Errorf("the member whose work cannot be committed: %v", err)
+				t.Errorf("the transaction that cannot be committed: %v", err)
 			}
 		})
 		<-begun
@@ -335,7 +336,7 @@ func TestACommitThatFailsIsTheWholeGroups(t *testing.T) {
 	})
 }
 
-func TestCloseFinishesWhatWaits(t *testing.T) {
+func TestCloseRunsWaitingTransactions(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "auth.db")
 	synctest.Test(t, func(t *testing.T) {
@@ -343,7 +344,7 @@ func TestCloseFinishesWhatWaits(t *testing.T) {
 		must(t, err)
 		must(t, s.Migrate(t.Context()))
 		a := insertAccount(t, s)
-		release := hold(t, s)
+		release := blockWriter(t, s)
 		var wg sync.WaitGroup
 		for range 100 {
 			wg.Go(func() {
@@ -361,7 +362,7 @@ func TestCloseFinishesWhatWaits(t *testing.T) {
 		synctest.Wait()
 		must(t, release())
 		wg.Wait()
-		must(t, s.Close()) // again, without harm
+		must(t, s.Close()) // a second Close has no effect
 
 		s = open(t, "sqlite:"+path)
 		list, err := s.Read().ListSessions(t.Context(), db.ListSessionsParams{AccountID: a.ID})

@@ -1,34 +1,30 @@
 package db
 
-import (
-	"context"
-	"fmt"
-	"time"
-)
+import "time"
 
-// Stats is how busy the database's connections are. Counts are since the start.
+// Stats are statistics of the connections. Counters begin at the start of the process.
 type Stats struct {
 	// Pool is PostgreSQL's pool, or SQLite's pool of readers.
 	Pool PoolStats
-	// Writer is SQLite's; nil on PostgreSQL.
+	// Writer is the writer of SQLite, or nil on PostgreSQL.
 	Writer *WriterStats
 }
 
-// PoolStats describes a pool of connections.
+// PoolStats are statistics of a pool of connections.
 type PoolStats struct {
-	Most, Used, Idle int
-	Waits            int64 // acquisitions that had to wait
-	Waited           time.Duration
+	Max, InUse, Idle int
+	WaitCount        int64 // how many acquisitions had to wait
+	WaitDuration     time.Duration
 }
 
-// WriterStats describes the goroutine through which all writes of SQLite go.
+// WriterStats are statistics of the goroutine that runs all writes of SQLite.
 type WriterStats struct {
-	Waiting      int64 // transactions that wait for their turn or are under way
-	Groups       int64 // commits
-	Transactions int64 // that were committed in them, or failed
+	Pending      int64 // transactions that are waiting or running
+	Commits      int64 // each commits a group of transactions
+	Transactions int64 // all that have ended, with or without an error
 }
 
-// Stats tells how busy the database's connections are. It asks the database nothing.
+// Stats returns statistics of the connections. It sends no query.
 func (s *Store) Stats() Stats {
 	return s.engine.stats()
 }
@@ -36,8 +32,8 @@ func (s *Store) Stats() Stats {
 func (p *postgres) stats() Stats {
 	s := p.pool.Stat()
 	return Stats{Pool: PoolStats{
-		Most: int(s.MaxConns()), Used: int(s.AcquiredConns()), Idle: int(s.IdleConns()),
-		Waits: s.EmptyAcquireCount(), Waited: s.EmptyAcquireWaitTime(),
+		Max: int(s.MaxConns()), InUse: int(s.AcquiredConns()), Idle: int(s.IdleConns()),
+		WaitCount: s.EmptyAcquireCount(), WaitDuration: s.EmptyAcquireWaitTime(),
 	}}
 }
 
@@ -45,41 +41,8 @@ func (e *sqliteEngine) stats() Stats {
 	s, w := e.readers.Stats(), e.writer
 	return Stats{
 		Pool: PoolStats{
-			Most: s.MaxOpenConnections, Used: s.InUse, Idle: s.Idle, Waits: s.WaitCount, Waited: s.WaitDuration,
+			Max: s.MaxOpenConnections, InUse: s.InUse, Idle: s.Idle, WaitCount: s.WaitCount, WaitDuration: s.WaitDuration,
 		},
-		Writer: &WriterStats{Waiting: w.waiting.Load(), Groups: w.groups.Load(), Transactions: w.transactions.Load()},
+		Writer: &WriterStats{Pending: w.pending.Load(), Commits: w.commits.Load(), Transactions: w.transactions.Load()},
 	}
-}
-
-// countExactly is how many rows are counted one by one.
-const countExactly = 10_000
-
-// CountAccounts and CountSessions tell how many rows there are: exactly up to 10,000, above that what PostgreSQL's statistics
-// say, which its autovacuum keeps. SQLite has none, and counts through an index: a second for some ten million rows.
-func (s *Store) CountAccounts(ctx context.Context) (int64, error) { return s.count(ctx, "account") }
-
-// CountSessions is like CountAccounts.
-func (s *Store) CountSessions(ctx context.Context) (int64, error) { return s.count(ctx, "session") }
-
-func (s *Store) count(ctx context.Context, table string) (int64, error) {
-	var n int64
-	limited := fmt.Sprintf("-- name: CountRows :one\nSELECT count(*) FROM (SELECT 1 FROM %s LIMIT %d) AS counted", table, countExactly)
-	err := s.read.db.QueryRow(ctx, limited).Scan(&n)
-	if err == nil && n == countExactly {
-		var estimated int64
-		err = s.read.db.QueryRow(ctx, s.engine.estimate(table)).Scan(&estimated)
-		n = max(n, estimated)
-	}
-	if err != nil {
-		return 0, fmt.Errorf("count the rows of %s: %w", table, err)
-	}
-	return n, nil
-}
-
-func (p *postgres) estimate(table string) string {
-	return fmt.Sprintf("-- name: EstimateRows :one\nSELECT CAST(reltuples AS bigint) FROM pg_class WHERE oid = '%s'::regclass", table)
-}
-
-func (e *sqliteEngine) estimate(table string) string {
-	return fmt.Sprintf("-- name: CountRows :one\nSELECT count(*) FROM %s", table)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/financelime/authorization/db"
 )
 
+// exists reports whether a session is committed.
 func exists(t *testing.T, s *db.Store, session uuid.UUID) bool {
 	t.Helper()
 	_, err := s.Read().GetSession(t.Context(), session)
@@ -23,10 +24,10 @@ func exists(t *testing.T, s *db.Store, session uuid.UUID) bool {
 	return err == nil
 }
 
-func TestInTxCommitsAllOrNothing(t *testing.T) {
+func TestInTxIsAtomic(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *db.Store) {
 		a := insertAccount(t, s)
-		errOwn := errors.New("changed my mind")
+		errOwn := errors.New("own error")
 		for name, test := range map[string]struct {
 			end  func() error
 			want func(error) bool
@@ -44,10 +45,10 @@ func TestInTxCommitsAllOrNothing(t *testing.T) {
 					}
 				}
 				if exists(t, s, first) {
-					t.Errorf("%s: others see what is not committed", name)
+					t.Errorf("%s: another transaction reads uncommitted rows", name)
 				}
 				if _, err := q.GetSession(t.Context(), first); err != nil {
-					t.Errorf("%s: the transaction does not see its own work: %v", name, err)
+					t.Errorf("%s: the transaction does not read its own rows: %v", name, err)
 				}
 				return test.end()
 			})
@@ -61,11 +62,11 @@ func TestInTxCommitsAllOrNothing(t *testing.T) {
 	})
 }
 
-func TestAPanicReachesTheCallerAndRollsBack(t *testing.T) {
+func TestPanicRollsBack(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *db.Store) {
 		a := insertAccount(t, s)
 		id := newID(t)
-		errOwn := errors.New("out of my depth")
+		errOwn := errors.New("own error")
 		func() {
 			defer func() {
 				value := recover()
@@ -82,13 +83,13 @@ func TestAPanicReachesTheCallerAndRollsBack(t *testing.T) {
 			t.Error("no panic")
 		}()
 		if exists(t, s, id) {
-			t.Error("the work was kept")
+			t.Error("the row was committed")
 		}
-		insertSession(t, s, a.ID) // the store lives on
+		insertSession(t, s, a.ID) // the store still works
 	})
 }
 
-func TestAGoroutineThatEndsItselfEndsNothingElse(t *testing.T) {
+func TestGoexitRollsBack(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *db.Store) {
 		a := insertAccount(t, s)
 		id := newID(t)
@@ -107,13 +108,13 @@ func TestAGoroutineThatEndsItselfEndsNothingElse(t *testing.T) {
 		})
 		wg.Wait()
 		if exists(t, s, id) {
-			t.Error("the work was kept")
+			t.Error("the row was committed")
 		}
 		insertSession(t, s, a.ID)
 	})
 }
 
-func TestAFailedStatementFailsTheTransaction(t *testing.T) {
+func TestFailedStatementFailsTransaction(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *db.Store) {
 		a := insertAccount(t, s)
 		id := newID(t)
@@ -123,9 +124,9 @@ func TestAFailedStatementFailsTheTransaction(t *testing.T) {
 				t.Error(err)
 			}
 			if err := q.InsertSession(t.Context(), arg); !errors.Is(err, db.ErrConflict) {
-				t.Errorf("the same again: %v", err)
+				t.Errorf("the same row again: %v", err)
 			}
-			// PostgreSQL refuses what comes after an error by itself.
+			// PostgreSQL refuses statements after an error by itself.
 			arg.ID = newID(t)
 			if err := q.InsertSession(t.Context(), arg); !errors.Is(err, db.ErrConflict) {
 				t.Errorf("after an error: %v", err)
@@ -136,12 +137,12 @@ func TestAFailedStatementFailsTheTransaction(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		if exists(t, s, id) {
-			t.Error("the work was kept")
+			t.Error("the row was committed")
 		}
 	})
 }
 
-func TestWriteIsOneStatement(t *testing.T) {
+func TestWriteRunsOneStatement(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *db.Store) {
 		a := insertAccount(t, s)
 		first, second, third := newID(t), newID(t), newID(t)
@@ -156,8 +157,8 @@ func TestWriteIsOneStatement(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "InTx") || exists(t, s, second) {
 			t.Errorf("a second statement: %v", err)
 		}
-		// What the statement did is done, on both engines.
-		errOwn := errors.New("an afterthought")
+		// A statement that succeeded is committed on both engines, whatever fn returns.
+		errOwn := errors.New("own error")
 		if err := s.Write(t.Context(), func(q *db.Queries) error {
 			if err := q.InsertSession(t.Context(), db.InsertSessionParams{ID: third, AccountID: a.ID, Now: start}); err != nil {
 				return err
@@ -170,7 +171,7 @@ func TestWriteIsOneStatement(t *testing.T) {
 	})
 }
 
-func TestQueriesDieWithTheirTransaction(t *testing.T) {
+func TestQueriesEndWithTransaction(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *db.Store) {
 		for name, run := range map[string]func(context.Context, func(*db.Queries) error) error{"Write": s.Write, "InTx": s.InTx} {
 			var leaked *db.Queries
@@ -191,23 +192,23 @@ func TestQueriesDieWithTheirTransaction(t *testing.T) {
 	})
 }
 
-func TestACallerThatHasLeftChangesNothing(t *testing.T) {
+func TestCancelledContextChangesNothing(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *db.Store) {
 		a := insertAccount(t, s)
-		gone, cancel := context.WithCancel(t.Context())
+		cancelled, cancel := context.WithCancel(t.Context())
 		cancel()
 		for name, err := range map[string]error{
-			"Write": s.Write(gone, func(*db.Queries) error { t.Error("Write began"); return nil }),
-			"InTx":  s.InTx(gone, func(*db.Queries) error { t.Error("InTx began"); return nil }),
-			"Ping":  s.Ping(gone),
-			"Read":  func() error { _, err := s.Read().GetAccount(gone, a.ID); return err }(),
+			"Write": s.Write(cancelled, func(*db.Queries) error { t.Error("Write began"); return nil }),
+			"InTx":  s.InTx(cancelled, func(*db.Queries) error { t.Error("InTx began"); return nil }),
+			"Ping":  s.Ping(cancelled),
+			"Read":  func() error { _, err := s.Read().GetAccount(cancelled, a.ID); return err }(),
 		} {
 			if !errors.Is(err, context.Canceled) || errors.Is(err, db.ErrUnavailable) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
 
-		// Also when it leaves in the middle.
+		// The context ends within the transaction.
 		id := newID(t)
 		leaving, leave := context.WithCancel(t.Context())
 		err := s.InTx(leaving, func(q *db.Queries) error {
@@ -219,12 +220,12 @@ func TestACallerThatHasLeftChangesNothing(t *testing.T) {
 			return err
 		})
 		if !errors.Is(err, context.Canceled) || exists(t, s, id) {
-			t.Errorf("left in the middle: %v", err)
+			t.Errorf("cancelled within the transaction: %v", err)
 		}
 	})
 }
 
-func TestADeadlineThatPassedBeforehandIsUnavailable(t *testing.T) {
+func TestPassedDeadlineIsUnavailable(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *db.Store) {
 		insertAccount(t, s)
 		late, cancel := context.WithTimeout(t.Context(), 0)
@@ -244,13 +245,13 @@ func TestADeadlineThatPassedBeforehandIsUnavailable(t *testing.T) {
 
 func TestReadDoesNotWrite(t *testing.T) {
 	t.Parallel()
-	s := migrated(t, sqliteURL(t)) // PostgreSQL cannot tell without a transaction
+	s := migrated(t, sqliteURL(t)) // PostgreSQL has no read-only mode outside a transaction
 	if err := s.Read().DeleteSigningKey(t.Context(), "x"); err == nil {
 		t.Error("a reader has written")
 	}
 }
 
-func TestAClosedStoreIsUnavailable(t *testing.T) {
+func TestClosedStoreIsUnavailable(t *testing.T) {
 	onBothURLs(t, func(t *testing.T, url string) {
 		s := migrated(t, url)
 		must(t, s.Close())

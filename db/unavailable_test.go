@@ -19,7 +19,7 @@ import (
 	"github.com/financelime/authorization/test/postgres"
 )
 
-func TestAnotherProcessThatHoldsTheLockForTooLongIsAnOutage(t *testing.T) {
+func TestLockedSQLiteIsUnavailable(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "auth.db")
 	s, err := db.OpenSQLite(t.Context(), path, 300*time.Millisecond)
@@ -34,8 +34,8 @@ func TestAnotherProcessThatHoldsTheLockForTooLongIsAnOutage(t *testing.T) {
 	_, err = other.ExecContext(t.Context(), "BEGIN EXCLUSIVE")
 	must(t, err)
 
-	atOnce(10, func(i int) {
-		if i == 0 { // leaves while the writer waits for the lock
+	concurrently(10, func(i int) {
+		if i == 0 { // this caller's deadline ends while the writer waits for the lock
 			leaving, leave := context.WithTimeoutCause(t.Context(), time.Millisecond, nil)
 			defer leave()
 			if err := s.InTx(leaving, func(*db.Queries) error {
@@ -56,16 +56,16 @@ func TestAnotherProcessThatHoldsTheLockForTooLongIsAnOutage(t *testing.T) {
 		}
 	})
 	if err := s.Ping(t.Context()); !errors.Is(err, db.ErrUnavailable) {
-		t.Errorf("ready without being able to write: %v", err)
+		t.Errorf("Ping succeeded without write access: %v", err)
 	}
-	account(t, s, a.ID) // reading goes on
+	account(t, s, a.ID) // reads still work
 	_, err = other.ExecContext(t.Context(), "ROLLBACK")
 	must(t, err)
 	insertSession(t, s, a.ID)
 	must(t, s.Ping(t.Context()))
 }
 
-func TestPostgresThatIsNotThereIsUnavailable(t *testing.T) {
+func TestUnreachablePostgresIsUnavailable(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
@@ -83,12 +83,12 @@ func TestPostgresThatIsNotThereIsUnavailable(t *testing.T) {
 		if !errors.Is(err, db.ErrUnavailable) {
 			t.Errorf("%s: %v", name, err)
 		} else if strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "postgres://") {
-			t.Errorf("%s: the error tells the password or the URL: %v", name, err)
+			t.Errorf("%s: the error contains the password or the URL: %v", name, err)
 		}
 	}
 }
 
-func TestAWrongPasswordIsUnavailableAndStaysSecret(t *testing.T) {
+func TestWrongPasswordIsUnavailable(t *testing.T) {
 	t.Parallel()
 	address, err := url.Parse(postgres.URL(t))
 	must(t, err)
@@ -100,16 +100,17 @@ func TestAWrongPasswordIsUnavailableAndStaysSecret(t *testing.T) {
 	}
 }
 
-// proxy stands between a store and its PostgreSQL server, and can be told to fail.
+// proxy is a TCP proxy in front of a PostgreSQL server that can simulate failures.
 type proxy struct {
 	listener net.Listener
 	server   string
-	refuse   atomic.Bool            // close every connection at once
-	cutAt    atomic.Pointer[[]byte] // close a connection that sends this, without handing it on
+	refuse   atomic.Bool            // close new connections immediately
+	cutAt    atomic.Pointer[[]byte] // close a connection that sends this, without forwarding it
 	mu       sync.Mutex
 	open     []net.Conn
 }
 
+// newProxy starts a proxy and returns it with the URL that leads through it.
 func newProxy(t *testing.T, server string) (*proxy, string) {
 	t.Helper()
 	address, err := url.Parse(server)
@@ -141,10 +142,11 @@ func (p *proxy) serve() {
 		p.open = append(p.open, client, server)
 		p.mu.Unlock()
 		go func() { _, _ = io.Copy(client, server); _ = client.Close() }()
-		go func() { _, _ = io.Copy(server, &watched{client, p}); _ = server.Close() }()
+		go func() { _, _ = io.Copy(server, &cuttingConn{client, p}); _ = server.Close() }()
 	}
 }
 
+// cut closes all connections.
 func (p *proxy) cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -154,21 +156,22 @@ func (p *proxy) cut() {
 	p.open = nil
 }
 
-type watched struct {
+// cuttingConn closes the connection when the client sends the text in cutAt.
+type cuttingConn struct {
 	net.Conn
 	p *proxy
 }
 
-func (w *watched) Read(b []byte) (int, error) {
-	n, err := w.Conn.Read(b)
-	if at := w.p.cutAt.Load(); at != nil && bytes.Contains(b[:n], *at) {
-		_ = w.Close()
+func (c *cuttingConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if at := c.p.cutAt.Load(); at != nil && bytes.Contains(b[:n], *at) {
+		_ = c.Close()
 		return 0, io.ErrUnexpectedEOF
 	}
 	return n, err
 }
 
-func TestAnOutageOfPostgresIsUnavailableUntilItEnds(t *testing.T) {
+func TestPostgresOutage(t *testing.T) {
 	t.Parallel()
 	p, address := newProxy(t, postgres.URL(t))
 	s := migrated(t, address)
@@ -186,7 +189,7 @@ func TestAnOutageOfPostgresIsUnavailableUntilItEnds(t *testing.T) {
 	insertSession(t, s, a.ID)
 }
 
-func TestACommitThatGotLostIsUnavailable(t *testing.T) {
+func TestLostCommitIsUnavailable(t *testing.T) {
 	t.Parallel()
 	p, address := newProxy(t, postgres.URL(t))
 	s := migrated(t, address)
@@ -202,13 +205,13 @@ func TestACommitThatGotLostIsUnavailable(t *testing.T) {
 	insertSession(t, s, a.ID)
 }
 
-func TestAPoolThatIsInUseIsUnavailableAtTheDeadline(t *testing.T) {
+func TestExhaustedPoolIsUnavailable(t *testing.T) {
 	t.Parallel()
 	s := migrated(t, postgres.URL(t)+"&pool_max_conns=1")
 	err := s.InTx(t.Context(), func(*db.Queries) error {
-		hurry, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
-		_, err := s.Read().ListSigningKeys(hurry) // the one connection is ours
+		_, err := s.Read().ListSigningKeys(short) // the transaction holds the only connection
 		return err
 	})
 	if !errors.Is(err, db.ErrUnavailable) {
@@ -217,29 +220,29 @@ func TestAPoolThatIsInUseIsUnavailableAtTheDeadline(t *testing.T) {
 	must(t, s.Ping(t.Context()))
 }
 
-func TestAReadOnlyPostgresIsUnavailable(t *testing.T) {
+func TestReadOnlyPostgresIsUnavailable(t *testing.T) {
 	t.Parallel()
 	server := postgres.URL(t)
 	s := migrated(t, server)
 	insertAccount(t, s)
 	standby := open(t, server+"&default_transaction_read_only=on")
 	if err := standby.Ping(t.Context()); !errors.Is(err, db.ErrUnavailable) {
-		t.Errorf("ready without being able to write: %v", err)
+		t.Errorf("Ping succeeded without write access: %v", err)
 	}
 	if err := standby.Write(t.Context(), func(q *db.Queries) error { return q.DeleteSigningKey(t.Context(), "x") }); !errors.Is(err, db.ErrUnavailable) {
 		t.Errorf("a write: %v", err)
 	}
 }
 
-func TestAServerThatEndsOurConnectionsIsUnavailableOnce(t *testing.T) {
+func TestTerminatedConnectionIsUnavailable(t *testing.T) {
 	t.Parallel()
 	s := migrated(t, postgres.URL(t))
 	err := s.InTx(t.Context(), func(q *db.Queries) error {
-		var own int64
-		if err := db.QueryRaw(t.Context(), q, "SELECT pg_backend_pid()").Scan(&own); err != nil {
+		var pid int64
+		if err := db.QueryRaw(t.Context(), q, "SELECT pg_backend_pid()").Scan(&pid); err != nil {
 			return err
 		}
-		_, err := db.ExecRaw(t.Context(), q, "SELECT pg_terminate_backend($1)", own)
+		_, err := db.ExecRaw(t.Context(), q, "SELECT pg_terminate_backend($1)", pid)
 		return err
 	})
 	if !errors.Is(err, db.ErrUnavailable) {

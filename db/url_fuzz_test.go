@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// What is refused is refused in words that have nothing of the URL; what is accepted has its bounds.
+// An error contains nothing of the URL. An accepted URL gets the default limits.
 func FuzzPostgresURL(f *testing.F) {
 	for _, seed := range []string{
 		"postgres://u:hunter2@host:5432/auth?sslmode=verify-full&pool_max_conns=8", "postgresql://host/auth", "postgres://u:hunter2/x@host/auth",
@@ -19,12 +19,12 @@ func FuzzPostgresURL(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		if scheme, _, _ := strings.Cut(text, ":"); scheme != "postgres" && scheme != "postgresql" {
-			return // Open has looked at that
+			return // Open checks the scheme
 		}
 		config, err := postgresConfig(text)
 		if err != nil {
 			if err.Error() != errPostgresURL.Error() {
-				t.Fatalf("%q: the error has something else to say: %v", text, err)
+				t.Fatalf("%q: unexpected error: %v", text, err)
 			}
 			return
 		}
@@ -33,12 +33,12 @@ func FuzzPostgresURL(f *testing.F) {
 			t.Fatalf("%q: %+v", text, config)
 		}
 		if !strings.Contains(text, "timeout") && config.ConnConfig.ConnectTimeout != postgresConnectTimeout {
-			t.Fatalf("%q: connecting may take %s", text, config.ConnConfig.ConnectTimeout)
+			t.Fatalf("%q: the connect timeout is %s", text, config.ConnConfig.ConnectTimeout)
 		}
 	})
 }
 
-// Whatever characters a path has, it names one file, and changes no setting of the connection.
+// A path with any characters leads to that file and changes no setting of the connection.
 func FuzzSQLitePath(f *testing.F) {
 	for _, seed := range []string{
 		"data/auth.db", "/var/lib/auth.db", "a b%20c#d'é.db", ":memory:", "?mode=memory", "//host/x", "x:y.db", "a?b", "\x00", "a&_synchronous=off", "..",

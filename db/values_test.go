@@ -12,7 +12,7 @@ import (
 	"github.com/financelime/authorization/db"
 )
 
-// equal compares rows, pointers by what they point at. Times must have the same value and be in UTC.
+// equal compares rows deeply. Times must have the same value and be in UTC.
 func equal(t *testing.T, what string, got, want any) {
 	t.Helper()
 	if !reflect.DeepEqual(got, want) {
@@ -79,7 +79,7 @@ func TestAccountRoundTrip(t *testing.T) {
 		want.PendingPasswordHash, want.PendingPasswordMailID, want.PendingPasswordNumber, want.PendingPasswordExpiresAt = new("хеш $ ''"), &mail, 7, new(start.Add(time.Hour))
 		got, err := s.Read().GetAccountByEmail(t.Context(), pending.Email)
 		must(t, err)
-		equal(t, "armed", got, want)
+		equal(t, "pending password", got, want)
 	})
 }
 
@@ -131,13 +131,13 @@ func TestSigningKeyRoundTrip(t *testing.T) {
 	})
 }
 
-func TestTimesKeepMicrosecondsAndComeBackInUTC(t *testing.T) {
+func TestTimeRoundTrip(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *db.Store) {
 		a := insertAccount(t, s)
 		for _, in := range []time.Time{
-			time.Date(1969, 12, 31, 23, 59, 59, 999999000, time.UTC), // before the epoch of Unix
-			time.Date(1999, 12, 31, 23, 59, 59, 999999000, time.UTC), // before the epoch of PostgreSQL
-			time.Date(2262, 4, 12, 0, 0, 0, 1000, time.UTC),          // past the reach of int64 nanoseconds
+			time.Date(1969, 12, 31, 23, 59, 59, 999999000, time.UTC), // before the Unix epoch
+			time.Date(1999, 12, 31, 23, 59, 59, 999999000, time.UTC), // before PostgreSQL's epoch
+			time.Date(2262, 4, 12, 0, 0, 0, 1000, time.UTC),          // after the maximum of int64 nanoseconds
 			time.Date(9999, 12, 31, 23, 59, 59, 999999000, time.UTC),
 			start.In(time.FixedZone("east", 5*3600)),
 		} {
@@ -154,7 +154,7 @@ func TestTimesKeepMicrosecondsAndComeBackInUTC(t *testing.T) {
 	})
 }
 
-func TestNoRowIsErrNotFound(t *testing.T) {
+func TestErrNotFound(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *db.Store) {
 		if _, err := s.Read().GetSession(t.Context(), newID(t)); !errors.Is(err, db.ErrNotFound) {
 			t.Errorf("a read: %v", err)
@@ -163,9 +163,9 @@ func TestNoRowIsErrNotFound(t *testing.T) {
 			_, err := q.ConfirmAccount(t.Context(), newID(t))
 			return err
 		}); !errors.Is(err, db.ErrNotFound) {
-			t.Errorf("a guarded update: %v", err)
+			t.Errorf("a conditional update: %v", err)
 		}
-		// Not a failure of the transaction: what follows is done.
+		// It does not fail the transaction: later statements are committed.
 		a := insertAccount(t, s)
 		must(t, s.InTx(t.Context(), func(q *db.Queries) error {
 			if _, err := q.ConfirmAccount(t.Context(), newID(t)); !errors.Is(err, db.ErrNotFound) {
@@ -181,7 +181,7 @@ func TestNoRowIsErrNotFound(t *testing.T) {
 	})
 }
 
-func TestBrokenConstraintIsErrConflict(t *testing.T) {
+func TestErrConflict(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *db.Store) {
 		a := insertAccount(t, s)
 		session := insertSession(t, s, a.ID)
@@ -218,7 +218,7 @@ func TestBrokenConstraintIsErrConflict(t *testing.T) {
 			if !errors.Is(err, db.ErrConflict) {
 				t.Errorf("%s: %v", name, err)
 			} else if strings.Contains(err.Error(), a.Email) {
-				t.Errorf("%s: the error tells values: %v", name, err)
+				t.Errorf("%s: the error contains values: %v", name, err)
 			}
 		}
 		err := s.Write(t.Context(), func(q *db.Queries) error {
@@ -226,12 +226,12 @@ func TestBrokenConstraintIsErrConflict(t *testing.T) {
 			return err
 		})
 		if err == nil || errors.Is(err, db.ErrConflict) || errors.Is(err, db.ErrUnavailable) {
-			t.Errorf("NULL in a column that has none is a mistake of ours, not a conflict: %v", err)
+			t.Errorf("NULL in a NOT NULL column is a defect, not a conflict: %v", err)
 		}
 	})
 }
 
-func TestTextMustBeCleanUTF8(t *testing.T) {
+func TestInvalidTextIsRefused(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *db.Store) {
 		for _, text := range []string{"zero\x00byte", "broken \xff", "surrogate \xed\xa0\x80"} {
 			_, err := s.Read().GetAccountByEmail(t.Context(), text)
@@ -242,10 +242,10 @@ func TestTextMustBeCleanUTF8(t *testing.T) {
 	})
 }
 
-func TestDeletingAnAccountDeletesWhatIsItsOwn(t *testing.T) {
+func TestDeleteAccountCascades(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *db.Store) {
-		gone, stays := insertPending(t, s, nil), insertPending(t, s, nil)
-		for _, a := range []db.Account{gone, stays} {
+		deleted, kept := insertPending(t, s, nil), insertPending(t, s, nil)
+		for _, a := range []db.Account{deleted, kept} {
 			insertSession(t, s, a.ID)
 			insertMail(t, s, db.InsertMailParams{ID: newID(t), AccountID: a.ID, Kind: "signup_link", Now: start})
 			write(t, s, func(q *db.Queries) error {
@@ -255,7 +255,7 @@ func TestDeletingAnAccountDeletesWhatIsItsOwn(t *testing.T) {
 			})
 		}
 		write(t, s, func(q *db.Queries) error {
-			return q.DeleteExpiredSignUpByEmail(t.Context(), db.DeleteExpiredSignUpByEmailParams{Email: gone.Email, Now: gone.PendingUntil})
+			return q.DeleteExpiredSignUpByEmail(t.Context(), db.DeleteExpiredSignUpByEmailParams{Email: deleted.Email, Now: deleted.PendingUntil})
 		})
 		for _, table := range []string{"account", "session", "mail", "confirmation"} {
 			var n int64
@@ -267,7 +267,7 @@ func TestDeletingAnAccountDeletesWhatIsItsOwn(t *testing.T) {
 	})
 }
 
-func TestSessionListIsNewestFirst(t *testing.T) {
+func TestListSessions(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *db.Store) {
 		a, b := insertAccount(t, s), insertAccount(t, s)
 		first, second, third := insertSession(t, s, a.ID), insertSession(t, s, a.ID), insertSession(t, s, a.ID)

@@ -219,7 +219,7 @@ func TestOneClientIPHoldsOneConnection(t *testing.T) {
 			}
 		})
 	}
-	until(t, func() bool { return store.Stats().Pool.Used == 1 })
+	until(t, func() bool { return store.Stats().Pool.InUse == 1 })
 	for range 20 {
 		if _, err := store.Read().GetAccountByEmail(t.Context(), "other@example.com"); !errors.Is(err, db.ErrNotFound) {
 			t.Errorf("another query: %v", err)

@@ -55,7 +55,7 @@ UPDATE account SET
 WHERE id = @id AND pending_password_hash = @verified_hash AND pending_password_expires_at > @now
     AND pending_until IS NULL AND disabled_at IS NULL;
 
--- RecordLogin locks the account, so that no login runs beside a change of the password or of the account.
+-- RecordLogin locks the account, so that no login runs during a change of the password or of the account.
 -- No row: the password is no longer the one that was verified, or the account is not active.
 -- name: RecordLogin :execrows
 UPDATE account SET last_login_at = @now

@@ -75,33 +75,44 @@ type auditEvent struct {
 	details map[string]any
 }
 
-// record adds an audit event to each transaction that the store runs from now on, so a change and its event are committed together.
-func (s *Settings) record(store *db.Store, e auditEvent) {
-	operator := s.operator()
-	store.Also(func(ctx context.Context, q *db.Queries) error {
-		if e.details == nil {
-			e.details = map[string]any{}
+// withAudit returns the store for a change by a command: each of its transactions also inserts the audit event.
+func (s *Settings) withAudit(store *db.Store, event auditEvent) *db.Store {
+	return store.WithAudit(func() (db.InsertAuditEventParams, error) { return s.newAuditRow(event) })
+}
+
+// writeAudit inserts the audit event of a change that has been committed already.
+func (s *Settings) writeAudit(ctx context.Context, store *db.Store, event auditEvent) error {
+	row, err := s.newAuditRow(event)
+	if err != nil {
+		return err
+	}
+	err = store.Write(ctx, func(q *db.Queries) error { return q.InsertAuditEvent(ctx, row) })
+	if err != nil {
+		return fmt.Errorf("audit event: %w", err)
+	}
+	return nil
+}
+
+// newAuditRow returns the row of a new audit event.
+func (s *Settings) newAuditRow(event auditEvent) (row db.InsertAuditEventParams, err error) {
+	details := []byte("{}")
+	if event.details != nil {
+		if details, err = json.Marshal(event.details); err != nil {
+			return row, fmt.Errorf("encode the details: %w", err)
 		}
-		details, err := json.Marshal(e.details)
-		if err != nil {
-			return fmt.Errorf("audit event: %w", err)
-		}
-		id, err := uuid.NewV7()
-		if err != nil {
-			return fmt.Errorf("audit event: %w", err)
-		}
-		row := db.InsertAuditEventParams{
-			ID: id, Now: clock.Clock(nil).Now(), Operator: operator, Action: e.action,
-			AccountID: e.account, Details: string(details),
-		}
-		if e.subject != "" {
-			row.Subject = &e.subject
-		}
-		if err := q.InsertAuditEvent(ctx, row); err != nil {
-			return fmt.Errorf("audit event: %w", err)
-		}
-		return nil
-	})
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return row, fmt.Errorf("make an ID: %w", err)
+	}
+	row = db.InsertAuditEventParams{
+		ID: id, Now: clock.Clock(nil).Now(), Operator: s.operator(), Action: event.action,
+		AccountID: event.account, Details: string(details),
+	}
+	if event.subject != "" {
+		row.Subject = &event.subject
+	}
+	return row, nil
 }
 
 // newAudit returns a logger for changes by operators: one line for each change on standard error, in the format AUTH_LOG_FORMAT,

@@ -74,8 +74,7 @@ func (cmd *restore) Run(ctx context.Context, s *Settings, c console) error {
 				return err
 			}
 		}
-		s.record(store, auditEvent{action: "database.restored", details: map[string]any{"sessionsEnded": ended}})
-		return store.InTx(ctx, func(*db.Queries) error { return nil })
+		return s.writeAudit(ctx, store, auditEvent{action: "database.restored", details: map[string]any{"sessionsEnded": ended}})
 	})
 	if err != nil {
 		return err

@@ -15,7 +15,7 @@ import (
 // tracing is on, traces.
 type hooks struct {
 	request  func(context.Context, reqinfo.Request) (context.Context, func(status int))
-	database db.Watch
+	database db.QueryHook
 	mail     func(ctx context.Context, kind string) (context.Context, func(outcome string))
 }
 

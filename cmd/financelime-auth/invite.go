@@ -37,8 +37,8 @@ func (cmd *inviteCreate) Run(ctx context.Context, s *Settings, c console) error 
 		return err
 	}
 	defer store.Close() //nolint:errcheck // all writes are committed
-	s.record(store, auditEvent{action: "invite.created", details: map[string]any{"uses": cmd.Uses, "life": cmd.Expires.String()}})
-	code, err := invite.Create(ctx, store, root, invite.Options{Code: cmd.Code, Uses: cmd.Uses, Lifetime: cmd.Expires}, time.Now())
+	audited := s.withAudit(store, auditEvent{action: "invite.created", details: map[string]any{"uses": cmd.Uses, "life": cmd.Expires.String()}})
+	code, err := invite.Create(ctx, audited, root, invite.Options{Code: cmd.Code, Uses: cmd.Uses, Lifetime: cmd.Expires}, time.Now())
 	if err != nil {
 		return fmt.Errorf("invite create: %w", err)
 	}
@@ -139,9 +139,8 @@ func (cmd *inviteRevoke) Run(ctx context.Context, s *Settings, c console) error 
 		id = found.ID
 	}
 	now := clock.Clock(nil).Now()
-	s.record(store, auditEvent{action: "invite.revoked", subject: id.String()})
 	var revoked int64
-	err = store.Write(ctx, func(q *db.Queries) error {
+	err = s.withAudit(store, auditEvent{action: "invite.revoked", subject: id.String()}).Write(ctx, func(q *db.Queries) error {
 		revoked, err = q.RevokeInvite(ctx, db.RevokeInviteParams{Now: &now, ID: id})
 		if err == nil && revoked == 0 {
 			return db.ErrNotFound

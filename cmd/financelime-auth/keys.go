@@ -77,17 +77,19 @@ type keyRotate struct {
 
 // Run creates a new signing key. Running services read it from the database.
 func (cmd *keyRotate) Run(ctx context.Context, s *Settings, c console) error {
-	keys, store, err := openKeys(ctx, s)
+	action := "keys.rotated"
+	if cmd.Now {
+		action = "keys.replaced"
+	}
+	keys, store, err := openKeys(ctx, s, auditEvent{action: action})
 	if err != nil {
 		return err
 	}
 	defer store.Close() //nolint:errcheck // all writes are committed
 	audit := newAudit(s, c)
 	if cmd.Now {
-		s.record(store, auditEvent{action: "keys.replaced"})
 		return cmd.replaceAll(ctx, keys, c, audit)
 	}
-	s.record(store, auditEvent{action: "keys.rotated"})
 	next, created, err := keys.Rotate(ctx)
 	if created {
 		audit.LogAttrs(ctx, slog.LevelInfo, "keys.rotated", slog.String("kid", next.ID))
@@ -143,13 +145,13 @@ func (cmd *keyAbandon) Run(ctx context.Context, s *Settings, c console) error {
 	} else if !errors.Is(err, token.ErrWrongSecret) {
 		return fmt.Errorf("keys abandon: %w", err)
 	}
-	s.record(store, auditEvent{action: "keys.abandoned"})
-	ended, err := admin.EndAllSessions(ctx, store)
+	audited := s.withAudit(store, auditEvent{action: "keys.abandoned"})
+	ended, err := admin.EndAllSessions(ctx, audited)
 	if err != nil {
 		return fmt.Errorf("keys abandon: %w", err)
 	}
 	var removed int64
-	err = store.Write(ctx, func(q *db.Queries) error {
+	err = audited.Write(ctx, func(q *db.Queries) error {
 		removed, err = q.DeleteOlderSigningKeys(ctx, math.MaxInt64)
 		return err
 	})
@@ -164,15 +166,18 @@ func (cmd *keyAbandon) Run(ctx context.Context, s *Settings, c console) error {
 	return err
 }
 
-// openKeys opens the database and its signing keys. It logs nothing: commands print their own results.
-func openKeys(ctx context.Context, s *Settings) (*token.Keys, *db.Store, error) {
+// openKeys opens the database, and its signing keys for a change with an audit event. It logs nothing: commands print their own results.
+func openKeys(ctx context.Context, s *Settings, event auditEvent) (keys *token.Keys, store *db.Store, err error) {
 	root, store, err := openWithSecret(ctx, s)
 	if err != nil {
 		return nil, nil, err
 	}
-	keys, err := token.OpenKeys(ctx, store, root, s.tokens(), slog.New(slog.DiscardHandler))
-	if err != nil {
-		return nil, nil, errors.Join(err, store.Close())
+	// OpenKeys makes the changes that are due, like a start of the service. The first call makes them without the event of this command.
+	for _, target := range []*db.Store{store, s.withAudit(store, event)} {
+		keys, err = token.OpenKeys(ctx, target, root, s.tokens(), slog.New(slog.DiscardHandler))
+		if err != nil {
+			return nil, nil, errors.Join(err, store.Close())
+		}
 	}
 	return keys, store, nil
 }

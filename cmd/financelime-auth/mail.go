@@ -170,8 +170,7 @@ func (cmd *mailRetry) Run(ctx context.Context, s *Settings, c console) error {
 // retryMails retries each mail and prints its result. It returns how many were refused.
 func retryMails(ctx context.Context, s *Settings, store *db.Store, root secret.Root, ids []uuid.UUID, c console) (refused int, err error) {
 	for _, id := range ids {
-		s.record(store, auditEvent{action: "mail.retried", subject: id.String()})
-		queued, err := mail.Retry(ctx, store, root, id, time.Now())
+		queued, err := mail.Retry(ctx, s.withAudit(store, auditEvent{action: "mail.retried", subject: id.String()}), root, id, time.Now())
 		if reason, is := errors.AsType[mail.CannotRetryError](err); is {
 			refused++
 			fmt.Fprintf(c.out, "%s: not retried: %s\n", id, reason)

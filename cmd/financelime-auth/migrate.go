@@ -52,7 +52,7 @@ func (cmd *migrate) Run(ctx context.Context, s *Settings, c console) error {
 }
 
 // move copies the SQLite database of --from to the PostgreSQL database of --to.
-func (cmd *migrate) move(ctx context.Context, s *Settings, log *slog.Logger) (copied []db.Copied, err error) {
+func (cmd *migrate) move(ctx context.Context, s *Settings, log *slog.Logger) (copied []db.CopiedTable, err error) {
 	target := *s
 	if cmd.To != "" {
 		target.DatabaseURL = cmd.To
@@ -89,6 +89,5 @@ func (cmd *migrate) move(ctx context.Context, s *Settings, log *slog.Logger) (co
 	if err := token.CheckSecret(ctx, to.Store, root); err != nil {
 		return nil, err
 	}
-	s.record(to.Store, auditEvent{action: "database.moved"})
-	return copied, to.InTx(ctx, func(*db.Queries) error { return nil })
+	return copied, s.writeAudit(ctx, to.Store, auditEvent{action: "database.moved"})
 }

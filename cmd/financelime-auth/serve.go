@@ -65,7 +65,7 @@ func (serve) Run(ctx context.Context, s *Settings, c console) error {
 	}
 	defer tracer.close(ctx, log)
 	watch := newHooks(metrics, tracer.Tracer)
-	store.Watch(watch.database)
+	store.SetQueryHook(watch.database)
 	p, err := newProcess(ctx, s, root, store, transport, log, metrics, watch)
 	if err != nil {
 		return err

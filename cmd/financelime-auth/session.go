@@ -110,7 +110,7 @@ func (cmd *sessionRevoke) Run(ctx context.Context, s *Settings, c console) error
 	}
 	if cmd.User != "" {
 		return withUser(ctx, s, cmd.User, "session revoke", func(store *db.Store, account db.Account) error {
-			s.record(store, auditEvent{action: "session.revoked_user", account: &account.ID})
+			store = s.withAudit(store, auditEvent{action: "session.revoked_user", account: &account.ID})
 			ended, err := admin.EndUserSessions(ctx, store, account.ID)
 			if err != nil {
 				return err
@@ -125,8 +125,7 @@ func (cmd *sessionRevoke) Run(ctx context.Context, s *Settings, c console) error
 	}
 	defer store.Close() //nolint:errcheck // all writes are committed
 	if cmd.All {
-		s.record(store, auditEvent{action: "session.revoked_all"})
-		ended, err := admin.EndAllSessions(ctx, store)
+		ended, err := admin.EndAllSessions(ctx, s.withAudit(store, auditEvent{action: "session.revoked_all"}))
 		newAudit(s, c).LogAttrs(ctx, slog.LevelInfo, "session.revoked_all", slog.Int64("sessions", ended))
 		if err != nil {
 			return fmt.Errorf("session revoke: after %s: %w", count(ended, "session"), err)
@@ -141,8 +140,7 @@ func (cmd *sessionRevoke) revoke(ctx context.Context, s *Settings, c console, st
 	var ended int64
 	var failures []error
 	for _, id := range ids {
-		s.record(store, auditEvent{action: "session.revoked", subject: id.String()})
-		session, err := admin.EndSession(ctx, store, id)
+		session, err := admin.EndSession(ctx, s.withAudit(store, auditEvent{action: "session.revoked", subject: id.String()}), id)
 		if err != nil {
 			failures = append(failures, fmt.Errorf("session revoke: %s: %w", id, err))
 			continue

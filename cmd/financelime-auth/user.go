@@ -192,7 +192,7 @@ type userDisable struct {
 // Run locks a user out.
 func (cmd *userDisable) Run(ctx context.Context, s *Settings, c console) error {
 	return withUser(ctx, s, cmd.User, "user disable", func(store *db.Store, account db.Account) error {
-		s.record(store, auditEvent{action: "user.disabled", account: &account.ID})
+		store = s.withAudit(store, auditEvent{action: "user.disabled", account: &account.ID})
 		ended, err := admin.Disable(ctx, store, account.ID, time.Now())
 		if err != nil {
 			return err
@@ -210,7 +210,7 @@ type userEnable struct {
 // Run lets a disabled user log in again or continue the sign-up.
 func (cmd *userEnable) Run(ctx context.Context, s *Settings, c console) error {
 	return withUser(ctx, s, cmd.User, "user enable", func(store *db.Store, account db.Account) error {
-		s.record(store, auditEvent{action: "user.enabled", account: &account.ID})
+		store = s.withAudit(store, auditEvent{action: "user.enabled", account: &account.ID})
 		queued, err := admin.Enable(ctx, store, account.ID, time.Now())
 		if err != nil {
 			return err
@@ -229,7 +229,7 @@ type userDelete struct {
 // Run deletes a user.
 func (cmd *userDelete) Run(ctx context.Context, s *Settings, c console) error {
 	return withUser(ctx, s, cmd.User, "user delete", func(store *db.Store, account db.Account) error {
-		s.record(store, auditEvent{action: "user.deleted", account: &account.ID})
+		store = s.withAudit(store, auditEvent{action: "user.deleted", account: &account.ID})
 		ended, err := admin.Delete(ctx, store, account.ID)
 		if err != nil {
 			return err

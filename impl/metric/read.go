@@ -103,14 +103,14 @@ func (r *reader) Collect(out chan<- prometheus.Metric) {
 	gauge(r.keysRead, float64(keys.ReadAt.UnixMilli())/1000)
 
 	database := r.Store.Stats()
-	gauge(r.pool, float64(database.Pool.Used), "used")
+	gauge(r.pool, float64(database.Pool.InUse), "used")
 	gauge(r.pool, float64(database.Pool.Idle), "idle")
-	gauge(r.poolLimit, float64(database.Pool.Most))
-	counter(r.poolWaits, float64(database.Pool.Waits))
-	counter(r.poolWaitSeconds, database.Pool.Waited.Seconds())
+	gauge(r.poolLimit, float64(database.Pool.Max))
+	counter(r.poolWaits, float64(database.Pool.WaitCount))
+	counter(r.poolWaitSeconds, database.Pool.WaitDuration.Seconds())
 	if writer := database.Writer; writer != nil {
-		gauge(r.writerWaiting, float64(writer.Waiting))
-		counter(r.writerCommits, float64(writer.Groups))
+		gauge(r.writerWaiting, float64(writer.Pending))
+		counter(r.writerCommits, float64(writer.Commits))
 		counter(r.writerTransactions, float64(writer.Transactions))
 	}
 }

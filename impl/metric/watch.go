@@ -45,7 +45,7 @@ func (m *Metrics) Database(ctx context.Context, name string) (context.Context, f
 	began := time.Now()
 	return ctx, func(err error) {
 		took := time.Since(began).Seconds()
-		if name == db.WatchedTransaction || name == db.WatchedWrite {
+		if name == db.HookTransaction || name == db.HookWrite {
 			m.transactionSeconds.WithLabelValues(name).Observe(took)
 		} else {
 			m.statementSeconds.WithLabelValues(name).Observe(took)
@@ -56,7 +56,7 @@ func (m *Metrics) Database(ctx context.Context, name string) (context.Context, f
 			m.databaseErrors.WithLabelValues(unavailable).Inc()
 		case errors.Is(err, db.ErrConflict):
 			m.databaseErrors.WithLabelValues(conflict).Inc()
-		case name == db.WatchedTransaction || name == db.WatchedWrite:
+		case name == db.HookTransaction || name == db.HookWrite:
 			// The caller returned this error, for example a refusal, to roll the transaction back. The database did not fail.
 		default:
 			m.databaseErrors.WithLabelValues(failed).Inc()

@@ -38,7 +38,7 @@ func TestSlowReloadIsShared(t *testing.T) {
 	clock := fakeclock.New(start)
 	keys := openKeys(t, store, newRoot(t), newConfig(clock))
 	var queries atomic.Int64
-	store.Watch(func(ctx context.Context, name string) (context.Context, func(error)) {
+	store.SetQueryHook(func(ctx context.Context, name string) (context.Context, func(error)) {
 		if name == "ListSigningKeys" {
 			queries.Add(1)
 			time.Sleep(50 * time.Millisecond) // so that the others wait

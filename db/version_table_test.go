@@ -12,8 +12,8 @@ import (
 	"github.com/financelime/authorization/test/postgres"
 )
 
-// raw opens the database of a URL without this package.
-func raw(t *testing.T, url string) *sql.DB {
+// openSQL opens the database of a URL without package db.
+func openSQL(t *testing.T, url string) *sql.DB {
 	t.Helper()
 	driver := "pgx"
 	if path, isSQLite := strings.CutPrefix(url, "sqlite:"); isSQLite {
@@ -25,7 +25,7 @@ func raw(t *testing.T, url string) *sql.DB {
 	return pool
 }
 
-func exec(t *testing.T, pool *sql.DB, statements ...string) {
+func execSQL(t *testing.T, pool *sql.DB, statements ...string) {
 	t.Helper()
 	for _, s := range statements {
 		if _, err := pool.ExecContext(t.Context(), s); err != nil {
@@ -34,7 +34,7 @@ func exec(t *testing.T, pool *sql.DB, statements ...string) {
 	}
 }
 
-func text(t *testing.T, pool *sql.DB, query string) string {
+func queryText(t *testing.T, pool *sql.DB, query string) string {
 	t.Helper()
 	var s string
 	must(t, pool.QueryRowContext(t.Context(), query).Scan(&s))
@@ -43,8 +43,8 @@ func text(t *testing.T, pool *sql.DB, query string) string {
 
 const gooseTable = "CREATE TABLE goose_db_version (id integer PRIMARY KEY, version_id bigint NOT NULL, is_applied boolean NOT NULL)"
 
-// Another program that uses goose in the same schema keeps its history, whatever is in it, and we ours.
-func TestAnotherProgramsGooseIsLeftAlone(t *testing.T) {
+// The service does not use or change the goose table of another program in the same schema.
+func TestOtherGooseTableIsNotChanged(t *testing.T) {
 	for name, rows := range map[string]string{
 		"like ours":  "(1, 0, true), (2, 1, true), (3, 2, true), (4, 3, true)",
 		"more":       "(1, 0, true), (2, 1, true), (3, 20230101120000, true)",
@@ -52,18 +52,18 @@ func TestAnotherProgramsGooseIsLeftAlone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			onBothURLs(t, func(t *testing.T, url string) {
-				pool := raw(t, url)
-				exec(t, pool, gooseTable, "INSERT INTO goose_db_version (id, version_id, is_applied) VALUES "+rows, "CREATE TABLE orders (id bigint)")
+				pool := openSQL(t, url)
+				execSQL(t, pool, gooseTable, "INSERT INTO goose_db_version (id, version_id, is_applied) VALUES "+rows, "CREATE TABLE orders (id bigint)")
 				const history = "SELECT CAST(count(*) AS text) || ' ' || CAST(max(version_id) AS text) FROM goose_db_version"
-				before := text(t, pool, history)
+				before := queryText(t, pool, history)
 				if _, err := db.OpenMigrated(t.Context(), url); !errors.Is(err, db.ErrNoDatabase) {
 					t.Errorf("opened: %v", err)
 				}
 				s := migrated(t, url)
 				must(t, s.Ping(t.Context()))
 				account(t, s, insertAccount(t, s).ID)
-				if now := text(t, pool, history); now != before {
-					t.Errorf("its history is %s, was %s", now, before)
+				if now := queryText(t, pool, history); now != before {
+					t.Errorf("the goose table changed from %[2]s to %[1]s", now, before)
 				}
 				again, err := db.OpenMigrated(t.Context(), url)
 				must(t, err)
@@ -73,8 +73,8 @@ func TestAnotherProgramsGooseIsLeftAlone(t *testing.T) {
 	}
 }
 
-// Tables of another program are not taken for ours, with and without a history of goose beside them.
-func TestTablesOfAnotherProgramAreRefused(t *testing.T) {
+// The service does not use tables of another program, with or without a goose table.
+func TestForeignTablesAreRefused(t *testing.T) {
 	for name, statements := range map[string][]string{
 		"a table of the first migration": {"CREATE TABLE account (name text)"},
 		"a table of a later one":         {"CREATE TABLE device (name text)"},
@@ -83,8 +83,8 @@ func TestTablesOfAnotherProgramAreRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			onBothURLs(t, func(t *testing.T, url string) {
-				pool := raw(t, url)
-				exec(t, pool, statements...)
+				pool := openSQL(t, url)
+				execSQL(t, pool, statements...)
 				s := open(t, url)
 				err := s.Migrate(t.Context())
 				if err == nil || errors.Is(err, db.ErrUnavailable) || !strings.Contains(err.Error(), "another program") {
@@ -100,33 +100,33 @@ func TestTablesOfAnotherProgramAreRefused(t *testing.T) {
 				if strings.HasPrefix(url, "sqlite:") {
 					tables = "SELECT CAST(count(*) AS text) FROM sqlite_schema WHERE type = 'table'"
 				}
-				made := strings.Count(strings.Join(statements, " "), "CREATE TABLE")
-				if got := text(t, pool, tables); got != string(rune('0'+made)) {
-					t.Errorf("%s tables, there were %d", got, made)
+				want := strings.Count(strings.Join(statements, " "), "CREATE TABLE")
+				if got := queryText(t, pool, tables); got != string(rune('0'+want)) {
+					t.Errorf("%s tables, want %d", got, want)
 				}
 			})
 		})
 	}
 }
 
-// A database of a version that used goose's own table goes on: with its content, from its version, and that table stays for replicas
-// of that version.
-func TestTheVersionBeforeIsAdopted(t *testing.T) {
+// A database of an early version, which used goose's default table, is migrated from its version and keeps its rows. The goose table stays
+// for replicas of that version.
+func TestLegacyVersionIsMigrated(t *testing.T) {
 	onBothURLs(t, func(t *testing.T, url string) {
-		pool := raw(t, url)
+		pool := openSQL(t, url)
 		for _, name := range []string{"00001_first.sql", "00002_limit.sql", "00003_accounts.sql"} {
 			content, err := os.ReadFile("../schema/" + name)
 			must(t, err)
 			up, _, _ := strings.Cut(string(content), "-- +goose Down")
-			exec(t, pool, up)
+			execSQL(t, pool, up)
 		}
-		exec(t, pool, gooseTable, "INSERT INTO goose_db_version (id, version_id, is_applied) VALUES (1, 0, true), (2, 1, true), (3, 2, true), (4, 3, true)")
-		exec(t, pool, "INSERT INTO limit_use (key, used_until) VALUES ('k', 7)")
+		execSQL(t, pool, gooseTable, "INSERT INTO goose_db_version (id, version_id, is_applied) VALUES (1, 0, true), (2, 1, true), (3, 2, true), (4, 3, true)")
+		execSQL(t, pool, "INSERT INTO limit_use (key, used_until) VALUES ('k', 7)")
 		if _, err := db.OpenMigrated(t.Context(), url); err == nil || !strings.Contains(err.Error(), "at version 3") {
 			t.Errorf("opened: %v", err)
 		}
 		s := open(t, url)
-		atOnce(3, func(int) {
+		concurrently(3, func(int) {
 			if err := s.Migrate(t.Context()); err != nil {
 				t.Error(err)
 			}
@@ -134,7 +134,7 @@ func TestTheVersionBeforeIsAdopted(t *testing.T) {
 		must(t, s.Ping(t.Context()))
 		account(t, s, insertAccount(t, s).ID)
 		if n := countRows(t, s, "rate_limit"); n != 1 {
-			t.Errorf("%d rows of before", n)
+			t.Errorf("%d old rows", n)
 		}
 		if n := countRows(t, s, "goose_db_version"); n != 4 {
 			t.Errorf("%d rows in goose's table", n)
@@ -142,35 +142,35 @@ func TestTheVersionBeforeIsAdopted(t *testing.T) {
 	})
 }
 
-// Another schema of the search_path is somebody else's.
-func TestOnlyTheFirstSchemaIsOurs(t *testing.T) {
+// The service uses only the first schema of search_path.
+func TestSearchPath(t *testing.T) {
 	t.Parallel()
 	url := postgres.URL(t)
-	pool := raw(t, url)
-	exec(t, pool, "CREATE TABLE account (name text)", gooseTable, "CREATE SCHEMA auth")
+	pool := openSQL(t, url)
+	execSQL(t, pool, "CREATE TABLE account (name text)", gooseTable, "CREATE SCHEMA auth")
 	s := migrated(t, url+"&search_path=auth,public")
 	account(t, s, insertAccount(t, s).ID)
 	other := migrated(t, url+"&search_path=auth")
 	must(t, other.Ping(t.Context()))
 }
 
-// A migration waits for a table behind a long query, but those who come after it do not wait for long.
-func TestAMigrationDoesNotStopTheTraffic(t *testing.T) {
+// A migration waits for a table that a long query locks, without blocking later queries for long.
+func TestMigrationDoesNotBlockQueries(t *testing.T) {
 	t.Parallel()
 	url := postgres.URL(t)
 	s := migrated(t, url)
 	insertAccount(t, s)
-	pool := raw(t, url)
+	pool := openSQL(t, url)
 	for _, name := range []string{"00011_names.sql", "00010_sealed_before.sql", "00009_audit_event.sql", "00008_reset_request.sql"} {
 		content, err := os.ReadFile("../schema/" + name)
 		must(t, err)
 		_, down, _ := strings.Cut(string(content), "-- +goose Down")
-		exec(t, pool, down)
+		execSQL(t, pool, down)
 	}
-	exec(t, pool, "DELETE FROM financelime_auth_version WHERE version_id >= 8")
+	execSQL(t, pool, "DELETE FROM financelime_auth_version WHERE version_id >= 8")
 	long, err := pool.BeginTx(t.Context(), nil)
 	must(t, err)
-	defer long.Rollback()                                                                   //nolint:errcheck // at the latest
+	defer long.Rollback()                                                                   //nolint:errcheck // no effect after the rollback below
 	_, err = long.ExecContext(t.Context(), "LOCK TABLE reset_request IN ACCESS SHARE MODE") // as a SELECT does
 	must(t, err)
 	migrating := make(chan error, 1)
@@ -183,19 +183,19 @@ func TestAMigrationDoesNotStopTheTraffic(t *testing.T) {
 	}
 	select {
 	case err := <-migrating:
-		t.Fatalf("it did not wait: %v", err)
+		t.Fatalf("the migration did not wait: %v", err)
 	default:
 	}
 	if slowest > 4*time.Second {
-		t.Errorf("others waited for %s", slowest)
+		t.Errorf("other queries waited for %s", slowest)
 	}
 	must(t, long.Rollback())
 	select {
 	case err := <-migrating:
 		must(t, err)
 	case <-time.After(30 * time.Second):
-		t.Fatal("it does not try again")
+		t.Fatal("the migration does not try again")
 	}
 	must(t, s.Ping(t.Context()))
-	t.Logf("others waited for %s at most", slowest)
+	t.Logf("other queries waited for at most %s", slowest)
 }

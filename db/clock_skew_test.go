@@ -7,7 +7,7 @@ import (
 	"github.com/financelime/authorization/db"
 )
 
-// The skew of a clock that is off is measured, whichever way; an idle database answers within a fraction of it.
+// ClockSkew measures the skew of a clock that is ahead or behind. An idle database responds within a fraction of the skew.
 func TestClockSkew(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *db.Store) {
 		for _, offset := range []time.Duration{0, 5 * time.Second, -5 * time.Second, -10 * time.Minute} {
@@ -18,21 +18,21 @@ func TestClockSkew(t *testing.T) {
 			if known != (s.Engine() == "postgres") {
 				t.Fatalf("known: %t", known)
 			}
-			// Server and test share a machine, and so a clock.
+			// The server and the test have the same clock.
 			if known && (skew-offset).Abs() > took/2+time.Millisecond {
-				t.Errorf("a clock that is off by %s is measured as %s, in %s", offset, skew, took)
+				t.Errorf("a skew of %s is measured as %s, in %s", offset, skew, took)
 			}
 		}
 	})
 }
 
-// A slow answer makes the measure less exact, by half of its time at the most.
-func TestClockSkewOfASlowAnswer(t *testing.T) {
+// The error is at most half of the round-trip time.
+func TestClockSkewOfSlowResponse(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *db.Store) {
 		calls := 0
 		skew, known, err := s.ClockSkew(t.Context(), func() time.Time {
 			calls++
-			return time.Now().Add(time.Duration(calls-1) * time.Second) // as if the answer took a second more
+			return time.Now().Add(time.Duration(calls-1) * time.Second) // as if the response took one second longer
 		})
 		must(t, err)
 		if known && (skew < 400*time.Millisecond || skew > time.Second) {
