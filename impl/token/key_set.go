@@ -2,8 +2,9 @@ package token
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"time"
+
+	"github.com/financelime/authorization/impl/digest"
 )
 
 // keySet contains the signing keys that were valid when the database was read. It is immutable.
@@ -25,8 +26,7 @@ func newKeySet(keys []*signingKey) *keySet {
 	s.jwks = append(s.jwks, `{"keys":[`...)
 	s.jwks = append(s.jwks, bytes.Join(published, []byte(","))...)
 	s.jwks = append(s.jwks, `]}`...)
-	sum := sha256.Sum256(s.jwks)
-	s.etag = `"` + b64(sum[:16]) + `"`
+	s.etag = digest.ETag(s.jwks)
 	return s
 }
 

@@ -27,7 +27,7 @@ func TestInviteCommands(t *testing.T) {
 		if own := run("invite", "create", "--code=welcome2026"); own != "welcome2026\n" {
 			t.Errorf("a code of one's own: %q", own)
 		}
-		if _, err := s.Command(t.Context(), "invite", "create", "--code=welcome2026"); err == nil || !strings.Contains(err.Error(), "exists already") {
+		if _, err := s.Command(t.Context(), "invite", "create", "--code=welcome2026"); err == nil || !strings.Contains(err.Error(), "already exists") {
 			t.Errorf("a code twice: %v", err)
 		}
 		for _, bad := range []string{"--uses=0", "--expires=-1h", "--code=with space"} {
