@@ -63,8 +63,8 @@ func newMailbox(b *mailbox) http.Handler {
 	})
 }
 
-// Stored is a mail in the mailbox.
-type Stored struct {
+// StoredMail is a mail in the mailbox.
+type StoredMail struct {
 	ID   string `json:"id"`
 	Date string `json:"date"` // RFC 3339
 	To   string `json:"to"`
@@ -77,10 +77,10 @@ type Stored struct {
 }
 
 // LanguageName returns the name of the mail's language, in that language.
-func (s Stored) LanguageName() string { return locale.Default().Lookup(s.Language).Name }
+func (s StoredMail) LanguageName() string { return locale.Default().Lookup(s.Language).Name }
 
 // When returns the mail's date for people.
-func (s Stored) When() string {
+func (s StoredMail) When() string {
 	t, err := time.Parse(time.RFC3339, s.Date)
 	if err != nil {
 		return s.Date
@@ -145,7 +145,7 @@ func (b *mailbox) latest(w http.ResponseWriter, r *http.Request) {
 	filter := filter{subject: query.Get("subject"), to: query.Get("to"), after: query.Get("after")}
 	ctx, cancel := context.WithTimeout(r.Context(), b.wait)
 	defer cancel()
-	known := map[string]Stored{}
+	known := map[string]StoredMail{}
 	for {
 		mail, ok, err := b.newest(filter, known)
 		switch {
@@ -168,10 +168,10 @@ func (b *mailbox) latest(w http.ResponseWriter, r *http.Request) {
 type filter struct{ subject, to, after string }
 
 // newest returns the newest mail that matches the filter. It caches the mails that it reads in known.
-func (b *mailbox) newest(f filter, known map[string]Stored) (mail Stored, ok bool, err error) {
+func (b *mailbox) newest(f filter, known map[string]StoredMail) (mail StoredMail, ok bool, err error) {
 	ids, err := b.ids()
 	if err != nil {
-		return Stored{}, false, err
+		return StoredMail{}, false, err
 	}
 	for _, id := range ids {
 		m, read := known[id]
@@ -181,7 +181,7 @@ func (b *mailbox) newest(f filter, known map[string]Stored) (mail Stored, ok boo
 				continue
 			}
 			if err != nil {
-				return Stored{}, false, err
+				return StoredMail{}, false, err
 			}
 			known[id] = m
 		}
@@ -198,7 +198,7 @@ func (b *mailbox) newest(f filter, known map[string]Stored) (mail Stored, ok boo
 			return mail, true, nil
 		}
 	}
-	return Stored{}, false, nil // with f.after: no mail has those words in its subject yet
+	return StoredMail{}, false, nil // with f.after: no mail has those words in its subject yet
 }
 
 func containsFold(s, part string) bool {
@@ -206,20 +206,20 @@ func containsFold(s, part string) bool {
 }
 
 // find reads the mail with the ID in the path, or responds with 404.
-func (b *mailbox) find(w http.ResponseWriter, r *http.Request) (Stored, bool) {
+func (b *mailbox) find(w http.ResponseWriter, r *http.Request) (StoredMail, bool) {
 	id := r.PathValue("id")
 	if !idPattern.MatchString(id) {
 		http.NotFound(w, r)
-		return Stored{}, false
+		return StoredMail{}, false
 	}
 	mail, err := b.read(id)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		http.NotFound(w, r)
-		return Stored{}, false
+		return StoredMail{}, false
 	case err != nil:
 		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return Stored{}, false
+		return StoredMail{}, false
 	}
 	return mail, true
 }
@@ -244,12 +244,12 @@ func (b *mailbox) ids() ([]string, error) {
 	return ids, nil
 }
 
-func (b *mailbox) readAll() ([]Stored, error) {
+func (b *mailbox) readAll() ([]StoredMail, error) {
 	ids, err := b.ids()
 	if err != nil {
 		return nil, err
 	}
-	mails := make([]Stored, 0, len(ids)) // not null in JSON
+	mails := make([]StoredMail, 0, len(ids)) // not null in JSON
 	for _, id := range ids {
 		mail, err := b.read(id)
 		if errors.Is(err, fs.ErrNotExist) { // deleted meanwhile
@@ -263,20 +263,20 @@ func (b *mailbox) readAll() ([]Stored, error) {
 	return mails, nil
 }
 
-func (b *mailbox) read(id string) (Stored, error) {
+func (b *mailbox) read(id string) (StoredMail, error) {
 	data, err := os.ReadFile(filepath.Join(b.dir, id+fileExtension)) //nolint:gosec // the id fits idPattern
 	if err != nil {
-		return Stored{}, fmt.Errorf("read the mail: %w", err)
+		return StoredMail{}, fmt.Errorf("read the mail: %w", err)
 	}
 	parsed, err := email.NewEmailFromReader(bytes.NewReader(data))
 	if err != nil {
-		return Stored{}, fmt.Errorf("parse the mail %s: %w", id, err)
+		return StoredMail{}, fmt.Errorf("parse the mail %s: %w", id, err)
 	}
 	date := parsed.Headers.Get("Date")
 	if t, err := time.Parse(time.RFC1123Z, date); err == nil {
 		date = t.Format(time.RFC3339)
 	}
-	return Stored{
+	return StoredMail{
 		ID: id, Date: date, From: parsed.From, To: strings.Trim(strings.Join(parsed.To, ", "), "<>"),
 		Language: parsed.Headers.Get("Content-Language"), Subject: parsed.Subject, Text: lines(parsed.Text), HTML: lines(parsed.HTML),
 	}, nil
@@ -285,7 +285,7 @@ func (b *mailbox) read(id string) (Stored, error) {
 // lines returns a part with "\n" as its line end.
 func lines(part []byte) string { return strings.ReplaceAll(string(part), "\r\n", "\n") }
 
-func writeText(w http.ResponseWriter, mail Stored) {
+func writeText(w http.ResponseWriter, mail StoredMail) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = io.WriteString(w, mail.Text)
 }
@@ -326,8 +326,8 @@ func mailboxPolicy() string {
 type mailboxPage struct {
 	Title string
 	Style template.CSS
-	Mails []Stored
-	Mail  *Stored
+	Mails []StoredMail
+	Mail  *StoredMail
 	Text  []segment
 }
 

@@ -99,7 +99,7 @@ func TestMailboxJSON(t *testing.T) {
 	}
 	server := newServer(t, dir, time.Millisecond)
 	_, _, body := get(t, server, "/mail.json")
-	var mails []Stored
+	var mails []StoredMail
 	if err := json.Unmarshal([]byte(body), &mails); err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func TestMailboxJSON(t *testing.T) {
 		t.Fatalf("not the two mails, newest first: %s", body)
 	}
 	russian := mustRender(t, KindSignUpLink, "ru")
-	want := Stored{
+	want := StoredMail{
 		ID: first, Date: "2026-05-17T08:09:10Z", To: "jane@example.org", From: `"Financelime" <no-reply@financelime.com>`,
 		Language: "ru", Subject: "Подтвердите адрес электронной почты для Financelime", Text: russian.Text, HTML: russian.HTML,
 	}
