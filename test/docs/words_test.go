@@ -1,6 +1,7 @@
 package docs
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"regexp"
@@ -41,7 +42,7 @@ func TestWords(t *testing.T) {
 			continue
 		}
 		content, err := os.ReadFile("../../" + file)
-		if err != nil || strings.ContainsRune(string(content), 0) {
+		if err != nil || bytes.ContainsRune(content, 0) {
 			continue // deleted, or not a text
 		}
 		number := 0
