@@ -131,12 +131,9 @@ func (r *recorder) session(conn net.Conn) {
 				}
 				mail.WriteString(line)
 			}
-			if !r.reply(conn, "message", "250 queued") {
+			if !r.accept(conn, mail.String()) {
 				return
 			}
-			r.mu.Lock()
-			r.mails = append(r.mails, mail.String())
-			r.mu.Unlock()
 		case "QUIT":
 			r.reply(conn, verb, "221 bye")
 			return
@@ -152,6 +149,17 @@ func (r *recorder) session(conn net.Conn) {
 			}
 		}
 	}
+}
+
+// accept replies to a message and records it. It holds the lock, so that a test that has seen the reply finds the message.
+func (r *recorder) accept(conn net.Conn, message string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.reply(conn, "message", "250 queued") {
+		return false
+	}
+	r.mails = append(r.mails, message)
+	return true
 }
 
 // authenticate does the rest of an AUTH exchange and returns the last reply.
