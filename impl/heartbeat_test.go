@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/financelime/authorization/db"
-	"github.com/financelime/authorization/test/postgres"
+	"github.com/financelime/authorization/test/dbtest"
 )
 
 // replicaClock is a clock that the test sets.
@@ -19,33 +18,6 @@ type replicaClock struct{ at atomic.Int64 }
 func (c *replicaClock) now() time.Time          { return time.UnixMicro(c.at.Load()) }
 func (c *replicaClock) set(to time.Time)        { c.at.Store(to.UnixMicro()) }
 func (c *replicaClock) advance(d time.Duration) { c.at.Add(d.Microseconds()) }
-
-// onEachDatabase runs a test on both engines.
-func onEachDatabase(t *testing.T, test func(t *testing.T, url string)) {
-	t.Helper()
-	t.Parallel()
-	t.Run("sqlite", func(t *testing.T) {
-		t.Parallel()
-		test(t, "sqlite:"+filepath.Join(t.TempDir(), "auth.db"))
-	})
-	t.Run("postgres", func(t *testing.T) {
-		t.Parallel()
-		test(t, postgres.URL(t))
-	})
-}
-
-func openMigrated(t *testing.T, url string) *db.Store {
-	t.Helper()
-	store, err := db.Open(t.Context(), url)
-	if err == nil {
-		err = store.Migrate(t.Context())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close() })
-	return store
-}
 
 // replica returns a service with what the heartbeat needs.
 func replica(store *db.Store, c *replicaClock, grace time.Duration) *Service {
@@ -69,8 +41,8 @@ const testGrace = 3 * time.Second
 
 // A start records how long the service was down, also for replicas that start later.
 func TestStartRecordsTheOutage(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, url string) {
-		store := openMigrated(t, url)
+	dbtest.EachEngine(t, func(t *testing.T, url string) {
+		store := dbtest.Open(t, url)
 		begin := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 		c := new(replicaClock)
 		c.set(begin)
@@ -109,8 +81,8 @@ func TestStartRecordsTheOutage(t *testing.T) {
 
 // Of two outages within one grace, the first is still known, also to a replica that did not run during it.
 func TestTwoOutagesWithinOneGrace(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, url string) {
-		store := openMigrated(t, url)
+	dbtest.EachEngine(t, func(t *testing.T, url string) {
+		store := dbtest.Open(t, url)
 		c := new(replicaClock)
 		c.set(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 		rotated := c.now()
@@ -136,8 +108,8 @@ func TestTwoOutagesWithinOneGrace(t *testing.T) {
 
 // Only a missing heartbeat of a continuous series is recorded as an outage.
 func TestHeartbeatsRecordOnlyOutages(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, url string) {
-		store := openMigrated(t, url)
+	dbtest.EachEngine(t, func(t *testing.T, url string) {
+		store := dbtest.Open(t, url)
 		c := new(replicaClock)
 		c.set(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 		s := replica(store, c, testGrace)
@@ -183,9 +155,9 @@ func TestHeartbeatsRecordOnlyOutages(t *testing.T) {
 
 // A replica that cannot reach the database extends the grace until it can, and for a grace longer.
 func TestReplicaRecordsItsOwnOutage(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, url string) {
-		store := openMigrated(t, url)
-		closed := openMigrated(t, url)
+	dbtest.EachEngine(t, func(t *testing.T, url string) {
+		store := dbtest.Open(t, url)
+		closed := dbtest.Open(t, url)
 		if err := closed.Close(); err != nil { // every query fails as unavailable
 			t.Fatal(err)
 		}
@@ -248,8 +220,8 @@ func TestPendingHeartbeatIsAnOutage(t *testing.T) {
 
 // Clients cause no outage: neither by a deadline that ends before or during a query, nor by a disconnect.
 func TestClientsCauseNoOutage(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, url string) {
-		store := openMigrated(t, url)
+	dbtest.EachEngine(t, func(t *testing.T, url string) {
+		store := dbtest.Open(t, url)
 		c := new(replicaClock)
 		c.set(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 		s := replica(store, c, testGrace)
@@ -281,8 +253,8 @@ func TestClientsCauseNoOutage(t *testing.T) {
 
 // Heartbeats are written from a rotation of any replica until some seconds after its grace, and once more when the process stops.
 func TestHeartbeatsFollowRotations(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, url string) {
-		store := openMigrated(t, url)
+	dbtest.EachEngine(t, func(t *testing.T, url string) {
+		store := dbtest.Open(t, url)
 		c := new(replicaClock)
 		c.set(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 		written := func() bool {
@@ -340,8 +312,8 @@ func TestHeartbeatsFollowRotations(t *testing.T) {
 
 // A process that was suspended for longer than its heartbeats would have been written records the gap. One that had nothing to write does not.
 func TestSuspendedProcess(t *testing.T) {
-	onEachDatabase(t, func(t *testing.T, url string) {
-		store := openMigrated(t, url)
+	dbtest.EachEngine(t, func(t *testing.T, url string) {
+		store := dbtest.Open(t, url)
 		c := new(replicaClock)
 		c.set(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 		s := replica(store, c, testGrace)

@@ -21,7 +21,7 @@ import (
 	"github.com/financelime/authorization/impl/limit"
 	"github.com/financelime/authorization/impl/mail"
 	"github.com/financelime/authorization/impl/secret"
-	"github.com/financelime/authorization/test/postgres"
+	"github.com/financelime/authorization/test/dbtest"
 )
 
 const (
@@ -41,38 +41,12 @@ type fixture struct {
 
 func onEachDatabase(t *testing.T, test func(t *testing.T, f *fixture)) {
 	t.Helper()
-	t.Parallel()
-	t.Run("sqlite", func(t *testing.T) {
-		t.Parallel()
-		path := filepath.Join(t.TempDir(), "auth.db")
-		test(t, newFixture(t, "sqlite:"+path, "sqlite", path))
-	})
-	t.Run("postgres", func(t *testing.T) {
-		t.Parallel()
-		url := postgres.URL(t)
-		test(t, newFixture(t, url, "pgx", url))
-	})
+	dbtest.EachEngine(t, func(t *testing.T, url string) { test(t, newFixture(t, url)) })
 }
 
-func newFixture(t *testing.T, url, driver, source string) *fixture {
+func newFixture(t *testing.T, url string) *fixture {
 	t.Helper()
-	store, err := db.Open(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := store.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := store.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	raw, err := sql.Open(driver, source)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = raw.Close() })
+	store, raw := dbtest.Open(t, url), dbtest.Raw(t, url)
 	f := &fixture{t: t, clock: time.Now().UTC().Truncate(time.Microsecond), log: new(bytes.Buffer), raw: raw}
 	f.Cleaner = &cleanup.Cleaner{
 		Store: store, Log: slog.New(slog.NewTextHandler(f.log, nil)), RefreshTTL: refreshTTL, SessionMaxAge: sessionMaxAge,
@@ -307,7 +281,7 @@ func TestRun(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "auth.db")
 	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t, "sqlite:"+path, "sqlite", path)
+		f := newFixture(t, "sqlite:"+path)
 		f.Clock = nil
 		account := f.account(nil)
 		f.link(account, "password", time.Second)

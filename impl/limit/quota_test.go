@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,34 +13,17 @@ import (
 
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/secret"
-	"github.com/financelime/authorization/test/postgres"
+	"github.com/financelime/authorization/test/dbtest"
 )
 
 // onEachDatabase runs a test on both engines, with limits and a migrated database.
 func onEachDatabase(t *testing.T, rates map[Name]Rate, test func(*testing.T, *Limits, *db.Store)) {
 	t.Helper()
-	t.Parallel()
 	root, err := secret.Generate()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for engine, url := range map[string]func(*testing.T) string{
-		"sqlite":   func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "auth.db") },
-		"postgres": func(t *testing.T) string { return postgres.URL(t) },
-	} {
-		t.Run(engine, func(t *testing.T) {
-			t.Parallel()
-			store, err := db.Open(t.Context(), url(t))
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = store.Close() })
-			if err := store.Migrate(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			test(t, New(root, rates), store)
-		})
-	}
+	dbtest.EachEngine(t, func(t *testing.T, url string) { test(t, New(root, rates), dbtest.Open(t, url)) })
 }
 
 var start = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)

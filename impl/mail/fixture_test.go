@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"errors"
 	"log/slog"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -21,8 +20,8 @@ import (
 	"github.com/financelime/authorization/impl/link"
 	"github.com/financelime/authorization/impl/password"
 	"github.com/financelime/authorization/impl/secret"
+	"github.com/financelime/authorization/test/dbtest"
 	"github.com/financelime/authorization/test/fakeclock"
-	"github.com/financelime/authorization/test/postgres"
 )
 
 const (
@@ -33,17 +32,7 @@ const (
 // onBothEngines runs a test on SQLite and on PostgreSQL, each with its own fixture.
 func onBothEngines(t *testing.T, test func(t *testing.T, f *fixture)) {
 	t.Helper()
-	t.Parallel()
-	t.Run("sqlite", func(t *testing.T) {
-		t.Parallel()
-		path := filepath.Join(t.TempDir(), "auth.db")
-		test(t, newFixture(t, "sqlite:"+path, "sqlite", path))
-	})
-	t.Run("postgres", func(t *testing.T) {
-		t.Parallel()
-		url := postgres.URL(t)
-		test(t, newFixture(t, url, "pgx", url))
-	})
+	dbtest.EachEngine(t, func(t *testing.T, url string) { test(t, newFixture(t, url)) })
 }
 
 // fixture is a worker on a real database, with a fake transport and a fake clock.
@@ -56,25 +45,9 @@ type fixture struct {
 	raw       *sql.DB // for SQL that the service does not have
 }
 
-func newFixture(t *testing.T, url, driver, source string) *fixture {
+func newFixture(t *testing.T, url string) *fixture {
 	t.Helper()
-	store, err := db.Open(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := store.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := store.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	raw, err := sql.Open(driver, source)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = raw.Close() })
+	store, raw := dbtest.Open(t, url), dbtest.Raw(t, url)
 	root, err := secret.Generate()
 	if err != nil {
 		t.Fatal(err)
@@ -352,20 +325,9 @@ func within(t *testing.T, limit time.Duration, what string, ok func() bool) {
 func withFakeTime(t *testing.T, test func(t *testing.T, f *fixture)) {
 	t.Helper()
 	t.Parallel()
-	t.Run("sqlite", func(t *testing.T) {
-		t.Parallel()
-		path := filepath.Join(t.TempDir(), "auth.db")
+	dbtest.EachEngine(t, func(t *testing.T, url string) {
 		synctest.Test(t, func(t *testing.T) {
-			f := newFixture(t, "sqlite:"+path, "sqlite", path)
-			f.Worker = f.newWorker(t, f.withRealClock())
-			test(t, f)
-		})
-	})
-	t.Run("postgres", func(t *testing.T) {
-		t.Parallel()
-		url := postgres.URL(t)
-		synctest.Test(t, func(t *testing.T) {
-			f := newFixture(t, url, "pgx", url)
+			f := newFixture(t, url)
 			f.Worker = f.newWorker(t, f.withRealClock())
 			test(t, f)
 		})

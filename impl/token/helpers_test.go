@@ -3,7 +3,6 @@ package token
 import (
 	"encoding/base64"
 	"log/slog"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -11,8 +10,8 @@ import (
 
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/secret"
+	"github.com/financelime/authorization/test/dbtest"
 	"github.com/financelime/authorization/test/fakeclock"
-	"github.com/financelime/authorization/test/postgres"
 )
 
 const (
@@ -42,38 +41,13 @@ func newRoot(t testing.TB) secret.Root {
 // newStore returns a store for tests that do not depend on the database engine.
 func newStore(t testing.TB) *db.Store {
 	t.Helper()
-	return openStore(t, "sqlite:"+filepath.Join(t.TempDir(), "auth.db"))
+	return dbtest.Open(t, dbtest.SQLiteURL(t))
 }
 
 // onBoth runs a test on both database engines.
 func onBoth(t *testing.T, test func(t *testing.T, store *db.Store)) {
 	t.Helper()
-	t.Parallel()
-	t.Run("sqlite", func(t *testing.T) {
-		t.Parallel()
-		test(t, newStore(t))
-	})
-	t.Run("postgres", func(t *testing.T) {
-		t.Parallel()
-		test(t, openStore(t, postgres.URL(t)))
-	})
-}
-
-func openStore(t testing.TB, url string) *db.Store {
-	t.Helper()
-	store, err := db.Open(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := store.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := store.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return store
+	dbtest.EachEngine(t, func(t *testing.T, url string) { test(t, dbtest.Open(t, url)) })
 }
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
