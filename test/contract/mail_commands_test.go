@@ -83,7 +83,7 @@ func TestMailList(t *testing.T) {
 			if r.State != "sent" || r.Attempts != 1 || r.LastError != "" || r.Created.IsZero() || r.Ended.Before(r.Created) || !r.Next.IsZero() {
 				t.Errorf("%+v", r)
 			}
-			o.fails("it was sent", "mail", "retry", r.ID)
+			o.wantFailure("it was sent", "mail", "retry", r.ID)
 		}
 	})
 }
@@ -126,13 +126,13 @@ func TestMailCommands(t *testing.T) {
 			t.Error("the list tells addresses")
 		}
 
-		o.fails("its link has expired, was used or was replaced", "mail", "retry", dead[0].ID)
-		o.fails("there is no such mail", "mail", "retry", "01890000-0000-7000-8000-000000000000")
-		o.fails("not the ID of an email", "mail", "retry", "nonsense")
-		o.fails("pass either email IDs or --dead", "mail", "retry")
-		o.fails("pass either email IDs or --dead", "mail", "retry", dead[1].ID, "--dead")
-		o.fails("--limit", "mail", "list", "--limit=0")
-		o.fails("--state", "mail", "list", "--state=lost")
+		o.wantFailure("its link has expired, was used or was replaced", "mail", "retry", dead[0].ID)
+		o.wantFailure("there is no such mail", "mail", "retry", "01890000-0000-7000-8000-000000000000")
+		o.wantFailure("not the ID of an email", "mail", "retry", "nonsense")
+		o.wantFailure("pass either email IDs or --dead", "mail", "retry")
+		o.wantFailure("pass either email IDs or --dead", "mail", "retry", dead[1].ID, "--dead")
+		o.wantFailure("--limit", "mail", "list", "--limit=0")
+		o.wantFailure("--state", "mail", "list", "--state=lost")
 
 		unblock()
 		out := run("mail", "retry", "--dead")
@@ -142,7 +142,7 @@ func TestMailCommands(t *testing.T) {
 		pending.password = "" // known when the link was opened
 		pending.want("open the link", pending.open(pending.mail().Link(t)).StatusCode, 200)
 		p.want("open the link", p.open(p.mail().Link(t)).StatusCode, 200)
-		o.fails("there is no such mail", "mail", "retry", dead[1].ID)
+		o.wantFailure("there is no such mail", "mail", "retry", dead[1].ID)
 
 		// The password of a permanently failed mail is replaced by a new one.
 		pending.mail()

@@ -121,15 +121,15 @@ func withoutLimits(snapshot string) string {
 	return strings.Join(kept, "\n")
 }
 
-// countCalls listens on a URL and counts the connections to it.
-func countCalls(t *testing.T) (url string, calls *atomic.Int64) {
+// countCalls listens on a URL. It returns the URL and the number of connections to it.
+func countCalls(t *testing.T) (string, *atomic.Int64) {
 	t.Helper()
 	sink, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = sink.Close() })
-	calls = new(atomic.Int64)
+	calls := new(atomic.Int64)
 	go func() {
 		for {
 			c, err := sink.Accept()

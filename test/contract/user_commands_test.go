@@ -51,8 +51,8 @@ func (o operator) try(args ...string) (stdout, stderr string, status int) {
 	return out.String(), problem.String(), 0
 }
 
-// fails fails the test unless a command fails and prints want.
-func (o operator) fails(want string, args ...string) {
+// wantFailure fails the test unless a command fails and prints want.
+func (o operator) wantFailure(want string, args ...string) {
 	o.t.Helper()
 	if out, stderr, status := o.try(args...); status == 0 || !strings.Contains(out+stderr, want) {
 		o.t.Errorf("%v: status %d, want %q\n%s%s", args, status, want, out, stderr)
@@ -410,8 +410,8 @@ func wantOnlyAudit(t *testing.T, s *harness.Service, email, id, sessionID string
 	if events := strings.Join(audit, ""); strings.Contains(events, email) || !strings.Contains(events, "user.deleted") {
 		t.Errorf("the audit events: %s", events)
 	}
-	bytes := uuid.MustParse(id)
-	for _, trace := range []string{email, id, string(bytes[:]), sessionID} {
+	raw := uuid.MustParse(id)
+	for _, trace := range []string{email, id, string(raw[:]), sessionID} {
 		if rows := strings.Join(left, ""); strings.Contains(rows, trace) {
 			t.Errorf("%s is still in the database:\n%s", trace, rows)
 		}
