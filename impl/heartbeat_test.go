@@ -41,6 +41,7 @@ const testGrace = 3 * time.Second
 
 // A start records how long the service was down, also for replicas that start later.
 func TestStartRecordsTheOutage(t *testing.T) {
+	t.Parallel()
 	dbtest.EachEngine(t, func(t *testing.T, url string) {
 		store := dbtest.Open(t, url)
 		begin := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -81,6 +82,7 @@ func TestStartRecordsTheOutage(t *testing.T) {
 
 // Of two outages within one grace, the first is still known, also to a replica that did not run during it.
 func TestTwoOutagesWithinOneGrace(t *testing.T) {
+	t.Parallel()
 	dbtest.EachEngine(t, func(t *testing.T, url string) {
 		store := dbtest.Open(t, url)
 		c := new(replicaClock)
@@ -108,6 +110,7 @@ func TestTwoOutagesWithinOneGrace(t *testing.T) {
 
 // Only a missing heartbeat of a continuous series is recorded as an outage.
 func TestHeartbeatsRecordOnlyOutages(t *testing.T) {
+	t.Parallel()
 	dbtest.EachEngine(t, func(t *testing.T, url string) {
 		store := dbtest.Open(t, url)
 		c := new(replicaClock)
@@ -155,6 +158,7 @@ func TestHeartbeatsRecordOnlyOutages(t *testing.T) {
 
 // A replica that cannot reach the database extends the grace until it can, and for a grace longer.
 func TestReplicaRecordsItsOwnOutage(t *testing.T) {
+	t.Parallel()
 	dbtest.EachEngine(t, func(t *testing.T, url string) {
 		store := dbtest.Open(t, url)
 		closed := dbtest.Open(t, url)
@@ -220,6 +224,7 @@ func TestPendingHeartbeatIsAnOutage(t *testing.T) {
 
 // Clients cause no outage: neither by a deadline that ends before or during a query, nor by a disconnect.
 func TestClientsCauseNoOutage(t *testing.T) {
+	t.Parallel()
 	dbtest.EachEngine(t, func(t *testing.T, url string) {
 		store := dbtest.Open(t, url)
 		c := new(replicaClock)
@@ -253,6 +258,7 @@ func TestClientsCauseNoOutage(t *testing.T) {
 
 // Heartbeats are written from a rotation of any replica until some seconds after its grace, and once more when the process stops.
 func TestHeartbeatsFollowRotations(t *testing.T) {
+	t.Parallel()
 	dbtest.EachEngine(t, func(t *testing.T, url string) {
 		store := dbtest.Open(t, url)
 		c := new(replicaClock)
@@ -312,6 +318,7 @@ func TestHeartbeatsFollowRotations(t *testing.T) {
 
 // A process that was suspended for longer than its heartbeats would have been written records the gap. One that had nothing to write does not.
 func TestSuspendedProcess(t *testing.T) {
+	t.Parallel()
 	dbtest.EachEngine(t, func(t *testing.T, url string) {
 		store := dbtest.Open(t, url)
 		c := new(replicaClock)

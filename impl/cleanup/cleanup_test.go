@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
-	_ "modernc.org/sqlite"             // the driver "sqlite"
 
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/cleanup"
@@ -41,6 +39,7 @@ type fixture struct {
 
 func onEachDatabase(t *testing.T, test func(t *testing.T, f *fixture)) {
 	t.Helper()
+	t.Parallel()
 	dbtest.EachEngine(t, func(t *testing.T, url string) { test(t, newFixture(t, url)) })
 }
 

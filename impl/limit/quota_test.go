@@ -23,6 +23,7 @@ func onEachDatabase(t *testing.T, rates map[Name]Rate, test func(*testing.T, *Li
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Parallel()
 	dbtest.EachEngine(t, func(t *testing.T, url string) { test(t, New(root, rates), dbtest.Open(t, url)) })
 }
 

@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
-	_ "modernc.org/sqlite"             // the driver "sqlite"
 
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/link"
@@ -32,6 +30,7 @@ const (
 // onBothEngines runs a test on SQLite and on PostgreSQL, each with its own fixture.
 func onBothEngines(t *testing.T, test func(t *testing.T, f *fixture)) {
 	t.Helper()
+	t.Parallel()
 	dbtest.EachEngine(t, func(t *testing.T, url string) { test(t, newFixture(t, url)) })
 }
 

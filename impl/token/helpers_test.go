@@ -47,6 +47,7 @@ func newStore(t testing.TB) *db.Store {
 // onBoth runs a test on both database engines.
 func onBoth(t *testing.T, test func(t *testing.T, store *db.Store)) {
 	t.Helper()
+	t.Parallel()
 	dbtest.EachEngine(t, func(t *testing.T, url string) { test(t, dbtest.Open(t, url)) })
 }
 

@@ -166,8 +166,8 @@ func TestVaguerContractDoesNotCompile(t *testing.T) {
 			append([]string{"src/failures.ts", "src/orval.ts", "src/hey-api.ts"}, all...),
 		},
 		"a field of any type": {
-			"          description: Whether it is the session of the presented access token\n          type: boolean\n",
-			"          description: Whether it is the session of the presented access token\n", all,
+			"          description: Whether the access token of the request belongs to this session\n          type: boolean\n",
+			"          description: Whether the access token of the request belongs to this session\n", all,
 		},
 		"a missing status": {
 			"        '409':\n          description: Conflict\n", "        '499':\n          description: Conflict\n",

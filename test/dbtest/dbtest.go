@@ -14,10 +14,9 @@ import (
 	"github.com/financelime/authorization/test/postgres"
 )
 
-// EachEngine runs a test on both engines, in parallel, each with the URL of an empty database.
+// EachEngine runs a test on both engines, in parallel subtests, each with the URL of an empty database.
 func EachEngine(t *testing.T, test func(t *testing.T, url string)) {
 	t.Helper()
-	t.Parallel()
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
 		test(t, SQLiteURL(t))

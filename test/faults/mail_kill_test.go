@@ -9,8 +9,10 @@ import (
 	"github.com/financelime/authorization/test/harness/smtprecorder"
 )
 
-// TestKillWithMailDue kills the process while many mails are due and some are being sent. Each mail is sent within 20 s of the kill, none is
-// lost, and only mails that were being sent are duplicated.
+// TestKillWithMailDue kills the process while many mails are due and some are being sent. Each mail is sent within 20 s of the kill: a lease
+// ends 15 s after the kill, the poll takes up to 1 s, and the rest is for the backlog. A start that takes more than 5 s adds the excess: on
+// SQLite it checks the file, for up to 15 s if the machine is busy and the file is large. No mail is lost, and only mails that were being
+// sent are duplicated.
 func TestKillWithMailDue(t *testing.T) {
 	parallel(t)
 	const (
@@ -27,7 +29,7 @@ func TestKillWithMailDue(t *testing.T) {
 			}
 			return smtprecorder.Usual
 		}
-		var slowest time.Duration
+		var slowest, slowestStart time.Duration
 		duplicates := 0
 		for kill := range scaled(1, 100) {
 			sim.mails.Close()
@@ -49,26 +51,30 @@ func TestKillWithMailDue(t *testing.T) {
 			killed := time.Now()
 			sim.waitDisconnected(engine)
 			sim.s.Run(t)
+			started := time.Since(killed)
 			took := sim.waitForMail(time.Minute)
+			var last time.Duration // when the last mail was sent, after the kill
 			for _, email := range emails {
 				mails := sim.mails.To(email)
 				if len(mails) == 0 || len(mails) > 2 {
 					t.Fatalf("kill %d: %d mails to %s", kill, len(mails), email)
 				}
 				duplicates += len(mails) - 1
-				slowest = max(slowest, mails[len(mails)-1].At.Sub(killed))
+				last = max(last, mails[len(mails)-1].At.Sub(killed))
 				sim.checkSMTP(email, len(mails))
 			}
 			if duplicates > inFlight*(kill+1) {
 				t.Errorf("kill %d: %d duplicated mails", kill, duplicates)
 			}
-			if slowest > within {
-				t.Errorf("kill %d: a mail was sent %s after it; all mail sent in %s", kill, slowest, took)
+			if last > within+max(0, started-start) {
+				t.Errorf("kill %d: started %s and sent the last mail %s after it; all mail sent in %s", kill, started, last, took)
 			}
+			slowest, slowestStart = max(slowest, last), max(slowestStart, started)
 			sim.s.Kill(t)
 			sim.waitDisconnected(engine)
 		}
-		t.Logf("the last mail was sent at most %s after a kill; %d duplicated mails", slowest.Round(time.Millisecond), duplicates)
+		t.Logf("the last mail was sent %s after a kill at most, the process started after %s at most; %d duplicated mails",
+			slowest.Round(time.Millisecond), slowestStart.Round(time.Millisecond), duplicates)
 	})
 }
 
