@@ -46,7 +46,7 @@ func TestPageOfALimit(t *testing.T) {
 	for range 2 {
 		send(t, s, http.MethodGet, guess, nil, "")
 	}
-	for language, want := range map[string]string{"en": `in 30 minutes\.`, "ru": `через 30 минут\.`} {
+	for language, want := range map[string]string{"en": "in 30\u00a0minutes\\.", "ru": "через 30\u00a0минут\\."} {
 		for _, accept := range []string{"text/html", "text/plain"} {
 			response, body := send(t, s, http.MethodGet, guess, http.Header{"Accept": {accept}, "Accept-Language": {language}}, "")
 			if response.StatusCode != 429 || !regexp.MustCompile(want).MatchString(body) || strings.Contains(body, "fault") {

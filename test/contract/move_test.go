@@ -32,7 +32,7 @@ func TestMoveToPostgreSQL(t *testing.T) {
 	}
 	from, to := "--from="+old.DatabaseURL, "--to="+moved.DatabaseURL
 	refused("--from", to)
-	refused("to a PostgreSQL one", from)
+	refused("--to PostgreSQL", from)
 	refused("there is no", "--from=sqlite:nowhere/auth.db", to)
 	refused("AUTH_SECRET", from, to, "--secret=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")
 	out, err := old.Command(t.Context(), "migrate", from, to)
