@@ -42,6 +42,10 @@ func (d *delivery) addPassword(ctx context.Context, v *Values, account db.Accoun
 		}
 	}
 	hash, err := d.Hasher.Hash(ctx, v.Password, saltOf)
+	if errors.Is(err, context.DeadlineExceeded) {
+		// The attempt has waited for a slot until its deadline. The mail is not the reason, so the attempt does not count.
+		err = fmt.Errorf("%w: %w", password.BusyError{}, err)
+	}
 	if err != nil {
 		return fmt.Errorf("hash the password: %w", err)
 	}

@@ -2,12 +2,15 @@ package mail
 
 import (
 	"context"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/password"
 )
 
 func TestNewerPasswordReplacesOlder(t *testing.T) {
@@ -136,4 +139,63 @@ func TestHashesShareTheSalt(t *testing.T) {
 			t.Errorf("%d hashes computed for one login", n)
 		}
 	})
+}
+
+// An attempt that waits for a hashing slot until its deadline is not counted, and the mail is tried again soon.
+func TestWaitForHashIsNotCounted(t *testing.T) {
+	onBothEngines(t, func(t *testing.T, f *fixture) {
+		id := f.enqueuePassword(t, f.account(t, "jane@example.org", "en"))
+		cheap := f.Hasher
+		var release func()
+		f.Hasher, release = busyHasher(t)
+		m, err := f.leaseNext(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.sendDeadline = time.Now().Add(500 * time.Millisecond)
+		f.deliver(t.Context(), t.Context(), m)
+		release()
+
+		got := f.row(t, id)
+		if !strings.Contains(got.LastError, "wait to hash a password: context deadline exceeded") {
+			t.Fatalf("the attempt did not wait until its deadline: %+v", got)
+		}
+		f.expectRow(t, id, row{Nonce: true, LastError: got.LastError})
+		if f.countLogged("mail.retried") != 0 || f.RelayDown() || len(f.transport.attempts()) != 0 {
+			t.Errorf("counted as a failure of the mail or of the relay:\n%s", f.log.String())
+		}
+		if f.deliverNext(t) {
+			t.Error("tried again without a delay")
+		}
+		f.Hasher = cheap
+		f.clock.Advance(2 * time.Second)
+		f.deliverNext(t)
+		f.expectRow(t, id, row{Sent: true, Attempts: 1})
+	})
+}
+
+// busyHasher returns a hasher whose only slot is busy for longer than a test waits, until release is called.
+func busyHasher(t *testing.T) (hasher *password.Hasher, release func()) {
+	t.Helper()
+	const ahead = 50
+	hasher = password.NewHasher(password.Options{Slots: 1, Queue: ahead, Params: password.Params{Memory: 64 * 1024, Time: 2, Threads: 1}})
+	ctx, cancel := context.WithCancel(t.Context())
+	var calls sync.WaitGroup
+	for range ahead {
+		calls.Go(func() {
+			if _, err := hasher.Match(ctx, "x"); err != nil && ctx.Err() == nil {
+				t.Error(err)
+			}
+		})
+	}
+	release = func() {
+		cancel()
+		calls.Wait()
+	}
+	t.Cleanup(release)
+	eventually(t, "the slot is busy and the other calls wait", func() bool {
+		load := hasher.Load()
+		return load.Computed > 0 && load.Waiting+int(load.Computed) >= ahead
+	})
+	return hasher, release
 }
