@@ -208,7 +208,7 @@ func checkDSN(ctx context.Context, dsn string) error {
 	if err != nil {
 		return err
 	}
-	_, err = checkDatabase(ctx, pool, 0)
+	_, err = checkDatabase(ctx, pool, checkLimit{})
 	return errors.Join(err, pool.Close())
 }
 

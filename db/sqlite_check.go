@@ -42,9 +42,10 @@ func damageError(err error) error {
 }
 
 // CheckSQLite fails if a file is damaged or is the database of another program. No process may have the file open. CheckSQLite changes no
-// file and accepts a file that is missing or empty. Each part of the check stops after limit. warnings are for the log: facts about a file
-// without known damage that an operator should know.
+// file and accepts a file that is missing or empty. The whole check of the content stops at limit after the call. warnings are for the log:
+// facts about a file without known damage that an operator should know.
 func CheckSQLite(ctx context.Context, path string, limit time.Duration) (warnings []string, err error) {
+	deadline := time.Now().Add(limit)
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist), err == nil && info.Mode().IsRegular() && info.Size() == 0:
@@ -76,16 +77,34 @@ func CheckSQLite(ctx context.Context, path string, limit time.Duration) (warning
 			return nil, err
 		}
 	}
-	complete, err := checkDatabase(ctx, pool, limit)
+	complete, err := checkDatabase(ctx, pool, checkLimit{deadline: deadline})
 	if err == nil && !complete {
 		warnings = append(warnings, fmt.Sprintf("the file is too large to be checked within %s: run `financelime-auth backup`, which checks all of it", limit))
 	}
 	return warnings, err
 }
 
-// checkDatabase returns a [DamagedError] if a database is damaged. Without a limit (0) it checks everything. With a limit, a cheaper check
-// replaces one that does not end in time; complete is false if the cheaper one does not end in time either.
-func checkDatabase(ctx context.Context, db *sql.DB, limit time.Duration) (complete bool, err error) {
+// checkLimit limits how long the check of a database's content takes. The zero value is no limit.
+type checkLimit struct {
+	part     time.Duration // of each part; 0: none
+	deadline time.Time     // of all parts together; zero: none
+}
+
+// apply returns the context of one part that begins now.
+func (l checkLimit) apply(ctx context.Context) (context.Context, context.CancelFunc) {
+	switch {
+	case l.part > 0:
+		return context.WithTimeout(ctx, l.part)
+	case !l.deadline.IsZero():
+		return context.WithDeadline(ctx, l.deadline)
+	default:
+		return context.WithCancel(ctx)
+	}
+}
+
+// checkDatabase returns a [DamagedError] if a database is damaged. Without a limit it checks everything. With a limit, complete is false if
+// not even the fast checks ended in time.
+func checkDatabase(ctx context.Context, db *sql.DB, limit checkLimit) (complete bool, err error) {
 	version, err := checkSchema(ctx, db)
 	if err != nil {
 		return false, err
@@ -96,28 +115,48 @@ func checkDatabase(ctx context.Context, db *sql.DB, limit time.Duration) (comple
 // commandCheckTimeout limits each part of the check before a command opens an SQLite file.
 const commandCheckTimeout = 500 * time.Millisecond
 
+const (
+	fullCheck = "integrity_check(1)"
+	fastCheck = "quick_check(1)" // the structure of tables, not the indexes
+)
+
 // checkContent does the checks of checkDatabase without the schema. It checks foreign keys if tables is true.
-func checkContent(ctx context.Context, db *sql.DB, limit time.Duration, tables bool) (complete bool, err error) {
-	for _, pragma := range []string{"integrity_check(1)", "quick_check(1)"} {
-		if complete, err = checkPragma(ctx, db, pragma, limit); complete || err != nil {
-			break
+//
+// With a limit, the fast checks come first. Otherwise the full check, which takes about ten times as long, could leave no time for them.
+func checkContent(ctx context.Context, db *sql.DB, limit checkLimit, tables bool) (complete bool, err error) {
+	limited := limit != (checkLimit{})
+	first := fullCheck
+	if limited {
+		first = fastCheck
+	}
+	if complete, err = checkPragma(ctx, db, first, limit); err != nil {
+		return false, err
+	}
+	if tables {
+		keysComplete, err := checkForeignKeys(ctx, db, limit)
+		if err != nil {
+			return false, err
 		}
+		complete = complete && keysComplete
 	}
-	if err != nil || !tables {
-		return complete, err
+	if limited {
+		_, err = checkPragma(ctx, db, fullCheck, limit)
 	}
-	keysComplete, err := runWithin(ctx, limit, func(ctx context.Context) error {
+	return complete && err == nil, err
+}
+
+func checkForeignKeys(ctx context.Context, db *sql.DB, limit checkLimit) (complete bool, err error) {
+	return runWithin(ctx, limit, func(ctx context.Context) error {
 		broken, err := queryStrings(ctx, db, `SELECT "table" FROM pragma_foreign_key_check LIMIT 1`)
 		if err == nil && len(broken) > 0 {
 			err = &DamagedError{Detail: "the table " + broken[0] + " refers to a row that is missing"}
 		}
 		return err
 	})
-	return complete && keysComplete, err
 }
 
 // checkPragma runs a check of SQLite whose result is "ok" or a list of errors.
-func checkPragma(ctx context.Context, db *sql.DB, pragma string, limit time.Duration) (complete bool, err error) {
+func checkPragma(ctx context.Context, db *sql.DB, pragma string, limit checkLimit) (complete bool, err error) {
 	return runWithin(ctx, limit, func(ctx context.Context) error {
 		found, err := queryStrings(ctx, db, "PRAGMA "+pragma)
 		if err == nil && (len(found) != 1 || found[0] != "ok") {
@@ -127,14 +166,10 @@ func checkPragma(ctx context.Context, db *sql.DB, pragma string, limit time.Dura
 	})
 }
 
-// runWithin reports whether do ended within a limit (0: none) without an error. An error about a corrupt file is a [DamagedError].
-func runWithin(ctx context.Context, limit time.Duration, do func(context.Context) error) (complete bool, err error) {
-	limited := ctx
-	if limit > 0 {
-		var cancel context.CancelFunc
-		limited, cancel = context.WithTimeout(ctx, limit)
-		defer cancel()
-	}
+// runWithin reports whether do ended within a limit without an error. An error about a corrupt file is a [DamagedError].
+func runWithin(ctx context.Context, limit checkLimit, do func(context.Context) error) (complete bool, err error) {
+	limited, cancel := limit.apply(ctx)
+	defer cancel()
 	err = do(limited)
 	if _, damaged := errors.AsType[*DamagedError](err); err != nil && !damaged && limited.Err() != nil && ctx.Err() == nil {
 		return false, nil

@@ -269,3 +269,31 @@ func TestDamageEndsReadiness(t *testing.T) {
 		must(t, file.Close()) // after the test: closing it drops SQLite's locks
 	}
 }
+
+// All parts of the check at startup have one limit together: a slow part leaves less time for the others.
+func TestSQLiteCheckHasOneLimit(t *testing.T) {
+	t.Parallel()
+	path := newPopulatedFile(t)
+	if notes, err := db.CheckSQLite(t.Context(), path, time.Minute); err != nil || len(notes) > 0 {
+		t.Fatalf("enough time: %v, %v", notes, err)
+	}
+	// Each row of this table takes milliseconds in each part: it has a CHECK constraint, and a foreign key that is computed.
+	const slow = "length(hex(zeroblob(n + 1000000))) > 0"
+	pool := openSQL(t, "sqlite:"+path)
+	pool.SetMaxOpenConns(1) // the PRAGMA affects one connection
+	execSQL(t, pool,
+		"PRAGMA ignore_check_constraints = on",
+		"CREATE TABLE slow (n INTEGER NOT NULL PRIMARY KEY, one INTEGER AS ("+slow+") REFERENCES slow (n), CHECK ("+slow+"))",
+		`CREATE INDEX "whole_slow" ON "slow" ("n")`,
+		"INSERT INTO slow WITH RECURSIVE row (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM row WHERE n < 1000) SELECT n FROM row")
+	must(t, pool.Close())
+	const limit = time.Second
+	began := time.Now()
+	notes, err := db.CheckSQLite(t.Context(), path, limit)
+	if err != nil || len(notes) != 1 || !strings.Contains(notes[0], "too large to be checked within 1s") {
+		t.Errorf("not enough time: %v, %v", notes, err)
+	}
+	if elapsed := time.Since(began); elapsed < limit || elapsed > 2*limit {
+		t.Errorf("the check took %s, the limit is %s", elapsed, limit)
+	}
+}

@@ -163,6 +163,6 @@ func requireSQLite(ctx context.Context, path string) (err error) {
 	case version == 0:
 		return ErrNoDatabase
 	}
-	_, err = checkContent(ctx, pool, commandCheckTimeout, true)
+	_, err = checkContent(ctx, pool, checkLimit{part: commandCheckTimeout}, true)
 	return err
 }

@@ -75,7 +75,7 @@ func openWithSecret(ctx context.Context, s *Settings) (secret.Root, *db.Store, e
 	return root, store, nil
 }
 
-// sqliteCheckTimeout limits each part of the check of an SQLite file at startup.
+// sqliteCheckTimeout limits the whole check of an SQLite file at startup.
 const sqliteCheckTimeout = 5 * time.Second
 
 // ownedStore is a database that this process may create, check and migrate. A process that has one of SQLite holds its lock.
