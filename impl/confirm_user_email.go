@@ -47,7 +47,11 @@ func (s *Service) ConfirmUserEmail(
 	req.AccountID = account.ID.String()
 	event.Record(ctx, s.Log, event.LinkUsed, slog.String("purpose", string(purpose)))
 	s.MailQueued()
-	return pageResponse{pages.Confirmed(format, account.Language, string(purpose))}, nil
+	confirmed, err := pages.Confirmed(format, account.Language, purpose)
+	if err != nil {
+		return nil, fmt.Errorf("confirm: %w", err)
+	}
+	return pageResponse{confirmed}, nil
 }
 
 // unknownLinkQuota returns the quota that limits guesses at links. A key that the service issued is not a guess, even if it was used or has
@@ -101,10 +105,14 @@ func (s *Service) confirm(ctx context.Context, q *db.Queries, found db.Confirmat
 	if account.DisabledAt != nil {
 		return account, db.ErrNotFound
 	}
-	if link.Purpose(found.Purpose) == link.SignUp {
+	switch purpose := link.Purpose(found.Purpose); purpose {
+	case link.SignUp:
 		if err := s.confirmSignUp(ctx, q, account); err != nil {
 			return account, err
 		}
+	case link.PasswordReset:
+	default: // of a newer version: the link stays usable there
+		return account, fmt.Errorf("unknown purpose of a link: %q", purpose)
 	}
 	// Every transaction locks the account before its links and mails. So none disables the account meanwhile, and clicks are serialized.
 	number, err := q.NextPasswordNumber(ctx, account.ID)

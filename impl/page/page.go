@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/financelime/authorization/impl/digest"
+	"github.com/financelime/authorization/impl/link"
 	"github.com/financelime/authorization/impl/locale"
 )
 
@@ -45,14 +46,19 @@ type Failure struct {
 	RetryAfter time.Duration // a page about a status of 429 shows it
 }
 
-// Confirmed renders the page about a link that worked. The link's purpose is "signup" or "password". The language is the user's.
-func (r *Renderer) Confirmed(format Format, language, purpose string) Page {
+// Confirmed renders the page about a link that worked. The language is the user's. A purpose without a page is an error.
+func (r *Renderer) Confirmed(format Format, language string, purpose link.Purpose) (Page, error) {
+	switch purpose {
+	case link.SignUp, link.PasswordReset:
+	default:
+		return Page{}, fmt.Errorf("no page for a link with the purpose %q", purpose)
+	}
 	in := r.catalog.Lookup(language)
-	words := fill(in, purpose, values{})
+	words := fill(in, string(purpose), values{})
 	return r.write(format, in, http.StatusOK, words, struct {
-		Purpose string `json:"purpose"`
-		Message string `json:"message"`
-	}{purpose, words.Title + ". " + words.Lead})
+		Purpose link.Purpose `json:"purpose"`
+		Message string       `json:"message"`
+	}{purpose, words.Title + ". " + words.Lead}), nil
 }
 
 // Failure renders the page about a link that did not work. The language is that of the Accept-Language header, because it is not
@@ -101,7 +107,7 @@ type words struct {
 func fill(language *locale.Language, name string, v values) words {
 	text, ok := language.Text(textDirectory + "/" + name)
 	if !ok {
-		panic(fmt.Sprintf("page: no page %q", name)) // purposes are constants
+		panic(fmt.Sprintf("page: no page %q", name)) // Confirmed and failureName return names of pages only
 	}
 	filled, err := text.Fill(v)
 	if err != nil {

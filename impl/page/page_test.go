@@ -17,13 +17,14 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/financelime/authorization"
+	"github.com/financelime/authorization/impl/link"
 	"github.com/financelime/authorization/impl/locale"
 	"github.com/financelime/authorization/impl/locale/localetest"
 )
 
 var (
 	formats  = []Format{HTML, Text, JSON}
-	purposes = []string{"signup", "password"}
+	purposes = []link.Purpose{link.SignUp, link.PasswordReset}
 	// sample is what a failure page can show.
 	sample = Failure{RequestID: "request-1", RetryAfter: 3 * time.Minute}
 )
@@ -49,6 +50,16 @@ func statuses(t *testing.T) []int {
 	return all
 }
 
+// confirmed renders the page about a link that worked.
+func confirmed(t *testing.T, r *Renderer, f Format, lang string, purpose link.Purpose) Page {
+	t.Helper()
+	p, err := r.Confirmed(f, lang, purpose)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
 // everyPage calls check with each page in each language of a catalog.
 func everyPage(t *testing.T, catalog *locale.Catalog, check func(t *testing.T, p Page, f Format, lang string, text words)) {
 	r := &Renderer{service: service, catalog: catalog}
@@ -57,7 +68,7 @@ func everyPage(t *testing.T, catalog *locale.Catalog, check func(t *testing.T, p
 		for _, f := range formats {
 			for _, purpose := range purposes {
 				t.Run(fmt.Sprintf("%s/%s/%s", lang, f, purpose), func(t *testing.T) {
-					check(t, r.Confirmed(f, lang, purpose), f, lang, fill(language, purpose, values{}))
+					check(t, confirmed(t, r, f, lang, purpose), f, lang, fill(language, string(purpose), values{}))
 				})
 			}
 			for _, status := range statuses(t) {
@@ -233,7 +244,7 @@ func checkJSON(t *testing.T, p Page, text words) {
 		if message, _ := got["message"].(string); !strings.Contains(message, text.Lead) {
 			t.Errorf("message %q", message)
 		}
-		if !slices.Contains(purposes, fmt.Sprint(got["purpose"])) {
+		if !slices.Contains(purposes, link.Purpose(fmt.Sprint(got["purpose"]))) {
 			t.Errorf("purpose %v", got["purpose"])
 		}
 		return
@@ -250,7 +261,7 @@ func TestJSONAsDocumented(t *testing.T) {
 	if got, want := string(r.Failure(JSON, "ru", Failure{Status: 404}).Body), `{"code":404,"message":"404 Not Found"}`+"\n"; got != want {
 		t.Errorf("got %s want %s", got, want)
 	}
-	if got := string(r.Confirmed(JSON, "en", "password").Body); !strings.HasPrefix(got, `{"purpose":"password","message":"The password reset is confirmed. `) {
+	if got := string(confirmed(t, r, JSON, "en", link.PasswordReset).Body); !strings.HasPrefix(got, `{"purpose":"password","message":"The password reset is confirmed. `) {
 		t.Errorf("got %s", got)
 	}
 }
@@ -286,13 +297,25 @@ func TestTooManyRequests(t *testing.T) {
 func TestUnforeseenArguments(t *testing.T) {
 	t.Parallel()
 	r := NewRenderer("")
-	if p := r.Confirmed(HTML, "de", "signup"); p.Header.Get("Content-Language") != "en" || strings.Contains(string(p.Body), "–") {
+	if p := confirmed(t, r, HTML, "de", link.SignUp); p.Header.Get("Content-Language") != "en" || strings.Contains(string(p.Body), "–") {
 		t.Errorf("an unknown language and an empty name: %s", p.Body)
 	}
 	for status, want := range map[int]string{418: "This link is damaged", 429: "Please wait", 502: "Something went wrong"} {
 		p := r.Failure(Text, "en", Failure{Status: status})
 		if p.Status != status || !strings.HasPrefix(string(p.Body), want) {
 			t.Errorf("%d: status %d, %s", status, p.Status, p.Body)
+		}
+	}
+}
+
+// A purpose without a page is an error, also if it is the name of another page.
+func TestUnknownPurpose(t *testing.T) {
+	t.Parallel()
+	for _, purpose := range []link.Purpose{"", "other", "404", "Signup"} {
+		for _, f := range formats {
+			if p, err := NewRenderer(service).Confirmed(f, "en", purpose); err == nil || p.Body != nil {
+				t.Errorf("%q: %v, %s", purpose, err, p.Body)
+			}
 		}
 	}
 }

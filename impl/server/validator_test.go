@@ -11,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/financelime/authorization/api"
+	"github.com/financelime/authorization/impl/link"
 	"github.com/financelime/authorization/impl/page"
 )
 
@@ -48,7 +49,8 @@ type pathRecorder struct {
 
 func (k *pathRecorder) ConfirmUserEmail(_ context.Context, r api.ConfirmUserEmailRequestObject) (api.ConfirmUserEmailResponseObject, error) {
 	k.key = r.ConfirmationKey
-	return confirmation{page.NewRenderer("").Confirmed(page.Text, "en", "signup")}, nil
+	confirmed, err := page.NewRenderer("").Confirmed(page.Text, "en", link.SignUp)
+	return confirmation{confirmed}, err
 }
 
 // confirmation is a page as the response of ConfirmUserEmail.

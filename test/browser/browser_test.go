@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/financelime/authorization/impl/link"
 	"github.com/financelime/authorization/impl/page"
 	"github.com/financelime/authorization/test/harness"
 )
@@ -83,7 +84,12 @@ func anyPage(w http.ResponseWriter, r *http.Request) {
 	pages := page.NewRenderer("Financelime")
 	status, err := strconv.Atoi(name)
 	if err != nil {
-		_ = pages.Confirmed(page.HTML, language, name).Send(w)
+		confirmed, err := pages.Confirmed(page.HTML, language, link.Purpose(name))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusNotFound)
+			return
+		}
+		_ = confirmed.Send(w)
 		return
 	}
 	_ = pages.Failure(page.HTML, language, page.Failure{Status: status, RequestID: "request-1", RetryAfter: time.Minute}).Send(w)
