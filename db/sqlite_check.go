@@ -204,7 +204,7 @@ func checkSchema(ctx context.Context, db *sql.DB) (version int64, err error) {
 			return 0, &DamagedError{Detail: "the definition of " + name + " is not that of version " + fmt.Sprint(version)}
 		}
 	}
-	return version, checkShadowIndexes(ctx, db, actual)
+	return version, checkShadowIndexes(ctx, db, actual, want)
 }
 
 // definitions returns the SQL of tables and indexes, by name.

@@ -270,6 +270,21 @@ func TestDamageEndsReadiness(t *testing.T) {
 	}
 }
 
+// TestAddedTableIsNoDamage adds a table, as an operator may: the file is valid, and a missing shadow index of a table of the service is still detected.
+func TestAddedTableIsNoDamage(t *testing.T) {
+	t.Parallel()
+	file := newPopulatedFile(t)
+	pool := openSQL(t, "sqlite:"+file)
+	execSQL(t, pool, "CREATE TABLE report (id integer PRIMARY KEY, text text)")
+	if _, err := db.CheckSQLite(t.Context(), file, time.Minute); err != nil {
+		t.Errorf("with an added table: %v", err)
+	}
+	execSQL(t, pool, "DROP INDEX whole_session")
+	if _, err := db.CheckSQLite(t.Context(), file, time.Minute); err == nil || !strings.Contains(err.Error(), "the table session") {
+		t.Errorf("without the shadow index of session: %v", err)
+	}
+}
+
 // All parts of the check at startup have one limit together: a slow part leaves less time for the others.
 func TestSQLiteCheckHasOneLimit(t *testing.T) {
 	t.Parallel()

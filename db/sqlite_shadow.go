@@ -74,24 +74,27 @@ func dropShadowIndexes(ctx context.Context, db *sql.DB) error {
 }
 
 // checkShadowIndexes returns a [DamagedError] if a shadow index does not fit its table or is missing. A database without any shadow index
-// is valid: early versions of the service created none, and an interrupted migration leaves none. actual has the definitions of all tables and indexes, by name.
-func checkShadowIndexes(ctx context.Context, db *sql.DB, actual map[string]string) error {
+// is valid: early versions of the service created none, and an interrupted migration leaves none. Tables that an operator has added need no
+// shadow index. actual has the definitions of all tables and indexes by name, schema those of the migrations.
+func checkShadowIndexes(ctx context.Context, db *sql.DB, actual, schema map[string]string) error {
 	want, err := shadowIndexes(ctx, db)
 	if err != nil {
 		return damageError(err)
 	}
-	found := 0
+	found := false
 	for name, statement := range actual {
 		if !strings.HasPrefix(name, shadowPrefix) {
 			continue
 		}
-		found++
+		found = true
 		if want[(table{name: name}).quoted()] != statement {
 			return &DamagedError{Detail: "the definition of the index " + name + " does not match its table"}
 		}
 	}
-	if found > 0 && found != len(want) {
-		return &DamagedError{Detail: "the shadow index of a table is missing"}
+	for name, statement := range schema {
+		if found && strings.HasPrefix(statement, "CREATE TABLE") && actual[shadowPrefix+name] == "" && actual[name] != "" {
+			return &DamagedError{Detail: "the shadow index of the table " + name + " is missing"}
+		}
 	}
 	return nil
 }

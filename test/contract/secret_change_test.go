@@ -89,7 +89,7 @@ func TestChangeOfSecret(t *testing.T) {
 		waiting.want("the link", waiting.open(first).StatusCode, 200)
 		// The invite, in sign-ups and in commands.
 		invited.join(code).login()
-		if _, err := s.Command(t.Context(), "invite", "create", "--code="+code); err == nil || !strings.Contains(err.Error(), "exists already") {
+		if _, err := s.Command(t.Context(), "invite", "create", "--code="+code); err == nil || !strings.Contains(err.Error(), "already exists") {
 			t.Errorf("the same code under the new secret: %v", err)
 		}
 		newCode := s.Invite(t, 1)
