@@ -23,7 +23,7 @@ var (
 	errDeadlinePassed = &UnavailableError{Cause: errors.New("the deadline passed before the statement was sent")}
 )
 
-// UnavailableError is the type of every [ErrUnavailable].
+// UnavailableError has the cause of an [ErrUnavailable]. Every error that matches ErrUnavailable is an *UnavailableError.
 type UnavailableError struct {
 	Cause error // for the log; it contains no password and no URL
 }

@@ -62,7 +62,8 @@ func (e foreignTablesError) Error() string {
 		"use a separate database, or a separate schema in search_path", strings.Join(e, ", "))
 }
 
-// matchingVersion returns the version at which exactly the given migrations are applied and all of their tables exist, or 0.
+// matchingVersion returns the number of the newest applied migration if the applied ones are the first of all, without a gap, and every table
+// of that version is present. Otherwise it returns 0.
 func matchingVersion(all []migration, applied, present []string) int64 {
 	for i, m := range all {
 		if !slices.Contains(applied, fmt.Sprint(m.number)) {

@@ -11,7 +11,7 @@ import (
 	"github.com/financelime/authorization/impl/event"
 )
 
-// CreateAccessToken logs a user in: it starts a session on one device.
+// CreateAccessToken is the login by e-mail address and password: it starts a session on one device.
 //
 // An unknown address, a wrong password, an unconfirmed and a disabled account take the same path to the same response: one lookup, one
 // computed hash, 404.

@@ -28,10 +28,12 @@ const (
 // alive, and reads which outages other replicas have recorded. A heartbeat has its own timeout, so neither a client that disconnects nor
 // the short deadline of a health check counts as an outage.
 //
-// A service without rotations writes nothing; its heartbeats only read. So there are gaps between written heartbeats that are not outages.
-// They extend no grace: heartbeats are written until the grace of the last rotation is over, so no rotation is later than a grace before
-// such a gap. A rotation is recorded before its statement runs, and a heartbeat is written within a second. The first one after a pause does
-// not record the gap as an outage, because this process was alive all the time.
+// A gap between written heartbeats is an outage only if the replica that ends it has just started, or also wrote its previous heartbeat.
+// Otherwise the replica was alive and only read, because a service without rotations writes nothing. Such a gap need not extend a grace:
+// heartbeats are written until the grace of the last rotation is over, so no rotation is later than a grace before the gap.
+//
+// Example: the grace is 2 min, and the last rotation is at 12:00:00. Heartbeats are written until about 12:02:05 and then only read. The next
+// rotation, at 13:00:00, is recorded before its statement runs, and a heartbeat is written within a second. It does not record the gap.
 type heartbeat struct {
 	rotationAt   atomic.Int64             // last attempted rotation of this replica, in microseconds since 1970
 	pendingSince atomic.Int64             // start of the heartbeat in progress, in microseconds since 1970; 0: none
@@ -47,8 +49,8 @@ type heartbeat struct {
 // recordRotation makes the heartbeats of all replicas write. It is called before the rotation, so that no rotation is missed after a crash.
 func (h *heartbeat) recordRotation(now time.Time) { h.rotationAt.Store(now.UnixMicro()) }
 
-// mustWrite reports whether a grace may still depend on the heartbeats, or the end of an outage must be recorded. A rotation in the future
-// was recorded by a clock that is ahead, or before this clock was set back.
+// mustWrite reports whether a grace may still depend on the heartbeats, or the end of an outage must be recorded. If the last rotation is
+// after now, a clock was wrong (another one is ahead, or this one was set back); keep writing.
 func (h *heartbeat) mustWrite(now time.Time, grace time.Duration) bool {
 	last := time.UnixMicro(h.rotationAt.Load())
 	if h.lastRotationAt.After(last) {
@@ -136,13 +138,13 @@ func (s *Service) RunHeartbeat(ctx context.Context) {
 }
 
 // beat sends one heartbeat: it records that the service is alive, if anything depends on it, and reads outages. A gap since the last written
-// heartbeat of any replica is recorded as an outage, unless this replica only read before. While it writes, a gap means that the process was
-// suspended or got no CPU time.
+// heartbeat of any replica is an outage only if this replica also wrote its previous heartbeat: then the process was suspended or got no CPU
+// time. If it only read before, the gap is not recorded.
 //
-// Clocks: a replica that is 5 s ahead and starts while others send heartbeats records an outage of 5 s: rotations of the last grace stay in
-// grace for a grace and 5 s more. A replica that is behind, or was set back by 10 min, records no outage until its clock has caught up: a
-// crash in that time extends no grace, unless other replicas send heartbeats too. In neither case can a rotation be repeated that is older
-// than a grace before the gap.
+// Clocks: whatever they show, a rotation that is older than a grace before the gap is never repeated. Example: a replica that is 5 s ahead and
+// starts while others send heartbeats records an outage of 5 s, so rotations of the last grace stay in grace for a grace and 5 s more. A
+// replica that is behind, or was set back by 10 min, records no outage until its clock has caught up: a crash in that time extends no grace,
+// unless other replicas send heartbeats too.
 func (s *Service) beat(ctx context.Context) {
 	h := &s.heartbeat
 	began := s.Clock.Now()

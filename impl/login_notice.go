@@ -38,8 +38,8 @@ func (s *Service) enqueueLoginNotice(
 	case account.LastLoginAt == nil || s.LoginNotice == NoticeNever || known && s.LoginNotice != NoticeAlways:
 		return false, nil
 	default:
-		// Clocks: on a replica that is 5 s off, the hour is 5 s longer or shorter. After a clock was set back by 10 min, it is 10 min longer
-		// for a while: some notices fewer.
+		// Clocks: on a replica that is 5 s off, the hour is 5 s longer or shorter. After a clock is set back by 10 min, the hour covers
+		// 70 min, so fewer notices are sent.
 		recent, err := q.CountLoginNotices(ctx, db.CountLoginNoticesParams{AccountID: account.ID, Since: now.Add(-time.Hour)})
 		if err != nil {
 			return false, fmt.Errorf("count the recent notices: %w", err)

@@ -14,12 +14,12 @@ type outage struct{ began, ended time.Time } // ended is zero while the outage l
 //	start      the same rotations: the service was down        the start + grace
 //	           after a stop or a crash
 //
-// The heartbeat (heartbeat.go) records both kinds of outages. A repetition extends nothing: all three periods count from the rotation. Without a
-// grace, no token is repeated.
+// The heartbeat (heartbeat.go) records both kinds of outages. Repeating a refresh does not extend the grace: refreshedAt is the time
+// of the rotation. Without a grace, no token is repeated.
 //
 // Clocks: refreshedAt may come from another replica. A clock that is 5 s ahead of it ends the grace 5 s early, one that is 5 s behind
-// 5 s late, so the grace must be much longer than the clocks of replicas differ. After a clock was set back by 10 min, rotations from
-// before stay in grace for up to 10 min longer: no user is logged out by it.
+// 5 s late, so the grace must be much longer than the clock skew between replicas. After a clock is set back by 10 min, earlier rotations
+// stay in grace for up to 10 min longer, so no user is logged out.
 func inGrace(refreshedAt, now time.Time, grace time.Duration, outages []outage) bool {
 	if grace <= 0 {
 		return false

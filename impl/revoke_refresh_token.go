@@ -6,7 +6,8 @@ import (
 	"github.com/financelime/authorization/api"
 )
 
-// RevokeRefreshToken ends one of the user's sessions. The access token of the session is valid until it expires.
+// RevokeRefreshToken is the logout: it ends the user's session whose ID is in the request body. The access token of the session is valid
+// until it expires.
 func (s *Service) RevokeRefreshToken(
 	ctx context.Context, request api.RevokeRefreshTokenRequestObject,
 ) (api.RevokeRefreshTokenResponseObject, error) {

@@ -6,7 +6,8 @@ import (
 	"github.com/financelime/authorization/api"
 )
 
-// RevokeSession does the same as RevokeRefreshToken, for clients that cannot send a body with DELETE.
+// RevokeSession ends the user's session whose ID is in the path. It does the same as RevokeRefreshToken, for clients that cannot send a body
+// with DELETE.
 func (s *Service) RevokeSession(
 	ctx context.Context, request api.RevokeSessionRequestObject,
 ) (api.RevokeSessionResponseObject, error) {

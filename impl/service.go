@@ -38,9 +38,9 @@ type Service struct {
 	// Clock is optional: the zero Clock is the system's.
 	Clock clock.Clock
 
-	Name      string // of the service, on its pages
+	Name      string // service name shown on pages
 	PublicURL string // base URL of the service, as clients reach it
-	Issuer    string // of the access tokens
+	Issuer    string // the iss claim of access tokens
 
 	InviteRequired  bool
 	HideAccounts    bool     // sign-up and reset give the same response whether or not the account exists
@@ -81,7 +81,8 @@ func principal(ctx context.Context) (token.Claims, error) {
 const (
 	// skewTolerance is how much the clocks of replicas may differ without an effect on short periods.
 	skewTolerance = 5 * time.Second
-	// maxSkew is how far in the future a stored time may be. A time further ahead was written by a wrong clock, and orders nothing.
+	// maxSkew is how far in the future a stored time may be. A time further ahead was written by a wrong clock, and is ignored in
+	// comparisons: the next write overwrites it.
 	maxSkew = time.Hour
 )
 

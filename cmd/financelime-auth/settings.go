@@ -17,9 +17,9 @@ import (
 //     default, and as needed enum (the allowed values), range (the smallest and the greatest number or duration) and text (which
 //     characters a text can have besides printable ASCII: see textKind). Numbers and durations must have a range.
 //  2. Add it to the table in README.md.
+//  3. Use the field, for example in serve.go, and test its effect in TestSettings of test/contract.
 //
-// Then use the field, for example in serve.go. Nothing else is needed: --help, validation and the tests of odd values use the tags, and
-// TestREADMESettings compares the table with --help. A setting that needs more validation than its tags has a check function in the
+// --help, validation and the tests of odd values use the tags, and TestREADMESettings compares the table with --help. A setting that needs more validation than its tags has a check function in the
 // list of complete (settings_check.go). A setting with a secret has a second field for a file: the same names, with _FILE and -file.
 type Settings struct {
 	HTTPAddr      string        `group:"Addresses" name:"http-addr" env:"AUTH_HTTP_ADDR" default:":8080" help:"Address of the API."`
@@ -58,7 +58,7 @@ type Settings struct {
 	SignUpSource limit.Rate `group:"Limits" name:"limit-signup-source" env:"AUTH_LIMIT_SIGNUP_SOURCE" default:"60/1h" help:"Sign-ups from one client IP."`
 	ResetSource  limit.Rate `group:"Limits" name:"limit-reset-source" env:"AUTH_LIMIT_RESET_SOURCE" default:"60/1h" help:"Password resets requested from one client IP."`
 	InviteSource limit.Rate `group:"Limits" name:"limit-invite-source" env:"AUTH_LIMIT_INVITE_SOURCE" default:"20/1h" help:"Unknown invite codes from one client IP."`
-	LinkSource   limit.Rate `group:"Limits" name:"limit-link-source" env:"AUTH_LIMIT_LINK_SOURCE" default:"20/1h" help:"Invalid links opened from one client IP."`
+	LinkSource   limit.Rate `group:"Limits" name:"limit-link-source" env:"AUTH_LIMIT_LINK_SOURCE" default:"20/1h" help:"Opened links that the service never created, from one client IP."`
 
 	AccessTTL     time.Duration `group:"Tokens" name:"access-token-ttl" env:"AUTH_ACCESS_TOKEN_TTL" default:"10m" range:"1s..24h" help:"How long an access token is valid."`
 	RefreshTTL    time.Duration `group:"Tokens" name:"refresh-token-ttl" env:"AUTH_REFRESH_TOKEN_TTL" default:"720h" range:"1s..3650d" help:"How long a session lasts without a refresh."`

@@ -9,7 +9,7 @@ import (
 	"github.com/financelime/authorization/impl/secret"
 )
 
-// root returns the root secret, which also accepts AUTH_SECRET_PREVIOUS if that is set.
+// root returns AUTH_SECRET, with AUTH_SECRET_PREVIOUS as a second accepted secret if it is set.
 func (s *Settings) root() (secret.Root, error) {
 	root, err := s.currentRoot()
 	if err != nil || s.SecretPrevious == "" && s.SecretPreviousFile == "" {

@@ -19,7 +19,7 @@ import (
 type users struct {
 	List    userList    `cmd:"" help:"List users, newest first."`
 	Show    userShow    `cmd:"" help:"Show a user with their sessions, links and emails."`
-	Disable userDisable `cmd:"" help:"Lock a user out: end their sessions, and withdraw reset links and unsent emails."`
+	Disable userDisable `cmd:"" help:"Disable a user: end their sessions, and withdraw reset links and unsent emails."`
 	Enable  userEnable  `cmd:"" help:"Let a disabled user log in again or continue the sign-up."`
 	Delete  userDelete  `cmd:"" help:"Delete a user and all their data. This cannot be undone."`
 }
@@ -189,7 +189,7 @@ type userDisable struct {
 	JSON bool `name:"json" help:"Print JSON."`
 }
 
-// Run locks a user out.
+// Run disables a user.
 func (cmd *userDisable) Run(ctx context.Context, s *Settings, c console) error {
 	return withUser(ctx, s, cmd.User, "user disable", func(store *db.Store, account db.Account) error {
 		store = s.withAudit(store, auditEvent{action: "user.disabled", account: &account.ID})
@@ -246,6 +246,6 @@ func (cmd *userDelete) Run(ctx context.Context, s *Settings, c console) error {
 // printRemainingData prints which data of a deleted user the operator must delete, because it is outside the database.
 func printRemainingData(w io.Writer, mailURL string) {
 	if dir, local := strings.CutPrefix(mailURL, "file:"); local {
-		fmt.Fprintf(w, "Emails to the user are still in %s, and older data in backups and logs: delete them yourself.\n", dir)
+		fmt.Fprintf(w, "Emails to the user remain in %s, and older data in backups and logs. Delete them manually.\n", dir)
 	}
 }

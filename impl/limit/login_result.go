@@ -65,7 +65,8 @@ func (l *Limits) ReleaseLogin(ctx context.Context, store *db.Store, now time.Tim
 	if a.id == uuid.Nil {
 		return nil
 	}
-	err := store.Write(ctx, func(q *db.Queries) error { return a.deleteReservation(ctx, q, now) }) // durable even if the reservation had expired
+	// Write, not InTx: ErrReservationExpired must not roll back the deletion, because the row of an expired reservation must go too.
+	err := store.Write(ctx, func(q *db.Queries) error { return a.deleteReservation(ctx, q, now) })
 	if err != nil && !errors.Is(err, ErrReservationExpired) {
 		return fmt.Errorf("release a login: %w", err)
 	}
@@ -81,8 +82,8 @@ func (l *Limits) countClientIPFailure(ctx context.Context, q *db.Queries, now ti
 	return locked.Take(ctx, q)
 }
 
-// countAccountFailure counts a failure of the account and delays the next login: from the known client IP, or else from everywhere but
-// known client IPs.
+// countAccountFailure counts a failure of the account and delays the next login: from the known client IP, otherwise from all client IPs
+// without an active session.
 func (a *LoginAttempt) countAccountFailure(ctx context.Context, q *db.Queries, now time.Time) (switchedOff bool, err error) {
 	account, delay, err := a.lockFailures(ctx, q)
 	if err != nil {

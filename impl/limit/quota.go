@@ -10,7 +10,7 @@ import (
 	"github.com/financelime/authorization/db"
 )
 
-// Quota is what one subject may use of one limit. The zero Quota is unlimited.
+// Quota is the limit for one subject (address or client IP). The zero Quota is unlimited.
 type Quota struct {
 	limit Name
 	rate  Rate
@@ -49,9 +49,8 @@ func (l *Limits) Check(ctx context.Context, store *db.Store, now time.Time, quot
 	return nil
 }
 
-// Serialize waits until no other request of this process is in the section that Serialize begins and unlock ends, for the same quota. The
-// caller runs its transaction in that section. So the requests that wait for the row of one quota hold one database connection together,
-// not one each.
+// Serialize locks a quota within this process. Waiting requests hold no database connection: the caller runs its transaction, which locks
+// the row of the quota, before it calls unlock.
 func (l *Limits) Serialize(ctx context.Context, quota Quota) (unlock func(), err error) {
 	if quota.key == nil {
 		return func() {}, nil

@@ -39,7 +39,7 @@ const (
 )
 
 // errForeignSecret: the link of the confirmation cannot be derived. The mail is tried again, because the secret can come back.
-var errForeignSecret = errors.New("the link was made under another AUTH_SECRET: AUTH_SECRET_PREVIOUS was removed too early")
+var errForeignSecret = errors.New("the link was derived from another AUTH_SECRET: AUTH_SECRET_PREVIOUS was removed too early")
 
 // errStopped: shutdown interrupted the attempt; the mail is rescheduled.
 var errStopped = errors.New("interrupted by the shutdown of the service")

@@ -40,7 +40,7 @@ type leased struct {
 	db.Mail
 	latestEnd time.Time // when the attempt ends at the latest, by Clock
 
-	// By the monotonic clock, which time-outs use:
+	// By the monotonic clock, which timeouts use:
 	heldUntil      time.Time // the holder stops then, unless it has renewed the lease
 	sendDeadline   time.Time // the same moment as latestEnd
 	recordDeadline time.Time
@@ -79,7 +79,7 @@ func (d *dispatcher) noteDatabaseUp() {
 	}
 }
 
-// pause waits for an event, or until the time-out or ctx ends.
+// pause waits for an event, or until the timeout or ctx ends.
 func (w *Worker) pause(ctx context.Context, timeout time.Duration, event <-chan struct{}) {
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()

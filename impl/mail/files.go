@@ -68,7 +68,7 @@ func (f *Files) write(env Envelope) (err error) {
 		return err
 	}
 	if err := os.Rename(temp.Name(), filepath.Join(f.Dir, fileName(env)+fileExtension)); err != nil {
-		return fmt.Errorf("put the mail file in place: %w", err)
+		return fmt.Errorf("rename the mail file: %w", err)
 	}
 	return syncDirectory(f.Dir)
 }

@@ -38,7 +38,7 @@ func wait(ctx context.Context, pause time.Duration) error {
 	}
 }
 
-// The holder of a mail that takes longer than its lease renews it, so that no other worker takes it.
+// TestLeaseIsRenewed expects the holder of a mail that takes longer than its lease to renew it, so that no other worker takes it.
 func TestLeaseIsRenewed(t *testing.T) {
 	withFakeTime(t, func(t *testing.T, f *fixture) {
 		f.transport.failWith(commitBetween(time.Minute, 30*time.Second))
@@ -55,7 +55,7 @@ func TestLeaseIsRenewed(t *testing.T) {
 	})
 }
 
-// The mail of a process that died is taken over within 20 s, whatever the time-out of a step.
+// TestLeaseOfDeadProcessIsTakenOver expects the mail of a process that died to be taken over within 20 s, whatever the timeout of a step.
 func TestLeaseOfDeadProcessIsTakenOver(t *testing.T) {
 	withFakeTime(t, func(t *testing.T, f *fixture) {
 		id := f.enqueueMany(t, 1)[0]

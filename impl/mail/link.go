@@ -31,7 +31,7 @@ func getLink(ctx context.Context, q *db.Queries, accountID uuid.UUID, purpose li
 // addLink derives the link of the mail's confirmation, if that is still the account's newest one and can be used.
 func (d *delivery) addLink(ctx context.Context, v *Values) error {
 	if d.mail.ConfirmationID == nil {
-		return permanent(errors.New("the row of a link has no confirmation"))
+		return permanent(errors.New("a mail with a link has no confirmation_id"))
 	}
 	c, err := getLink(ctx, d.Store.Read(), d.mail.AccountID, linkPurpose(d.mail.Kind))
 	switch {

@@ -30,7 +30,7 @@ type mailbox struct {
 	wait time.Duration // how long "latest" waits for a mail to arrive
 }
 
-// NewMailbox returns the handler of these pages, for the admin port:
+// NewMailbox returns the mailbox handler, with these routes, for the admin port:
 //
 //	GET /mail                   the list, newest first
 //	GET /mail.json              the same with the texts, for test scripts
@@ -79,7 +79,7 @@ type StoredMail struct {
 // LanguageName returns the name of the mail's language, in that language.
 func (s StoredMail) LanguageName() string { return locale.Default().Lookup(s.Language).Name }
 
-// When returns the mail's date for people.
+// When formats Date in UTC. It returns a Date that is not RFC 3339 unchanged.
 func (s StoredMail) When() string {
 	t, err := time.Parse(time.RFC3339, s.Date)
 	if err != nil {

@@ -6,6 +6,11 @@ import (
 	"time"
 )
 
+// String returns the name of a consequence, for the messages of tests.
+func (c consequence) String() string {
+	return [...]string{"permanentFailure", "permanentUnlessEveryone", "retryUnlessEveryone", "relayProblem"}[c]
+}
+
 // refusal is a reply, the steps at which it is tested, and what it means for the mail.
 type refusal struct {
 	reply string
@@ -13,8 +18,8 @@ type refusal struct {
 	want  consequence
 }
 
-// refusalsOfMails returns replies about the mailbox or the message.
-func refusalsOfMails() []refusal {
+// mailRefusals returns replies about the mailbox or the message.
+func mailRefusals() []refusal {
 	const rcpt, data, dot = stepRecipient, stepData, stepMessage
 	return []refusal{
 		// the address, the mailbox
@@ -47,8 +52,8 @@ func refusalsOfMails() []refusal {
 	}
 }
 
-// refusalsOfSender returns replies about the sender or the relay, and unspecific ones.
-func refusalsOfSender() []refusal {
+// senderRefusals returns replies about the sender or the relay, and unspecific ones.
+func senderRefusals() []refusal {
 	const rcpt, data, dot = stepRecipient, stepData, stepMessage
 	return []refusal{
 		// the sender: the login, the address, the host
@@ -115,11 +120,11 @@ func refusalsOfSender() []refusal {
 	}
 }
 
-// The reply determines the result, more than the step.
+// TestRefusals expects the reply to determine the result, more than the step.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	const rcpt, data, dot = stepRecipient, stepData, stepMessage
-	for _, c := range append(refusalsOfMails(), refusalsOfSender()...) {
+	for _, c := range append(mailRefusals(), senderRefusals()...) {
 		for _, step := range c.steps {
 			t.Run(step+" "+c.reply, func(t *testing.T) {
 				t.Parallel()
@@ -132,14 +137,14 @@ func TestRefusals(t *testing.T) {
 					{true, false, false}: permanentFailure, {true, false, true}: permanentUnlessEveryone, {false, false, true}: retryUnlessEveryone, {false, true, false}: relayProblem,
 				}[[3]bool{isPermanent(err), isRelay, isRefused}]
 				if err == nil || got != c.want || isRelay && !relayErr.AfterRecipient {
-					t.Errorf("means %d, want %d: %v", got, c.want, err)
+					t.Errorf("means %s, want %s: %v", got, c.want, err)
 				}
 			})
 		}
 	}
 }
 
-// Before the relay has the recipient, every reply is about the relay or the sender.
+// TestRefusalsBeforeTheRecipient expects every reply before the relay has the recipient to be about the relay or the sender.
 func TestRefusalsBeforeTheRecipient(t *testing.T) {
 	t.Parallel()
 	for _, verb := range []string{"greeting", "EHLO", "AUTH", "MAIL"} {
@@ -158,7 +163,7 @@ func TestRefusalsBeforeTheRecipient(t *testing.T) {
 	}
 }
 
-// A connection that is lost or silent after RCPT TO may concern this mail alone.
+// TestLostConnectionAfterRecipient expects a connection that is lost or silent after RCPT TO to concern this mail alone.
 func TestLostConnectionAfterRecipient(t *testing.T) {
 	t.Parallel()
 	for _, verb := range []string{"RCPT", "DATA", "message"} {

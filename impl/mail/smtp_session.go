@@ -39,7 +39,7 @@ func (s *smtpSession) send(ctx context.Context, env Envelope) error {
 	return nil
 }
 
-// step runs one step with the time-out. The name of the step is part of its error.
+// step runs one step with the timeout. The name of the step is part of its error.
 func (s *smtpSession) step(name string, run func() error) error {
 	if err := s.conn.SetDeadline(time.Now().Add(s.relay.timeout)); err != nil {
 		return fmt.Errorf("%s: %w", name, err)

@@ -15,7 +15,7 @@ import (
 	"github.com/financelime/authorization/impl/secret"
 )
 
-// Config configures a Worker. All fields are required, except Concurrency and StopGrace, which have defaults, and Watch.
+// Config configures a Worker. All fields are required, except Concurrency and StopTimeout, which have defaults, and Watch.
 type Config struct {
 	Store     *db.Store
 	Transport Transport
@@ -32,7 +32,7 @@ type Config struct {
 	NoticeOnlyNewDevices bool // AUTH_LOGIN_NOTICE is new-device: every login notice is about a new device
 
 	Concurrency int           // how many mails are sent at the same time; 8
-	StopGrace   time.Duration // how long Run waits for mails that are being sent; 10 s
+	StopTimeout time.Duration // how long Run waits for mails that are being sent; 10 s
 	Clock       clock.Clock
 
 	// Watch, if not nil, is called before each attempt. The function that it returns is called with the outcome.
@@ -59,7 +59,7 @@ type Worker struct {
 }
 
 const (
-	// An attempt may take attemptTimeouts times the time-out of an SMTP step.
+	// An attempt may take attemptTimeouts times the timeout of an SMTP step.
 	attemptTimeouts = 4
 
 	// recordTimeout is how long a worker tries to record the result of an attempt.
@@ -72,11 +72,11 @@ const (
 	// pollRows is how many due mails one poll finds, in addition to those in progress.
 	pollRows = 64
 
-	leaseTimeout = 5 * time.Second // for leasing a mail, also during shutdown
-	recordGrace  = 3 * time.Second // for recording the last results during shutdown
+	leaseTimeout      = 5 * time.Second // for leasing a mail, also during shutdown
+	stopRecordTimeout = 3 * time.Second // for recording the last results during shutdown
 )
 
-// NewWorker returns a Worker. Its error is a sentence about a setting.
+// NewWorker returns a Worker. An error names the invalid setting.
 func NewWorker(cfg Config) (*Worker, error) {
 	from, err := parseSender(cfg.From)
 	if err != nil {
@@ -88,8 +88,8 @@ func NewWorker(cfg Config) (*Worker, error) {
 	if cfg.Concurrency <= 0 {
 		cfg.Concurrency = 8
 	}
-	if cfg.StopGrace <= 0 {
-		cfg.StopGrace = 10 * time.Second
+	if cfg.StopTimeout <= 0 {
+		cfg.StopTimeout = 10 * time.Second
 	}
 	return &Worker{Config: cfg, sender: from, breaker: newBreaker(cfg.Concurrency), wake: make(chan struct{}, 1)}, nil
 }
@@ -108,7 +108,7 @@ func (w *Worker) Wake() {
 	}
 }
 
-// Run sends mails until ctx ends. Then it leases no more mails and waits for those that are being sent, for StopGrace at most. It cancels
+// Run sends mails until ctx ends. Then it leases no more mails and waits for those that are being sent, for StopTimeout at most. It cancels
 // the rest, which are due again immediately.
 func (w *Worker) Run(ctx context.Context) error {
 	sending, cancelSending := context.WithCancel(context.WithoutCancel(ctx))
@@ -119,9 +119,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	d := dispatcher{Worker: w, inProgress: make(map[uuid.UUID]bool), deliver: func(m leased) { w.deliver(sending, recording, m) }}
 	d.run(ctx)
 
-	stopSending := time.AfterFunc(w.StopGrace, cancelSending)
+	stopSending := time.AfterFunc(w.StopTimeout, cancelSending)
 	defer stopSending.Stop()
-	stopRecording := time.AfterFunc(w.StopGrace+recordGrace, cancelRecording)
+	stopRecording := time.AfterFunc(w.StopTimeout+stopRecordTimeout, cancelRecording)
 	defer stopRecording.Stop()
 	d.handlers.Wait()
 	return nil

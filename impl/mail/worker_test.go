@@ -110,7 +110,7 @@ func TestShutdownFinishesMailInFlight(t *testing.T) {
 // Shutdown does not wait forever. A mail whose attempt it cancels is due again immediately, for the next process.
 func TestShutdownReleasesLease(t *testing.T) {
 	onBothEngines(t, func(t *testing.T, f *fixture) {
-		f.StopGrace = 50 * time.Millisecond
+		f.StopTimeout = 50 * time.Millisecond
 		mailID := f.enqueuePassword(t, f.account(t, "jane@example.org", "en"))
 		reached := make(chan struct{})
 		f.transport.failWith(func(ctx context.Context, _ Envelope) error {

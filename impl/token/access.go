@@ -63,7 +63,8 @@ func (c *accessClaims) UnmarshalJSON(text []byte) error {
 	return unmarshalClaims(text, (*plain)(c))
 }
 
-// Sign returns an access token for a session. Of the user it contains only the random ID of the account.
+// Sign returns an access token for a session. Of the user it contains only the IDs of the account and of the session. Both are UUIDv7: they
+// also reveal when they were created. The ID of the token (jti) is random.
 func (a *Access) Sign(accountID, sessionID uuid.UUID, clientID string) (string, error) {
 	id, err := uuid.NewRandom()
 	if err != nil {

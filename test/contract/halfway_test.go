@@ -12,7 +12,7 @@ import (
 
 // broken makes a kind of change of a table fail in the database where a condition holds, until the returned function is
 // called.
-func broken(t *testing.T, s *harness.Service, change, table, when string) (mend func()) {
+func broken(t *testing.T, s *harness.Service, change, table, when string) (repair func()) {
 	t.Helper()
 	if strings.HasPrefix(s.DatabaseURL, "sqlite:") {
 		s.Exec(t, fmt.Sprintf("CREATE TRIGGER broken BEFORE %s ON %s WHEN (%s) BEGIN SELECT RAISE(ABORT, 'broken'); END", change, table, when))
@@ -33,17 +33,17 @@ func TestFailedOperationsChangeNothing(t *testing.T) {
 		code := s.Invite(t, 1)
 		try := func(what string, status int, request func() int, steps ...string) {
 			t.Helper()
-			eventually(t, "no mail is owed", func() bool {
+			eventually(t, "no mail is queued", func() bool {
 				return s.Count(t, "SELECT count(*) FROM mail WHERE sent_at IS NULL") == 0
 			})
 			before := s.Snapshot(t)
 			for _, step := range steps {
 				change, table, _ := strings.Cut(step, " of ")
-				mend := broken(t, s, change, table, "true")
+				repair := broken(t, s, change, table, "true")
 				if got := request(); got != http.StatusInternalServerError {
 					t.Errorf("%s without an %s: %d", what, step, got)
 				}
-				mend()
+				repair()
 				if after := s.Snapshot(t); after != before {
 					t.Errorf("%s without an %s left something:\n%s\nwas\n%s", what, step, after, before)
 				}
@@ -83,13 +83,13 @@ func TestHashIsRenewed(t *testing.T) {
 			return s.Count(t, "SELECT count(*) FROM account WHERE password_hash LIKE '$argon2id$v=19$m=47104,t=1,p=1$%' AND email = $1", p.email) == 1
 		}
 
-		mend := broken(t, s, "UPDATE", "account", "NEW.password_hash <> OLD.password_hash")
+		repair := broken(t, s, "UPDATE", "account", "NEW.password_hash <> OLD.password_hash")
 		p.login()
 		if renewed() {
 			t.Error("renewed although the database refuses it")
 		}
-		eventually(t, "the log tells of it", func() bool { return strings.Contains(s.Log(), `"msg":"password.rehash_failed"`) })
-		mend()
+		eventually(t, "password.rehash_failed is in the log", func() bool { return strings.Contains(s.Log(), `"msg":"password.rehash_failed"`) })
+		repair()
 		p.login()
 		if !renewed() {
 			t.Error("not renewed")

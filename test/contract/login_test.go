@@ -10,7 +10,7 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// TestLogins expects login notices as set, and the limit of sessions per user.
+// TestLogins expects login notices according to the settings, and the limit of sessions per user.
 func TestLogins(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -55,7 +55,7 @@ func (p *person) enqueued(kind string) int {
 
 func newDeviceNotice(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
-	known := 0
+	notices := 0
 	for _, c := range []struct {
 		platform, addr string
 		isNew          bool
@@ -72,15 +72,15 @@ func newDeviceNotice(t *testing.T, s *harness.Service) {
 	} {
 		p.loginFrom(c.platform, c.addr)
 		if c.isNew {
-			known++
+			notices++
 		}
-		if n := p.enqueued("login_notice"); n != known {
-			t.Errorf("%q from %s: %d notices, want %d", c.platform, c.addr, n, known)
+		if n := p.enqueued("login_notice"); n != notices {
+			t.Errorf("%q from %s: %d notices, want %d", c.platform, c.addr, n, notices)
 		}
 		p.revoke(p.session.SessionID) // a device remains known without a session
 	}
 	p.loginFrom("Click http://evil.example.com/\u202e now", "192.0.2.1")
-	notice := s.WaitNotices(t, p.email, known+1)[0]
+	notice := s.WaitNotices(t, p.email, notices+1)[0]
 	if !strings.Contains(notice.Text, "IP address: 192.0.2.1\n") || !strings.Contains(notice.Text, "Device (as reported): Click http evil example com now\n") ||
 		!strings.Contains(notice.Text, " UTC\n") || !strings.Contains(notice.Text, "from a new device") || strings.Contains(notice.Text+notice.HTML, p.password) || strings.Contains(notice.HTML, "href") {
 		t.Errorf("the notice: %s", notice.Text)

@@ -14,13 +14,13 @@ func TestMoveToPostgreSQL(t *testing.T) {
 	t.Parallel()
 	old := harness.Start(t, binary, contract, harness.SQLite)
 	code := old.Invite(t, 5)
-	settled, pending := newPerson(t, old).join(code), newPerson(t, old)
-	settled.login()
-	access := settled.session.AccessToken
+	active, pending := newPerson(t, old).join(code), newPerson(t, old)
+	active.login()
+	access := active.session.AccessToken
 	pending.want("sign up", pending.signUp(code).StatusCode(), 204)
 	link := pending.mail().Link(t)
-	settled.want("reset", settled.resetPassword().StatusCode(), 204)
-	reset := settled.mail().Link(t)
+	active.want("reset", active.resetPassword().StatusCode(), 204)
+	reset := active.mail().Link(t)
 	old.Stop(t)
 
 	moved := harness.New(t, binary, contract, harness.Postgres, "AUTH_SECRET="+old.Secret(t))
@@ -40,24 +40,24 @@ func TestMoveToPostgreSQL(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !strings.Contains(out, "AUTH_SECRET") || !strings.Contains(out, "session") {
-		t.Errorf("it says:\n%s", out)
+		t.Errorf("output:\n%s", out)
 	}
 	refused("not empty", from, to)
 
 	moved.Run(t)
-	settled.s, pending.s = moved, moved
-	settled.mails, pending.mails = 0, 0 // the new service has its own mailbox
+	active.s, pending.s = moved, moved
+	active.mails, pending.mails = 0, 0 // the new service has its own mailbox
 	if status := verifyOn(t, moved, access); status != 204 {
 		t.Errorf("the access token of before: %d", status)
 	}
-	settled.refresh()
-	settled.login()
+	active.refresh()
+	active.login()
 	pending.want("open the link of before", pending.open(link).StatusCode, 200)
 	pending.password = pending.mail().Password(t)
 	pending.login()
-	settled.want("open the reset link of before", settled.open(reset).StatusCode, 200)
-	settled.password = settled.mail().Password(t)
-	settled.login()
+	active.want("open the reset link of before", active.open(reset).StatusCode, 200)
+	active.password = active.mail().Password(t)
+	active.login()
 	newPerson(t, moved).join(code).login()
 }
 

@@ -22,7 +22,7 @@ func TestSettings(t *testing.T) {
 		settings []string
 		test     func(*testing.T, *harness.Service)
 	}{
-		{"an expired sign-up gives its use and its address back", []string{"AUTH_SIGNUP_LINK_TTL=2s"}, expiredSignUp},
+		{"an expired sign-up releases its use and its address", []string{"AUTH_SIGNUP_LINK_TTL=2s"}, expiredSignUp},
 		{"invites are optional", []string{"AUTH_INVITE_CODE_REQUIRED=false"}, optionalInvites},
 		{"a replay after the grace ends the session", []string{"AUTH_REFRESH_GRACE=1s"}, replayAfterGrace},
 		{"without a grace every replay ends the session", []string{"AUTH_REFRESH_GRACE=0s"}, replayWithoutGrace},
@@ -32,8 +32,8 @@ func TestSettings(t *testing.T) {
 		{"an unused mailed password expires", []string{"AUTH_MAILED_PASSWORD_TTL=2s"}, expiredMailedPassword},
 		{"a reset link expires", []string{"AUTH_PASSWORD_LINK_TTL=2s"}, expiredResetLink},
 		{"only known clients log in", []string{"AUTH_CLIENT_IDS=other_v1,web_v2"}, knownClients},
-		{"trusted proxies tell the address", []string{"AUTH_TRUSTED_PROXIES=127.0.0.0/8,10.0.0.1"}, trustedProxies},
-		{"nobody else tells the address", nil, untrustedProxies},
+		{"trusted proxies set the client IP", []string{"AUTH_TRUSTED_PROXIES=127.0.0.0/8,10.0.0.1"}, trustedProxies},
+		{"other peers do not set the client IP", nil, untrustedProxies},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -82,7 +82,7 @@ func replayAfterGrace(t *testing.T, s *harness.Service) {
 	eventually(t, "the grace is over", func() bool { return p.tryRefresh(first.RefreshToken).StatusCode() == 404 })
 	p.want("the current token after a replay", p.tryRefresh(second.RefreshToken).StatusCode(), 404)
 	if !strings.Contains(s.Log(), "session.reuse_detected") {
-		t.Error("the log does not tell of the reuse")
+		t.Error("no session.reuse_detected in the log")
 	}
 }
 
@@ -132,7 +132,7 @@ func agedSession(t *testing.T, s *harness.Service) {
 func expiredMailedPassword(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
 	// A login would consume the password, so the test first reads from the database whether it has expired.
-	eventually(t, "the password's time is over", func() bool {
+	eventually(t, "the password has expired", func() bool {
 		var until time.Time
 		if s.DatabaseURL[:6] == "sqlite" {
 			return s.Count(t, "SELECT count(*) FROM account WHERE pending_password_expires_at < $1", time.Now().UnixMicro()) == 1
@@ -148,7 +148,7 @@ func expiredMailedPassword(t *testing.T, s *harness.Service) {
 	p.password = p.mail().Password(t)
 	p.login()
 	used := time.Now()
-	eventually(t, "a used password lives on beyond the time of a mailed one", func() bool {
+	eventually(t, "a used password stays valid after AUTH_MAILED_PASSWORD_TTL", func() bool {
 		p.login()
 		return time.Since(used) > 3*time.Second
 	})
@@ -160,11 +160,11 @@ func expiredResetLink(t *testing.T, s *harness.Service) {
 	p.want("reset", p.resetPassword().StatusCode(), 204)
 	link := p.mail().Link(t)
 	if s.DatabaseURL[:6] == "sqlite" {
-		eventually(t, "the link's time is over", func() bool {
+		eventually(t, "the link has expired", func() bool {
 			return s.Count(t, "SELECT count(*) FROM confirmation WHERE expires_at < $1", time.Now().UnixMicro()) == 1
 		})
 	} else {
-		eventually(t, "the link's time is over", func() bool {
+		eventually(t, "the link has expired", func() bool {
 			return s.Count(t, "SELECT count(*) FROM confirmation WHERE expires_at < $1", time.Now()) == 1
 		})
 	}
@@ -183,8 +183,8 @@ func knownClients(t *testing.T, s *harness.Service) {
 	p.want("a known client", r.StatusCode(), 200)
 }
 
-// seenFrom logs in with forwarding headers and returns the address of the session.
-func seenFrom(t *testing.T, s *harness.Service, p *person, forwarded ...string) string {
+// sessionClientIP logs in with forwarding headers and returns the client IP of the session.
+func sessionClientIP(t *testing.T, s *harness.Service, p *person, forwarded ...string) string {
 	t.Helper()
 	header := jsonHeader()
 	header["X-Forwarded-For"] = forwarded
@@ -223,16 +223,16 @@ func trustedProxies(t *testing.T, s *harness.Service) {
 		{[]string{"203.0.113.7, unknown"}, "127.0.0.1"},
 		{nil, "127.0.0.1"},
 	} {
-		if got := seenFrom(t, s, p, c.forwarded...); got != c.want {
-			t.Errorf("X-Forwarded-For %q: seen from %s, want %s", c.forwarded, got, c.want)
+		if got := sessionClientIP(t, s, p, c.forwarded...); got != c.want {
+			t.Errorf("X-Forwarded-For %q: client IP %s, want %s", c.forwarded, got, c.want)
 		}
 	}
 }
 
 func untrustedProxies(t *testing.T, s *harness.Service) {
 	p := newPerson(t, s).join(s.Invite(t, 1))
-	if got := seenFrom(t, s, p, "203.0.113.7"); got != "127.0.0.1" {
-		t.Errorf("a stranger's X-Forwarded-For was believed: %s", got)
+	if got := sessionClientIP(t, s, p, "203.0.113.7"); got != "127.0.0.1" {
+		t.Errorf("the X-Forwarded-For of an untrusted peer was used as the client IP: %s", got)
 	}
 }
 
@@ -297,12 +297,12 @@ func TestWrongSettings(t *testing.T) {
 			if err == nil || cmd.ProcessState.ExitCode() != 1 {
 				t.Errorf("exit status %d, want 1", cmd.ProcessState.ExitCode())
 			}
-			said := strings.TrimSpace(lastLine(string(out)))
-			if !strings.HasPrefix(said, "financelime-auth: ") || !strings.Contains(said, c.names) {
-				t.Errorf("it said:\n%s", out)
+			last := strings.TrimSpace(lastLine(string(out)))
+			if !strings.HasPrefix(last, "financelime-auth: ") || !strings.Contains(last, c.names) {
+				t.Errorf("output:\n%s", out)
 			}
 			if strings.Contains(string(out), "hunter2") {
-				t.Errorf("it printed a secret:\n%s", out)
+				t.Errorf("the output contains a secret:\n%s", out)
 			}
 		})
 	}

@@ -142,7 +142,7 @@ func TestUserDisableCommand(t *testing.T) {
 			t.Errorf("the audit line: %v: %s", err, log)
 		}
 		if strings.Contains(log, "@") {
-			t.Errorf("the audit line tells the address: %s", log)
+			t.Errorf("the audit line contains the address: %s", log)
 		}
 		p.gone(sessions, link)
 		o.refused("is already disabled", "user", "disable", did.ID)
@@ -196,7 +196,7 @@ func TestUserDisableWithdrawsMails(t *testing.T) {
 		// A permanently failed mail to a disabled user is not sent again.
 		s.Exec(t, "UPDATE mail SET dead_at = sent_at, sent_at = NULL WHERE kind = 'password' AND account_id IN (SELECT id FROM account WHERE email = $1)", p.email)
 		o.run("user", "disable", p.email)
-		dead := mailRows(t, s, "a dead mail", func(r []mailRow) bool { return len(r) == 1 }, "--state=dead")
+		dead := mailRows(t, s, "a permanently failed mail", func(r []mailRow) bool { return len(r) == 1 }, "--state=dead")
 		if out, stderr, _ := o.try("mail", "retry", dead[0].ID); !strings.Contains(out+stderr, "its account is disabled") {
 			t.Errorf("retry of a mail to a disabled user: %s%s", out, stderr)
 		}
@@ -209,7 +209,7 @@ func TestEnableRestoresAccess(t *testing.T) {
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		for _, hidden := range []bool{false, true} {
 			s := harness.Start(t, binary, contract, engine, fmt.Sprintf("AUTH_HIDE_ACCOUNTS=%t", hidden))
-			w := leadBack{operator{t, s}, t, s.Invite(t, 10), hidden}
+			w := enableTest{operator{t, s}, t, s.Invite(t, 10), hidden}
 			w.clickAfterEnable()
 			w.mailAfterEnable()
 			w.resetAfterEnable()
@@ -220,7 +220,7 @@ func TestEnableRestoresAccess(t *testing.T) {
 	})
 }
 
-type leadBack struct {
+type enableTest struct {
 	operator
 	t      *testing.T
 	code   string
@@ -228,7 +228,7 @@ type leadBack struct {
 }
 
 // offAndOn disables a user, checks that everything is refused, and enables them.
-func (w leadBack) offAndOn(p *person, link *url.URL, password, want string) {
+func (w enableTest) offAndOn(p *person, link *url.URL, password, want string) {
 	w.t.Helper()
 	w.run("user", "disable", p.email)
 	for range 2 {
@@ -255,7 +255,7 @@ func (w leadBack) offAndOn(p *person, link *url.URL, password, want string) {
 }
 
 // A mailed link of a sign-up works, immediately and when it is mailed again.
-func (w leadBack) clickAfterEnable() {
+func (w enableTest) clickAfterEnable() {
 	w.t.Helper()
 	for _, again := range []bool{false, true} {
 		p := newPerson(w.t, w.s)
@@ -276,7 +276,7 @@ func (w leadBack) clickAfterEnable() {
 }
 
 // A link of a sign-up that was not mailed yet is mailed.
-func (w leadBack) mailAfterEnable() {
+func (w enableTest) mailAfterEnable() {
 	w.t.Helper()
 	folder := filepath.Join(w.s.Dir, "data", "mail")
 	if err := errors.Join(os.Rename(folder, folder+".away"), os.WriteFile(folder, nil, 0o600)); err != nil {
@@ -297,7 +297,7 @@ func (w leadBack) mailAfterEnable() {
 }
 
 // A user who confirmed but did not log in, or who requested a reset, requests a reset.
-func (w leadBack) resetAfterEnable() {
+func (w enableTest) resetAfterEnable() {
 	w.t.Helper()
 	p := newPerson(w.t, w.s).join(w.code)
 	w.offAndOn(p, nil, p.password, "")
@@ -362,7 +362,7 @@ func TestUserDeleteCommand(t *testing.T) {
 		newcomer.want("sign up on an ended invite", newcomer.signUp(code).StatusCode(), 409)
 		confirmation := pending.mail().Link(t)
 		_, note := o.run("user", "delete", pending.email)
-		if !strings.Contains(note, "Emails to the user are still in data/mail") {
+		if !strings.Contains(note, "Emails to the user remain in data/mail") {
 			t.Errorf("the note on what is left: %s", note)
 		}
 		pending.want("the link of a deleted sign-up", pending.open(confirmation).StatusCode, 404)

@@ -14,7 +14,7 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// userRounds returns how often a user is disabled, and how often deleted, while everything is tried for them.
+// userRounds returns how often a user is disabled, and how often deleted, during concurrent requests.
 func userRounds() int {
 	if os.Getenv("FINANCELIME_FULL") != "" {
 		return 10
@@ -45,7 +45,7 @@ func TestRaceCommandsOnUsers(t *testing.T) {
 			o.decode(&before, "user", "show", p.email)
 			command := []string{"disable", "delete"}[round%2]
 
-			stop := p.besiege(sessions, link)
+			stop := p.requestUntilStopped(sessions, link)
 			var did result
 			o.decode(&did, "user", command, p.email)
 			p.gone(sessions, link)
@@ -72,8 +72,9 @@ func TestRaceCommandsOnUsers(t *testing.T) {
 	})
 }
 
-// besiege tries everything for a person until ctx ends, and returns the responses that must not occur.
-func (p *person) besiege(sessions []client.AccessTokenResponse, link *url.URL) (stop func() []string) {
+// requestUntilStopped sends concurrent logins, refreshes, resets and opened links of a person until stop is called. stop returns the
+// responses that must not occur.
+func (p *person) requestUntilStopped(sessions []client.AccessTokenResponse, link *url.URL) (stop func() []string) {
 	attempts := []func() (string, int){
 		func() (string, int) { return "log in", p.tryLogin(p.password).StatusCode() },
 		func() (string, int) { return "refresh", p.tryRefresh(sessions[0].RefreshToken).StatusCode() },

@@ -22,7 +22,7 @@ var words = map[string]string{
 	`at once`:                  "immediately, or at the same time",
 }
 
-// allowed are the files in which a word may appear: published migrations never change.
+// allowed are the files in which a word may appear, such as migrations, which never change after their commit.
 var allowed = regexp.MustCompile(`^schema/0000|^schema/0001[01]|\.gen\.go$|^tools/node/|package-lock\.json$|^test/docs/words_test\.go$|/messages/|\.ru\.|^LICENSE$|go\.sum$`)
 
 // TestWords expects no file to use a word that has a standard replacement.

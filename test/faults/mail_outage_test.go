@@ -55,10 +55,10 @@ func TestMailOutage(t *testing.T) {
 				if err := outage.begin(sim.mails); err != nil {
 					t.Fatal(err)
 				}
-				dead := sim.signUps(scaled(10*time.Second, 10*time.Minute))
+				duringOutage := sim.signUps(scaled(10*time.Second, 10*time.Minute))
 				waiting := sim.queuedMails()
-				if waiting < len(dead)-1 {
-					t.Errorf("%d mails are queued after %d sign-ups without a relay", waiting, len(dead))
+				if waiting < len(duringOutage)-1 {
+					t.Errorf("%d mails are queued after %d sign-ups without a relay", waiting, len(duringOutage))
 				}
 				if err := outage.end(sim.mails); err != nil {
 					t.Fatal(err)
@@ -81,10 +81,10 @@ func TestMailOutage(t *testing.T) {
 				if n := sim.s.Count(t, "SELECT count(*) FROM mail WHERE dead_at IS NOT NULL"); n != 0 {
 					t.Errorf("%d permanently failed mails", n)
 				}
-				p99, p99Dead := percentile(healthy, 99), percentile(dead, 99)
+				p99, p99DuringOutage := percentile(healthy, 99), percentile(duringOutage, 99)
 				t.Logf("sign-up with the relay: %d, p50 %s, p99 %s; without: %d, p50 %s, p99 %s (%.2f times); %d mails drained in %s",
-					len(healthy), percentile(healthy, 50), p99, len(dead), percentile(dead, 50), p99Dead,
-					float64(p99Dead)/float64(p99), waiting, drained.Round(time.Millisecond))
+					len(healthy), percentile(healthy, 50), p99, len(duringOutage), percentile(duringOutage, 50), p99DuringOutage,
+					float64(p99DuringOutage)/float64(p99), waiting, drained.Round(time.Millisecond))
 			})
 		})
 	}

@@ -88,7 +88,8 @@ type replica struct {
 	busy sync.RWMutex
 }
 
-// killAndRestart kills the replica at a random moment of its own rotation, which it checks 30 times a second.
+// killAndRestart kills the replica at a random moment and restarts it. The kill may interrupt a key rotation of its own: the replica checks 30
+// times a second whether one is due.
 func (r *replica) killAndRestart(t *testing.T) {
 	r.busy.Lock()
 	defer r.busy.Unlock()
@@ -355,10 +356,13 @@ func (l *rotationLoad) replaceAll() {
 	for _, r := range l.replicas {
 		running.Go(func() { l.recordJWKS(ctx, r) })
 	}
-	time.Sleep(300 * time.Millisecond) // so that there are tokens of the old keys
-	l.mu.Lock()
-	old := l.last
-	l.mu.Unlock()
+	var old string // a token of an old key
+	eventually(l.t, "the sessions have new tokens of the old keys", 10*time.Second, func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		old = l.last
+		return l.tokens >= len(l.people())
+	})
 	out, err := l.s.Command(ctx, "keys", "rotate", "--now", "--json")
 	if err != nil {
 		l.t.Error(err)
@@ -376,18 +380,33 @@ func (l *rotationLoad) replaceAll() {
 			l.t.Errorf("a token of an old key: %d", status)
 		}
 	}
-	time.Sleep(300 * time.Millisecond) // so that there are tokens of the new key
+	eventually(l.t, "the new key has signed, and the replicas have published it for a while", 10*time.Second, func() bool {
+		return l.copiesSince(signs.KID) >= 20*len(l.replicas)
+	})
 	stop()
 	running.Wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	use := l.use[signs.KID]
-	if use == nil {
-		l.t.Fatal("the new key has not signed a token")
-	}
 	for _, c := range l.copies {
 		if c.at.After(use.from) && c.keys[signs.KID] == nil {
 			l.errorf("%s after the first token of the new key, a replica does not publish it", c.at.Sub(use.from))
 		}
 	}
+}
+
+// copiesSince returns how many copies of the JWKS were fetched since the first token of a key.
+func (l *rotationLoad) copiesSince(kid string) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	use := l.use[kid]
+	if use == nil {
+		return 0
+	}
+	for _, c := range l.copies {
+		if c.at.After(use.from) {
+			n++
+		}
+	}
+	return n
 }

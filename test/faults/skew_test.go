@@ -17,7 +17,7 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// TestClockSkew checks that two replicas whose clocks differ, and one whose clock is set back, treat sessions like one with a correct clock.
+// TestClockSkew checks that two replicas whose clocks differ, and one whose clock is set back, behave like a single replica with a correct clock.
 func TestClockSkew(t *testing.T) {
 	parallel(t)
 	for _, skew := range []time.Duration{5 * time.Second, 20 * time.Second} {
@@ -53,7 +53,7 @@ func TestClockSkew(t *testing.T) {
 	})
 }
 
-// useSessions uses sessions in all ways. It calls changeTime before each request.
+// useSessions lists sessions, logs in, refreshes, repeats a refresh and ends sessions. It calls changeTime before each request.
 func useSessions(t *testing.T, sim *simulation, skew time.Duration, changeTime func()) {
 	t.Helper()
 	sim.populate(1)

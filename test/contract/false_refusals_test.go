@@ -13,13 +13,14 @@ import (
 	"github.com/financelime/authorization/test/harness"
 )
 
-// These tests run with the default limits, with the test as the gateway: the limits must not refuse requests that guess nothing.
+// defaultLimits returns the settings for the default limits, with the test as the gateway. In these tests the limits must not refuse requests
+// that guess nothing.
 func defaultLimits(settings ...string) []string {
 	return append([]string{"AUTH_LIMITS=on", "AUTH_TRUSTED_PROXIES=127.0.0.1"}, settings...)
 }
 
-// innocentRounds returns n, or many times n at full length.
-func innocentRounds(n, full int) int {
+// falseRefusalRounds returns n, or full if FINANCELIME_FULL is set.
+func falseRefusalRounds(n, full int) int {
 	if os.Getenv("FINANCELIME_FULL") != "" {
 		return full
 	}
@@ -44,7 +45,7 @@ func TestRaceRightLogins(t *testing.T) {
 	harness.EachWay(t, func(t *testing.T, engine string) {
 		s := harness.Start(t, binary, contract, engine, defaultLimits()...)
 		p := newPerson(t, s).join(s.Invite(t, 1))
-		for range innocentRounds(5, 1000) {
+		for range falseRefusalRounds(5, 1000) {
 			got := count(concurrently(8, func(int) int { return p.loginPatiently(stranger, p.password) }))
 			if got[200] != 8 {
 				t.Fatalf("8 right logins at the same time: %v", got)
@@ -61,7 +62,7 @@ func TestRaceRightLoginsAmongWrongOnes(t *testing.T) {
 	harness.EachWay(t, func(t *testing.T, engine string) {
 		s := harness.Start(t, binary, contract, engine, defaultLimits("AUTH_LIMIT_LOGIN_ACCOUNT=1000000/1m", "AUTH_LIMIT_LOGIN_SOURCE=1000000/1m")...)
 		p := newPerson(t, s).join(s.Invite(t, 1))
-		for range innocentRounds(2, 100) {
+		for range falseRefusalRounds(2, 100) {
 			got := concurrently(24, func(i int) string {
 				password, want := p.password, 200
 				if i%2 == 1 {
@@ -70,9 +71,9 @@ func TestRaceRightLoginsAmongWrongOnes(t *testing.T) {
 				if got := p.loginPatiently(stranger, password); got != want {
 					return fmt.Sprintf("%d, want %d", got, want)
 				}
-				return "as it should be"
+				return "ok"
 			})
-			if n := count(got); n["as it should be"] != 24 {
+			if n := count(got); n["ok"] != 24 {
 				t.Fatalf("12 right logins at the same time among 12 wrong ones: %v", n)
 			}
 		}
@@ -86,7 +87,7 @@ func TestRaceRightLoginsBeforeTheHundredth(t *testing.T) {
 		s := harness.Start(t, binary, contract, engine, defaultLimits()...)
 		p := newPerson(t, s).join(s.Invite(t, 1))
 		p.want("log in at home", loginFrom(t, s, home, p.email, p.password).status, 200)
-		for range innocentRounds(3, 100) {
+		for range falseRefusalRounds(3, 100) {
 			p.want("a mistake", loginFrom(t, s, home, p.email, "wrong").status, 404)
 			s.Exec(t, "UPDATE login_failure SET failures = 97")
 			if got := count(concurrently(6, func(int) int { return p.loginPatiently(home, p.password) })); got[200] != 6 {
@@ -96,31 +97,31 @@ func TestRaceRightLoginsBeforeTheHundredth(t *testing.T) {
 	})
 }
 
-// TestRaceOfAClassroom lets many people behind one IP sign up at the same time and open their links after a scanner has opened them all.
-func TestRaceOfAClassroom(t *testing.T) {
+// TestRaceManyUsersBehindOneIP lets many users behind one IP sign up at the same time and open their links after a scanner has opened them all.
+func TestRaceManyUsersBehindOneIP(t *testing.T) {
 	t.Parallel()
 	harness.EachWay(t, func(t *testing.T, engine string) {
 		s := harness.Start(t, binary, contract, engine, defaultLimits()...)
-		const pupils = 40
-		for range innocentRounds(1, 20) {
-			code := s.Invite(t, pupils)
-			class := make([]*person, pupils)
-			for i := range class {
-				class[i] = newPerson(t, s)
+		const users = 40
+		for range falseRefusalRounds(1, 20) {
+			code := s.Invite(t, users)
+			people := make([]*person, users)
+			for i := range people {
+				people[i] = newPerson(t, s)
 			}
-			if got := count(concurrently(pupils, func(i int) int { return signUpFrom(t, s, stranger, class[i].email, code).status })); got[204] != pupils {
-				t.Fatalf("%d good sign-ups at the same time from one address: %v", pupils, got)
+			if got := count(concurrently(users, func(i int) int { return signUpFrom(t, s, stranger, people[i].email, code).status })); got[204] != users {
+				t.Fatalf("%d valid sign-ups at the same time from one client IP: %v", users, got)
 			}
-			links := make([]string, pupils)
-			for i, p := range class {
+			links := make([]string, users)
+			for i, p := range people {
 				links[i] = p.mail().Link(t).RequestURI()
 			}
 			open := func(i int) int { return ask(t, s, stranger, http.MethodGet, links[i], "").status }
-			if got := count(concurrently(pupils, open)); got[200] != pupils {
-				t.Fatalf("%d good links opened at the same time from one address: %v", pupils, got)
+			if got := count(concurrently(users, open)); got[200] != users {
+				t.Fatalf("%d valid links opened at the same time from one client IP: %v", users, got)
 			}
-			if got := count(concurrently(pupils, open)); got[404] != pupils { // the pupils, after the scanner
-				t.Fatalf("%d used links opened at the same time from one address: %v", pupils, got)
+			if got := count(concurrently(users, open)); got[404] != users { // the users, after the scanner
+				t.Fatalf("%d used links opened at the same time from one client IP: %v", users, got)
 			}
 			late := newPerson(t, s)
 			late.want("one more sign-up elsewhere", signUpFrom(t, s, home, late.email, s.Invite(t, 1)).status, 204)
@@ -151,7 +152,7 @@ func TestConcurrentGuesses(t *testing.T) {
 			return ask(t, s, stranger, http.MethodGet, "/u/"+strings.Repeat("A", 42)+"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef"[i:i+1]+"?rid="+rid(), "").status
 		}))
 		if got[200] != 1 || got[404] > 7+23 || got[429] == 0 { // most last characters are malformed, which is no guess
-			t.Errorf("30 guessed links at the same time on a limit of 7, and a good one: %v", got)
+			t.Errorf("30 guessed links at the same time on a limit of 7, and a valid one: %v", got)
 		}
 	})
 }
@@ -164,7 +165,7 @@ func TestCancelledRequestsDoNotCount(t *testing.T) {
 		// The limits on completed sign-ups and resets are wide: some requests are cancelled too late.
 		s := harness.Start(t, binary, contract, engine, defaultLimits("AUTH_LIMIT_SIGNUP_SOURCE=1000000/1h", "AUTH_LIMIT_LOGIN_ACCOUNT=3/1h",
 			"AUTH_LIMIT_LOGIN_SOURCE=3/1h", "AUTH_LIMIT_INVITE_SOURCE=3/1h", "AUTH_LIMIT_LINK_SOURCE=3/1h")...)
-		n := innocentRounds(40, 1000)
+		n := falseRefusalRounds(40, 1000)
 		p := newPerson(t, s).join(s.Invite(t, 1))
 		took := time.Now()
 		p.want("log in", loginFrom(t, s, stranger, p.email, p.password).status, 200)
@@ -173,7 +174,7 @@ func TestCancelledRequestsDoNotCount(t *testing.T) {
 		for range n {
 			cancelRequest(t, s, longest, http.MethodPost, "/v1/oauth/create", body)
 		}
-		p.want("log in after the hang-ups", loginFrom(t, s, stranger, p.email, p.password).status, 200)
+		p.want("log in after the cancelled requests", loginFrom(t, s, stranger, p.email, p.password).status, 200)
 
 		code := s.Invite(t, n+1)
 		for range n {
@@ -182,25 +183,25 @@ func TestCancelledRequestsDoNotCount(t *testing.T) {
 				fmt.Sprintf(`{"email":%q,"inviteCode":%q,"language":"en"}`, next.email, code))
 		}
 		last := newPerson(t, s)
-		last.want("sign up after the hang-ups", signUpFrom(t, s, stranger, last.email, code).status, 204)
+		last.want("sign up after the cancelled requests", signUpFrom(t, s, stranger, last.email, code).status, 204)
 
 		link := last.mail().Link(t).RequestURI()
 		for range n {
 			cancelRequest(t, s, 5*time.Millisecond, http.MethodGet, link, "")
 		}
 		if got := ask(t, s, stranger, http.MethodGet, link, "").status; got != 200 && got != 404 { // one of those may have used it
-			t.Errorf("the link after the hang-ups: %d", got)
+			t.Errorf("the link after the cancelled requests: %d", got)
 		}
-		eventually(t, "nothing is taken", func() bool {
+		eventually(t, "no reservation is left", func() bool {
 			return s.Count(t, "SELECT count(*) FROM login_attempt") == 0 && s.Count(t, "SELECT count(*) FROM login_failure WHERE failures > 0") == 0
 		})
 		guess := "/u/" + strings.Repeat("A", 43) + "?rid=" + rid()
-		wantStatuses(t, "the limits are all there", statuses(4, func(int) answered { return ask(t, s, stranger, http.MethodGet, guess, "") }),
+		wantStatuses(t, "the quota is unused", statuses(4, func(int) answered { return ask(t, s, stranger, http.MethodGet, guess, "") }),
 			404, 404, 404, 429)
-		wantStatuses(t, "the limits are all there", statuses(4, func(i int) answered {
+		wantStatuses(t, "the quota is unused", statuses(4, func(i int) answered {
 			return signUpFrom(t, s, stranger, "guess@example.com", fmt.Sprint("guess-", i))
 		}), 404, 404, 404, 429)
-		wantStatuses(t, "the limits are all there", statuses(4, func(i int) answered {
+		wantStatuses(t, "the quota is unused", statuses(4, func(i int) answered {
 			return loginFrom(t, s, stranger, fmt.Sprintf("guess-%d@example.com", i), "wrong")
 		}), 404, 404, 404, 429)
 	})
@@ -261,7 +262,7 @@ func TestUnavailableDoesNotCount(t *testing.T) {
 		wantStatus(t, c.what+" afterwards", c.request(), c.want)
 	}
 	if n := s.Count(t, "SELECT count(*) FROM login_attempt"); n != 0 {
-		t.Errorf("%d logins are still under way", n)
+		t.Errorf("%d logins are still in progress", n)
 	}
 	// Sign-ups from both addresses, and the links that were mailed to both.
 	if n := s.Count(t, "SELECT count(*) FROM rate_limit WHERE full_at > 0"); n != 4 {
@@ -277,8 +278,8 @@ func TestResetsOfOthersDoNotLimitTheSignUp(t *testing.T) {
 			s := harness.Start(t, binary, contract, engine, defaultLimits("AUTH_HIDE_ACCOUNTS="+hidden)...)
 			p := newPerson(t, s)
 			want := map[string][]int{"false": {404, 404, 404, 404, 404, 404, 429, 429}, "true": {204, 204, 204, 204, 204, 204, 204, 204}}[hidden]
-			wantStatuses(t, "resets of an address that is nobody's", statuses(8, func(int) answered { return resetFrom(t, s, p.email) }), want...)
-			eventually(t, "they are done", func() bool { return s.Count(t, "SELECT count(*) FROM reset_request") == 0 })
+			wantStatuses(t, "resets of an address without an account", statuses(8, func(int) answered { return resetFrom(t, s, p.email) }), want...)
+			eventually(t, "the resets are done", func() bool { return s.Count(t, "SELECT count(*) FROM reset_request") == 0 })
 			p.want("its owner's sign-up", signUpFrom(t, s, home, p.email, s.Invite(t, 1)).status, 204)
 			p.mail()
 			p.want("its owner asks for the link again", resetFrom(t, s, p.email).status, 204)
@@ -291,7 +292,7 @@ func TestResetsOfOthersDoNotLimitTheSignUp(t *testing.T) {
 					return s.Count(t, "SELECT count(*) FROM reset_request") == 0
 				})
 			}
-			if n := s.Count(t, "SELECT count(*) FROM mail WHERE kind = 'password_link'"); n != 5 { // six, less the link once more
+			if n := s.Count(t, "SELECT count(*) FROM mail WHERE kind = 'password_link'"); n != 5 { // limit 6, minus the repeated sign-up link
 				t.Errorf("%d resets are mailed after %d mails, want 5", n, before)
 			}
 		}
