@@ -23,7 +23,8 @@ func atTerminal(t *testing.T, env []string, dir, until string) string {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	shown := new(harness.Buffer)
-	cmd := exec.CommandContext(ctx, "script", "--quiet", "--return", "--command", "exec "+binary, "/dev/null")
+	// Under nohup, SIGHUP is ignored, and the end of the terminal would not end the service.
+	cmd := exec.CommandContext(ctx, "script", "--quiet", "--return", "--command", "exec env --default-signal=HUP "+binary, "/dev/null")
 	cmd.Dir, cmd.Stdout, cmd.Env = dir, shown, slices.Concat(env, []string{"TERM=dumb"})
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
