@@ -259,7 +259,7 @@ func TestWrongSecret(t *testing.T) {
 	c, store := fakeclock.New(start), newStore(t)
 	openKeys(t, store, newRoot(t), newConfig(c))
 	_, err := OpenKeys(t.Context(), store, newRoot(t), newConfig(c), quiet())
-	if err == nil || !strings.Contains(err.Error(), "neither AUTH_SECRET nor AUTH_SECRET_PREVIOUS decrypts the signing keys") {
+	if err == nil || !strings.Contains(err.Error(), "AUTH_SECRET does not match the database") {
 		t.Errorf("got %v", err)
 	}
 	if n := len(rows(t, store)); n != 1 {

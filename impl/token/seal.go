@@ -16,7 +16,7 @@ import (
 )
 
 // ErrWrongSecret means that a signing key was encrypted with another secret.
-var ErrWrongSecret = errors.New("neither AUTH_SECRET nor AUTH_SECRET_PREVIOUS decrypts the signing keys in the database")
+var ErrWrongSecret = errors.New("AUTH_SECRET does not match the database: neither it nor AUTH_SECRET_PREVIOUS decrypts the signing keys")
 
 // sealer encrypts and decrypts signing keys, so that the database and its backups contain no readable key (ASVS 13.3.1): PKCS #8 in
 // AES-256-GCM.

@@ -129,7 +129,7 @@ func TestOpenRefuses(t *testing.T) {
 		}
 	}
 	_, err := newTestSealer(t).open(good)
-	if !errors.Is(err, ErrWrongSecret) || !strings.Contains(err.Error(), "neither AUTH_SECRET nor AUTH_SECRET_PREVIOUS decrypts the signing keys") {
+	if !errors.Is(err, ErrWrongSecret) || !strings.Contains(err.Error(), "AUTH_SECRET does not match the database") {
 		t.Errorf("with another secret: %v", err)
 	}
 }

@@ -20,7 +20,7 @@ func TestTheSecretIsLost(t *testing.T) {
 		}
 		s.Stop(t)
 		s.Env = append(s.Env, "AUTH_SECRET=3q2+7xI0VniQq83vEjRWeJCrze8SNFZ4kKvN7xI0VnY=")
-		if out := serveFails(t, s); !strings.Contains(out, "AUTH_SECRET is not the one") {
+		if out := serveFails(t, s); !strings.Contains(out, "AUTH_SECRET does not match the database") {
 			t.Errorf("another secret: %s", out)
 		}
 		if out, err := s.Command(t.Context(), "keys", "abandon"); err != nil || !strings.Contains(out, "1 key deleted, 1 session ended") {
