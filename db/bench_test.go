@@ -7,14 +7,15 @@ import (
 	"time"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/test/dbtest"
 	"github.com/financelime/authorization/test/postgres"
 )
 
 // BenchmarkRefresh measures the most frequent write of the service: one conditional update, durable when it returns.
 func BenchmarkRefresh(b *testing.B) {
-	for name, url := range map[string]func(testing.TB) string{"sqlite": sqliteURL, "postgres": postgres.URL} {
+	for name, url := range map[string]func(testing.TB) string{"sqlite": dbtest.SQLiteURL, "postgres": postgres.URL} {
 		b.Run(name, func(b *testing.B) {
-			s := migrated(b, url(b))
+			s := dbtest.Open(b, url(b))
 			a := insertAccount(b, s)
 			sessions := make([]db.Session, 64)
 			for i := range sessions {
@@ -45,9 +46,9 @@ func BenchmarkRefresh(b *testing.B) {
 
 // BenchmarkGetSession measures the read that checks a session.
 func BenchmarkGetSession(b *testing.B) {
-	for name, url := range map[string]func(testing.TB) string{"sqlite": sqliteURL, "postgres": postgres.URL} {
+	for name, url := range map[string]func(testing.TB) string{"sqlite": dbtest.SQLiteURL, "postgres": postgres.URL} {
 		b.Run(name, func(b *testing.B) {
-			s := migrated(b, url(b))
+			s := dbtest.Open(b, url(b))
 			session := insertSession(b, s, insertAccount(b, s).ID)
 			b.SetParallelism(16)
 			b.ResetTimer()

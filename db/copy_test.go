@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/test/dbtest"
 	"github.com/financelime/authorization/test/postgres"
 )
 
@@ -86,8 +87,8 @@ func countRows(t *testing.T, s *db.Store, table string) (n int64) {
 
 func TestCopy(t *testing.T) {
 	t.Parallel()
-	address := sqliteURL(t)
-	from, to := migrated(t, address), migrated(t, postgres.URL(t))
+	address := dbtest.SQLiteURL(t)
+	from, to := dbtest.Open(t, address), dbtest.Open(t, postgres.URL(t))
 	insertRows(t, from)
 	copied, err := db.Copy(t.Context(), from, to)
 	must(t, err)
@@ -125,7 +126,7 @@ func TestCopy(t *testing.T) {
 // A copy that fails leaves no rows in the target.
 func TestCopyIsAtomic(t *testing.T) {
 	t.Parallel()
-	from, to := migrated(t, sqliteURL(t)), migrated(t, postgres.URL(t))
+	from, to := dbtest.Open(t, dbtest.SQLiteURL(t)), dbtest.Open(t, postgres.URL(t))
 	insertRows(t, from)
 	// The last table refuses a row.
 	_, err := db.ExecRaw(t.Context(), to.Read(), "ALTER TABLE session ADD CHECK (platform <> 'Firefox')")
@@ -147,7 +148,7 @@ func TestCopyManyRows(t *testing.T) {
 	if os.Getenv("FINANCELIME_FULL") != "" {
 		accounts, limit = 100_000, 5*time.Minute
 	}
-	from, to := migrated(t, sqliteURL(t)), migrated(t, postgres.URL(t))
+	from, to := dbtest.Open(t, dbtest.SQLiteURL(t)), dbtest.Open(t, postgres.URL(t))
 	must(t, from.InTx(t.Context(), func(q *db.Queries) error {
 		for i := range accounts / 1000 {
 			if _, err := db.ExecRaw(t.Context(), q, `

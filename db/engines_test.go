@@ -2,7 +2,6 @@ package db_test
 
 import (
 	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -10,40 +9,20 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/db"
-	"github.com/financelime/authorization/test/postgres"
+	"github.com/financelime/authorization/test/dbtest"
 )
 
 // onBoth runs a storage test on both engines, each with a migrated database of its own.
 func onBoth(t *testing.T, test func(t *testing.T, s *db.Store)) {
 	t.Helper()
-	t.Parallel()
-	t.Run("sqlite", func(t *testing.T) {
-		t.Parallel()
-		test(t, migrated(t, sqliteURL(t)))
-	})
-	t.Run("postgres", func(t *testing.T) {
-		t.Parallel()
-		test(t, migrated(t, postgres.URL(t)))
-	})
+	onBothURLs(t, func(t *testing.T, url string) { test(t, dbtest.Open(t, url)) })
 }
 
 // onBothURLs runs a test on both engines with the URL of an empty database, which the test opens.
 func onBothURLs(t *testing.T, test func(t *testing.T, url string)) {
 	t.Helper()
 	t.Parallel()
-	t.Run("sqlite", func(t *testing.T) {
-		t.Parallel()
-		test(t, sqliteURL(t))
-	})
-	t.Run("postgres", func(t *testing.T) {
-		t.Parallel()
-		test(t, postgres.URL(t))
-	})
-}
-
-func sqliteURL(t testing.TB) string {
-	t.Helper()
-	return "sqlite:" + filepath.Join(t.TempDir(), "auth.db")
+	dbtest.EachEngine(t, test)
 }
 
 func open(t testing.TB, url string) *db.Store {
@@ -57,15 +36,6 @@ func open(t testing.TB, url string) *db.Store {
 			t.Errorf("close: %v", err)
 		}
 	})
-	return s
-}
-
-func migrated(t testing.TB, url string) *db.Store {
-	t.Helper()
-	s := open(t, url)
-	if err := s.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 	return s
 }
 

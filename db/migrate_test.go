@@ -10,6 +10,7 @@ import (
 
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/schema"
+	"github.com/financelime/authorization/test/dbtest"
 )
 
 func TestMigrate(t *testing.T) {
@@ -96,7 +97,7 @@ func TestMigrationFileNames(t *testing.T) {
 func TestSQLiteFileModes(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	s := migrated(t, "sqlite:"+filepath.Join(dir, "auth.db"))
+	s := dbtest.Open(t, "sqlite:"+filepath.Join(dir, "auth.db"))
 	insertAccount(t, s)
 	files, err := os.ReadDir(dir)
 	must(t, err)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/test/dbtest"
 )
 
 func TestOpenInvalidURL(t *testing.T) {
@@ -80,7 +81,7 @@ func TestOpenSQLitePaths(t *testing.T) {
 			dir := t.TempDir()
 			t.Chdir(dir)
 			must(t, os.MkdirAll(filepath.Dir(name), 0o700))
-			s := migrated(t, "sqlite:"+name)
+			s := dbtest.Open(t, "sqlite:"+name)
 			t.Chdir(t.TempDir()) // new connections must not depend on the working directory
 			if s.Engine() != "sqlite" {
 				t.Errorf("engine %q", s.Engine())
@@ -98,7 +99,7 @@ func TestOpenSQLitePaths(t *testing.T) {
 
 func TestSQLiteSettings(t *testing.T) {
 	t.Parallel()
-	s := migrated(t, sqliteURL(t))
+	s := dbtest.Open(t, dbtest.SQLiteURL(t))
 	check := func(q *db.Queries, pragma string, want int64) error {
 		var got int64
 		err := db.QueryRaw(t.Context(), q, "SELECT * FROM pragma_"+pragma).Scan(&got)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/test/dbtest"
 	"github.com/financelime/authorization/test/postgres"
 )
 
@@ -20,7 +21,7 @@ func withOneConnection(address string) string { return address + "&pool_max_conn
 // new connection.
 func TestReadOnlyConnectionIsReplaced(t *testing.T) {
 	t.Parallel()
-	s := migrated(t, withOneConnection(postgres.URL(t)))
+	s := dbtest.Open(t, withOneConnection(postgres.URL(t)))
 	a := insertAccount(t, s)
 	for name, write := range map[string]func() error{
 		"Write": func() error {
@@ -58,7 +59,7 @@ func TestMultipleHosts(t *testing.T) {
 
 	several := *first
 	several.Host = dead + "," + first.Host
-	migrated(t, several.String())
+	dbtest.Open(t, several.String())
 
 	readOnly := several.String() + "&default_transaction_read_only=on"
 	s := open(t, readOnly)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/test/dbtest"
 	"github.com/financelime/authorization/test/postgres"
 )
 
@@ -37,7 +38,7 @@ func TestPingWritesToPostgres(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			url := postgres.URL(t)
-			must(t, migrated(t, url).Ping(t.Context()))
+			must(t, dbtest.Open(t, url).Ping(t.Context()))
 			pool := openSQL(t, url)
 			execSQL(t, pool, c.begin)
 			if err := open(t, url+c.parameter).Ping(t.Context()); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -53,7 +54,7 @@ func TestPingWritesToPostgres(t *testing.T) {
 func TestPingWaitsUntilDeadline(t *testing.T) {
 	t.Parallel()
 	url := postgres.URL(t)
-	s := migrated(t, url)
+	s := dbtest.Open(t, url)
 	tx, err := openSQL(t, url).BeginTx(t.Context(), nil)
 	must(t, err)
 	_, err = tx.ExecContext(t.Context(), "LOCK TABLE financelime_auth_version IN EXCLUSIVE MODE")

@@ -11,12 +11,13 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/test/dbtest"
 	"github.com/financelime/authorization/test/postgres"
 )
 
 func TestDeadlockIsRetried(t *testing.T) {
 	t.Parallel()
-	s := migrated(t, postgres.URL(t))
+	s := dbtest.Open(t, postgres.URL(t))
 	a := insertAccount(t, s)
 	one, two := insertSession(t, s, a.ID), insertSession(t, s, a.ID)
 	var runs atomic.Int64
@@ -59,7 +60,7 @@ func TestDeadlockIsRetried(t *testing.T) {
 
 func TestRetriesAreLimited(t *testing.T) {
 	t.Parallel()
-	s := migrated(t, postgres.URL(t))
+	s := dbtest.Open(t, postgres.URL(t))
 	runs := 0
 	fail := func(q *db.Queries) error {
 		runs++
@@ -78,7 +79,7 @@ func TestRetriesAreLimited(t *testing.T) {
 // A refresh must not change an indexed column: then PostgreSQL does a heap-only tuple (HOT) update, which is a third faster.
 func TestRotateSessionIsHOTUpdate(t *testing.T) {
 	t.Parallel()
-	s := migrated(t, postgres.URL(t))
+	s := dbtest.Open(t, postgres.URL(t))
 	session := insertSession(t, s, insertAccount(t, s).ID)
 	must(t, s.InTx(t.Context(), func(q *db.Queries) error {
 		for generation := range int64(5) {
@@ -101,7 +102,7 @@ func TestRotateSessionIsHOTUpdate(t *testing.T) {
 
 func TestTransactionSettings(t *testing.T) {
 	t.Parallel()
-	s := migrated(t, postgres.URL(t)+"&default_transaction_isolation=serializable")
+	s := dbtest.Open(t, postgres.URL(t)+"&default_transaction_isolation=serializable")
 	must(t, s.InTx(t.Context(), func(q *db.Queries) error {
 		var level, idle string
 		err := db.QueryRaw(t.Context(), q,

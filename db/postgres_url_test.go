@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/test/dbtest"
 	"github.com/financelime/authorization/test/postgres"
 )
 
@@ -33,7 +34,7 @@ func TestTimeFormats(t *testing.T) {
 					name, value, _ := strings.Cut(setting, "=")
 					setDatabaseDefault(t, url, name, value)
 				}
-				s := migrated(t, url)
+				s := dbtest.Open(t, url)
 				a := insertAccount(t, s)
 				insertSession(t, s, a.ID)
 				if got := account(t, s, a.ID); !got.CreatedAt.Equal(a.CreatedAt) {
@@ -86,7 +87,7 @@ func TestCertificateFilesOfURL(t *testing.T) {
 func TestPgBouncerHint(t *testing.T) {
 	t.Parallel()
 	url := postgres.URL(t)
-	s := migrated(t, url+"&pool_max_conns=1")
+	s := dbtest.Open(t, url+"&pool_max_conns=1")
 	a := insertAccount(t, s)
 	account(t, s, a.ID)
 	must(t, s.InTx(t.Context(), func(q *db.Queries) error {
@@ -101,7 +102,7 @@ func TestPgBouncerHint(t *testing.T) {
 // Cancelled callers do not close connections, and no caller reads the rows of another one.
 func TestCancelledStatementsKeepConnections(t *testing.T) {
 	t.Parallel()
-	s := migrated(t, postgres.URL(t)+"&pool_max_conns=4")
+	s := dbtest.Open(t, postgres.URL(t)+"&pool_max_conns=4")
 	first, second := insertAccount(t, s), insertAccount(t, s)
 	before := db.ConnectionsOpened(s)
 	const cancelled = 1000

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/test/dbtest"
 )
 
 // raceRounds is how often each race test repeats its race.
@@ -99,7 +100,7 @@ func TestDeleteExcessSessions(t *testing.T) {
 		logins = 10_000
 	}
 	onBothURLs(t, func(t *testing.T, url string) {
-		s := migrated(t, url)
+		s := dbtest.Open(t, url)
 		a, other := insertAccount(t, s), insertAccount(t, s)
 		begin := func(q *db.Queries, account db.Account, i int) error {
 			id := newID(t)

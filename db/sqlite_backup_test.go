@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/test/dbtest"
 	"github.com/financelime/authorization/test/postgres"
 )
 
@@ -108,7 +109,7 @@ func TestRestoreWithoutChecksum(t *testing.T) {
 // A backup under load is a snapshot: two rows that are always updated together have the same generation.
 func TestBackupUnderLoad(t *testing.T) {
 	t.Parallel()
-	s := migrated(t, sqliteURL(t))
+	s := dbtest.Open(t, dbtest.SQLiteURL(t))
 	insertRows(t, s)
 	a := insertAccount(t, s)
 	one, two := insertSession(t, s, a.ID), insertSession(t, s, a.ID)
@@ -160,7 +161,7 @@ func TestBackupUnderLoad(t *testing.T) {
 
 func TestBackupAndRestoreErrors(t *testing.T) {
 	t.Parallel()
-	s := migrated(t, sqliteURL(t))
+	s := dbtest.Open(t, dbtest.SQLiteURL(t))
 	dir := t.TempDir()
 	path, free := filepath.Join(dir, "backup"), filepath.Join(dir, "auth.db")
 	must(t, s.Backup(t.Context(), path))

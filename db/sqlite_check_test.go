@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/test/dbtest"
 )
 
 // dumpFile returns all rows and definitions of an SQLite file, or the error of reading it.
@@ -176,7 +177,7 @@ func TestDamagedWALIsDetected(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	live := filepath.Join(dir, "live.db")
-	s := migrated(t, "sqlite:"+live)
+	s := dbtest.Open(t, "sqlite:"+live)
 	for range 20 {
 		insertSession(t, s, insertAccount(t, s).ID)
 	}

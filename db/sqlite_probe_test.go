@@ -8,13 +8,14 @@ import (
 	"testing"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/test/dbtest"
 )
 
 // Ping writes to SQLite. Concurrent calls share one write.
 func TestPingWrites(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "auth.db")
-	s := migrated(t, "sqlite:"+path)
+	s := dbtest.Open(t, "sqlite:"+path)
 	before := s.Stats().Writer.Transactions
 	concurrently(50, func(int) {
 		if err := s.Ping(t.Context()); err != nil {

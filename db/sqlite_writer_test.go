@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/test/dbtest"
 )
 
 // inSynctest runs a test of the writer in a synctest bubble, where synctest.Wait returns when all goroutines are blocked.
@@ -23,7 +24,7 @@ func inSynctest(t *testing.T, test func(t *testing.T, s *db.Store, other *sql.DB
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "auth.db")
 	synctest.Test(t, func(t *testing.T) {
-		s := migrated(t, "sqlite:"+path)
+		s := dbtest.Open(t, "sqlite:"+path)
 		other, err := sql.Open("sqlite", path)
 		must(t, err)
 		other.SetMaxOpenConns(1)
@@ -211,7 +212,7 @@ func TestWaitingCallerCanCancel(t *testing.T) {
 
 func TestAbandonedTransactionDoesNotRun(t *testing.T) {
 	t.Parallel()
-	s := migrated(t, sqliteURL(t))
+	s := dbtest.Open(t, dbtest.SQLiteURL(t))
 	db.SendAbandoned(s, func(*db.Queries) error {
 		t.Error("the transaction of a caller that had left was run")
 		return nil

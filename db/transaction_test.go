@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/test/dbtest"
 )
 
 // exists reports whether a session is committed.
@@ -245,7 +246,7 @@ func TestPassedDeadlineIsUnavailable(t *testing.T) {
 
 func TestReadDoesNotWrite(t *testing.T) {
 	t.Parallel()
-	s := migrated(t, sqliteURL(t)) // PostgreSQL has no read-only mode outside a transaction
+	s := dbtest.Open(t, dbtest.SQLiteURL(t)) // PostgreSQL has no read-only mode outside a transaction
 	if err := s.Read().DeleteSigningKey(t.Context(), "x"); err == nil {
 		t.Error("a reader has written")
 	}
@@ -253,7 +254,7 @@ func TestReadDoesNotWrite(t *testing.T) {
 
 func TestClosedStoreIsUnavailable(t *testing.T) {
 	onBothURLs(t, func(t *testing.T, url string) {
-		s := migrated(t, url)
+		s := dbtest.Open(t, url)
 		must(t, s.Close())
 		_, read := s.Read().ListSigningKeys(t.Context())
 		for name, err := range map[string]error{

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/test/dbtest"
 	"github.com/financelime/authorization/test/postgres"
 )
 
@@ -174,7 +175,7 @@ func (c *cuttingConn) Read(b []byte) (int, error) {
 func TestPostgresOutage(t *testing.T) {
 	t.Parallel()
 	p, address := newProxy(t, postgres.URL(t))
-	s := migrated(t, address)
+	s := dbtest.Open(t, address)
 	a := insertAccount(t, s)
 	p.refuse.Store(true)
 	p.cut()
@@ -192,7 +193,7 @@ func TestPostgresOutage(t *testing.T) {
 func TestLostCommitIsUnavailable(t *testing.T) {
 	t.Parallel()
 	p, address := newProxy(t, postgres.URL(t))
-	s := migrated(t, address)
+	s := dbtest.Open(t, address)
 	a := insertAccount(t, s)
 	p.cutAt.Store(new([]byte("commit")))
 	err := s.InTx(t.Context(), func(q *db.Queries) error {
@@ -207,7 +208,7 @@ func TestLostCommitIsUnavailable(t *testing.T) {
 
 func TestExhaustedPoolIsUnavailable(t *testing.T) {
 	t.Parallel()
-	s := migrated(t, postgres.URL(t)+"&pool_max_conns=1")
+	s := dbtest.Open(t, postgres.URL(t)+"&pool_max_conns=1")
 	err := s.InTx(t.Context(), func(*db.Queries) error {
 		short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
@@ -223,7 +224,7 @@ func TestExhaustedPoolIsUnavailable(t *testing.T) {
 func TestReadOnlyPostgresIsUnavailable(t *testing.T) {
 	t.Parallel()
 	server := postgres.URL(t)
-	s := migrated(t, server)
+	s := dbtest.Open(t, server)
 	insertAccount(t, s)
 	standby := open(t, server+"&default_transaction_read_only=on")
 	if err := standby.Ping(t.Context()); !errors.Is(err, db.ErrUnavailable) {
@@ -236,7 +237,7 @@ func TestReadOnlyPostgresIsUnavailable(t *testing.T) {
 
 func TestTerminatedConnectionIsUnavailable(t *testing.T) {
 	t.Parallel()
-	s := migrated(t, postgres.URL(t))
+	s := dbtest.Open(t, postgres.URL(t))
 	err := s.InTx(t.Context(), func(q *db.Queries) error {
 		var pid int64
 		if err := db.QueryRaw(t.Context(), q, "SELECT pg_backend_pid()").Scan(&pid); err != nil {

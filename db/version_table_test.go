@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/test/dbtest"
 	"github.com/financelime/authorization/test/postgres"
 )
 
@@ -59,7 +60,7 @@ func TestOtherGooseTableIsNotChanged(t *testing.T) {
 				if _, err := db.OpenMigrated(t.Context(), url); !errors.Is(err, db.ErrNoDatabase) {
 					t.Errorf("opened: %v", err)
 				}
-				s := migrated(t, url)
+				s := dbtest.Open(t, url)
 				must(t, s.Ping(t.Context()))
 				account(t, s, insertAccount(t, s).ID)
 				if now := queryText(t, pool, history); now != before {
@@ -148,9 +149,9 @@ func TestSearchPath(t *testing.T) {
 	url := postgres.URL(t)
 	pool := openSQL(t, url)
 	execSQL(t, pool, "CREATE TABLE account (name text)", gooseTable, "CREATE SCHEMA auth")
-	s := migrated(t, url+"&search_path=auth,public")
+	s := dbtest.Open(t, url+"&search_path=auth,public")
 	account(t, s, insertAccount(t, s).ID)
-	other := migrated(t, url+"&search_path=auth")
+	other := dbtest.Open(t, url+"&search_path=auth")
 	must(t, other.Ping(t.Context()))
 }
 
@@ -158,7 +159,7 @@ func TestSearchPath(t *testing.T) {
 func TestMigrationDoesNotBlockQueries(t *testing.T) {
 	t.Parallel()
 	url := postgres.URL(t)
-	s := migrated(t, url)
+	s := dbtest.Open(t, url)
 	insertAccount(t, s)
 	pool := openSQL(t, url)
 	for _, name := range []string{"00011_names.sql", "00010_sealed_before.sql", "00009_audit_event.sql", "00008_reset_request.sql"} {

@@ -11,6 +11,7 @@ import (
 	"github.com/financelime/authorization/impl/limit"
 	"github.com/financelime/authorization/impl/password"
 	"github.com/financelime/authorization/impl/secret"
+	"github.com/financelime/authorization/test/dbtest"
 	"github.com/financelime/authorization/test/postgres"
 )
 
@@ -21,14 +22,7 @@ func TestHashingHoldsNoConnection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := db.Open(t.Context(), postgres.URL(t)+"&pool_max_conns=1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close() })
-	if err := store.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	store := dbtest.Open(t, postgres.URL(t)+"&pool_max_conns=1")
 	// Slow enough to run during the whole test on any machine.
 	hasher := password.NewHasher(password.Options{Slots: 1, Queue: 1, Params: password.Params{Memory: 128 * 1024, Time: 10, Threads: 1}})
 	now := time.Now() // stands still, so that the reservation does not expire, however slow the machine is

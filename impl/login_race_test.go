@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -23,6 +22,7 @@ import (
 	"github.com/financelime/authorization/impl/reqinfo"
 	"github.com/financelime/authorization/impl/secret"
 	"github.com/financelime/authorization/impl/token"
+	"github.com/financelime/authorization/test/dbtest"
 	"github.com/financelime/authorization/test/postgres"
 )
 
@@ -35,18 +35,11 @@ type skewedReplicas struct {
 
 const rightPassword = "correct horse battery staple"
 
-func newSkewedReplicas(t *testing.T, engine string) *skewedReplicas {
+func newSkewedReplicas(t *testing.T, url string) *skewedReplicas {
 	t.Helper()
 	root, err := secret.Generate()
 	must(t, err)
-	url := "sqlite:" + filepath.Join(t.TempDir(), "auth.db")
-	if engine == "postgres" {
-		url = postgres.URL(t)
-	}
-	store, err := db.Open(t.Context(), url)
-	must(t, err)
-	t.Cleanup(func() { _ = store.Close() })
-	must(t, store.Migrate(t.Context()))
+	store := dbtest.Open(t, url)
 	hasher := password.NewHasher(password.Options{Queue: 1000, Params: password.Params{Memory: 8 * 1024, Time: 1, Threads: 1}})
 	w := &skewedReplicas{t: t, email: "p@example.com"}
 	for _, ahead := range []time.Duration{0, 5 * time.Second, 2 * time.Second} {
@@ -130,52 +123,49 @@ func TestRaceLoginsBySkewedClocks(t *testing.T) {
 	if os.Getenv("FINANCELIME_FULL") != "" {
 		rounds = 1000
 	}
-	for _, engine := range []string{"sqlite", "postgres"} {
-		t.Run(engine, func(t *testing.T) {
-			t.Parallel()
-			w := newSkewedReplicas(t, engine)
-			for round := range rounds {
-				refused := new(atomic.Int64)
-				var running sync.WaitGroup
-				for i := range 8 {
-					running.Go(func() {
-						if w.login(i+round, "203.0.113.9", rightPassword) != 200 {
-							refused.Add(1)
-						}
-					})
-				}
-				running.Wait()
-				if n := refused.Load(); n > 0 {
-					t.Fatalf("round %d: %d of 8 simultaneous logins with the right password were refused", round, n)
-				}
-			}
-			var compared, refused atomic.Int64
+	dbtest.EachEngine(t, func(t *testing.T, url string) {
+		w := newSkewedReplicas(t, url)
+		for round := range rounds {
+			refused := new(atomic.Int64)
 			var running sync.WaitGroup
-			for i := range 60 {
+			for i := range 8 {
 				running.Go(func() {
-					switch status := w.login(i, fmt.Sprintf("203.0.113.%d", 10+i), "wrong"); status {
-					case 404:
-						compared.Add(1)
-					case 429, 503:
+					if w.login(i+round, "203.0.113.9", rightPassword) != 200 {
 						refused.Add(1)
-					default:
-						t.Errorf("a wrong password: %d", status)
 					}
 				})
 			}
 			running.Wait()
-			if compared.Load() != 10 || refused.Load() != 50 {
-				t.Errorf("60 simultaneous wrong passwords: %d compared, %d refused; want 10 and 50", compared.Load(), refused.Load())
+			if n := refused.Load(); n > 0 {
+				t.Fatalf("round %d: %d of 8 simultaneous logins with the right password were refused", round, n)
 			}
-			w.want("immediately, on the replica that is behind", w.login(0, "192.0.2.9", rightPassword), 429)
-			delay := time.Minute
-			for _, s := range w.services {
-				now := s.Clock
-				s.Clock = func() time.Time { return now().Add(delay) }
-			}
-			w.want("after the delay, on the replica that is behind", w.login(0, "192.0.2.9", rightPassword), 200)
-		})
-	}
+		}
+		var compared, refused atomic.Int64
+		var running sync.WaitGroup
+		for i := range 60 {
+			running.Go(func() {
+				switch status := w.login(i, fmt.Sprintf("203.0.113.%d", 10+i), "wrong"); status {
+				case 404:
+					compared.Add(1)
+				case 429, 503:
+					refused.Add(1)
+				default:
+					t.Errorf("a wrong password: %d", status)
+				}
+			})
+		}
+		running.Wait()
+		if compared.Load() != 10 || refused.Load() != 50 {
+			t.Errorf("60 simultaneous wrong passwords: %d compared, %d refused; want 10 and 50", compared.Load(), refused.Load())
+		}
+		w.want("immediately, on the replica that is behind", w.login(0, "192.0.2.9", rightPassword), 429)
+		delay := time.Minute
+		for _, s := range w.services {
+			now := s.Clock
+			s.Clock = func() time.Time { return now().Add(delay) }
+		}
+		w.want("after the delay, on the replica that is behind", w.login(0, "192.0.2.9", rightPassword), 200)
+	})
 }
 
 // Sign-ups from one client IP that wait for each other hold one database connection together, and other requests continue.

@@ -21,6 +21,7 @@ import (
 	"github.com/financelime/authorization/impl/secret"
 	"github.com/financelime/authorization/impl/server"
 	"github.com/financelime/authorization/impl/token"
+	"github.com/financelime/authorization/test/dbtest"
 	"github.com/financelime/authorization/test/harness"
 	"github.com/financelime/authorization/test/harness/smtprecorder"
 	"github.com/financelime/authorization/test/postgres"
@@ -50,11 +51,11 @@ func newClocksSimulation(t *testing.T, engine string, sessionsPerUser int64, off
 	if engine == harness.Postgres {
 		s.DatabaseURL = postgres.URL(t)
 	}
-	store := openStore(t, s)
+	store := dbtest.Open(t, s.DatabaseURL)
 	var urls []string
 	for i, offset := range offsets {
 		if i > 0 && engine == harness.Postgres { // with SQLite a process has only one writer
-			store = openStore(t, s)
+			store = dbtest.Open(t, s.DatabaseURL)
 		}
 		c := new(clock)
 		c.step(offset)
@@ -86,23 +87,6 @@ func newReplicaSimulations(t *testing.T, engine string, replicas int) (sims []*s
 		sims = append(sims, replica)
 	}
 	return sims, clocks
-}
-
-func openStore(t *testing.T, s *harness.Service) *db.Store {
-	t.Helper()
-	store, err := db.Open(t.Context(), s.DatabaseURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := store.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := store.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return store
 }
 
 // serveWithClock starts a service with a clock and returns its URL.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/financelime/authorization/api/client"
 	"github.com/financelime/authorization/impl/admin"
+	"github.com/financelime/authorization/test/dbtest"
 	"github.com/financelime/authorization/test/harness"
 )
 
@@ -111,7 +112,7 @@ func useSessions(t *testing.T, sim *simulation, skew time.Duration, changeTime f
 	}
 
 	// An operator ends all sessions, of each replica.
-	store := openStore(t, sim.s)
+	store := dbtest.Open(t, sim.s.DatabaseURL)
 	ended, err := admin.EndAllSessions(t.Context(), store)
 	if err != nil || ended != 2 {
 		t.Errorf("%d sessions ended, %v", ended, err)
