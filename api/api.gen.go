@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"time"
 
 	"github.com/labstack/echo/v4"
 	"github.com/oapi-codegen/runtime"
@@ -25,6 +24,24 @@ const (
 func (e CommonFailure400Message) Valid() bool {
 	switch e {
 	case CommonFailure400MessageBADPARAMETERS:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CommonFailureMessage.
+const (
+	CommonFailureMessageN404NotFound            CommonFailureMessage = "404 Not Found"
+	CommonFailureMessageN500InternalServerError CommonFailureMessage = "500 Internal Server Error"
+)
+
+// Valid indicates whether the value is a known member of the CommonFailureMessage enum.
+func (e CommonFailureMessage) Valid() bool {
+	switch e {
+	case CommonFailureMessageN404NotFound:
+		return true
+	case CommonFailureMessageN500InternalServerError:
 		return true
 	default:
 		return false
@@ -279,7 +296,7 @@ func (e SignUpFailure409Message) Valid() bool {
 
 // AccessTokenResponse The tokens of a session
 //
-// Example: {"accessToken":"eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6IjEifQ.eyJzdWIiOiIwMTlhYWY2ZS0wIn0.c2lnbmF0dXJl","refreshToken":"eyJhbGciOiJIUzI1NiIsInR5cCI6InJ0K2p3dCJ9.eyJnZW4iOjF9.c2lnbmF0dXJl","sessionID":"019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7"}
+// Example: {"accessToken":"eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6IjEifQ.eyJzdWIiOiIwMTlhYWY2ZS0wIn0.c2lnbmF0dXJl","expiresIn":600,"refreshToken":"eyJhbGciOiJIUzI1NiIsInR5cCI6InJ0K2p3dCJ9.eyJnZW4iOjF9.c2lnbmF0dXJl","sessionID":"019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7"}
 type AccessTokenResponse struct {
 	// AccessToken A JWT (RFC 9068, `typ: at+jwt`) for the header `authorization` of this and of other services. Other services verify it
 	// with the keys of `/.well-known/jwks.json`. Claims: `iss`, `sub` (the user's ID), `aud`, `exp`, `iat`, `jti`,
@@ -288,6 +305,11 @@ type AccessTokenResponse struct {
 	//
 	// Example: eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6IjEifQ.eyJzdWIiOiIwMTlhYWY2ZS0wIn0.c2lnbmF0dXJl
 	AccessToken string `json:"accessToken"`
+
+	// ExpiresIn The lifetime of the access token in seconds, as `expires_in` of RFC 6749 section 5.1
+	//
+	// Example: 600
+	ExpiresIn *int64 `json:"expiresIn,omitempty"`
 
 	// RefreshToken The token for the next refresh. It is opaque and secret; never send it to another service.
 	//
@@ -300,7 +322,7 @@ type AccessTokenResponse struct {
 	SessionID string `json:"sessionID"`
 }
 
-// CommonFailure A failure whose HTTP status is its only code
+// CommonFailure A failure whose HTTP status is its only reason. Nothing has this path or link (404), or the service has a defect (500).
 //
 // Example: {"code":404,"message":"404 Not Found"}
 type CommonFailure struct {
@@ -312,12 +334,12 @@ type CommonFailure struct {
 	// Message The HTTP status as text
 	//
 	// Example: 404 Not Found
-	Message string `json:"message"`
+	Message CommonFailureMessage `json:"message"`
 }
 
 // CommonFailure400 A parameter is missing or malformed.
 //
-// Example: {"code":400,"message":"BAD_PARAMETERS"}
+// Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["request-id"]}
 type CommonFailure400 struct {
 	// Code The HTTP status
 	//
@@ -328,12 +350,26 @@ type CommonFailure400 struct {
 	//
 	// Example: BAD_PARAMETERS
 	Message CommonFailure400Message `json:"message"`
+
+	// Parameters What was missing, malformed or not allowed: the names of headers (`request-id`, `content-type`), of path and query parameters
+	// (`sessionID`), and of properties of the body (`language`, `device.width`), or `body` if the body itself is wrong: it is not one
+	// JSON object, has unknown or duplicate keys, or contains U+0000. Never values. The list is missing if the request is wrong in another way, for
+	// example if its URL is too long.
+	//
+	//
+	// Example: ["language"]
+	Parameters *RejectedParameters `json:"parameters,omitempty"`
 }
 
 // CommonFailure400Message The reason
 //
 // Example: BAD_PARAMETERS
 type CommonFailure400Message string
+
+// CommonFailureMessage The HTTP status as text
+//
+// Example: 404 Not Found
+type CommonFailureMessage string
 
 // ConfirmationResponse The result of a link that was opened successfully
 //
@@ -357,7 +393,7 @@ type ConfirmationResponsePurpose string
 
 // CreateAccessTokenFailure400 Why a login was rejected with 400: a parameter is missing or malformed, or the client ID is not allowed.
 //
-// Example: {"code":400,"message":"BAD_PARAMETERS"}
+// Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["clientID"]}
 type CreateAccessTokenFailure400 struct {
 	// Code The HTTP status
 	//
@@ -368,6 +404,15 @@ type CreateAccessTokenFailure400 struct {
 	//
 	// Example: BAD_PARAMETERS
 	Message CreateAccessTokenFailure400Message `json:"message"`
+
+	// Parameters What was missing, malformed or not allowed: the names of headers (`request-id`, `content-type`), of path and query parameters
+	// (`sessionID`), and of properties of the body (`language`, `device.width`), or `body` if the body itself is wrong: it is not one
+	// JSON object, has unknown or duplicate keys, or contains U+0000. Never values. The list is missing if the request is wrong in another way, for
+	// example if its URL is too long.
+	//
+	//
+	// Example: ["language"]
+	Parameters *RejectedParameters `json:"parameters,omitempty"`
 }
 
 // CreateAccessTokenFailure400Message The reason
@@ -588,7 +633,7 @@ type OpenIDConfiguration struct {
 
 // RefreshAccessTokenFailure400 Why a refresh was rejected with 400: a parameter is missing, or the refresh token is malformed, forged or expired.
 //
-// Example: {"code":400,"message":"BAD_PARAMETERS"}
+// Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["refreshToken"]}
 type RefreshAccessTokenFailure400 struct {
 	// Code The HTTP status
 	//
@@ -599,6 +644,15 @@ type RefreshAccessTokenFailure400 struct {
 	//
 	// Example: BAD_PARAMETERS
 	Message RefreshAccessTokenFailure400Message `json:"message"`
+
+	// Parameters What was missing, malformed or not allowed: the names of headers (`request-id`, `content-type`), of path and query parameters
+	// (`sessionID`), and of properties of the body (`language`, `device.width`), or `body` if the body itself is wrong: it is not one
+	// JSON object, has unknown or duplicate keys, or contains U+0000. Never values. The list is missing if the request is wrong in another way, for
+	// example if its URL is too long.
+	//
+	//
+	// Example: ["language"]
+	Parameters *RejectedParameters `json:"parameters,omitempty"`
 }
 
 // RefreshAccessTokenFailure400Message The reason
@@ -636,6 +690,14 @@ type RefreshAccessTokenRequest struct {
 	RefreshToken string `json:"refreshToken"`
 }
 
+// RejectedParameters What was missing, malformed or not allowed: the names of headers (`request-id`, `content-type`), of path and query parameters
+// (`sessionID`), and of properties of the body (`language`, `device.width`), or `body` if the body itself is wrong: it is not one
+// JSON object, has unknown or duplicate keys, or contains U+0000. Never values. The list is missing if the request is wrong in another way, for
+// example if its URL is too long.
+//
+// Example: ["language"]
+type RejectedParameters = []string
+
 // RequestID The ID of one request
 //
 // Example: 4f7c1f1e-8a52-4d5b-9c0c-0c1d6a0f5a11
@@ -643,7 +705,7 @@ type RequestID = string
 
 // RequestUserPasswordResetFailure400 Why a password reset was rejected with 400: a parameter is missing or malformed.
 //
-// Example: {"code":400,"message":"BAD_PARAMETERS"}
+// Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["email"]}
 type RequestUserPasswordResetFailure400 struct {
 	// Code The HTTP status
 	//
@@ -654,6 +716,15 @@ type RequestUserPasswordResetFailure400 struct {
 	//
 	// Example: BAD_PARAMETERS
 	Message RequestUserPasswordResetFailure400Message `json:"message"`
+
+	// Parameters What was missing, malformed or not allowed: the names of headers (`request-id`, `content-type`), of path and query parameters
+	// (`sessionID`), and of properties of the body (`language`, `device.width`), or `body` if the body itself is wrong: it is not one
+	// JSON object, has unknown or duplicate keys, or contains U+0000. Never values. The list is missing if the request is wrong in another way, for
+	// example if its URL is too long.
+	//
+	//
+	// Example: ["language"]
+	Parameters *RejectedParameters `json:"parameters,omitempty"`
 }
 
 // RequestUserPasswordResetFailure400Message The reason
@@ -695,7 +766,7 @@ type RequestUserPasswordResetRequest struct {
 
 // RevokeRefreshTokenFailure400 Why a logout was rejected with 400: a parameter is missing or malformed.
 //
-// Example: {"code":400,"message":"BAD_PARAMETERS"}
+// Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["sessionID"]}
 type RevokeRefreshTokenFailure400 struct {
 	// Code The HTTP status
 	//
@@ -706,6 +777,15 @@ type RevokeRefreshTokenFailure400 struct {
 	//
 	// Example: BAD_PARAMETERS
 	Message RevokeRefreshTokenFailure400Message `json:"message"`
+
+	// Parameters What was missing, malformed or not allowed: the names of headers (`request-id`, `content-type`), of path and query parameters
+	// (`sessionID`), and of properties of the body (`language`, `device.width`), or `body` if the body itself is wrong: it is not one
+	// JSON object, has unknown or duplicate keys, or contains U+0000. Never values. The list is missing if the request is wrong in another way, for
+	// example if its URL is too long.
+	//
+	//
+	// Example: ["language"]
+	Parameters *RejectedParameters `json:"parameters,omitempty"`
 }
 
 // RevokeRefreshTokenFailure400Message The reason
@@ -732,10 +812,10 @@ type Session struct {
 	// Example: PWA_v0.0.1
 	ClientID string `json:"clientID"`
 
-	// CreatedAt Time of the login, in UTC
+	// CreatedAt Time of the login, in UTC, in the same format
 	//
 	// Example: 2026-11-20T18:02:55.654321Z
-	CreatedAt time.Time `json:"createdAt"`
+	CreatedAt string `json:"createdAt"`
 
 	// Current Whether the access token of the request belongs to this session
 	//
@@ -757,10 +837,10 @@ type Session struct {
 	// Example: 019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7
 	SessionID string `json:"sessionID"`
 
-	// UpdatedAt Time of the login or of the last refresh, in UTC
+	// UpdatedAt Time of the login or of the last refresh, in UTC. It always has six digits of a second, so string order is time order.
 	//
 	// Example: 2026-11-23T09:41:07.123456Z
-	UpdatedAt time.Time `json:"updatedAt"`
+	UpdatedAt string `json:"updatedAt"`
 }
 
 // SessionList Sessions, the most recently refreshed first
@@ -770,7 +850,7 @@ type SessionList = []Session
 
 // SignUpFailure400 Why a sign-up was rejected with 400: a parameter is missing or malformed, or a required invite code is empty.
 //
-// Example: {"code":400,"message":"BAD_PARAMETERS"}
+// Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["language"]}
 type SignUpFailure400 struct {
 	// Code The HTTP status
 	//
@@ -781,6 +861,15 @@ type SignUpFailure400 struct {
 	//
 	// Example: BAD_PARAMETERS
 	Message SignUpFailure400Message `json:"message"`
+
+	// Parameters What was missing, malformed or not allowed: the names of headers (`request-id`, `content-type`), of path and query parameters
+	// (`sessionID`), and of properties of the body (`language`, `device.width`), or `body` if the body itself is wrong: it is not one
+	// JSON object, has unknown or duplicate keys, or contains U+0000. Never values. The list is missing if the request is wrong in another way, for
+	// example if its URL is too long.
+	//
+	//
+	// Example: ["language"]
+	Parameters *RejectedParameters `json:"parameters,omitempty"`
 }
 
 // SignUpFailure400Message The reason
@@ -878,15 +967,15 @@ type OptionalRequestID = RequestID
 
 // BadParameters A parameter is missing or malformed.
 //
-// Example: {"code":400,"message":"BAD_PARAMETERS"}
+// Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["request-id"]}
 type BadParameters = CommonFailure400
 
-// NotFound A failure whose HTTP status is its only code
+// NotFound A failure whose HTTP status is its only reason. Nothing has this path or link (404), or the service has a defect (500).
 //
 // Example: {"code":404,"message":"404 Not Found"}
 type NotFound = CommonFailure
 
-// PageNotFound A failure whose HTTP status is its only code
+// PageNotFound A failure whose HTTP status is its only reason. Nothing has this path or link (404), or the service has a defect (500).
 //
 // Example: {"code":404,"message":"404 Not Found"}
 type PageNotFound = CommonFailure

@@ -20,8 +20,17 @@ func (s *Service) CreateAccessToken(
 ) (api.CreateAccessTokenResponseObject, error) {
 	body := request.Body
 	email, err := address.Normalize(body.Email)
-	if err != nil || len(s.ClientIDs) > 0 && !slices.Contains(s.ClientIDs, body.ClientID) {
-		return api.CreateAccessToken400JSONResponse{Code: 400, Message: api.CreateAccessTokenFailure400MessageBADPARAMETERS}, nil
+	var wrong []string
+	if err != nil {
+		wrong = append(wrong, "email")
+	}
+	if len(s.ClientIDs) > 0 && !slices.Contains(s.ClientIDs, body.ClientID) {
+		wrong = append(wrong, "clientID")
+	}
+	if len(wrong) > 0 {
+		return api.CreateAccessToken400JSONResponse{
+			Code: 400, Message: api.CreateAccessTokenFailure400MessageBADPARAMETERS, Parameters: reject(ctx, wrong...),
+		}, nil
 	}
 
 	session, err := s.attemptLogin(ctx, email, body)

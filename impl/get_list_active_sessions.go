@@ -2,9 +2,13 @@ package impl
 
 import (
 	"context"
+	"time"
 
 	"github.com/financelime/authorization/api"
 )
+
+// timestamp formats a time in UTC and with six digits of a second, as both databases store it, so that string order is time order.
+func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z07:00") }
 
 // GetListActiveSessions lists the user's sessions, the most recently refreshed first.
 func (s *Service) GetListActiveSessions(
@@ -25,8 +29,8 @@ func (s *Service) GetListActiveSessions(
 			Platform:   session.Platform,
 			ClientID:   session.ClientID,
 			RemoteAddr: session.RemoteAddr,
-			CreatedAt:  session.CreatedAt.UTC(),
-			UpdatedAt:  session.RefreshedAt.UTC(),
+			CreatedAt:  timestamp(session.CreatedAt),
+			UpdatedAt:  timestamp(session.RefreshedAt),
 			Current:    session.ID == claims.SessionID,
 		})
 	}

@@ -25,7 +25,9 @@ func (s *Service) RefreshAccessToken(
 	presented, err := s.Refresh.Parse(request.Body.RefreshToken)
 	if err != nil {
 		event.Record(ctx, s.Log, event.SessionRefused, event.Reason(token.RefusalReason(err, "invalid_token")))
-		return api.RefreshAccessToken400JSONResponse{Code: 400, Message: api.RefreshAccessTokenFailure400MessageBADPARAMETERS}, nil
+		return api.RefreshAccessToken400JSONResponse{
+			Code: 400, Message: api.RefreshAccessTokenFailure400MessageBADPARAMETERS, Parameters: reject(ctx, "refreshToken"),
+		}, nil
 	}
 	now := s.Clock.Now()
 	session, err := s.rotate(ctx, presented, now)

@@ -21,8 +21,17 @@ import (
 func (s *Service) Signup(ctx context.Context, request api.SignupRequestObject) (api.SignupResponseObject, error) {
 	email, err := address.Normalize(request.Body.Email)
 	code := request.Body.InviteCode
-	if err != nil || code == "" && s.InviteRequired {
-		return api.Signup400JSONResponse{Code: 400, Message: api.SignUpFailure400MessageBADPARAMETERS}, nil
+	var wrong []string
+	if err != nil {
+		wrong = append(wrong, "email")
+	}
+	if code == "" && s.InviteRequired {
+		wrong = append(wrong, "inviteCode")
+	}
+	if len(wrong) > 0 {
+		return api.Signup400JSONResponse{
+			Code: 400, Message: api.SignUpFailure400MessageBADPARAMETERS, Parameters: reject(ctx, wrong...),
+		}, nil
 	}
 	language := locale.Primary(request.Body.Language) // openapi.yaml lists the languages
 

@@ -22,5 +22,8 @@ func (s *Service) tokens(ctx context.Context, session db.Session) (api.AccessTok
 	if err != nil {
 		return api.AccessTokenResponse{}, fmt.Errorf("sign the refresh token: %w", err)
 	}
-	return api.AccessTokenResponse{SessionID: session.ID.String(), AccessToken: access, RefreshToken: refresh}, nil
+	lifetime := s.Access.Lifetime()
+	return api.AccessTokenResponse{
+		SessionID: session.ID.String(), AccessToken: access, RefreshToken: refresh, ExpiresIn: &lifetime,
+	}, nil
 }

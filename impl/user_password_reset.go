@@ -20,7 +20,7 @@ func (s *Service) UserPasswordReset(
 	email, err := address.Normalize(request.Body.Email)
 	if err != nil {
 		return api.UserPasswordReset400JSONResponse{
-			Code: 400, Message: api.RequestUserPasswordResetFailure400MessageBADPARAMETERS,
+			Code: 400, Message: api.RequestUserPasswordResetFailure400MessageBADPARAMETERS, Parameters: reject(ctx, "email"),
 		}, nil
 	}
 	if s.HideAccounts {

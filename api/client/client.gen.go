@@ -17,7 +17,6 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/oapi-codegen/runtime"
-	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
 // Defines values for CommonFailure400Message.
@@ -29,6 +28,99 @@ const (
 func (e CommonFailure400Message) Valid() bool {
 	switch e {
 	case CommonFailure400MessageBADPARAMETERS:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CommonFailure401Message.
+const (
+	CommonFailure401MessageN401Unauthorized CommonFailure401Message = "401 Unauthorized"
+)
+
+// Valid indicates whether the value is a known member of the CommonFailure401Message enum.
+func (e CommonFailure401Message) Valid() bool {
+	switch e {
+	case CommonFailure401MessageN401Unauthorized:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CommonFailure405Message.
+const (
+	CommonFailure405MessageN405MethodNotAllowed CommonFailure405Message = "405 Method Not Allowed"
+)
+
+// Valid indicates whether the value is a known member of the CommonFailure405Message enum.
+func (e CommonFailure405Message) Valid() bool {
+	switch e {
+	case CommonFailure405MessageN405MethodNotAllowed:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CommonFailure413Message.
+const (
+	CommonFailure413MessageN413RequestEntityTooLarge CommonFailure413Message = "413 Request Entity Too Large"
+)
+
+// Valid indicates whether the value is a known member of the CommonFailure413Message enum.
+func (e CommonFailure413Message) Valid() bool {
+	switch e {
+	case CommonFailure413MessageN413RequestEntityTooLarge:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CommonFailure429Message.
+const (
+	CommonFailure429MessageN429TooManyRequests CommonFailure429Message = "429 Too Many Requests"
+)
+
+// Valid indicates whether the value is a known member of the CommonFailure429Message enum.
+func (e CommonFailure429Message) Valid() bool {
+	switch e {
+	case CommonFailure429MessageN429TooManyRequests:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CommonFailure503Message.
+const (
+	CommonFailure503MessageN503ServiceUnavailable CommonFailure503Message = "503 Service Unavailable"
+)
+
+// Valid indicates whether the value is a known member of the CommonFailure503Message enum.
+func (e CommonFailure503Message) Valid() bool {
+	switch e {
+	case CommonFailure503MessageN503ServiceUnavailable:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CommonFailureMessage.
+const (
+	CommonFailureMessageN404NotFound            CommonFailureMessage = "404 Not Found"
+	CommonFailureMessageN500InternalServerError CommonFailureMessage = "500 Internal Server Error"
+)
+
+// Valid indicates whether the value is a known member of the CommonFailureMessage enum.
+func (e CommonFailureMessage) Valid() bool {
+	switch e {
+	case CommonFailureMessageN404NotFound:
+		return true
+	case CommonFailureMessageN500InternalServerError:
 		return true
 	default:
 		return false
@@ -283,7 +375,7 @@ func (e SignUpFailure409Message) Valid() bool {
 
 // AccessTokenResponse The tokens of a session
 //
-// Example: {"accessToken":"eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6IjEifQ.eyJzdWIiOiIwMTlhYWY2ZS0wIn0.c2lnbmF0dXJl","refreshToken":"eyJhbGciOiJIUzI1NiIsInR5cCI6InJ0K2p3dCJ9.eyJnZW4iOjF9.c2lnbmF0dXJl","sessionID":"019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7"}
+// Example: {"accessToken":"eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6IjEifQ.eyJzdWIiOiIwMTlhYWY2ZS0wIn0.c2lnbmF0dXJl","expiresIn":600,"refreshToken":"eyJhbGciOiJIUzI1NiIsInR5cCI6InJ0K2p3dCJ9.eyJnZW4iOjF9.c2lnbmF0dXJl","sessionID":"019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7"}
 type AccessTokenResponse struct {
 	// AccessToken A JWT (RFC 9068, `typ: at+jwt`) for the header `authorization` of this and of other services. Other services verify it
 	// with the keys of `/.well-known/jwks.json`. Claims: `iss`, `sub` (the user's ID), `aud`, `exp`, `iat`, `jti`,
@@ -292,6 +384,11 @@ type AccessTokenResponse struct {
 	//
 	// Example: eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6IjEifQ.eyJzdWIiOiIwMTlhYWY2ZS0wIn0.c2lnbmF0dXJl
 	AccessToken string `json:"accessToken"`
+
+	// ExpiresIn The lifetime of the access token in seconds, as `expires_in` of RFC 6749 section 5.1
+	//
+	// Example: 600
+	ExpiresIn *int64 `json:"expiresIn,omitempty"`
 
 	// RefreshToken The token for the next refresh. It is opaque and secret; never send it to another service.
 	//
@@ -304,7 +401,7 @@ type AccessTokenResponse struct {
 	SessionID string `json:"sessionID"`
 }
 
-// CommonFailure A failure whose HTTP status is its only code
+// CommonFailure A failure whose HTTP status is its only reason. Nothing has this path or link (404), or the service has a defect (500).
 //
 // Example: {"code":404,"message":"404 Not Found"}
 type CommonFailure struct {
@@ -316,12 +413,12 @@ type CommonFailure struct {
 	// Message The HTTP status as text
 	//
 	// Example: 404 Not Found
-	Message string `json:"message"`
+	Message CommonFailureMessage `json:"message"`
 }
 
 // CommonFailure400 A parameter is missing or malformed.
 //
-// Example: {"code":400,"message":"BAD_PARAMETERS"}
+// Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["request-id"]}
 type CommonFailure400 struct {
 	// Code The HTTP status
 	//
@@ -332,12 +429,126 @@ type CommonFailure400 struct {
 	//
 	// Example: BAD_PARAMETERS
 	Message CommonFailure400Message `json:"message"`
+
+	// Parameters What was missing, malformed or not allowed: the names of headers (`request-id`, `content-type`), of path and query parameters
+	// (`sessionID`), and of properties of the body (`language`, `device.width`), or `body` if the body itself is wrong: it is not one
+	// JSON object, has unknown or duplicate keys, or contains U+0000. Never values. The list is missing if the request is wrong in another way, for
+	// example if its URL is too long.
+	//
+	//
+	// Example: ["language"]
+	Parameters *RejectedParameters `json:"parameters,omitempty"`
 }
 
 // CommonFailure400Message The reason
 //
 // Example: BAD_PARAMETERS
 type CommonFailure400Message string
+
+// CommonFailure401 The access token is missing, malformed, forged or expired.
+//
+// Example: {"code":401,"message":"401 Unauthorized"}
+type CommonFailure401 struct {
+	// Code The HTTP status
+	//
+	// Example: 401
+	Code int64 `json:"code"`
+
+	// Message The HTTP status as text
+	//
+	// Example: 401 Unauthorized
+	Message CommonFailure401Message `json:"message"`
+}
+
+// CommonFailure401Message The HTTP status as text
+//
+// Example: 401 Unauthorized
+type CommonFailure401Message string
+
+// CommonFailure405 The path does not support the method.
+//
+// Example: {"code":405,"message":"405 Method Not Allowed"}
+type CommonFailure405 struct {
+	// Code The HTTP status
+	//
+	// Example: 405
+	Code int64 `json:"code"`
+
+	// Message The HTTP status as text
+	//
+	// Example: 405 Method Not Allowed
+	Message CommonFailure405Message `json:"message"`
+}
+
+// CommonFailure405Message The HTTP status as text
+//
+// Example: 405 Method Not Allowed
+type CommonFailure405Message string
+
+// CommonFailure413 The body is too large.
+//
+// Example: {"code":413,"message":"413 Request Entity Too Large"}
+type CommonFailure413 struct {
+	// Code The HTTP status
+	//
+	// Example: 413
+	Code int64 `json:"code"`
+
+	// Message The HTTP status as text
+	//
+	// Example: 413 Request Entity Too Large
+	Message CommonFailure413Message `json:"message"`
+}
+
+// CommonFailure413Message The HTTP status as text
+//
+// Example: 413 Request Entity Too Large
+type CommonFailure413Message string
+
+// CommonFailure429 A limit rejected the request. Repeat it after the seconds in `Retry-After`.
+//
+// Example: {"code":429,"message":"429 Too Many Requests"}
+type CommonFailure429 struct {
+	// Code The HTTP status
+	//
+	// Example: 429
+	Code int64 `json:"code"`
+
+	// Message The HTTP status as text
+	//
+	// Example: 429 Too Many Requests
+	Message CommonFailure429Message `json:"message"`
+}
+
+// CommonFailure429Message The HTTP status as text
+//
+// Example: 429 Too Many Requests
+type CommonFailure429Message string
+
+// CommonFailure503 The service made no decision. Repeat the request after the seconds in `Retry-After`.
+//
+// Example: {"code":503,"message":"503 Service Unavailable"}
+type CommonFailure503 struct {
+	// Code The HTTP status
+	//
+	// Example: 503
+	Code int64 `json:"code"`
+
+	// Message The HTTP status as text
+	//
+	// Example: 503 Service Unavailable
+	Message CommonFailure503Message `json:"message"`
+}
+
+// CommonFailure503Message The HTTP status as text
+//
+// Example: 503 Service Unavailable
+type CommonFailure503Message string
+
+// CommonFailureMessage The HTTP status as text
+//
+// Example: 404 Not Found
+type CommonFailureMessage string
 
 // ConfirmationResponse The result of a link that was opened successfully
 //
@@ -361,7 +572,7 @@ type ConfirmationResponsePurpose string
 
 // CreateAccessTokenFailure400 Why a login was rejected with 400: a parameter is missing or malformed, or the client ID is not allowed.
 //
-// Example: {"code":400,"message":"BAD_PARAMETERS"}
+// Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["clientID"]}
 type CreateAccessTokenFailure400 struct {
 	// Code The HTTP status
 	//
@@ -372,6 +583,15 @@ type CreateAccessTokenFailure400 struct {
 	//
 	// Example: BAD_PARAMETERS
 	Message CreateAccessTokenFailure400Message `json:"message"`
+
+	// Parameters What was missing, malformed or not allowed: the names of headers (`request-id`, `content-type`), of path and query parameters
+	// (`sessionID`), and of properties of the body (`language`, `device.width`), or `body` if the body itself is wrong: it is not one
+	// JSON object, has unknown or duplicate keys, or contains U+0000. Never values. The list is missing if the request is wrong in another way, for
+	// example if its URL is too long.
+	//
+	//
+	// Example: ["language"]
+	Parameters *RejectedParameters `json:"parameters,omitempty"`
 }
 
 // CreateAccessTokenFailure400Message The reason
@@ -462,7 +682,7 @@ type Device struct {
 // Letter case does not matter: `Test.User@Financelime.com` is the same user.
 //
 // Example: test.user@financelime.com
-type Email = openapi_types.Email
+type Email = string
 
 // FailurePage An HTML page that explains what happened and what to do next
 //
@@ -592,7 +812,7 @@ type OpenIDConfiguration struct {
 
 // RefreshAccessTokenFailure400 Why a refresh was rejected with 400: a parameter is missing, or the refresh token is malformed, forged or expired.
 //
-// Example: {"code":400,"message":"BAD_PARAMETERS"}
+// Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["refreshToken"]}
 type RefreshAccessTokenFailure400 struct {
 	// Code The HTTP status
 	//
@@ -603,6 +823,15 @@ type RefreshAccessTokenFailure400 struct {
 	//
 	// Example: BAD_PARAMETERS
 	Message RefreshAccessTokenFailure400Message `json:"message"`
+
+	// Parameters What was missing, malformed or not allowed: the names of headers (`request-id`, `content-type`), of path and query parameters
+	// (`sessionID`), and of properties of the body (`language`, `device.width`), or `body` if the body itself is wrong: it is not one
+	// JSON object, has unknown or duplicate keys, or contains U+0000. Never values. The list is missing if the request is wrong in another way, for
+	// example if its URL is too long.
+	//
+	//
+	// Example: ["language"]
+	Parameters *RejectedParameters `json:"parameters,omitempty"`
 }
 
 // RefreshAccessTokenFailure400Message The reason
@@ -640,6 +869,14 @@ type RefreshAccessTokenRequest struct {
 	RefreshToken string `json:"refreshToken"`
 }
 
+// RejectedParameters What was missing, malformed or not allowed: the names of headers (`request-id`, `content-type`), of path and query parameters
+// (`sessionID`), and of properties of the body (`language`, `device.width`), or `body` if the body itself is wrong: it is not one
+// JSON object, has unknown or duplicate keys, or contains U+0000. Never values. The list is missing if the request is wrong in another way, for
+// example if its URL is too long.
+//
+// Example: ["language"]
+type RejectedParameters = []string
+
 // RequestID The ID of one request
 //
 // Example: 4f7c1f1e-8a52-4d5b-9c0c-0c1d6a0f5a11
@@ -647,7 +884,7 @@ type RequestID = string
 
 // RequestUserPasswordResetFailure400 Why a password reset was rejected with 400: a parameter is missing or malformed.
 //
-// Example: {"code":400,"message":"BAD_PARAMETERS"}
+// Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["email"]}
 type RequestUserPasswordResetFailure400 struct {
 	// Code The HTTP status
 	//
@@ -658,6 +895,15 @@ type RequestUserPasswordResetFailure400 struct {
 	//
 	// Example: BAD_PARAMETERS
 	Message RequestUserPasswordResetFailure400Message `json:"message"`
+
+	// Parameters What was missing, malformed or not allowed: the names of headers (`request-id`, `content-type`), of path and query parameters
+	// (`sessionID`), and of properties of the body (`language`, `device.width`), or `body` if the body itself is wrong: it is not one
+	// JSON object, has unknown or duplicate keys, or contains U+0000. Never values. The list is missing if the request is wrong in another way, for
+	// example if its URL is too long.
+	//
+	//
+	// Example: ["language"]
+	Parameters *RejectedParameters `json:"parameters,omitempty"`
 }
 
 // RequestUserPasswordResetFailure400Message The reason
@@ -699,7 +945,7 @@ type RequestUserPasswordResetRequest struct {
 
 // RevokeRefreshTokenFailure400 Why a logout was rejected with 400: a parameter is missing or malformed.
 //
-// Example: {"code":400,"message":"BAD_PARAMETERS"}
+// Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["sessionID"]}
 type RevokeRefreshTokenFailure400 struct {
 	// Code The HTTP status
 	//
@@ -710,6 +956,15 @@ type RevokeRefreshTokenFailure400 struct {
 	//
 	// Example: BAD_PARAMETERS
 	Message RevokeRefreshTokenFailure400Message `json:"message"`
+
+	// Parameters What was missing, malformed or not allowed: the names of headers (`request-id`, `content-type`), of path and query parameters
+	// (`sessionID`), and of properties of the body (`language`, `device.width`), or `body` if the body itself is wrong: it is not one
+	// JSON object, has unknown or duplicate keys, or contains U+0000. Never values. The list is missing if the request is wrong in another way, for
+	// example if its URL is too long.
+	//
+	//
+	// Example: ["language"]
+	Parameters *RejectedParameters `json:"parameters,omitempty"`
 }
 
 // RevokeRefreshTokenFailure400Message The reason
@@ -736,7 +991,7 @@ type Session struct {
 	// Example: PWA_v0.0.1
 	ClientID string `json:"clientID"`
 
-	// CreatedAt Time of the login, in UTC
+	// CreatedAt Time of the login, in UTC, in the same format
 	//
 	// Example: 2026-11-20T18:02:55.654321Z
 	CreatedAt time.Time `json:"createdAt"`
@@ -761,7 +1016,7 @@ type Session struct {
 	// Example: 019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7
 	SessionID string `json:"sessionID"`
 
-	// UpdatedAt Time of the login or of the last refresh, in UTC
+	// UpdatedAt Time of the login or of the last refresh, in UTC. It always has six digits of a second, so string order is time order.
 	//
 	// Example: 2026-11-23T09:41:07.123456Z
 	UpdatedAt time.Time `json:"updatedAt"`
@@ -774,7 +1029,7 @@ type SessionList = []Session
 
 // SignUpFailure400 Why a sign-up was rejected with 400: a parameter is missing or malformed, or a required invite code is empty.
 //
-// Example: {"code":400,"message":"BAD_PARAMETERS"}
+// Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["language"]}
 type SignUpFailure400 struct {
 	// Code The HTTP status
 	//
@@ -785,6 +1040,15 @@ type SignUpFailure400 struct {
 	//
 	// Example: BAD_PARAMETERS
 	Message SignUpFailure400Message `json:"message"`
+
+	// Parameters What was missing, malformed or not allowed: the names of headers (`request-id`, `content-type`), of path and query parameters
+	// (`sessionID`), and of properties of the body (`language`, `device.width`), or `body` if the body itself is wrong: it is not one
+	// JSON object, has unknown or duplicate keys, or contains U+0000. Never values. The list is missing if the request is wrong in another way, for
+	// example if its URL is too long.
+	//
+	//
+	// Example: ["language"]
+	Parameters *RejectedParameters `json:"parameters,omitempty"`
 }
 
 // SignUpFailure400Message The reason
@@ -882,73 +1146,73 @@ type OptionalRequestID = RequestID
 
 // BadParameters A parameter is missing or malformed.
 //
-// Example: {"code":400,"message":"BAD_PARAMETERS"}
+// Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["request-id"]}
 type BadParameters = CommonFailure400
 
-// InternalServerError A failure whose HTTP status is its only code
+// InternalServerError A failure whose HTTP status is its only reason. Nothing has this path or link (404), or the service has a defect (500).
 //
 // Example: {"code":404,"message":"404 Not Found"}
 type InternalServerError = CommonFailure
 
-// MethodNotAllowed A failure whose HTTP status is its only code
+// MethodNotAllowed The path does not support the method.
 //
-// Example: {"code":404,"message":"404 Not Found"}
-type MethodNotAllowed = CommonFailure
+// Example: {"code":405,"message":"405 Method Not Allowed"}
+type MethodNotAllowed = CommonFailure405
 
-// NotFound A failure whose HTTP status is its only code
+// NotFound A failure whose HTTP status is its only reason. Nothing has this path or link (404), or the service has a defect (500).
 //
 // Example: {"code":404,"message":"404 Not Found"}
 type NotFound = CommonFailure
 
-// PageInternalServerError A failure whose HTTP status is its only code
+// PageInternalServerError A failure whose HTTP status is its only reason. Nothing has this path or link (404), or the service has a defect (500).
 //
 // Example: {"code":404,"message":"404 Not Found"}
 type PageInternalServerError = CommonFailure
 
-// PageMethodNotAllowed A failure whose HTTP status is its only code
+// PageMethodNotAllowed The path does not support the method.
 //
-// Example: {"code":404,"message":"404 Not Found"}
-type PageMethodNotAllowed = CommonFailure
+// Example: {"code":405,"message":"405 Method Not Allowed"}
+type PageMethodNotAllowed = CommonFailure405
 
-// PageNotFound A failure whose HTTP status is its only code
+// PageNotFound A failure whose HTTP status is its only reason. Nothing has this path or link (404), or the service has a defect (500).
 //
 // Example: {"code":404,"message":"404 Not Found"}
 type PageNotFound = CommonFailure
 
-// PagePayloadTooLarge A failure whose HTTP status is its only code
+// PagePayloadTooLarge The body is too large.
 //
-// Example: {"code":404,"message":"404 Not Found"}
-type PagePayloadTooLarge = CommonFailure
+// Example: {"code":413,"message":"413 Request Entity Too Large"}
+type PagePayloadTooLarge = CommonFailure413
 
-// PageServiceUnavailable A failure whose HTTP status is its only code
+// PageServiceUnavailable The service made no decision. Repeat the request after the seconds in `Retry-After`.
 //
-// Example: {"code":404,"message":"404 Not Found"}
-type PageServiceUnavailable = CommonFailure
+// Example: {"code":503,"message":"503 Service Unavailable"}
+type PageServiceUnavailable = CommonFailure503
 
-// PageTooManyRequests A failure whose HTTP status is its only code
+// PageTooManyRequests A limit rejected the request. Repeat it after the seconds in `Retry-After`.
 //
-// Example: {"code":404,"message":"404 Not Found"}
-type PageTooManyRequests = CommonFailure
+// Example: {"code":429,"message":"429 Too Many Requests"}
+type PageTooManyRequests = CommonFailure429
 
-// PayloadTooLarge A failure whose HTTP status is its only code
+// PayloadTooLarge The body is too large.
 //
-// Example: {"code":404,"message":"404 Not Found"}
-type PayloadTooLarge = CommonFailure
+// Example: {"code":413,"message":"413 Request Entity Too Large"}
+type PayloadTooLarge = CommonFailure413
 
-// ServiceUnavailable A failure whose HTTP status is its only code
+// ServiceUnavailable The service made no decision. Repeat the request after the seconds in `Retry-After`.
 //
-// Example: {"code":404,"message":"404 Not Found"}
-type ServiceUnavailable = CommonFailure
+// Example: {"code":503,"message":"503 Service Unavailable"}
+type ServiceUnavailable = CommonFailure503
 
-// TooManyRequests A failure whose HTTP status is its only code
+// TooManyRequests A limit rejected the request. Repeat it after the seconds in `Retry-After`.
 //
-// Example: {"code":404,"message":"404 Not Found"}
-type TooManyRequests = CommonFailure
+// Example: {"code":429,"message":"429 Too Many Requests"}
+type TooManyRequests = CommonFailure429
 
-// Unauthorized A failure whose HTTP status is its only code
+// Unauthorized The access token is missing, malformed, forged or expired.
 //
-// Example: {"code":404,"message":"404 Not Found"}
-type Unauthorized = CommonFailure
+// Example: {"code":401,"message":"401 Unauthorized"}
+type Unauthorized = CommonFailure401
 
 // GetJwksParams defines parameters for GetJwks.
 type GetJwksParams struct {
@@ -1278,7 +1542,7 @@ type ClientInterface interface {
 
 	// GetDocsAsset Get a file of the documentation page
 	//
-	// A script or a style sheet of [`GET /docs`](#operation/get_docs).
+	// A script or a style sheet of [`GET /docs`](#/Service/get_docs).
 	//
 	// Corresponds with GET /docs/{asset} (the `GetDocsAsset` operationId).
 	GetDocsAsset(ctx context.Context, asset string, params *GetDocsAssetParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1302,8 +1566,9 @@ type ClientInterface interface {
 	// Returns an HTML page with a message: success or failure.
 	//
 	// The links in the emails of sign-ups and password resets lead to this path, and users open it in a browser. A link works
-	// once. The page is in the user's language. A program that prefers `text/plain` or `application/json` in its `Accept`
-	// header gets that instead.
+	// once. The page is in the user's language. Browsers get it, and programs that accept `*/*`. A program
+	// whose `Accept` header names `application/json`, with at least the weight of `text/html`, gets that; one that prefers
+	// `text/plain` gets plain text.
 	//
 	// Any key that does not work (used, expired, replaced by a newer one, unknown, malformed) and a missing or malformed `rid`
 	// give the same 404. Its page explains what to do next. A HEAD request does not use the link.
@@ -1314,7 +1579,7 @@ type ClientInterface interface {
 	// CreateAccessTokenWithBody Log in
 	//
 	// Creates a session on one device, with an access token and a refresh token. The access token is valid for 10 minutes by
-	// default; [refresh](#operation/refresh_access_token) it before then.
+	// default; [refresh](#/Authorization/refresh_access_token) it before then.
 	//
 	// The first login with a password that was sent by email makes it the user's password and ends all older sessions.
 	// A user can have 100 sessions by default; another login ends the least recently refreshed.
@@ -1330,7 +1595,7 @@ type ClientInterface interface {
 	// CreateAccessToken Log in
 	//
 	// Creates a session on one device, with an access token and a refresh token. The access token is valid for 10 minutes by
-	// default; [refresh](#operation/refresh_access_token) it before then.
+	// default; [refresh](#/Authorization/refresh_access_token) it before then.
 	//
 	// The first login with a password that was sent by email makes it the user's password and ends all older sessions.
 	// A user can have 100 sessions by default; another login ends the least recently refreshed.
@@ -1405,7 +1670,7 @@ type ClientInterface interface {
 	// and has no effect.
 	//
 	// Many gateways and HTTP libraries drop the body of a DELETE request. Behind those, use
-	// [the operation with the ID in the path](#operation/revoke_session).
+	// [the operation with the ID in the path](#/Session/revoke_session).
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1421,7 +1686,7 @@ type ClientInterface interface {
 	// and has no effect.
 	//
 	// Many gateways and HTTP libraries drop the body of a DELETE request. Behind those, use
-	// [the operation with the ID in the path](#operation/revoke_session).
+	// [the operation with the ID in the path](#/Session/revoke_session).
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1430,7 +1695,7 @@ type ClientInterface interface {
 
 	// RevokeSession End a session, without a request body
 	//
-	// Does the same as [`DELETE /v1/session/remove`](#operation/revoke_refresh_token), for clients and gateways that cannot send
+	// Does the same as [`DELETE /v1/session/remove`](#/Session/revoke_refresh_token), for clients and gateways that cannot send
 	// a body with DELETE.
 	//
 	// Corresponds with DELETE /v1/session/{sessionID} (the `RevokeSession` operationId).
@@ -1477,7 +1742,7 @@ type ClientInterface interface {
 	//
 	// The sign-up reserves one use of the invite code. If nobody opens the link before it expires (after 24 hours by default),
 	// the service deletes the sign-up and releases the use and the address.
-	// To receive the link again, request a [password reset](#operation/user_password_reset) for the address.
+	// To receive the link again, request a [password reset](#/User/user_password_reset) for the address.
 	//
 	// The service checks in this order: the invite code is unknown or expired (404), the address is taken or waits for its
 	// confirmation (409 `USER_ALREADY_EXIST`), the invite code has no uses left (409 `INVITE_HAS_ENDED`). If a client lost the
@@ -1499,7 +1764,7 @@ type ClientInterface interface {
 	//
 	// The sign-up reserves one use of the invite code. If nobody opens the link before it expires (after 24 hours by default),
 	// the service deletes the sign-up and releases the use and the address.
-	// To receive the link again, request a [password reset](#operation/user_password_reset) for the address.
+	// To receive the link again, request a [password reset](#/User/user_password_reset) for the address.
 	//
 	// The service checks in this order: the invite code is unknown or expired (404), the address is taken or waits for its
 	// confirmation (409 `USER_ALREADY_EXIST`), the invite code has no uses left (409 `INVITE_HAS_ENDED`). If a client lost the
@@ -1577,7 +1842,7 @@ func (c *Client) GetDocs(ctx context.Context, params *GetDocsParams, reqEditors 
 
 // GetDocsAsset Get a file of the documentation page
 //
-// A script or a style sheet of [`GET /docs`](#operation/get_docs).
+// A script or a style sheet of [`GET /docs`](#/Service/get_docs).
 //
 // Corresponds with GET /docs/{asset} (the `GetDocsAsset` operationId).
 func (c *Client) GetDocsAsset(ctx context.Context, asset string, params *GetDocsAssetParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1631,8 +1896,9 @@ func (c *Client) GetOpenapiYaml(ctx context.Context, params *GetOpenapiYamlParam
 // Returns an HTML page with a message: success or failure.
 //
 // The links in the emails of sign-ups and password resets lead to this path, and users open it in a browser. A link works
-// once. The page is in the user's language. A program that prefers `text/plain` or `application/json` in its `Accept`
-// header gets that instead.
+// once. The page is in the user's language. Browsers get it, and programs that accept `*/*`. A program
+// whose `Accept` header names `application/json`, with at least the weight of `text/html`, gets that; one that prefers
+// `text/plain` gets plain text.
 //
 // Any key that does not work (used, expired, replaced by a newer one, unknown, malformed) and a missing or malformed `rid`
 // give the same 404. Its page explains what to do next. A HEAD request does not use the link.
@@ -1653,7 +1919,7 @@ func (c *Client) ConfirmUserEmail(ctx context.Context, confirmationKey string, p
 // CreateAccessTokenWithBody Log in
 //
 // Creates a session on one device, with an access token and a refresh token. The access token is valid for 10 minutes by
-// default; [refresh](#operation/refresh_access_token) it before then.
+// default; [refresh](#/Authorization/refresh_access_token) it before then.
 //
 // The first login with a password that was sent by email makes it the user's password and ends all older sessions.
 // A user can have 100 sessions by default; another login ends the least recently refreshed.
@@ -1679,7 +1945,7 @@ func (c *Client) CreateAccessTokenWithBody(ctx context.Context, params *CreateAc
 // CreateAccessToken Log in
 //
 // Creates a session on one device, with an access token and a refresh token. The access token is valid for 10 minutes by
-// default; [refresh](#operation/refresh_access_token) it before then.
+// default; [refresh](#/Authorization/refresh_access_token) it before then.
 //
 // The first login with a password that was sent by email makes it the user's password and ends all older sessions.
 // A user can have 100 sessions by default; another login ends the least recently refreshed.
@@ -1804,7 +2070,7 @@ func (c *Client) GetListActiveSessions(ctx context.Context, params *GetListActiv
 // and has no effect.
 //
 // Many gateways and HTTP libraries drop the body of a DELETE request. Behind those, use
-// [the operation with the ID in the path](#operation/revoke_session).
+// [the operation with the ID in the path](#/Session/revoke_session).
 //
 // Takes any type of body and a specified content type.
 //
@@ -1830,7 +2096,7 @@ func (c *Client) RevokeRefreshTokenWithBody(ctx context.Context, params *RevokeR
 // and has no effect.
 //
 // Many gateways and HTTP libraries drop the body of a DELETE request. Behind those, use
-// [the operation with the ID in the path](#operation/revoke_session).
+// [the operation with the ID in the path](#/Session/revoke_session).
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1849,7 +2115,7 @@ func (c *Client) RevokeRefreshToken(ctx context.Context, params *RevokeRefreshTo
 
 // RevokeSession End a session, without a request body
 //
-// Does the same as [`DELETE /v1/session/remove`](#operation/revoke_refresh_token), for clients and gateways that cannot send
+// Does the same as [`DELETE /v1/session/remove`](#/Session/revoke_refresh_token), for clients and gateways that cannot send
 // a body with DELETE.
 //
 // Corresponds with DELETE /v1/session/{sessionID} (the `RevokeSession` operationId).
@@ -1926,7 +2192,7 @@ func (c *Client) UserPasswordReset(ctx context.Context, params *UserPasswordRese
 //
 // The sign-up reserves one use of the invite code. If nobody opens the link before it expires (after 24 hours by default),
 // the service deletes the sign-up and releases the use and the address.
-// To receive the link again, request a [password reset](#operation/user_password_reset) for the address.
+// To receive the link again, request a [password reset](#/User/user_password_reset) for the address.
 //
 // The service checks in this order: the invite code is unknown or expired (404), the address is taken or waits for its
 // confirmation (409 `USER_ALREADY_EXIST`), the invite code has no uses left (409 `INVITE_HAS_ENDED`). If a client lost the
@@ -1958,7 +2224,7 @@ func (c *Client) SignupWithBody(ctx context.Context, params *SignupParams, conte
 //
 // The sign-up reserves one use of the invite code. If nobody opens the link before it expires (after 24 hours by default),
 // the service deletes the sign-up and releases the use and the address.
-// To receive the link again, request a [password reset](#operation/user_password_reset) for the address.
+// To receive the link again, request a [password reset](#/User/user_password_reset) for the address.
 //
 // The service checks in this order: the invite code is unknown or expired (404), the address is taken or waits for its
 // confirmation (409 `USER_ALREADY_EXIST`), the invite code has no uses left (409 `INVITE_HAS_ENDED`). If a client lost the
@@ -2882,7 +3148,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetDocsAssetWithResponse Get a file of the documentation page
 	//
-	// A script or a style sheet of [`GET /docs`](#operation/get_docs).
+	// A script or a style sheet of [`GET /docs`](#/Service/get_docs).
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -2912,8 +3178,9 @@ type ClientWithResponsesInterface interface {
 	// Returns an HTML page with a message: success or failure.
 	//
 	// The links in the emails of sign-ups and password resets lead to this path, and users open it in a browser. A link works
-	// once. The page is in the user's language. A program that prefers `text/plain` or `application/json` in its `Accept`
-	// header gets that instead.
+	// once. The page is in the user's language. Browsers get it, and programs that accept `*/*`. A program
+	// whose `Accept` header names `application/json`, with at least the weight of `text/html`, gets that; one that prefers
+	// `text/plain` gets plain text.
 	//
 	// Any key that does not work (used, expired, replaced by a newer one, unknown, malformed) and a missing or malformed `rid`
 	// give the same 404. Its page explains what to do next. A HEAD request does not use the link.
@@ -2926,7 +3193,7 @@ type ClientWithResponsesInterface interface {
 	// CreateAccessTokenWithBodyWithResponse Log in
 	//
 	// Creates a session on one device, with an access token and a refresh token. The access token is valid for 10 minutes by
-	// default; [refresh](#operation/refresh_access_token) it before then.
+	// default; [refresh](#/Authorization/refresh_access_token) it before then.
 	//
 	// The first login with a password that was sent by email makes it the user's password and ends all older sessions.
 	// A user can have 100 sessions by default; another login ends the least recently refreshed.
@@ -2942,7 +3209,7 @@ type ClientWithResponsesInterface interface {
 	// CreateAccessTokenWithResponse Log in
 	//
 	// Creates a session on one device, with an access token and a refresh token. The access token is valid for 10 minutes by
-	// default; [refresh](#operation/refresh_access_token) it before then.
+	// default; [refresh](#/Authorization/refresh_access_token) it before then.
 	//
 	// The first login with a password that was sent by email makes it the user's password and ends all older sessions.
 	// A user can have 100 sessions by default; another login ends the least recently refreshed.
@@ -3021,7 +3288,7 @@ type ClientWithResponsesInterface interface {
 	// and has no effect.
 	//
 	// Many gateways and HTTP libraries drop the body of a DELETE request. Behind those, use
-	// [the operation with the ID in the path](#operation/revoke_session).
+	// [the operation with the ID in the path](#/Session/revoke_session).
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3037,7 +3304,7 @@ type ClientWithResponsesInterface interface {
 	// and has no effect.
 	//
 	// Many gateways and HTTP libraries drop the body of a DELETE request. Behind those, use
-	// [the operation with the ID in the path](#operation/revoke_session).
+	// [the operation with the ID in the path](#/Session/revoke_session).
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3046,7 +3313,7 @@ type ClientWithResponsesInterface interface {
 
 	// RevokeSessionWithResponse End a session, without a request body
 	//
-	// Does the same as [`DELETE /v1/session/remove`](#operation/revoke_refresh_token), for clients and gateways that cannot send
+	// Does the same as [`DELETE /v1/session/remove`](#/Session/revoke_refresh_token), for clients and gateways that cannot send
 	// a body with DELETE.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -3095,7 +3362,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// The sign-up reserves one use of the invite code. If nobody opens the link before it expires (after 24 hours by default),
 	// the service deletes the sign-up and releases the use and the address.
-	// To receive the link again, request a [password reset](#operation/user_password_reset) for the address.
+	// To receive the link again, request a [password reset](#/User/user_password_reset) for the address.
 	//
 	// The service checks in this order: the invite code is unknown or expired (404), the address is taken or waits for its
 	// confirmation (409 `USER_ALREADY_EXIST`), the invite code has no uses left (409 `INVITE_HAS_ENDED`). If a client lost the
@@ -3117,7 +3384,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// The sign-up reserves one use of the invite code. If nobody opens the link before it expires (after 24 hours by default),
 	// the service deletes the sign-up and releases the use and the address.
-	// To receive the link again, request a [password reset](#operation/user_password_reset) for the address.
+	// To receive the link again, request a [password reset](#/User/user_password_reset) for the address.
 	//
 	// The service checks in this order: the invite code is unknown or expired (404), the address is taken or waits for its
 	// confirmation (409 `USER_ALREADY_EXIST`), the invite code has no uses left (409 `INVITE_HAS_ENDED`). If a client lost the
@@ -5227,7 +5494,7 @@ func (c *ClientWithResponses) GetDocsWithResponse(ctx context.Context, params *G
 
 // GetDocsAssetWithResponse Get a file of the documentation page
 //
-// A script or a style sheet of [`GET /docs`](#operation/get_docs).
+// A script or a style sheet of [`GET /docs`](#/Service/get_docs).
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -5275,8 +5542,9 @@ func (c *ClientWithResponses) GetOpenapiYamlWithResponse(ctx context.Context, pa
 // Returns an HTML page with a message: success or failure.
 //
 // The links in the emails of sign-ups and password resets lead to this path, and users open it in a browser. A link works
-// once. The page is in the user's language. A program that prefers `text/plain` or `application/json` in its `Accept`
-// header gets that instead.
+// once. The page is in the user's language. Browsers get it, and programs that accept `*/*`. A program
+// whose `Accept` header names `application/json`, with at least the weight of `text/html`, gets that; one that prefers
+// `text/plain` gets plain text.
 //
 // Any key that does not work (used, expired, replaced by a newer one, unknown, malformed) and a missing or malformed `rid`
 // give the same 404. Its page explains what to do next. A HEAD request does not use the link.
@@ -5295,7 +5563,7 @@ func (c *ClientWithResponses) ConfirmUserEmailWithResponse(ctx context.Context, 
 // CreateAccessTokenWithBodyWithResponse Log in
 //
 // Creates a session on one device, with an access token and a refresh token. The access token is valid for 10 minutes by
-// default; [refresh](#operation/refresh_access_token) it before then.
+// default; [refresh](#/Authorization/refresh_access_token) it before then.
 //
 // The first login with a password that was sent by email makes it the user's password and ends all older sessions.
 // A user can have 100 sessions by default; another login ends the least recently refreshed.
@@ -5317,7 +5585,7 @@ func (c *ClientWithResponses) CreateAccessTokenWithBodyWithResponse(ctx context.
 // CreateAccessTokenWithResponse Log in
 //
 // Creates a session on one device, with an access token and a refresh token. The access token is valid for 10 minutes by
-// default; [refresh](#operation/refresh_access_token) it before then.
+// default; [refresh](#/Authorization/refresh_access_token) it before then.
 //
 // The first login with a password that was sent by email makes it the user's password and ends all older sessions.
 // A user can have 100 sessions by default; another login ends the least recently refreshed.
@@ -5426,7 +5694,7 @@ func (c *ClientWithResponses) GetListActiveSessionsWithResponse(ctx context.Cont
 // and has no effect.
 //
 // Many gateways and HTTP libraries drop the body of a DELETE request. Behind those, use
-// [the operation with the ID in the path](#operation/revoke_session).
+// [the operation with the ID in the path](#/Session/revoke_session).
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -5448,7 +5716,7 @@ func (c *ClientWithResponses) RevokeRefreshTokenWithBodyWithResponse(ctx context
 // and has no effect.
 //
 // Many gateways and HTTP libraries drop the body of a DELETE request. Behind those, use
-// [the operation with the ID in the path](#operation/revoke_session).
+// [the operation with the ID in the path](#/Session/revoke_session).
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -5463,7 +5731,7 @@ func (c *ClientWithResponses) RevokeRefreshTokenWithResponse(ctx context.Context
 
 // RevokeSessionWithResponse End a session, without a request body
 //
-// Does the same as [`DELETE /v1/session/remove`](#operation/revoke_refresh_token), for clients and gateways that cannot send
+// Does the same as [`DELETE /v1/session/remove`](#/Session/revoke_refresh_token), for clients and gateways that cannot send
 // a body with DELETE.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -5530,7 +5798,7 @@ func (c *ClientWithResponses) UserPasswordResetWithResponse(ctx context.Context,
 //
 // The sign-up reserves one use of the invite code. If nobody opens the link before it expires (after 24 hours by default),
 // the service deletes the sign-up and releases the use and the address.
-// To receive the link again, request a [password reset](#operation/user_password_reset) for the address.
+// To receive the link again, request a [password reset](#/User/user_password_reset) for the address.
 //
 // The service checks in this order: the invite code is unknown or expired (404), the address is taken or waits for its
 // confirmation (409 `USER_ALREADY_EXIST`), the invite code has no uses left (409 `INVITE_HAS_ENDED`). If a client lost the
@@ -5558,7 +5826,7 @@ func (c *ClientWithResponses) SignupWithBodyWithResponse(ctx context.Context, pa
 //
 // The sign-up reserves one use of the invite code. If nobody opens the link before it expires (after 24 hours by default),
 // the service deletes the sign-up and releases the use and the address.
-// To receive the link again, request a [password reset](#operation/user_password_reset) for the address.
+// To receive the link again, request a [password reset](#/User/user_password_reset) for the address.
 //
 // The service checks in this order: the invite code is unknown or expired (404), the address is taken or waits for its
 // confirmation (409 `USER_ALREADY_EXIST`), the invite code has no uses left (409 `INVITE_HAS_ENDED`). If a client lost the

@@ -40,10 +40,10 @@ new MutationObserver(() => {
   for (const element of document.querySelectorAll("table[role=region]")) element.removeAttribute("role");
 }).observe(document.querySelector("#reference"), { childList: true, subtree: true });
 
-// The document's links between operations, #operation/ID, are in the form of Redoc. Here they unfold the operation.
+// The document's links between operations, #/TAG/ID, unfold the operation.
 document.addEventListener("click", (event) => {
-  const link = event.target.closest('a[href^="#operation/"]');
-  const operation = link && document.querySelector(`.opblock[id$="-${CSS.escape(link.hash.slice("#operation/".length))}"]`);
+  const link = event.target.closest('a[href^="#/"]');
+  const operation = link && document.querySelector(`#operations-${CSS.escape(link.hash.slice("#/".length).replace("/", "-"))}`);
   if (!operation) return;
   event.preventDefault();
   const control = operation.querySelector(".opblock-summary-control");

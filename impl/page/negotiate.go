@@ -29,13 +29,15 @@ func (f Format) String() string {
 }
 
 // Negotiate returns the format that an Accept header prefers (RFC 9110, 12.5.1). If weights are equal, a named type wins
-// over a wildcard: "application/json, */*", which many HTTP libraries send, means JSON. If no format is acceptable it
+// over a wildcard: "application/json, */*", which many HTTP libraries send, means JSON. JSON wins over HTML if both are named:
+// generated clients list all media types of the operation, and no browser names JSON. If no format is acceptable it
 // returns HTML: people open these links, and a readable page helps more than a 406.
 func Negotiate(accept string) Format {
 	best, bestMatch := HTML, match{}
 	ranges := mediaRanges(accept)
 	for _, f := range []Format{HTML, JSON, Text} {
-		if m := ranges.match(f.String()); m.betterThan(bestMatch) {
+		m := ranges.match(f.String())
+		if m.betterThan(bestMatch) || f == JSON && best == HTML && m == bestMatch && m.precision == named {
 			best, bestMatch = f, m
 		}
 	}
@@ -49,6 +51,9 @@ type mediaRange struct {
 }
 
 type rangeList []mediaRange
+
+// named is the precision of a range without a wildcard.
+const named = 3
 
 // match describes how well a list of ranges accepts one media type.
 type match struct {
@@ -67,7 +72,7 @@ func (l rangeList) match(mediaType string) match {
 		precision := 0
 		switch r.name {
 		case mediaType:
-			precision = 3
+			precision = named
 		case group + "/*":
 			precision = 2
 		case "*/*":

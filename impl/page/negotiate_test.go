@@ -21,17 +21,26 @@ func TestNegotiate(t *testing.T) {
 		"application/json, text/plain, */*":                                                     JSON,
 		"application/json, */*;q=0.1":                                                           JSON,
 		// Weights.
-		"text/html;q=0.5, text/plain;q=0.9":      Text,
-		"text/html;q=0.5,text/plain;q=0.501":     Text,
-		"text/html;q=1.000, text/plain;q=1":      HTML,
-		"text/html;q=0, */*":                     JSON,
-		"text/html;q=0, application/json;q=0, *": HTML, // "*" alone is no media range
-		"text/html;q=0, application/*;q=0, */*":  Text,
-		"text/*":                                 HTML,
-		"text/*;q=0.5, application/json;q=0.4":   HTML,
-		"text/*, text/html;q=0.1":                Text, // the most precise range decides, not the best
-		"application/*":                          JSON,
-		"text/plain;q=0.2, */*;q=0.1":            Text,
+		"text/html;q=0.5, text/plain;q=0.9":  Text,
+		"text/html;q=0.5,text/plain;q=0.501": Text,
+		"text/html;q=1.000, text/plain;q=1":  HTML,
+		// What generated clients send: every media type of the operation.
+		"text/html, text/plain, application/json":            JSON,
+		"application/json, text/html, text/plain":            JSON,
+		"application/json,text/html;q=0.9":                   JSON,
+		"text/html;q=0.8, application/json;q=0.8, */*;q=0.1": JSON,
+		"text/html, application/json;q=0.9":                  HTML,
+		"text/html, application/*":                           HTML,
+		"text/*, application/*":                              HTML,
+		"application/json;q=0, text/html;q=0":                HTML,
+		"text/html;q=0, */*":                                 JSON,
+		"text/html;q=0, application/json;q=0, *":             HTML, // "*" alone is no media range
+		"text/html;q=0, application/*;q=0, */*":              Text,
+		"text/*":                                             HTML,
+		"text/*;q=0.5, application/json;q=0.4":               HTML,
+		"text/*, text/html;q=0.1":                            Text, // the most precise range decides, not the best
+		"application/*":                                      JSON,
+		"text/plain;q=0.2, */*;q=0.1":                        Text,
 		// A malformed element is skipped.
 		"text/html;q=2, text/plain;q=0.1":             Text,
 		"text/html;q=-1, application/json;q=0.1":      JSON,

@@ -20,6 +20,9 @@ type Info struct {
 	// TraceParent is the header traceparent (W3C Trace Context), unchecked.
 	TraceParent string
 
+	// Rejected has the names of the parameters because of which the request is rejected with 400, as in openapi.yaml, for the log.
+	Rejected []string
+
 	// AccountID and SessionID are set when they become known, for the log.
 	AccountID, SessionID string
 }

@@ -35,19 +35,22 @@ func readBody(r *http.Request) ([]byte, error) {
 func checkBody(input *openapi3filter.RequestValidationInput, spec *openapi3.RequestBody, body []byte) error {
 	r := input.Request
 	if encoding := r.Header.Get(echo.HeaderContentEncoding); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return errors.New("the body is compressed")
+		return &parameterError{[]string{"content-encoding"}, errors.New("the body is compressed")}
 	}
 	if !isJSON(r.Header) {
-		return errors.New("the body is not application/json in UTF-8")
+		return &parameterError{[]string{"content-type"}, errors.New("the body is not application/json in UTF-8")}
 	}
 	if err := strictJSON(body); err != nil {
-		return err
+		return &parameterError{[]string{rejectedBody}, err}
 	}
 	// The generated code decodes exactly what is validated here.
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	r.ContentLength = int64(len(body))
 	r.Header.Set(echo.HeaderContentType, echo.MIMEApplicationJSON) // kin-openapi compares media types case-sensitively
-	return openapi3filter.ValidateRequestBody(r.Context(), input, spec)
+	if err := openapi3filter.ValidateRequestBody(r.Context(), input, spec); err != nil {
+		return schemaError(err)
+	}
+	return nil
 }
 
 // isJSON reports whether there is exactly one Content-Type and it is application/json in UTF-8.

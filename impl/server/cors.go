@@ -19,18 +19,16 @@ type cors struct {
 	allowed, expose string // request headers and response headers
 }
 
-// newCORS allows and exposes the headers that the document defines.
+// newCORS allows and exposes the headers that the document defines, and those that have no place in it: the media type of a body, what
+// tracing libraries add to each request (W3C Trace Context, W3C Baggage), and the time of a response, to which expiresIn relates.
 func newCORS(origins []string, doc *openapi3.T) cors {
-	requests := []string{"content-type"}
-	for name := range doc.Components.SecuritySchemes {
-		requests = append(requests, strings.ToLower(doc.Components.SecuritySchemes[name].Value.Name))
-	}
+	requests := []string{"authorization", "baggage", "content-type", "traceparent", "tracestate"}
 	for _, p := range doc.Components.Parameters {
 		if p.Value.In == openapi3.ParameterInHeader {
 			requests = append(requests, strings.ToLower(p.Value.Name))
 		}
 	}
-	var responses []string
+	responses := []string{"date"}
 	for _, item := range doc.Paths.Map() {
 		for _, op := range item.Operations() {
 			for _, response := range op.Responses.Map() {

@@ -47,11 +47,11 @@ func TestCORS(t *testing.T) {
 	if got := w.Header().Get("Access-Control-Allow-Methods"); got != "PUT" {
 		t.Errorf("methods: %q", got)
 	}
-	if got := w.Header().Get("Access-Control-Allow-Headers"); got != "authorization, content-type, if-none-match, request-id" {
+	if got := w.Header().Get("Access-Control-Allow-Headers"); got != "authorization, baggage, content-type, if-none-match, request-id, traceparent, tracestate" {
 		t.Errorf("headers: %q", got)
 	}
 	actual := serve(h, http.MethodPut, "/v1/oauth/refresh", http.Header{"Origin": {listed}}, "")
-	for _, name := range []string{"request-id", "retry-after", "ratelimit"} {
+	for _, name := range []string{"date", "request-id", "retry-after", "ratelimit"} {
 		if !strings.Contains(actual.Header().Get("Access-Control-Expose-Headers"), name) {
 			t.Errorf("%s is not exposed: %q", name, actual.Header().Get("Access-Control-Expose-Headers"))
 		}

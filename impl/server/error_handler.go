@@ -53,6 +53,9 @@ func (h *errorHandler) handle(err error, c echo.Context) {
 		}
 		event.Record(c.Request().Context(), h.log, event.LimitExceeded, slog.String("limit", limit.LimitName()))
 	}
+	if names := rejected(err); len(names) > 0 {
+		reqinfo.FromContext(c.Request().Context()).Rejected = names
+	}
 	if err := h.writeFailure(c, status, retryAfter); err != nil {
 		event.Record(c.Request().Context(), h.log, event.RequestResponseLost, slog.Any("error", err))
 	}
@@ -85,19 +88,26 @@ func seconds(d time.Duration) string {
 
 // writeFailure writes a failure in the form of the operation: a page, or JSON.
 func (h *errorHandler) writeFailure(c echo.Context, status int, retryAfter time.Duration) error {
-	if op := operationOf(c); op == nil || !op.pages {
-		return c.JSON(status, jsonFailure(status))
-	}
 	req := reqinfo.FromContext(c.Request().Context())
+	if op := operationOf(c); op == nil || !op.pages {
+		return c.JSON(status, jsonFailure(status, req.Rejected))
+	}
 	return h.pages.Failure(page.Negotiate(req.Accept), req.AcceptLanguage, page.Failure{
 		Status: status, RequestID: req.RequestID, RetryAfter: retryAfter,
 	}).Send(c.Response())
 }
 
-// jsonFailure returns the body of a failure: BAD_PARAMETERS for 400, the text of the status for all others.
-func jsonFailure(status int) api.CommonFailure {
+// failure is the JSON body of CommonFailure and of its relatives in openapi.yaml, such as CommonFailure400.
+type failure struct {
+	Code       int      `json:"code"`
+	Message    string   `json:"message"`
+	Parameters []string `json:"parameters,omitempty"`
+}
+
+// jsonFailure returns the body of a failure: BAD_PARAMETERS and the rejected parameters for 400, the text of the status for all others.
+func jsonFailure(status int, rejected []string) failure {
 	if status == http.StatusBadRequest {
-		return api.CommonFailure{Code: http.StatusBadRequest, Message: string(api.CommonFailure400MessageBADPARAMETERS)}
+		return failure{Code: status, Message: string(api.CommonFailure400MessageBADPARAMETERS), Parameters: rejected}
 	}
-	return api.CommonFailure{Code: int64(status), Message: fmt.Sprintf("%d %s", status, http.StatusText(status))}
+	return failure{Code: status, Message: fmt.Sprintf("%d %s", status, http.StatusText(status))}
 }

@@ -130,6 +130,9 @@ func (m *middleware) logRequest(c echo.Context, op *operation, req *reqinfo.Info
 	if req.SessionID != "" {
 		attrs = append(attrs, slog.String("session_id", req.SessionID))
 	}
+	if len(req.Rejected) > 0 {
+		attrs = append(attrs, slog.Any("parameters", req.Rejected))
+	}
 	m.log.LogAttrs(c.Request().Context(), slog.LevelInfo, "request", attrs...)
 }
 

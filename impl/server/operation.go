@@ -68,7 +68,10 @@ func (op *operation) read(spec *openapi3.Operation) error {
 		return fmt.Errorf("security is missing")
 	}
 	for _, requirement := range *spec.Security {
-		if _, ok := requirement["authorization"]; !ok || len(requirement) != 1 {
+		// Two descriptions of one header, for different generators.
+		_, bearer := requirement["bearer"]
+		_, header := requirement["authorization"]
+		if bearer == header || len(requirement) != 1 {
 			return fmt.Errorf("the service does not have this security scheme: %v", requirement)
 		}
 		op.secured = true

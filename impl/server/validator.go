@@ -40,7 +40,7 @@ func (v *validator) wrap(next echo.HandlerFunc) echo.HandlerFunc {
 			if errors.Is(err, errTooLarge) {
 				return &httpError{status: http.StatusRequestEntityTooLarge, cause: err}
 			}
-			return v.malformed(err)
+			return v.malformed(&parameterError{[]string{rejectedBody}, err})
 		}
 		pathParams, err := readPathParams(c)
 		if err != nil {
@@ -50,7 +50,7 @@ func (v *validator) wrap(next echo.HandlerFunc) echo.HandlerFunc {
 			Request:    c.Request(),
 			PathParams: pathParams,
 			Route:      op.route,
-			Options:    &openapi3filter.Options{KeepValidatedValue: true, SkipSettingDefaults: true},
+			Options:    &openapi3filter.Options{KeepValidatedValue: true, SkipSettingDefaults: true, MultiError: true},
 		}
 		if err := v.checkParameters(input, op.headers); err != nil {
 			return err
@@ -86,7 +86,7 @@ func (v *validator) documented(c echo.Context, err error) error {
 	}
 	var bound *echo.HTTPError
 	if errors.As(err, &bound) && bound.Code == http.StatusBadRequest {
-		return v.malformed(err)
+		return v.malformed(&parameterError{repeatedParameters(c, v.operation), err})
 	}
 	return err
 }
@@ -115,7 +115,7 @@ func readPathParams(c echo.Context) (map[string]string, error) {
 		if c.Request().URL.RawPath != "" {
 			decoded, err := url.PathUnescape(value)
 			if err != nil {
-				return nil, fmt.Errorf("decode the path: %w", err)
+				return nil, &parameterError{[]string{name}, fmt.Errorf("decode the path: %w", err)}
 			}
 			value = decoded
 		}
@@ -127,7 +127,7 @@ func readPathParams(c echo.Context) (map[string]string, error) {
 func (v *validator) checkParameters(input *openapi3filter.RequestValidationInput, parameters openapi3.Parameters) error {
 	for _, p := range parameters {
 		if err := openapi3filter.ValidateParameter(input.Request.Context(), input, p.Value); err != nil {
-			return v.malformed(err)
+			return v.malformed(&parameterError{[]string{p.Value.Name}, err})
 		}
 	}
 	return nil

@@ -63,6 +63,9 @@ func (c *accessClaims) UnmarshalJSON(text []byte) error {
 	return unmarshalClaims(text, (*plain)(c))
 }
 
+// Lifetime returns the lifetime of access tokens in seconds.
+func (a *Access) Lifetime() int64 { return seconds(a.cfg.AccessTTL) }
+
 // Sign returns an access token for a session. Of the user it contains only the IDs of the account and of the session. Both are UUIDv7: they
 // also reveal when they were created. The ID of the token (jti) is random.
 func (a *Access) Sign(accountID, sessionID uuid.UUID, clientID string) (string, error) {
