@@ -45,8 +45,7 @@ func schemaError(err error) error {
 			names = append(names, name)
 		}
 	}
-	var all openapi3.MultiError
-	if errors.As(err, &all) {
+	if all, ok := errors.AsType[openapi3.MultiError](err); ok {
 		for _, each := range all {
 			if found, ok := errors.AsType[*openapi3.SchemaError](each); ok {
 				add(found)

@@ -154,7 +154,7 @@ func BenchmarkSignUp(b *testing.B) {
 		b.Run(engine, func(b *testing.B) {
 			s := harness.Start(b, binary, openapi, engine, "AUTH_INVITE_CODE_REQUIRED=false")
 			inParallel(b, "sign-ups/s", func(c *http.Client, _, _ int) error {
-				body := client.SignUpRequest{Email: client.Email(uuid.NewString() + "@example.com"), Language: "en"}
+				body := client.SignUpRequest{Email: uuid.NewString() + "@example.com", Language: "en"}
 				return send(c, http.MethodPost, s.URL+"/v1/user/signup", body, nil)
 			})
 		})
@@ -194,13 +194,13 @@ func logins(b *testing.B, s *harness.Service, email string, n int) []string {
 			b.Fatal(err)
 		}
 	}
-	call(http.MethodPost, "/v1/user/signup", client.SignUpRequest{Email: client.Email(email), Language: "en"}, nil)
+	call(http.MethodPost, "/v1/user/signup", client.SignUpRequest{Email: email, Language: "en"}, nil)
 	call(http.MethodGet, s.WaitMails(b, email, 1)[0].Link(b).RequestURI(), nil, nil)
 	password := s.WaitMails(b, email, 2)[0].Password(b)
 	tokens := make([]string, n)
 	for i := range tokens {
 		var session client.AccessTokenResponse
-		call(http.MethodPost, "/v1/oauth/create", client.CreateAccessTokenRequest{Email: client.Email(email), Password: password, ClientID: "bench"}, &session)
+		call(http.MethodPost, "/v1/oauth/create", client.CreateAccessTokenRequest{Email: email, Password: password, ClientID: "bench"}, &session)
 		tokens[i] = session.RefreshToken
 	}
 	return tokens

@@ -111,7 +111,7 @@ type flooder struct {
 
 func (f flooder) login(kind flood, password string) (hashed bool, took time.Duration) {
 	email, sent := kind.log(password)
-	content, err := json.Marshal(client.CreateAccessTokenRequest{Email: client.Email(email), Password: sent, ClientID: "flood"})
+	content, err := json.Marshal(client.CreateAccessTokenRequest{Email: email, Password: sent, ClientID: "flood"})
 	if err != nil {
 		f.b.Error(err)
 	}

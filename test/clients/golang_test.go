@@ -50,7 +50,7 @@ func (u *user) must(err error) {
 }
 
 func (u *user) signUp(code string) error {
-	return authclient.SignUp(u.t.Context(), u.api, client.SignUpRequest{Email: client.Email(u.email), InviteCode: code, Language: "en"})
+	return authclient.SignUp(u.t.Context(), u.api, client.SignUpRequest{Email: u.email, InviteCode: code, Language: "en"})
 }
 
 // nextPassword opens the mailed link and reads the password from the next mail.
@@ -73,7 +73,7 @@ func (u *user) nextPassword() {
 
 func (u *user) tryLogin(password string) (client.AccessTokenResponse, error) {
 	return authclient.Login(u.t.Context(), u.api,
-		client.CreateAccessTokenRequest{Email: client.Email(u.email), Password: password, ClientID: "go_v1"})
+		client.CreateAccessTokenRequest{Email: u.email, Password: password, ClientID: "go_v1"})
 }
 
 func (u *user) login() client.AccessTokenResponse {

@@ -65,7 +65,7 @@ func TestMailsInMailparser(t *testing.T) {
 func sendMails(t *testing.T, s *harness.Service, email, language string) {
 	t.Helper()
 	r, err := s.API.SignupWithResponse(t.Context(), &client.SignupParams{RequestID: uuid.NewString() + "."},
-		client.SignUpRequest{Email: client.Email(email), Language: language})
+		client.SignUpRequest{Email: email, Language: language})
 	if err != nil || r.StatusCode() != http.StatusNoContent {
 		t.Fatalf("sign-up: %v", err)
 	}
@@ -84,7 +84,7 @@ func sendMails(t *testing.T, s *harness.Service, email, language string) {
 	}
 	s.WaitMails(t, email, 2)
 	reset, err := s.API.UserPasswordResetWithResponse(t.Context(), &client.UserPasswordResetParams{RequestID: uuid.NewString()},
-		client.RequestUserPasswordResetRequest{Email: client.Email(email)})
+		client.RequestUserPasswordResetRequest{Email: email})
 	if err != nil || reset.StatusCode() >= http.StatusBadRequest {
 		t.Fatalf("reset: %v", err)
 	}

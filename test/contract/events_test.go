@@ -29,6 +29,8 @@ type logLine struct {
 	SessionID string    `json:"session_id"`
 	Operation string    `json:"operation"`
 	Status    int       `json:"status"`
+
+	Parameters []string `json:"parameters"`
 }
 
 // logLines parses the log. Each line must be an event that docs/events.md documents.

@@ -219,7 +219,7 @@ func hiddenResetWorks(t *testing.T, s *harness.Service) {
 	p.login()
 	id := rid()
 	_, err := s.API.UserPasswordResetWithResponse(t.Context(), &client.UserPasswordResetParams{RequestID: id},
-		client.RequestUserPasswordResetRequest{Email: client.Email(p.email)})
+		client.RequestUserPasswordResetRequest{Email: p.email})
 	p.must(err)
 	link := p.mail().Link(t)
 	if got := link.Query().Get("rid"); got != id {

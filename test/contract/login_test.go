@@ -37,7 +37,7 @@ func TestLogins(t *testing.T) {
 func (p *person) loginFrom(platform, addr string) {
 	p.t.Helper()
 	r, err := p.s.API.CreateAccessTokenWithResponse(p.t.Context(), &client.CreateAccessTokenParams{RequestID: rid()},
-		client.CreateAccessTokenRequest{Email: client.Email(p.email), Password: p.password, ClientID: "test_v1", Device: device(platform)},
+		client.CreateAccessTokenRequest{Email: p.email, Password: p.password, ClientID: "test_v1", Device: device(platform)},
 		func(_ context.Context, r *http.Request) error {
 			r.Header.Set("X-Forwarded-For", addr)
 			return nil

@@ -252,7 +252,7 @@ func proveLoad(p *proofs) {
 		busy.Go(func() {
 			for ctx.Err() == nil {
 				r, err := p.s.API.CreateAccessTokenWithResponse(ctx, &client.CreateAccessTokenParams{RequestID: rid()},
-					client.CreateAccessTokenRequest{Email: client.Email(uuid.NewString() + "@example.com"), Password: "wrong-password", ClientID: "test_v1"})
+					client.CreateAccessTokenRequest{Email: uuid.NewString() + "@example.com", Password: "wrong-password", ClientID: "test_v1"})
 				if err == nil && r.StatusCode() != http.StatusNotFound && r.StatusCode() != http.StatusServiceUnavailable {
 					p.t.Errorf("a login: %d", r.StatusCode())
 				}

@@ -35,7 +35,7 @@ func (p *person) api() harness.API { return harness.API{T: p.t, Client: p.s.API}
 
 func (p *person) signUp(code string) *client.SignupResponse {
 	p.t.Helper()
-	return p.api().SignUp(client.SignUpRequest{Email: client.Email(p.email), InviteCode: code, Language: p.language})
+	return p.api().SignUp(client.SignUpRequest{Email: p.email, InviteCode: code, Language: p.language})
 }
 
 func (p *person) must(err error) {
@@ -87,7 +87,7 @@ func device(platform string) client.Device { return client.Device{Platform: &pla
 func (p *person) tryLogin(password string) *client.CreateAccessTokenResponse {
 	p.t.Helper()
 	return p.api().Login(client.CreateAccessTokenRequest{
-		Email: client.Email(p.email), Password: password, ClientID: "test_v1", Device: device("Linux x86_64"),
+		Email: p.email, Password: password, ClientID: "test_v1", Device: device("Linux x86_64"),
 	})
 }
 

@@ -178,7 +178,7 @@ func knownClients(t *testing.T, s *harness.Service) {
 		t.Errorf("an unknown client: %d %s", r.StatusCode(), r.Body)
 	}
 	r, err := s.API.CreateAccessTokenWithResponse(t.Context(), &client.CreateAccessTokenParams{RequestID: rid()},
-		client.CreateAccessTokenRequest{Email: client.Email(p.email), Password: p.password, ClientID: "web_v2"})
+		client.CreateAccessTokenRequest{Email: p.email, Password: p.password, ClientID: "web_v2"})
 	p.must(err)
 	p.want("a known client", r.StatusCode(), 200)
 }

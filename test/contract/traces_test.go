@@ -107,7 +107,7 @@ func TestOneTrace(t *testing.T) {
 		p := newPerson(t, s)
 		const parent = "4bf92f3577b34da6a3ce929d0e0e4736"
 		answer, err := s.API.SignupWithResponse(t.Context(), &client.SignupParams{RequestID: name},
-			client.SignUpRequest{Email: client.Email(p.email), InviteCode: code, Language: "en"},
+			client.SignUpRequest{Email: p.email, InviteCode: code, Language: "en"},
 			func(_ context.Context, request *http.Request) error {
 				request.Header.Set("Traceparent", "00-"+parent+"-00f067aa0ba902b7-01")
 				return nil

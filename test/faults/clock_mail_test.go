@@ -26,7 +26,7 @@ func (p *person) passwords() []string {
 func (p *person) tryPassword(ctx context.Context, password string) int {
 	return p.sim.call(ctx, "login", func(ctx context.Context) (int, error) {
 		r, err := p.sim.s.API.CreateAccessTokenWithResponse(ctx, &client.CreateAccessTokenParams{RequestID: newRequestID()},
-			client.CreateAccessTokenRequest{Email: client.Email(p.email), Password: password, ClientID: "test_v1"})
+			client.CreateAccessTokenRequest{Email: p.email, Password: password, ClientID: "test_v1"})
 		return statusOf(r, err)
 	})
 }

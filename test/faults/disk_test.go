@@ -71,7 +71,7 @@ func TestDiskFull(t *testing.T) {
 		}
 	}
 	r, err := sim.s.API.UserPasswordResetWithResponse(t.Context(), &client.UserPasswordResetParams{RequestID: newRequestID()},
-		client.RequestUserPasswordResetRequest{Email: client.Email(p.email)})
+		client.RequestUserPasswordResetRequest{Email: p.email})
 	if err != nil || r.StatusCode() != http.StatusServiceUnavailable {
 		t.Errorf("a reset on a full disk: %v, %v", r.Status(), err)
 	}

@@ -27,7 +27,7 @@ func (sim *simulation) signUp(name string) string {
 	p := newPerson(sim)
 	p.email = name + "-" + p.email
 	r, err := sim.s.API.SignupWithResponse(sim.t.Context(), &client.SignupParams{RequestID: dottedRequestID},
-		client.SignUpRequest{Email: client.Email(p.email), Language: "en"})
+		client.SignUpRequest{Email: p.email, Language: "en"})
 	if err != nil {
 		sim.t.Fatal(err)
 	}

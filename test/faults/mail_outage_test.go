@@ -105,7 +105,7 @@ func (sim *simulation) signUps(duration time.Duration) []time.Duration {
 		running.Go(func() {
 			began := time.Now()
 			r, err := sim.s.API.SignupWithResponse(sim.t.Context(), &client.SignupParams{RequestID: newRequestID()},
-				client.SignUpRequest{Email: client.Email("p" + uuid.NewString() + "@example.com"), Language: "en"})
+				client.SignUpRequest{Email: "p" + uuid.NewString() + "@example.com", Language: "en"})
 			switch {
 			case err != nil:
 				sim.errorf("sign-up: %v", err)

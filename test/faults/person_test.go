@@ -193,7 +193,7 @@ func (p *person) signUp(ctx context.Context) {
 	status := p.sim.call(ctx, "sign-up", func(ctx context.Context) (int, error) {
 		var err error
 		response, err = p.sim.s.API.SignupWithResponse(ctx, &client.SignupParams{RequestID: newRequestID()},
-			client.SignUpRequest{Email: client.Email(p.email), InviteCode: code, Language: "en"})
+			client.SignUpRequest{Email: p.email, InviteCode: code, Language: "en"})
 		return statusOf(response, err)
 	})
 	switch {
@@ -227,7 +227,7 @@ func (p *person) resend(ctx context.Context) {
 func (p *person) postReset(ctx context.Context) int {
 	return p.sim.call(ctx, "reset", func(ctx context.Context) (int, error) {
 		r, err := p.sim.s.API.UserPasswordResetWithResponse(ctx, &client.UserPasswordResetParams{RequestID: newRequestID()},
-			client.RequestUserPasswordResetRequest{Email: client.Email(p.email)})
+			client.RequestUserPasswordResetRequest{Email: p.email})
 		return statusOf(r, err)
 	})
 }
@@ -345,7 +345,7 @@ func (p *person) login(ctx context.Context) {
 	status := p.sim.call(ctx, "login", func(ctx context.Context) (int, error) {
 		var err error
 		response, err = p.sim.s.API.CreateAccessTokenWithResponse(ctx, &client.CreateAccessTokenParams{RequestID: newRequestID()},
-			client.CreateAccessTokenRequest{Email: client.Email(p.email), Password: password, ClientID: "faults", Device: client.Device{}})
+			client.CreateAccessTokenRequest{Email: p.email, Password: password, ClientID: "faults", Device: client.Device{}})
 		return statusOf(response, err)
 	})
 	if p.mailed != "" && (status == 200 || status == unknown) {

@@ -25,7 +25,7 @@ func TestMailWithdrawnWhileSuspended(t *testing.T) {
 	s := harness.Start(t, binary, contract, harness.Postgres, "AUTH_MAIL_TIMEOUT=2m")
 	email := "p" + strings.ReplaceAll(uuid.NewString(), "-", "") + "@example.com"
 	signUp, err := s.API.SignupWithResponse(t.Context(), &client.SignupParams{RequestID: newRequestID()},
-		client.SignUpRequest{Email: client.Email(email), InviteCode: s.Invite(t, 1), Language: "en"})
+		client.SignUpRequest{Email: email, InviteCode: s.Invite(t, 1), Language: "en"})
 	requireStatus(t, "sign-up", 204, signUp, err)
 	link := s.WaitMails(t, email, 1)[0].Link(t)
 
@@ -72,11 +72,11 @@ func TestMailWithdrawnWhileSuspended(t *testing.T) {
 
 	// The user continues with a reset.
 	reset, err := s.API.UserPasswordResetWithResponse(t.Context(), &client.UserPasswordResetParams{RequestID: newRequestID()},
-		client.RequestUserPasswordResetRequest{Email: client.Email(email)})
+		client.RequestUserPasswordResetRequest{Email: email})
 	requireStatus(t, "reset", 204, reset, err)
 	click(s.WaitMails(t, email, 2)[0].Link(t).RequestURI())
 	login, err := s.API.CreateAccessTokenWithResponse(t.Context(), &client.CreateAccessTokenParams{RequestID: newRequestID()},
-		client.CreateAccessTokenRequest{Email: client.Email(email), Password: s.WaitMails(t, email, 3)[0].Password(t), ClientID: "test_v1"})
+		client.CreateAccessTokenRequest{Email: email, Password: s.WaitMails(t, email, 3)[0].Password(t), ClientID: "test_v1"})
 	requireStatus(t, "login", 200, login, err)
 }
 

@@ -80,7 +80,7 @@ func (p *person) calls() harness.API { return harness.API{T: p.t, Client: p.api}
 
 func (p *person) signUp(code string) int {
 	p.t.Helper()
-	return p.calls().SignUp(client.SignUpRequest{Email: client.Email(p.email), InviteCode: code, Language: "en"}).StatusCode()
+	return p.calls().SignUp(client.SignUpRequest{Email: p.email, InviteCode: code, Language: "en"}).StatusCode()
 }
 
 // mail waits for the person's next mail.
@@ -108,7 +108,7 @@ func (p *person) join() *person {
 
 func (p *person) tryLogin(password string) *client.CreateAccessTokenResponse {
 	p.t.Helper()
-	return p.calls().Login(client.CreateAccessTokenRequest{Email: client.Email(p.email), Password: password, ClientID: `test "v1"; <a>, \b`})
+	return p.calls().Login(client.CreateAccessTokenRequest{Email: p.email, Password: password, ClientID: `test "v1"; <a>, \b`})
 }
 
 func (p *person) login() client.AccessTokenResponse {

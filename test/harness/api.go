@@ -72,7 +72,7 @@ func (a API) Revoke(accessToken, sessionID string) *client.RevokeRefreshTokenRes
 func (a API) ResetPassword(email string) *client.UserPasswordResetResponse {
 	a.T.Helper()
 	r, err := a.Client.UserPasswordResetWithResponse(a.T.Context(), &client.UserPasswordResetParams{RequestID: uuid.NewString()},
-		client.RequestUserPasswordResetRequest{Email: client.Email(email)})
+		client.RequestUserPasswordResetRequest{Email: email})
 	a.must(err)
 	return r
 }

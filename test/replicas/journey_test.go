@@ -76,7 +76,7 @@ func (u *user) open(link *url.URL) {
 
 func (u *user) login(password string) client.AccessTokenResponse {
 	u.t.Helper()
-	r := u.api().Login(client.CreateAccessTokenRequest{Email: client.Email(u.email), Password: password, ClientID: "test"})
+	r := u.api().Login(client.CreateAccessTokenRequest{Email: u.email, Password: password, ClientID: "test"})
 	u.want("log in", r, 200)
 	return *r.JSON200
 }
@@ -84,7 +84,7 @@ func (u *user) login(password string) client.AccessTokenResponse {
 // journey calls the operations in the order in which a user needs them.
 func (u *user) journey() {
 	u.t.Helper()
-	u.want("sign up", u.api().SignUp(client.SignUpRequest{Email: client.Email(u.email), Language: "en"}), 204)
+	u.want("sign up", u.api().SignUp(client.SignUpRequest{Email: u.email, Language: "en"}), 204)
 	u.open(u.mail().Link(u.t))
 	password := u.mail().Password(u.t)
 	session, other := u.login(password), u.login(password)
