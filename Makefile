@@ -16,7 +16,7 @@ export REDOCLY_TELEMETRY := off
 export REDOCLY_SUPPRESS_UPDATE_NOTICE := true
 
 .DEFAULT_GOAL := help
-.PHONY: help build release run generate check-generate test test-fast screenshots bench-check test-clients test-gateways test-replicas test-browser faults model timing bench \
+.PHONY: help build release run generate check-generate test test-fast screenshots bench-check test-clients test-clients-all test-gateways test-replicas test-browser faults model timing bench \
 	contract-gate contract-fuzz fuzz lint lint-files lint-go lint-modules lint-scripts lint-spec lint-deploy vulnerabilities clean
 
 help: ## this list
@@ -80,8 +80,8 @@ lint-files: ##   no binary and nothing over 1 MiB is tracked
 	tools/check-files
 
 lint-go: ##   go vet, golangci-lint (gofmt and goimports with it)
-	go vet -tags=clients,gateways,browser,replicas ./...
-	$(CHECKER) golangci-lint run --build-tags=clients,gateways,browser,replicas
+	go vet -tags=clients,clients_all,gateways,browser,replicas ./...
+	$(CHECKER) golangci-lint run --build-tags=clients,clients_all,gateways,browser,replicas
 
 lint-modules: ##   go.mod and go.sum files are tidy
 	go mod tidy -diff
@@ -148,6 +148,10 @@ CLIENTS_DONE := test/clients/node_modules/.package-lock.json
 test-clients: $(CLIENTS_DONE) ## generated clients compile, match openapi.yaml and work; also a mock server, and the emails in mailparser
 	$(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
 		-- -race -count=1 -shuffle=on -timeout=15m -tags=clients ./test/clients/...
+
+test-clients-all: $(CLIENTS_DONE) ## the same, and the generators whose clients take long to build: Java, Kotlin, Rust; installs compilers (Debian, Ubuntu)
+	$(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
+		-- -race -count=1 -shuffle=on -timeout=40m -tags=clients,clients_all ./test/clients/...
 
 # Some packages declare a newer Node than they need. --loglevel=error hides these warnings.
 $(CLIENTS_DONE): test/clients/package.json test/clients/package-lock.json

@@ -43,7 +43,8 @@ func project(t *testing.T, spec string) string {
 	t.Helper()
 	dir := t.TempDir()
 	isSource := func(path string) bool {
-		return !strings.HasPrefix(path, "node_modules") && !strings.HasPrefix(path, "src/generated") && path != "openapi.yaml"
+		return !strings.HasPrefix(path, "node_modules") && !strings.HasPrefix(path, "src/generated") && !strings.HasPrefix(path, "generators") &&
+			path != "openapi.yaml"
 	}
 	err := fs.WalkDir(os.DirFS("."), ".", func(path string, entry fs.DirEntry, err error) error {
 		switch {

@@ -1,7 +1,9 @@
 package harness
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -18,20 +20,29 @@ type Mail struct {
 // Mails returns all mails so far, the newest first.
 func (s *Service) Mails(t testing.TB) []Mail {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.Admin+"/mail.json", nil)
+	mails, err := s.ReadMails(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+	return mails
+}
+
+// ReadMails returns all mails so far, the newest first. It may be called from any goroutine.
+func (s *Service) ReadMails(ctx context.Context) ([]Mail, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.Admin+"/mail.json", nil)
+	if err != nil {
+		return nil, fmt.Errorf("mailbox: %w", err)
+	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		t.Fatal(err)
+		return nil, fmt.Errorf("mailbox: %w", err)
 	}
 	defer response.Body.Close()
 	var mails []Mail
 	if err := json.NewDecoder(response.Body).Decode(&mails); err != nil {
-		t.Fatal(err)
+		return nil, fmt.Errorf("mailbox: %w", err)
 	}
-	return mails
+	return mails, nil
 }
 
 // WaitMails waits until there are n mails with a link or a password to an address and returns them, the newest first.
