@@ -1566,7 +1566,7 @@ type ClientInterface interface {
 	// Returns an HTML page with a message: success or failure.
 	//
 	// The links in the emails of sign-ups and password resets lead to this path, and users open it in a browser. A link works
-	// once. The page is in the user's language. Browsers get it, and programs that accept `*/*`. A program
+	// once. The page is in the user's language. Browsers get it, and programs that accept any type. A program
 	// whose `Accept` header names `application/json`, with at least the weight of `text/html`, gets that; one that prefers
 	// `text/plain` gets plain text.
 	//
@@ -1896,7 +1896,7 @@ func (c *Client) GetOpenapiYaml(ctx context.Context, params *GetOpenapiYamlParam
 // Returns an HTML page with a message: success or failure.
 //
 // The links in the emails of sign-ups and password resets lead to this path, and users open it in a browser. A link works
-// once. The page is in the user's language. Browsers get it, and programs that accept `*/*`. A program
+// once. The page is in the user's language. Browsers get it, and programs that accept any type. A program
 // whose `Accept` header names `application/json`, with at least the weight of `text/html`, gets that; one that prefers
 // `text/plain` gets plain text.
 //
@@ -3178,7 +3178,7 @@ type ClientWithResponsesInterface interface {
 	// Returns an HTML page with a message: success or failure.
 	//
 	// The links in the emails of sign-ups and password resets lead to this path, and users open it in a browser. A link works
-	// once. The page is in the user's language. Browsers get it, and programs that accept `*/*`. A program
+	// once. The page is in the user's language. Browsers get it, and programs that accept any type. A program
 	// whose `Accept` header names `application/json`, with at least the weight of `text/html`, gets that; one that prefers
 	// `text/plain` gets plain text.
 	//
@@ -5542,7 +5542,7 @@ func (c *ClientWithResponses) GetOpenapiYamlWithResponse(ctx context.Context, pa
 // Returns an HTML page with a message: success or failure.
 //
 // The links in the emails of sign-ups and password resets lead to this path, and users open it in a browser. A link works
-// once. The page is in the user's language. Browsers get it, and programs that accept `*/*`. A program
+// once. The page is in the user's language. Browsers get it, and programs that accept any type. A program
 // whose `Accept` header names `application/json`, with at least the weight of `text/html`, gets that; one that prefers
 // `text/plain` gets plain text.
 //
