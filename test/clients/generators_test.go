@@ -53,15 +53,20 @@ func walkAll(t *testing.T, slow bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	found := 0
 	for _, script := range scripts {
 		folder := filepath.Dir(script)
 		if _, err := os.Stat(filepath.Join(folder, "slow")); (err == nil) != slow {
 			continue
 		}
+		found++
 		t.Run(filepath.Base(folder), func(t *testing.T) {
 			t.Parallel()
 			walk(t, folder)
 		})
+	}
+	if found == 0 {
+		t.Error("generators/ has no such generator")
 	}
 }
 

@@ -78,13 +78,17 @@ download_once() {
 	fi
 }
 
-# openapi_generator OPTION... runs openapi-generator, which it downloads from Maven Central. MAVEN_CENTRAL may name a mirror.
+# openapi_generator OPTION... generates a client from $OPENAPI with openapi-generator, which it downloads from Maven Central. It prints its
+# log only if it fails. MAVEN_CENTRAL may name a mirror.
 openapi_generator() {
-	local version=7.25.0
+	local version=7.25.0 log
 	need 'command -v java' default-jre-headless
 	download "${MAVEN_CENTRAL:-https://repo1.maven.org/maven2}/org/openapitools/openapi-generator-cli/$version/openapi-generator-cli-$version.jar" \
 		41ce4f6b07f196676439d710759fa1ced7a08066d06ff1bf314681470289efae openapi-generator-cli.jar
-	java -jar "$TOOLS/openapi-generator-cli.jar" "$@"
+	log=$(java -jar "$TOOLS/openapi-generator-cli.jar" generate --input-spec="$OPENAPI" "$@" 2>&1) || {
+		printf '%s\n' "$log" >&2
+		return 1
+	}
 }
 
 # python_venv creates the virtual environment ./venv with the packages of ./requirements.txt.
