@@ -91,9 +91,19 @@ openapi_generator() {
 	}
 }
 
-# python_venv creates the virtual environment ./venv with the packages of ./requirements.txt.
+# python_venv links ./venv to a virtual environment with the packages of ./requirements.txt, which it creates once.
 python_venv() {
+	local venv
 	need 'python3 -m ensurepip --version' python3 python3-venv
-	python3 -m venv venv
-	venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt
+	venv=$TOOLS/python-$(sha256sum requirements.txt | cut -c -16)
+	exclusively create_venv "$venv"
+	ln -s "$venv" venv
+}
+
+create_venv() {
+	[[ ! -e $1/complete ]] || return 0
+	rm -rf "$1"
+	python3 -m venv "$1"
+	"$1/bin/pip" install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt
+	touch "$1/complete"
 }
