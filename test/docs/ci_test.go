@@ -26,9 +26,9 @@ type workflow struct {
 	} `yaml:"jobs"`
 }
 
-func readWorkflow(t *testing.T) workflow {
+func readWorkflow(t *testing.T, name string) workflow {
 	t.Helper()
-	content, err := os.ReadFile(filepath.Join(root, ".github", "workflows", "ci.yml"))
+	content, err := os.ReadFile(filepath.Join(root, ".github", "workflows", name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestWorkflowRunsWhatCIRuns(t *testing.T) {
 
 	var got []string
 	release := false
-	for _, job := range readWorkflow(t).Jobs {
+	for _, job := range readWorkflow(t, "ci.yml").Jobs {
 		for _, step := range job.Steps {
 			if strings.Contains(step.Run, "make ${{ matrix.target }}") {
 				got = append(got, job.Strategy.Matrix.Target...)
@@ -88,23 +88,57 @@ func TestWorkflowRunsWhatCIRuns(t *testing.T) {
 	}
 }
 
+// A release runs what CI leaves out, and only targets that exist.
+func TestReleaseRunsSlowClients(t *testing.T) {
+	t.Parallel()
+	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var targets []string
+	for _, job := range readWorkflow(t, "release.yml").Jobs {
+		for _, step := range job.Steps {
+			targets = append(targets, targetsOf(step.Run)...)
+		}
+	}
+	for _, target := range targets {
+		if !strings.Contains(string(makefile), "\n"+target+":") {
+			t.Errorf("the Makefile has no target %s", target)
+		}
+	}
+	for _, want := range []string{"test-clients-all", "release"} {
+		if !slices.Contains(targets, want) {
+			t.Errorf("a release runs %v, which lacks %s", targets, want)
+		}
+	}
+}
+
 // Actions are pinned to a major version, and only GitHub's own are used.
 func TestWorkflowPinsActions(t *testing.T) {
 	t.Parallel()
 	pinned := regexp.MustCompile(`^actions/[a-z-]+@v\d+$`)
-	uses := 0
-	for name, job := range readWorkflow(t).Jobs {
-		for _, step := range job.Steps {
-			if step.Uses == "" {
-				continue
-			}
-			uses++
-			if !pinned.MatchString(step.Uses) {
-				t.Errorf("%s uses %s", name, step.Uses)
+	files, err := filepath.Glob(filepath.Join(root, ".github", "workflows", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		uses := 0
+		for name, job := range readWorkflow(t, filepath.Base(file)).Jobs {
+			for _, step := range job.Steps {
+				if step.Uses == "" {
+					continue
+				}
+				uses++
+				if !pinned.MatchString(step.Uses) {
+					t.Errorf("%s: %s uses %s", file, name, step.Uses)
+				}
 			}
 		}
+		if uses == 0 {
+			t.Errorf("%s uses no action", file)
+		}
 	}
-	if uses == 0 {
-		t.Error("the workflow uses no action")
+	if len(files) == 0 {
+		t.Error("there is no workflow")
 	}
 }

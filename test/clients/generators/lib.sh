@@ -38,6 +38,15 @@ rejects() {
 	printf '%s\n' "$found"
 }
 
+# quietly COMMAND... shows the output of a command only if it fails.
+quietly() {
+	local output
+	output=$("$@" 2>&1) || {
+		printf '%s\n' "$output" >&2
+		return 1
+	}
+}
+
 # exclusively COMMAND... runs a command that changes $TOOLS or the machine, one at a time.
 exclusively() {
 	mkdir -p "$TOOLS"
@@ -78,17 +87,14 @@ download_once() {
 	fi
 }
 
-# openapi_generator OPTION... generates a client from $OPENAPI with openapi-generator, which it downloads from Maven Central. It prints its
-# log only if it fails. MAVEN_CENTRAL may name a mirror.
+# openapi_generator OPTION... generates a client from $OPENAPI with openapi-generator, which it downloads from Maven Central. MAVEN_CENTRAL may
+# name a mirror.
 openapi_generator() {
-	local version=7.25.0 log
+	local version=7.25.0
 	need 'command -v java' default-jre-headless
 	download "${MAVEN_CENTRAL:-https://repo1.maven.org/maven2}/org/openapitools/openapi-generator-cli/$version/openapi-generator-cli-$version.jar" \
 		41ce4f6b07f196676439d710759fa1ced7a08066d06ff1bf314681470289efae openapi-generator-cli.jar
-	log=$(java -jar "$TOOLS/openapi-generator-cli.jar" generate --input-spec="$OPENAPI" "$@" 2>&1) || {
-		printf '%s\n' "$log" >&2
-		return 1
-	}
+	quietly java -jar "$TOOLS/openapi-generator-cli.jar" generate --input-spec="$OPENAPI" "$@"
 }
 
 # python_venv links ./venv to a virtual environment with the packages of ./requirements.txt, which it creates once.
@@ -106,4 +112,13 @@ create_venv() {
 	python3 -m venv "$1"
 	"$1/bin/pip" install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt
 	touch "$1/complete"
+}
+
+# maven_classpath POM [OPTION...] writes the class path of a Maven project's dependencies into ./classpath.
+maven_classpath() {
+	local pom=$1
+	shift
+	need 'mvn --version' maven
+	quietly exclusively mvn --batch-mode --file "$pom" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:build-classpath \
+		-Dmdep.outputFile="$PWD/classpath" "$@"
 }
