@@ -47,7 +47,7 @@ quietly() {
 	}
 }
 
-# exclusively COMMAND... runs a command that changes $TOOLS or the machine, one at a time.
+# exclusively COMMAND... runs a command that changes $TOOLS or the machine, one at a time. It must not be nested.
 exclusively() {
 	mkdir -p "$TOOLS"
 	(
@@ -76,7 +76,10 @@ install_packages() {
 }
 
 # download URL SHA256 FILE downloads a file into $TOOLS once.
-download() { exclusively download_once "$@"; }
+download() {
+	need 'command -v curl' curl ca-certificates
+	exclusively download_once "$@"
+}
 
 download_once() {
 	local url=$1 sum=$2 file=$TOOLS/$3
@@ -119,6 +122,6 @@ maven_classpath() {
 	local pom=$1
 	shift
 	need 'mvn --version' maven
-	quietly exclusively mvn --batch-mode --file "$pom" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:build-classpath \
+	quietly exclusively mvn --batch-mode --strict-checksums --file "$pom" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:build-classpath \
 		-Dmdep.outputFile="$PWD/classpath" "$@"
 }
