@@ -3,6 +3,7 @@ package dev
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -104,10 +105,8 @@ func (r *reader) operation(id string) *openapi3.Operation {
 func (r *reader) body(id string) map[string]any {
 	if ref := r.operation(id).RequestBody; ref != nil {
 		if media := ref.Value.Content.Get("application/json"); media != nil {
-			for _, candidate := range []any{media.Example, media.Schema.Value.Example} {
-				if object, is := candidate.(map[string]any); is {
-					return object
-				}
+			if object, is := firstExample(media.Example, media.Examples, media.Schema).(map[string]any); is {
+				return object
 			}
 		}
 	}
@@ -128,7 +127,7 @@ func (r *reader) schema(name string) map[string]any {
 func (r *reader) parameter(id, name string) any {
 	for _, p := range r.operation(id).Parameters {
 		if p.Value.Name == name {
-			return p.Value.Example
+			return firstExample(p.Value.Example, p.Value.Examples, p.Value.Schema)
 		}
 	}
 	r.failf("%s has no parameter %s", id, name)
@@ -138,13 +137,24 @@ func (r *reader) parameter(id, name string) any {
 func (r *reader) header(id string, status int, name string) any {
 	if response := r.operation(id).Responses.Status(status); response != nil {
 		if header := response.Value.Headers[name]; header != nil {
-			if header.Value.Example != nil {
-				return header.Value.Example
-			}
-			return header.Value.Schema.Value.Example
+			return firstExample(header.Value.Example, header.Value.Examples, header.Value.Schema)
 		}
 	}
 	r.failf("%s has no header %s", id, name)
+	return nil
+}
+
+// firstExample returns the example of a parameter, a header or a body: the unnamed one, or the first of the named ones, or that of its schema.
+func firstExample(unnamed any, named openapi3.Examples, schema *openapi3.SchemaRef) any {
+	if unnamed != nil {
+		return unnamed
+	}
+	for _, name := range slices.Sorted(maps.Keys(named)) {
+		return named[name].Value.Value
+	}
+	if schema != nil {
+		return schema.Value.Example
+	}
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -238,4 +239,29 @@ func TestDevelopmentCommands(t *testing.T) {
 			t.Errorf("the log has %s", name)
 		}
 	}
+}
+
+// TestDevExamplesTogether sends all examples from several clients at the same time: what one uses up is restored for the others. Failures say
+// that they come from a service with --dev, too.
+func TestDevExamplesTogether(t *testing.T) {
+	t.Parallel()
+	harness.EachEngine(t, func(t *testing.T, engine string) {
+		s := harness.Start(t, binary, contract, engine, devSettings()...)
+		requests := exampleRequests(t)
+		var clients sync.WaitGroup
+		for i := range 4 {
+			clients.Go(func() {
+				for j := range requests {
+					requests[(i*5+j)%len(requests)].succeeds(t, s)
+				}
+			})
+		}
+		clients.Wait()
+		for path, want := range map[string]int{"/": 404, "/v1/user/signup": 405, "/v1/version": 400, "/v1/oauth/verify": 401} {
+			response, _ := harness.Send(t, s.HTTP, http.MethodGet, s.URL+path, nil, "")
+			if response.StatusCode != want || response.Header.Get("x-dev") != "true" {
+				t.Errorf("%s: %d, x-dev is %q", path, response.StatusCode, response.Header.Get("x-dev"))
+			}
+		}
+	})
 }
