@@ -919,7 +919,7 @@ type SignUpFailure409Message string
 
 // SignUpRequest Data of the new user
 //
-// Example: {"email":"test.user@financelime.com","inviteCode":"testInviteCode","language":"en"}
+// Example: {"email":"new.user@financelime.com","inviteCode":"testInviteCode","language":"en"}
 type SignUpRequest struct {
 	// Email The email address: one plain ASCII address without a display name, quotes or comments. The domain may be in any script.
 	// Letter case does not matter: `Test.User@Financelime.com` is the same user.

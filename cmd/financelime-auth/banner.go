@@ -48,6 +48,9 @@ func printBanner(ctx context.Context, s *Settings, c console, first *firstInvite
 	if code != "" {
 		rows = append(rows, [2]string{"Invite code", fmt.Sprintf("%s   (%d sign-ups, 30 days; create more: financelime-auth invite create)", code, firstInviteUses)})
 	}
+	if s.Dev {
+		rows = append(rows, [2]string{"Development", "the examples of openapi.yaml work: user, password, invite code, tokens. Never for real users."})
+	}
 	fmt.Fprintf(c.out, "\nFinancelime Authorization %s\n\n", number)
 	for _, r := range rows {
 		fmt.Fprintf(c.out, "  %-12s %s\n", r[0], r[1])

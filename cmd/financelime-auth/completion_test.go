@@ -44,6 +44,7 @@ func TestCompletionCandidates(t *testing.T) {
 		{"mail list --limit 5 --st", []string{"--state"}},
 		{"--log-level d", []string{"debug"}},
 		{"serve --log-f", []string{"--log-format"}},
+		{"serve --dev", []string{"--dev", "--dev-expose"}},
 		{"invite create --no-inv", []string{"--no-invite-code-required"}},
 		{"--nonsense=", nil},
 		{"completion ", []string{"bash", "zsh", "fish"}},

@@ -9,7 +9,8 @@
 //   - print.go prints lists, tables and JSON; audit.go records what operators change
 //
 // The command serve is the composition root: serve.go creates every part of the service and connects them, admin.go serves the
-// admin port, hooks.go connects metrics and traces, memory.go limits memory, banner.go prints the addresses at startup.
+// admin port, hooks.go connects metrics and traces, memory.go limits memory, banner.go prints the addresses at startup,
+// dev.go has what differs with --dev.
 package main
 
 import (
@@ -132,10 +133,14 @@ func nameVariable(parser *kong.Kong, err error) error {
 	if _, isParse := errors.AsType[*kong.ParseError](err); !isParse {
 		return err
 	}
+	var named *kong.Flag // with the longest name: --dev-expose is not --dev
 	for _, flag := range parser.Model.Flags {
-		if len(flag.Envs) > 0 && strings.HasPrefix(err.Error(), "--"+flag.Name) {
-			return fmt.Errorf("%s (%w)", flag.Envs[0], err)
+		if len(flag.Envs) > 0 && strings.HasPrefix(err.Error(), "--"+flag.Name) && (named == nil || len(flag.Name) > len(named.Name)) {
+			named = flag
 		}
 	}
-	return err
+	if named == nil {
+		return err
+	}
+	return fmt.Errorf("%s (%w)", named.Envs[0], err)
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl"
 	"github.com/financelime/authorization/impl/cleanup"
+	"github.com/financelime/authorization/impl/dev"
 	"github.com/financelime/authorization/impl/limit"
 	"github.com/financelime/authorization/impl/link"
 	"github.com/financelime/authorization/impl/mail"
@@ -59,6 +60,9 @@ func (serve) Run(ctx context.Context, s *Settings, c console) error {
 			log.ErrorContext(ctx, "database.close_failed", slog.Any("error", err))
 		}
 	}()
+	if err := s.keepApart(ctx, store); err != nil { // before anything is written
+		return err
+	}
 	tracer, err := openTracer(ctx, store, log)
 	if err != nil {
 		return err
@@ -68,6 +72,9 @@ func (serve) Run(ctx context.Context, s *Settings, c console) error {
 	store.SetQueryHook(watch.database)
 	p, err := newProcess(ctx, s, root, store, transport, log, metrics, watch)
 	if err != nil {
+		return err
+	}
+	if err := s.keepApart(ctx, store); err != nil { // again: another process may have used the empty database meanwhile
 		return err
 	}
 	return p.run(ctx, s.ShutdownDelay, func(api, admin net.Addr) {
@@ -137,11 +144,20 @@ func newProcess(
 	}
 	handler, err := server.New(server.Config{
 		ServiceName: worker.ServiceName(), Authenticate: authenticate(access), TrustedProxies: s.trustedProxies,
-		CORSOrigins: s.CORSOrigins, HTTPS: s.https(), Log: log,
+		CORSOrigins: s.CORSOrigins, CORSAllows: s.devOrigins(), HTTPS: s.https(), Log: log,
 		Watch: watch.request, Limited: metrics.Limited,
 	}, service)
 	if err != nil {
 		return nil, err
+	}
+	if s.Dev {
+		handler, err = withExamples(ctx, dev.Config{
+			Store: store, Root: root, Hasher: hasher, Links: links, Access: access, Refresh: refresh, Log: log,
+			SignUpLinkTTL: s.SignUpLinkTTL, RefreshTTL: s.RefreshTTL, SessionMaxAge: s.SessionMaxAge,
+		}, handler)
+		if err != nil {
+			return nil, err
+		}
 	}
 	cleaner := &cleanup.Cleaner{Store: store, Log: log, RefreshTTL: s.RefreshTTL, SessionMaxAge: s.SessionMaxAge}
 	ready := new(atomic.Bool)

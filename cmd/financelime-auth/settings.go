@@ -3,9 +3,12 @@ package main
 import (
 	"iter"
 	"net/netip"
+	"os"
 	"reflect"
 	"strings"
 	"time"
+
+	"github.com/alecthomas/kong"
 
 	"github.com/financelime/authorization/impl/limit"
 	"github.com/financelime/authorization/impl/token"
@@ -76,6 +79,9 @@ type Settings struct {
 	// seconds, need more.
 	HashWait time.Duration `hidden:"" name:"hash-wait" env:"AUTH_HASH_WAIT" default:"1s" range:"1ms..1h"`
 
+	Dev       bool `group:"Development" name:"dev" env:"AUTH_DEV" default:"false" negatable:"" help:"A service to develop against: docs/development.md. The examples of openapi.yaml work, pages from http://localhost may call it, and its data is in ./data/dev. Never for real users."`
+	DevExpose bool `group:"Development" name:"dev-expose" env:"AUTH_DEV_EXPOSE" default:"false" negatable:"" help:"With --dev, allow addresses that other machines can reach, for containers."`
+
 	Operator string `group:"Log" name:"operator" text:"any" env:"AUTH_OPERATOR" help:"Who runs a command, for audit events. Default: the user of the operating system."`
 
 	LogFormat string `group:"Log" name:"log-format" env:"AUTH_LOG_FORMAT" default:"auto" enum:"auto,text,json" help:"text, json, or auto (text on a terminal, otherwise json)."`
@@ -84,6 +90,24 @@ type Settings struct {
 	trustedProxies   []netip.Prefix
 	mailURLSet       bool // whether AUTH_MAIL_URL was set, even to its default
 	unknownVariables []unknownVariable
+	given            map[string]bool // by environment variable: whether the setting was given, by it or by its flag
+}
+
+// AfterApply records which settings were given. The parser calls it.
+func (s *Settings) AfterApply(command *kong.Context) error { //nolint:unparam // kong's interface
+	s.given = make(map[string]bool)
+	for field := range s.fields() {
+		env := field.Tag.Get("env")
+		if _, set := os.LookupEnv(env); set {
+			s.given[env] = true
+		}
+	}
+	for _, p := range command.Path {
+		if p.Flag != nil && len(p.Flag.Envs) > 0 {
+			s.given[p.Flag.Envs[0]] = true
+		}
+	}
+	return nil
 }
 
 // fields returns the fields that are settings, with their values.

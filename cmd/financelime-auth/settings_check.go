@@ -18,8 +18,8 @@ import (
 // error begins with the name of the variable, and none contains a secret.
 func (s *Settings) complete() error {
 	for _, check := range []func() error{
-		s.checkTexts, s.readFiles, s.checkRanges, s.checkAddresses, s.checkDatabaseURL, s.checkMail, s.checkURLs, s.checkProxies,
-		s.checkOrigins, s.checkClientIDs,
+		s.setDevDefaults, s.checkTexts, s.readFiles, s.checkRanges, s.checkAddresses, s.checkDatabaseURL, s.checkMail, s.checkURLs, s.checkProxies,
+		s.checkOrigins, s.checkClientIDs, s.checkDev,
 	} {
 		if err := check(); err != nil {
 			return err

@@ -90,11 +90,11 @@ func (s *Settings) warn(ctx context.Context, log *slog.Logger) {
 	mailToFiles := strings.HasPrefix(s.MailURL, "file:")
 	postgres := s.sqlitePath() == ""
 	local := isLocal(s.PublicURL)
-	if local && (postgres || !mailToFiles) {
+	if local && !s.Dev && (postgres || !mailToFiles) {
 		log.WarnContext(ctx, "settings.public_url_local", slog.String("public_url", s.PublicURL),
 			slog.String("consequence", "links in emails only work on this machine, and tokens have this URL as their issuer: set AUTH_PUBLIC_URL"))
 	}
-	if mailToFiles && !s.mailURLSet && (postgres || !local) {
+	if mailToFiles && !s.mailURLSet && !s.Dev && (postgres || !local) {
 		log.WarnContext(ctx, "settings.mail_to_files",
 			slog.String("consequence", "emails are written to files and reach nobody, but count as sent: set AUTH_MAIL_URL (to file:DIRECTORY if you want files)"))
 	}

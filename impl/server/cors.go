@@ -16,12 +16,13 @@ const preflightAge = "7200"
 // tokens are sent in headers and bodies, not in cookies.
 type cors struct {
 	origins         []string
-	allowed, expose string // request headers and response headers
+	allowsOrigin    func(string) bool // besides origins; may be nil
+	allowed, expose string            // request headers and response headers
 }
 
 // newCORS allows and exposes the headers that the document defines, and those that have no place in it: the media type of a body, what
 // tracing libraries add to each request (W3C Trace Context, W3C Baggage), and the time of a response, to which expiresIn relates.
-func newCORS(origins []string, doc *openapi3.T) cors {
+func newCORS(origins []string, allowsOrigin func(string) bool, doc *openapi3.T) cors {
 	requests := []string{"authorization", "baggage", "content-type", "traceparent", "tracestate"}
 	for _, p := range doc.Components.Parameters {
 		if p.Value.In == openapi3.ParameterInHeader {
@@ -38,7 +39,7 @@ func newCORS(origins []string, doc *openapi3.T) cors {
 			}
 		}
 	}
-	return cors{origins: origins, allowed: joinSorted(requests), expose: joinSorted(responses)}
+	return cors{origins: origins, allowsOrigin: allowsOrigin, allowed: joinSorted(requests), expose: joinSorted(responses)}
 }
 
 // joinSorted returns a comma-separated list without duplicates.
@@ -50,12 +51,12 @@ func joinSorted(names []string) string {
 // allows reports whether a request comes from a page of a listed origin.
 func (c cors) allows(r *http.Request) bool {
 	origin := r.Header.Values(echo.HeaderOrigin)
-	return len(origin) == 1 && slices.Contains(c.origins, origin[0])
+	return len(origin) == 1 && (slices.Contains(c.origins, origin[0]) || c.allowsOrigin != nil && c.allowsOrigin(origin[0]))
 }
 
 // setHeaders allows the page to read the response.
 func (c cors) setHeaders(h http.Header, r *http.Request) {
-	if len(c.origins) == 0 {
+	if len(c.origins) == 0 && c.allowsOrigin == nil {
 		return
 	}
 	h.Add(echo.HeaderVary, echo.HeaderOrigin)

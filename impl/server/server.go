@@ -39,6 +39,8 @@ type Config struct {
 	Authenticate func(ctx context.Context, token string) (context.Context, error)
 	// CORSOrigins are the origins whose pages may call the service, exactly as browsers send them. The default is none.
 	CORSOrigins []string
+	// CORSAllows reports whether the pages of another origin may call the service too. It may be nil.
+	CORSAllows func(origin string) bool
 	// HTTPS is set if clients reach the service only by HTTPS. Responses then have the header Strict-Transport-Security.
 	HTTPS bool
 	// TrustedProxies are the networks of the proxies whose X-Forwarded-For is used. The default is none.
@@ -70,7 +72,7 @@ func New(cfg Config, implementation api.StrictServerInterface) (http.Handler, er
 	e := echo.New()
 	failures := &errorHandler{log: cfg.Log, limited: cfg.Limited, pages: page.NewRenderer(cfg.ServiceName)}
 	m := &middleware{
-		operations: operations, clientIP: clientIP(cfg.TrustedProxies), https: cfg.HTTPS, cors: newCORS(cfg.CORSOrigins, doc),
+		operations: operations, clientIP: clientIP(cfg.TrustedProxies), https: cfg.HTTPS, cors: newCORS(cfg.CORSOrigins, cfg.CORSAllows, doc),
 		failures: failures, log: cfg.Log, timeout: cfg.Timeout, watch: cfg.Watch,
 	}
 	e.HTTPErrorHandler = failures.handle

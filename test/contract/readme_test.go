@@ -15,18 +15,24 @@ import (
 
 func readme(t *testing.T) string {
 	t.Helper()
-	content, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	return document(t, "README.md")
+}
+
+// document returns a file of the repository.
+func document(t *testing.T, name string) string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join("..", "..", name))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return string(content)
 }
 
-// shellBlocks returns the README's commands, in order.
-func shellBlocks(t *testing.T) []string {
+// shellBlocks returns the commands of a document, in order.
+func shellBlocks(t *testing.T, name string) []string {
 	t.Helper()
 	var blocks []string
-	for _, match := range regexp.MustCompile("(?ms)^( *)```sh\n(.*?)^ *```").FindAllStringSubmatch(readme(t), -1) {
+	for _, match := range regexp.MustCompile("(?ms)^( *)```sh\n(.*?)^ *```").FindAllStringSubmatch(document(t, name), -1) {
 		blocks = append(blocks, strings.ReplaceAll(match[2], "\n"+match[1], "\n"))
 	}
 	return blocks
@@ -36,7 +42,7 @@ func shellBlocks(t *testing.T) []string {
 // run while a service of the reader runs, and `go run` by the binary of the other tests.
 func TestREADMECommands(t *testing.T) {
 	t.Parallel()
-	blocks := shellBlocks(t)
+	blocks := shellBlocks(t, "README.md")
 	if len(blocks) != 10 || strings.TrimSpace(blocks[0]) != "go run ./cmd/financelime-auth" {
 		t.Fatalf("the README has %d blocks of commands, want the start, an invite code and eight steps", len(blocks))
 	}

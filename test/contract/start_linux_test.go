@@ -208,3 +208,13 @@ func TestMailboxRefusesOtherHosts(t *testing.T) {
 		t.Error("the value of an unknown variable is in the log")
 	}
 }
+
+// TestDevBanner expects a terminal to show that the service was started with --dev, and no invite code: the example code works.
+func TestDevBanner(t *testing.T) {
+	t.Parallel()
+	s := harness.New(t, binary, contract, harness.SQLite, devSettings("AUTH_DATABASE_URL=sqlite:data/auth.db")...)
+	shown := atTerminal(t, s.Env, s.Dir, "Never for real users")
+	if !strings.Contains(shown, "Development") || strings.Contains(shown, "Invite code") {
+		t.Errorf("the terminal shows\n%s", shown)
+	}
+}
