@@ -7,6 +7,7 @@ package clients
 import (
 	"fmt"
 	"io/fs"
+	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
@@ -124,7 +125,7 @@ func TestTypeScript(t *testing.T) {
 			t.Parallel()
 			s := harness.Start(t, binary, contract, harness.SQLite, settings...)
 			out, err := commandWith(t, dir,
-				[]string{"AUTH_URL=" + validatingProxy(t, s), "AUTH_MAILBOX=" + s.Admin, "AUTH_INVITE=" + s.Invite(t, 100)},
+				[]string{"AUTH_URL=" + validatingProxy(t, s, nil), "AUTH_MAILBOX=" + s.Admin, "AUTH_INVITE=" + s.Invite(t, 100)},
 				"node", "--import=tsx", "--test", "--test-reporter=spec", file)
 			if err != nil || !strings.Contains(out, "pass ") || !strings.Contains(out, "skipped 0") {
 				t.Errorf("%v\n%s", err, out)
@@ -134,16 +135,18 @@ func TestTypeScript(t *testing.T) {
 	}
 }
 
-// validatingProxy starts a proxy in front of the service that validates every response against the contract, and returns its URL.
-func validatingProxy(t *testing.T, s *harness.Service) string {
+// validatingProxy starts a proxy in front of the service that validates every response against the contract, and returns its URL. If change is
+// not nil, it changes each response afterwards.
+func validatingProxy(t *testing.T, s *harness.Service, change func(*http.Response) error) string {
 	t.Helper()
 	target, err := url.Parse(s.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	proxy := httptest.NewServer(&httputil.ReverseProxy{
-		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(target) },
-		Transport: s.HTTP.Transport,
+		Rewrite:        func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		Transport:      s.HTTP.Transport,
+		ModifyResponse: change,
 	})
 	t.Cleanup(proxy.Close)
 	return proxy.URL
