@@ -101,7 +101,7 @@ lint-spec: $(NODE_DONE) ##   openapi.yaml: Spectral, Redocly, and types that com
 		$(NODE_BIN)/openapi-typescript openapi.yaml --output "$$types/openapi.ts"; \
 		$(NODE_BIN)/tsc --strict --noEmit "$$types/openapi.ts"
 
-lint-deploy: ##   deploy/: hadolint, compose, nginx, kubeconform, promtool, systemd-analyze, which it installs (Debian, Ubuntu)
+lint-deploy: ##   deploy/: hadolint, compose, nginx, node, kubeconform, promtool, systemd-analyze, which it installs (Debian, Ubuntu)
 	tools/lint-deploy
 
 vulnerabilities: ##   govulncheck
@@ -131,8 +131,9 @@ test-replicas: ## the previous version on this schema, replicas behind nginx, Pg
 
 BROWSER_DONE := test/browser/node_modules/.package-lock.json
 
-test-browser: $(BROWSER_DONE) ## the pages and the local mailbox in Chromium, which it installs (Debian)
-	test/browser/with-chromium $(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
+test-browser: $(BROWSER_DONE) ## the pages, the local mailbox and the recipe of deploy/bff in Chromium, which it installs with nginx (Debian)
+	test/browser/install
+	PATH="$$PATH:/usr/sbin" test/browser/with-chromium $(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
 		-- -race -count=1 -shuffle=on -timeout=15m -tags=browser ./test/browser/
 
 screenshots: $(BROWSER_DONE) ## docs/images/ from the pages as they are now

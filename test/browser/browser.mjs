@@ -37,7 +37,9 @@ before(async () => {
       '--headless=new', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
       '--disable-component-update', '--disable-sync',
       // No other host resolves, so a request to another host fails.
-      `--host-resolver-rules=MAP ${new URL(service.publicURL).host} ${service.httpAddr}, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1`,
+      `--host-resolver-rules=MAP ${new URL(service.publicURL).host} ${service.httpAddr}, ${process.env.HOSTS ?? ''}MAP * ~NOTFOUND, EXCLUDE 127.0.0.1`,
+      // The public keys of test certificates, so no other certificate is accepted.
+      ...(process.env.CERTIFICATE_KEYS ? [`--ignore-certificate-errors-spki-list=${process.env.CERTIFICATE_KEYS}`] : []),
     ],
   });
 });

@@ -6,9 +6,10 @@ import assert from 'node:assert/strict';
 export class Watch {
   #problems = [];
   #allowed = [];
+  #origins;
 
   constructor(context, ours) {
-    const origins = ours.map((url) => new URL(url).origin);
+    this.#origins = ours.map((url) => new URL(url).origin);
     context.on('console', (message) => {
       if (['error', 'warning'].includes(message.type())) {
         this.#report(message.location().url, `${message.type()} on the console: ${message.text()}`);
@@ -17,7 +18,7 @@ export class Watch {
     context.on('weberror', (error) => this.#report(error.page()?.url(), `uncaught: ${error.error()}`));
     context.on('request', (request) => {
       const url = new URL(request.url());
-      if (url.protocol !== 'data:' && !origins.includes(url.origin)) this.#report(request.url(), 'a request to a foreign host');
+      if (url.protocol !== 'data:' && !this.#origins.includes(url.origin)) this.#report(request.url(), 'a request to a foreign host');
     });
     context.on('requestfailed', (request) => this.#report(request.url(), `failed: ${request.failure()?.errorText}`));
     context.on('response', (response) => {
@@ -27,6 +28,11 @@ export class Watch {
 
   #report(url, what) {
     this.#problems.push({ url, what });
+  }
+
+  // allowOrigin says that the test has one more origin.
+  allowOrigin(url) {
+    this.#origins.push(new URL(url).origin);
   }
 
   // allowFailure ignores problems with an address that is expected to fail: Chromium writes them to the console.

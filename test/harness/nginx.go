@@ -24,11 +24,19 @@ const Balancer = "TEST_BALANCER"
 func Nginx(t testing.TB, addrs []string) string {
 	t.Helper()
 	own := FreeAddr(t)
+	RunNginx(t, own, "", nginxConfig(t, own, addrs))
+	return "http://" + own
+}
+
+// RunNginx starts nginx with directives of the main context and a site for the context http, waits until it listens at an address, and stops it when the test
+// ends.
+func RunNginx(t testing.TB, addr, directives, site string) {
+	t.Helper()
 	dir := t.TempDir()
 	config := filepath.Join(dir, "nginx.conf")
-	text := fmt.Sprintf("daemon off;\npid %s/pid;\nerror_log stderr warn;\nevents {}\nhttp {\naccess_log off;\n"+
+	text := fmt.Sprintf("daemon off;\npid %s/pid;\nerror_log stderr warn;\n%s\nevents {}\nhttp {\naccess_log off;\n"+
 		"client_body_temp_path %[1]s/body;\nproxy_temp_path %[1]s/proxy;\nfastcgi_temp_path %[1]s/fastcgi;\nuwsgi_temp_path %[1]s/uwsgi;\n"+
-		"scgi_temp_path %[1]s/scgi;\n%s}\n", dir, nginxConfig(t, own, addrs))
+		"scgi_temp_path %[1]s/scgi;\n%[3]s}\n", dir, directives, site)
 	if os.Getuid() == 0 {
 		text = "user root;\n" + text
 	}
@@ -43,7 +51,7 @@ func Nginx(t testing.TB, addrs []string) string {
 	log := new(Buffer)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
-		t.Fatalf("start nginx (`make test-replicas` installs it): %v", err)
+		t.Fatalf("start nginx (the make targets that need it install it): %v", err)
 	}
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
@@ -52,14 +60,20 @@ func Nginx(t testing.TB, addrs []string) string {
 			t.Logf("log of nginx:\n%s", log)
 		}
 	})
+	waitListening(t, addr, log)
+}
+
+// waitListening waits until a process listens at an address.
+func waitListening(t testing.TB, addr string, log *Buffer) {
+	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		connection, err := net.Dial("tcp", own)
+		connection, err := net.Dial("tcp", addr)
 		if err == nil {
 			_ = connection.Close()
-			return "http://" + own
+			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("nginx does not respond: %v\n%s", err, log)
+			t.Fatalf("nothing listens at %s: %v\n%s", addr, err, log)
 		}
 	}
 }
