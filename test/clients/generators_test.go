@@ -13,6 +13,8 @@ import (
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -96,7 +98,7 @@ func walk(t *testing.T, folder string) {
 		"LIB="+absolute(t, "generators/lib.sh"),
 		"TOOLS="+absolute(t, "../../bin/generators"),
 		"NODE_MODULES="+absolute(t, "node_modules"),
-		"AUTH_URL="+validatingProxy(t, s, fromLaterVersion),
+		"AUTH_URL="+laterVersion(t, validatingProxy(t, s)),
 		"AUTH_INVITE="+s.Invite(t, 100),
 		"INBOX="+inbox(t, s),
 	))
@@ -114,8 +116,22 @@ func walk(t *testing.T, folder string) {
 	}
 }
 
-// fromLaterVersion adds a field to every object of a JSON response.
-func fromLaterVersion(r *http.Response) error {
+// laterVersion starts a proxy in front of a URL that adds a field to every object of a JSON response, and returns the proxy's URL.
+func laterVersion(t *testing.T, behind string) string {
+	t.Helper()
+	target, err := url.Parse(behind)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite:        func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		ModifyResponse: addFields,
+	})
+	t.Cleanup(proxy.Close)
+	return proxy.URL
+}
+
+func addFields(r *http.Response) error {
 	if r.Header.Get("Content-Type") != "application/json" {
 		return nil
 	}
