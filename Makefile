@@ -16,11 +16,11 @@ export REDOCLY_TELEMETRY := off
 export REDOCLY_SUPPRESS_UPDATE_NOTICE := true
 
 .DEFAULT_GOAL := help
-.PHONY: help build release run generate check-generate test test-fast screenshots bench-check test-clients test-clients-all test-gateways test-replicas test-browser faults model timing bench \
+.PHONY: help build release run generate check-generate test test-fast screenshots bench-check test-clients test-clients-all test-contract-tools test-gateways test-replicas test-browser faults model timing bench \
 	contract-gate contract-fuzz fuzz lint lint-files lint-go lint-modules lint-scripts lint-spec lint-deploy vulnerabilities clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-19s %s\n", $$1, $$2 }' Makefile
 
 build: ## the binary, as bin/financelime-auth
 	go build -trimpath -o bin/ -ldflags "-X main.commit=$$(git rev-parse --short=7 HEAD) -X main.built=$$(date -u +%FT%TZ)" \
@@ -157,6 +157,17 @@ test-clients-all: $(CLIENTS_DONE) ## the same, and the generators whose clients 
 # Some packages declare a newer Node than they need. --loglevel=error hides these warnings.
 $(CLIENTS_DONE): test/clients/package.json test/clients/package-lock.json
 	cd test/clients && npm ci --loglevel=error
+	@touch $@
+
+TOOLS_DONE := test/contracttools/node_modules/.package-lock.json
+
+test-contract-tools: $(TOOLS_DONE) ## Dredd, Specmatic and Postman agree that `serve --dev` does what openapi.yaml says; needs Java, which it installs (Debian, Ubuntu)
+	TOOLS=bin/generators; source test/clients/generators/lib.sh; need 'command -v java' default-jre-headless
+	$(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
+		-- -count=1 -shuffle=on -timeout=15m -tags=clients ./test/contracttools/
+
+$(TOOLS_DONE): test/contracttools/package.json test/contracttools/package-lock.json
+	cd test/contracttools && npm ci --loglevel=error
 	@touch $@
 
 contract-gate: ## openapi.yaml breaks no client of the last version
