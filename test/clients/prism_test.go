@@ -9,8 +9,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -27,7 +30,7 @@ import (
 // and each response is valid. So a frontend can be developed without the service.
 func TestPrism(t *testing.T) {
 	t.Parallel()
-	address := startPrism(t)
+	address := startPrism(t, "mock", openAPI)
 	doc, err := openapi3.NewLoader().LoadFromData(authorization.Spec())
 	if err != nil {
 		t.Fatal(err)
@@ -57,11 +60,80 @@ func TestPrism(t *testing.T) {
 	t.Logf("Prism has returned each of %d documented responses", validator.Documented())
 }
 
-// startPrism starts the mock server, and stops it when the test ends.
-func startPrism(t *testing.T) string {
+// openAPI is the document, from this directory.
+const openAPI = "../../openapi.yaml"
+
+// TestPrismProxy walks the journey of a user through Prism, which compares each request and each response with openapi.yaml and replaces a
+// response that violates it by an error.
+func TestPrismProxy(t *testing.T) {
+	t.Parallel()
+	s := harness.Start(t, binary, contract, harness.SQLite)
+	dir := filepath.Join(t.TempDir(), "oazapfts") // its requests are all valid, also those that fail
+	if err := os.CopyFS(dir, os.DirFS("generators/oazapfts")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(absolute(t, "node_modules"), filepath.Join(dir, "node_modules")); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := command(t, dir, "node_modules/.bin/oazapfts", "--argumentStyle=object", absolute(t, openAPI), "generated.ts"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	address := startPrism(t, "proxy", "--errors", openAPI, s.URL)
+	out, err := commandWith(t, dir, []string{"AUTH_URL=" + address, "AUTH_INVITE=" + s.Invite(t, 100), "INBOX=" + inbox(t, s)},
+		"node", "--import=tsx", "main.ts")
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestPrismProxyFindsViolations checks that TestPrismProxy can fail.
+func TestPrismProxyFindsViolations(t *testing.T) {
+	t.Parallel()
+	const valid = `{"number":"v1","build":"fc56bb1 [2021-05-07_11:12:09]"}`
+	cases := map[string]struct { // by request ID
+		response string // of GET /v1/version
+		status   int    // of Prism
+		wants    string // in the response of Prism
+	}{
+		"valid-request": {valid, http.StatusOK, "fc56bb1"},
+		"a-field-less":  {`{"number":"v1"}`, http.StatusInternalServerError, "must have required property 'build'"},
+		"another-type":  {strings.Replace(valid, `"v1"`, "1", 1), http.StatusInternalServerError, "must be string"},
+		"short":         {valid, http.StatusUnprocessableEntity, "must NOT have fewer than 8 characters"},
+	}
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := r.Header.Get("request-id")
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("request-id", id)
+		fmt.Fprint(w, cases[id].response)
+	}))
+	defer service.Close()
+	address := startPrism(t, "proxy", "--errors", openAPI, service.URL)
+	for id, c := range cases {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address+"/v1/version", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("request-id", id)
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if response.StatusCode != c.status || !strings.Contains(string(body), c.wants) {
+			t.Errorf("%s: status %d, want %d and %q\n%s", id, response.StatusCode, c.status, c.wants, body)
+		}
+	}
+}
+
+// startPrism starts Prism, returns its URL, and stops it when the test ends.
+func startPrism(t *testing.T, command string, arguments ...string) string {
 	t.Helper()
-	prism := exec.CommandContext(t.Context(), "node", "node_modules/@stoplight/prism-cli/dist/index.js",
-		"mock", "--host=127.0.0.1", "--port=0", "../../openapi.yaml")
+	prism := exec.CommandContext(t.Context(), "node", append([]string{"node_modules/@stoplight/prism-cli/dist/index.js",
+		command, "--host=127.0.0.1", "--port=0"}, arguments...)...)
 	prism.Cancel = func() error { return prism.Process.Signal(syscall.SIGTERM) }
 	prism.WaitDelay = 10 * time.Second
 	stdout, err := prism.StdoutPipe()
