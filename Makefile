@@ -136,7 +136,7 @@ test-replicas: ## the previous version on this schema, replicas behind nginx, Pg
 
 BROWSER_DONE := test/browser/node_modules/.package-lock.json
 
-test-browser: $(BROWSER_DONE) ## the pages, the local mailbox and the recipe of deploy/bff in Chromium, which it installs with nginx (Debian)
+test-browser: $(BROWSER_DONE) $(PACKAGE_DONE) ## the pages, the local mailbox, the npm package and the recipe of deploy/bff in Chromium, which it installs with nginx (Debian)
 	test/browser/install
 	PATH="$$PATH:/usr/sbin" test/browser/with-chromium $(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
 		-- -race -count=1 -shuffle=on -timeout=15m -tags=browser ./test/browser/

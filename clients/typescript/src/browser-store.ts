@@ -7,7 +7,7 @@ const lockPatience = 10_000;
 
 /**
  * Keeps tokens in localStorage, which the tabs of an origin share, also after a restart of the browser. Any script on the page can
- * read them: docs/browser-tokens.md compares this with memory and with a BFF.
+ * read them: docs/browsers.md compares this with memory and with a BFF.
  *
  * - Web Locks make refreshes single-flight across tabs. Where there are none (a page without TLS, Safari before 15.4), each tab may
  *   send its own refresh, and gets the same tokens.
@@ -40,7 +40,7 @@ export class BrowserStore implements TokenStore {
   /** Stores the tokens for all tabs. */
   save(tokens: Tokens | undefined): void {
     if (typeof window === "undefined") {
-      throw new Error("BrowserStore.save: there is no window; use another store on a server");
+      throw new Error("BrowserStore: there is no window");
     }
     this.#fallback = undefined;
     try {
@@ -57,17 +57,27 @@ export class BrowserStore implements TokenStore {
     }
   }
 
-  /** Runs work while no other tab runs its work, if the browser has Web Locks. */
+  /**
+   * Runs work while no other tab runs its work, if the browser has Web Locks. After another tab it waits for that tab's tokens,
+   * at most 250 ms: browsers copy localStorage from process to process later than they pass a lock on.
+   */
   async lock<T>(work: () => Promise<T>): Promise<T> {
+    const before = this.load()?.refreshToken;
     const waiting = new AbortController();
     const timer = setTimeout(() => waiting.abort(), lockPatience);
     let mine = false;
     try {
-      return await navigator.locks.request(this.#key, { signal: waiting.signal }, () => {
-        mine = true;
-        clearTimeout(timer);
-        return work();
-      });
+      const { locks } = navigator;
+      const result = await locks.request(this.#key, { ifAvailable: true }, async (lock) => lock && { value: await ((mine = true), work()) });
+      return result
+        ? result.value
+        : await locks.request(this.#key, { signal: waiting.signal }, async () => {
+            mine = true;
+            for (let i = 0; i++ < 25 && this.load()?.refreshToken === before; ) {
+              await new Promise((resolve) => setTimeout(resolve, 10)); // between two checks
+            }
+            return work();
+          });
     } catch (error) {
       if (mine) {
         throw error; // of work

@@ -8,7 +8,7 @@ export function allowOrigins(service: string | URL, others: readonly string[]): 
   const allowed = others.map((other) => {
     const origin = originOf(other);
     if (!origin || other.replace(/\/$/, "").toLowerCase() !== origin) {
-      throw new TypeError(`origins: ${other} is not an origin such as https://api.example.com`);
+      throw new TypeError(`origins: ${other} is not like https://api.example.com`);
     }
     return origin;
   });
@@ -20,6 +20,6 @@ export function allowOrigins(service: string | URL, others: readonly string[]): 
 
 /** Returns the origin of a URL, or `undefined` for schemes that have none (RFC 6454: "null"). Relative URLs belong to the page. */
 export function originOf(url: string | URL): string | undefined {
-  const { protocol, origin } = new URL(url, globalThis.location?.href);
-  return /^https?:$/.test(protocol) ? origin : undefined;
+  const { origin } = new URL(url, globalThis.location?.href);
+  return origin === "null" ? undefined : origin;
 }

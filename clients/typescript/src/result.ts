@@ -98,7 +98,7 @@ export async function toResult<Operation extends ResultOperation>(
       cause instanceof RefreshError
         ? cause.failure
         : cause instanceof SyntaxError
-          ? { status: "undocumented", message: "UNDOCUMENTED", httpStatus: 0, requestID: undefined, retryAfter: undefined, parameters: [] }
+          ? undocumented(0, { requestID: undefined, retryAfter: undefined, parameters: [] })
           : { status: "network", message: "NETWORK", cause },
     );
   }
@@ -109,7 +109,7 @@ export async function toResult<Operation extends ResultOperation>(
 
 function toFailure(operation: ResultOperation, response: Response, body: unknown): unknown {
   const { status, headers } = response;
-  const { message, parameters } = (body ?? {}) as { message?: string; parameters?: unknown };
+  const { message, parameters } = (body ?? {}) as { message: string; parameters?: unknown };
   const details: ResponseDetails = {
     requestID: headers.get("request-id") ?? undefined,
     retryAfter: retryAfter(response),
@@ -117,8 +117,10 @@ function toFailure(operation: ResultOperation, response: Response, body: unknown
   };
   const known: Record<string, 1> = (failures[operation] as Record<number, Record<string, 1>>)[status] ?? {};
   // A shared failure has no other information than its status, so it may also come from a gateway, with any body.
-  const reason = message && known[message] ? message : Object.keys(known).find((m) => m.startsWith(`${status} `));
-  return reason
-    ? { status, message: reason, ...details }
-    : { status: "undocumented", message: "UNDOCUMENTED", httpStatus: status, ...details };
+  const reason = Object.hasOwn(known, message) ? message : Object.keys(known).find((m) => m.startsWith(`${status} `));
+  return reason ? { status, message: reason, ...details } : undocumented(status, details);
+}
+
+function undocumented(httpStatus: number, details: ResponseDetails): UndocumentedFailure {
+  return { status: "undocumented", message: "UNDOCUMENTED", httpStatus, ...details };
 }

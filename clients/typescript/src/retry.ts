@@ -55,11 +55,11 @@ export function retryAfter({ headers }: Response): number | undefined {
   }
   const date = Date.parse(headers.get("date") ?? "") || Date.now();
   const seconds = /^\d+$/.test(value) ? Number(value) : (Date.parse(value) - date) / 1000;
-  return seconds >= 0 ? seconds : seconds < 0 ? 0 : undefined;
+  return isNaN(seconds) ? undefined : Math.max(0, seconds);
 }
 
 function isRepeatable({ method, url }: Request): boolean {
-  return /^(GET|HEAD|PUT|DELETE|OPTIONS)$/.test(method) && !/\/u\/[^/]*$/.test(url);
+  return method !== "POST" && !/\/u\/[^/]*$/.test(url); // the service has GET, PUT and DELETE besides
 }
 
 function delay(milliseconds: number, signal: AbortSignal): Promise<void> {
@@ -74,6 +74,6 @@ export function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<
       abort();
     }
     signal.addEventListener("abort", abort);
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+    void promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
   });
 }

@@ -70,9 +70,9 @@ export class Session {
     if (!this.#mayHaveToken(request.url)) {
       throw new TypeError(`session.fetch: ${new URL(request.url).origin} is not in origins`);
     }
-    const isStream = typeof ReadableStream !== "undefined" && init?.body instanceof ReadableStream;
-    const toService = originOf(request.url) === originOf(this.#baseUrl);
-    const send = toService && !isStream ? this.#patient : this.#next;
+    const isStream = init?.body instanceof ReadableStream;
+    const isPatient = !isStream && originOf(request.url) === originOf(this.#baseUrl);
+    const send = isPatient ? this.#patient : this.#next;
 
     const tokens = await this.#usable(request.signal);
     if (!tokens) {
@@ -207,7 +207,7 @@ export class Session {
 
   async #renew({ refreshToken }: Tokens): Promise<{ ok: true; data: Tokens } | { ok: false; failure: Failure<"refresh_access_token"> }> {
     const limit = new AbortController();
-    const timer = setTimeout(() => limit.abort(new Error("the refresh took too long")), refreshTimeout);
+    const timer = setTimeout(() => limit.abort(new Error("timeout")), refreshTimeout);
     const call = this.#api.PUT("/v1/oauth/refresh", { body: { refreshToken }, signal: limit.signal });
     const result = await toResult("refresh_access_token", call, undefined, isTokens);
     clearTimeout(timer);

@@ -153,6 +153,8 @@ test("what is no response of the service is a failure of its own", async (t) => 
     [200, "<h1>Captive portal</h1>", {}, ["undocumented", "UNDOCUMENTED", 0]],
     [200, "{}", { "content-type": "application/json" }, ["undocumented", "UNDOCUMENTED", 200]],
     [409, '{"code":409,"message":"A_NEW_CODE"}', {}, ["undocumented", "UNDOCUMENTED", 409]],
+    [409, '{"code":409,"message":"constructor"}', {}, ["undocumented", "UNDOCUMENTED", 409]],
+    [404, "null", {}, ["undocumented", "UNDOCUMENTED", 404]],
     [429, "Slow down", { "retry-after": "7" }, [429, "429 Too Many Requests", undefined]],
     [503, "", { "retry-after": "999" }, [503, "503 Service Unavailable", undefined]],
   ];
