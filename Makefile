@@ -8,6 +8,7 @@ GENERATOR := go tool -modfile=tools/go.mod
 CHECKER   := go tool -modfile=tools/check/go.mod
 NODE_BIN  := tools/node/node_modules/.bin
 NODE_DONE := tools/node/node_modules/.package-lock.json
+PACKAGE_DONE := clients/typescript/node_modules/.package-lock.json
 
 FUZZTIME  ?= 60s
 
@@ -17,7 +18,7 @@ export REDOCLY_SUPPRESS_UPDATE_NOTICE := true
 
 .DEFAULT_GOAL := help
 .PHONY: help build release run generate check-generate test test-fast screenshots bench-check test-clients test-clients-all test-contract-tools test-gateways test-replicas test-browser faults model timing bench \
-	contract-gate contract-fuzz fuzz lint lint-files lint-go lint-modules lint-scripts lint-spec lint-deploy vulnerabilities clean
+	contract-gate contract-fuzz fuzz lint lint-files lint-go lint-modules lint-scripts lint-spec lint-package lint-deploy vulnerabilities clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-19s %s\n", $$1, $$2 }' Makefile
@@ -26,7 +27,7 @@ build: ## the binary, as bin/financelime-auth
 	go build -trimpath -o bin/ -ldflags "-X main.commit=$$(git rev-parse --short=7 HEAD) -X main.built=$$(date -u +%FT%TZ)" \
 		./cmd/financelime-auth
 
-release: ## in dist/: binaries for Linux, macOS and Windows, bills of materials, checksums (reproducible)
+release: ## in dist/: binaries for Linux, macOS and Windows, bills of materials, the npm package, checksums (reproducible); needs Node
 	tools/release dist
 
 run: ## the service without settings; it stores everything in data/
@@ -73,7 +74,7 @@ bench-check: ## a short run of the benchmarks; fails where a figure is not withi
 fuzz: ## each fuzz target for FUZZTIME (60s)
 	tools/fuzz $(FUZZTIME)
 
-lint: lint-files lint-go lint-modules lint-scripts lint-spec lint-deploy vulnerabilities ## every check that runs no test; each part can be run alone:
+lint: lint-files lint-go lint-modules lint-scripts lint-spec lint-package lint-deploy vulnerabilities ## every check that runs no test; each part can be run alone:
 
 lint-files: ##   no binary and nothing over 1 MiB is tracked
 	tools/check-files-test
@@ -101,6 +102,9 @@ lint-spec: $(NODE_DONE) ##   openapi.yaml: Spectral, Redocly, and types that com
 		$(NODE_BIN)/openapi-typescript openapi.yaml --output "$$types/openapi.ts"; \
 		$(NODE_BIN)/tsc --strict --noEmit "$$types/openapi.ts"
 
+lint-package: $(PACKAGE_DONE) ##   clients/typescript: the package, its examples and its tests compile
+	cd clients/typescript && npm run --silent check
+
 lint-deploy: ##   deploy/: hadolint, compose, nginx, node, kubeconform, promtool, systemd-analyze, which it installs (Debian, Ubuntu)
 	tools/lint-deploy
 
@@ -112,7 +116,8 @@ $(NODE_DONE): tools/node/package.json tools/node/package-lock.json
 	@touch $@
 
 clean: ## deletes what the other targets created, except data/
-	rm -rf bin dist tools/node/node_modules test/*/node_modules
+	rm -rf bin dist tools/node/node_modules test/*/node_modules clients/typescript/node_modules clients/typescript/dist \
+		clients/typescript/build clients/typescript/src/generated
 
 test-gateways: ## the recipes of deploy/gateways in real gateways, which it installs (Debian, Ubuntu)
 	test/gateways/install bin/gateways
@@ -131,7 +136,7 @@ test-replicas: ## the previous version on this schema, replicas behind nginx, Pg
 
 BROWSER_DONE := test/browser/node_modules/.package-lock.json
 
-test-browser: $(BROWSER_DONE) ## the pages, the local mailbox and the recipe of deploy/bff in Chromium, which it installs with nginx (Debian)
+test-browser: $(BROWSER_DONE) $(PACKAGE_DONE) ## the pages, the local mailbox, the npm package and the recipe of deploy/bff in Chromium, which it installs with nginx (Debian)
 	test/browser/install
 	PATH="$$PATH:/usr/sbin" test/browser/with-chromium $(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
 		-- -race -count=1 -shuffle=on -timeout=15m -tags=browser ./test/browser/
@@ -146,7 +151,7 @@ $(BROWSER_DONE): test/browser/package.json test/browser/package-lock.json
 
 CLIENTS_DONE := test/clients/node_modules/.package-lock.json
 
-test-clients: $(CLIENTS_DONE) ## generated clients compile, match openapi.yaml and work; also a mock server, and the emails in mailparser
+test-clients: $(CLIENTS_DONE) $(PACKAGE_DONE) ## the npm package and generated clients compile, match openapi.yaml and work; also a mock server, and the emails in mailparser
 	$(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
 		-- -race -count=1 -shuffle=on -timeout=15m -tags=clients ./test/clients/...
 
@@ -168,6 +173,10 @@ test-contract-tools: $(TOOLS_DONE) ## Dredd, Specmatic and Postman agree that `s
 
 $(TOOLS_DONE): test/contracttools/package.json test/contracttools/package-lock.json
 	cd test/contracttools && npm ci --loglevel=error
+	@touch $@
+
+$(PACKAGE_DONE): clients/typescript/package.json clients/typescript/package-lock.json
+	cd clients/typescript && npm ci --loglevel=error
 	@touch $@
 
 contract-gate: ## openapi.yaml breaks no client of the last version

@@ -1,4 +1,4 @@
-import { documented } from "./client.js";
+import { documented } from "./response.js";
 import { client } from "./generated/hey-api/client.gen.js";
 import { signup } from "./generated/hey-api/sdk.gen.js";
 import type { SignupErrors, SignupResponses, SignUpRequest } from "./generated/hey-api/types.gen.js";

@@ -1,7 +1,4 @@
 // #region fetch
-import { withRetry } from "./client.js";
-
-const send = withRetry((request) => fetch(request));
 let base = "";
 
 /** Sets the URL of the service. */
@@ -13,7 +10,7 @@ export function setBase(url: string) {
 export async function orvalFetch<T>(path: string, init: RequestInit): Promise<T> {
   const request = new Request(base + path, init);
   request.headers.set("request-id", crypto.randomUUID());
-  const response = await send(request);
+  const response = await fetch(request);
   const text = await response.text();
   const isJSON = response.headers.get("content-type")?.startsWith("application/json");
   return { status: response.status, headers: response.headers, data: isJSON ? JSON.parse(text) : text || undefined } as T;

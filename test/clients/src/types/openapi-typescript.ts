@@ -1,5 +1,5 @@
 // The types of openapi-typescript must match the contract. This file is only compiled.
-import type { Bodies } from "../client.js";
+import type { Bodies } from "../response.js";
 import type { components, operations } from "../generated/openapi.js";
 import type { Codes, CodesOf, Equal, Expect, AnyJSON, Untyped } from "./contract.js";
 

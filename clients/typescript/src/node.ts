@@ -1,0 +1,6 @@
+/**
+ * What needs Node's own modules. Browsers never load it.
+ *
+ * @packageDocumentation
+ */
+export { FileStore } from "./file-store.js";

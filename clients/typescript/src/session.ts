@@ -1,0 +1,234 @@
+// The session of a user: it has the tokens, sends requests with them, and keeps them fresh.
+import { globalFetch, typed, type API, type ConnectOptions } from "./client.js";
+import { allowOrigins, originOf } from "./origins.js";
+import { RefreshError } from "./refresh-error.js";
+import { toResult, type Failure, type Result } from "./result.js";
+import { abortable, withRetry, type Fetch } from "./retry.js";
+import { MemoryStore, type TokenStore } from "./store.js";
+import { isDue, isTokens, type Tokens } from "./tokens.js";
+import { Watchers } from "./watchers.js";
+
+/** Options of a session. */
+export interface SessionOptions extends ConnectOptions {
+  /** Where the tokens are kept. The default is a `MemoryStore`. */
+  store?: TokenStore;
+  /** Origins besides the service's that may get the access token: your own services, such as `https://api.example.com`. */
+  origins?: readonly string[];
+}
+
+/** How long one refresh may take, with its repetitions, in milliseconds. */
+const refreshTimeout = 30_000;
+
+/**
+ * Keeps a user logged in.
+ *
+ * - It refreshes the tokens before they expire, or after a 401. Concurrent calls share one refresh, and so do tabs and processes
+ *   whose store has `lock`.
+ * - It stores new tokens before their first use. Until then, the service returns them again for the old refresh token.
+ * - It ends only if the service says so: 404 `USER_NOT_FOUND`, or 400 that names `refreshToken` in `parameters`. Every other
+ *   failure keeps the tokens: no network, 429, 500, 503, and a 400 because a gateway removed the header `request-id`.
+ *
+ * Creating a session has no effect: it may be done twice, and on a server.
+ */
+export class Session {
+  readonly #store: TokenStore;
+  readonly #api: API; // without the session: a refresh needs no access token
+  readonly #next: Fetch;
+  readonly #patient: Fetch;
+  readonly #baseUrl: string | URL;
+  readonly #mayHaveToken: (url: string) => boolean;
+  readonly #watchers: Watchers;
+  #refreshing: Promise<Tokens | undefined> | undefined;
+  #failedAhead: string | undefined; // a refresh token that could not be used before a 401
+
+  /** Creates the session of a user of the service at a URL. */
+  constructor(baseUrl: string | URL, { store = new MemoryStore(), origins = [], fetch = globalFetch, ...patience }: SessionOptions = {}) {
+    this.#baseUrl = baseUrl;
+    this.#store = store;
+    this.#next = fetch;
+    this.#patient = withRetry(fetch, patience);
+    this.#api = typed(baseUrl, this.#patient);
+    this.#mayHaveToken = allowOrigins(baseUrl, origins);
+    this.#watchers = new Watchers(store);
+  }
+
+  /**
+   * Sends a request with the access token, like `fetch`. If the response is 401, it refreshes the tokens and sends the request once
+   * more. Use it for your own services too.
+   *
+   * - A token goes only to the service and to `origins`; another URL is a TypeError. Redirects are not followed: they are a network
+   *   error, or, with `redirect: "manual"`, returned.
+   * - A body that is a `ReadableStream` in `init` is sent once, because it can be read once: after a 401 the tokens are refreshed,
+   *   and the 401 is returned. The stream of a `Request` is kept in memory until the response arrives.
+   * - Requests to the service are repeated after 503 as `withRetry` describes; requests to other services are not.
+   * - Throws `RefreshError` if the access token has expired and cannot be refreshed now. Nobody is logged out by that.
+   *
+   * If nobody is logged in, the request is sent without a token.
+   */
+  readonly fetch = async (input: string | URL | Request, init?: RequestInit): Promise<Response> => {
+    const request = new Request(input, init);
+    if (!this.#mayHaveToken(request.url)) {
+      throw new TypeError(`session.fetch: ${new URL(request.url).origin} is not in origins`);
+    }
+    const isStream = init?.body instanceof ReadableStream;
+    const isPatient = !isStream && originOf(request.url) === originOf(this.#baseUrl);
+    const send = isPatient ? this.#patient : this.#next;
+
+    const tokens = await this.#usable(request.signal);
+    if (!tokens) {
+      return send(request);
+    }
+    const again = isStream ? undefined : request.clone();
+    const response = await send(authorize(request, tokens));
+    if (response.status !== 401) {
+      return response;
+    }
+    const renewed = await abortable(this.refresh(tokens), request.signal);
+    if (!renewed || !again) {
+      return response;
+    }
+    await response.body?.cancel(); // frees the connection
+    return send(authorize(again, renewed));
+  };
+
+  /** Returns the tokens, or `undefined` if nobody is logged in. They may have expired. */
+  async tokens(): Promise<Tokens | undefined> {
+    const tokens = await this.#store.load();
+    this.#watchers.saw(tokens, "elsewhere");
+    return tokens;
+  }
+
+  /** Stores the tokens of a login. `Auth.logIn` calls it; call it if the tokens of a login come from elsewhere. */
+  async start(tokens: Tokens): Promise<void> {
+    const received = { ...tokens, receivedAt: Date.now() };
+    await this.#store.save(received);
+    this.#watchers.saw(received, "elsewhere");
+  }
+
+  /**
+   * Exchanges stale tokens, by default the current ones, for new ones, and returns those. Returns `undefined` if the session has
+   * ended. Throws `RefreshError` if the service cannot be asked now. Concurrent calls share one request.
+   */
+  async refresh(stale?: Tokens): Promise<Tokens | undefined> {
+    const current = await this.tokens();
+    if (!current || (stale && current.refreshToken !== stale.refreshToken)) {
+      return current; // somebody else has refreshed them, or has logged out
+    }
+    this.#refreshing ??= this.#inTurn(() => this.#exchange(current)).finally(() => (this.#refreshing = undefined));
+    return this.#refreshing;
+  }
+
+  /**
+   * Ends the session at the service, and deletes the tokens on this device in any case. If the result is a failure, the session may
+   * still be in the user's list of sessions.
+   */
+  async logOut(): Promise<Result<"revoke_session">> {
+    const tokens = await this.#store.load();
+    if (!tokens) {
+      return { ok: true, data: undefined };
+    }
+    await this.#store.save(undefined); // first: other tabs see it, and a refresh that is under way does not store its tokens
+    this.#watchers.saw(undefined, "loggedOut");
+    const end = ({ accessToken, sessionID }: Tokens) =>
+      toResult("revoke_session", this.#api.DELETE("/v1/session/{sessionID}", {
+        params: { path: { sessionID } },
+        headers: { authorization: `Bearer ${accessToken}` },
+        keepalive: true, // also if the user closes the page
+      }));
+    const result = await end(tokens);
+    if (result.ok || result.failure.status !== 401) {
+      return result;
+    }
+    const refreshed = await this.#renew(tokens);
+    return refreshed.ok ? end(refreshed.data) : hasEnded(refreshed.failure) ? { ok: true, data: undefined } : result;
+  }
+
+  /**
+   * Calls listener when somebody logs in or out, in this tab or in another one that shares the store. Returns a function that ends
+   * this. With `state` it fits React's `useSyncExternalStore`.
+   */
+  readonly subscribe = (listener: () => void): (() => void) => this.#watchers.add(() => listener());
+
+  /**
+   * Calls listener once when the session ends: the user must log in again. Returns a function that ends this.
+   * The reason is `ended` if the service has ended the session, `loggedOut` after `logOut`, and `elsewhere` if another tab or
+   * process deleted the tokens.
+   */
+  readonly onEnd = (listener: (reason: EndReason) => void): (() => void) =>
+    this.#watchers.add((reason) => reason && listener(reason));
+
+  /** Whether somebody is logged in; `unknown` until the store was read, and while a page is rendered on a server. */
+  get state(): SessionState {
+    return this.#watchers.state;
+  }
+
+  /** Returns tokens that are worth sending: it tries to refresh those that expire soon. */
+  async #usable(signal: AbortSignal): Promise<Tokens | undefined> {
+    const tokens = await this.tokens();
+    if (!tokens || !isDue(tokens) || tokens.refreshToken === this.#failedAhead) {
+      return tokens;
+    }
+    try {
+      return await abortable(this.refresh(tokens), signal);
+    } catch (error) {
+      if (!(error instanceof RefreshError)) {
+        throw error;
+      }
+      this.#failedAhead = tokens.refreshToken; // it may still be valid: from now on a 401 decides
+      return tokens;
+    }
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    return this.#store.lock?.(work) ?? work();
+  }
+
+  async #exchange(stale: Tokens): Promise<Tokens | undefined> {
+    const before = await this.tokens();
+    if (before?.refreshToken !== stale.refreshToken) {
+      return before; // another tab has refreshed them while this one waited for its turn
+    }
+    const result = await this.#renew(stale);
+    const after = await this.tokens();
+    if (after?.refreshToken !== stale.refreshToken) {
+      return after; // meanwhile the user has logged out, or another tab did not wait for its turn
+    }
+    if (result.ok) {
+      await this.#store.save(result.data);
+      return result.data;
+    }
+    if (!hasEnded(result.failure)) {
+      throw new RefreshError(result.failure);
+    }
+    await this.#store.save(undefined);
+    this.#watchers.saw(undefined, "ended");
+    return undefined;
+  }
+
+  async #renew({ refreshToken }: Tokens): Promise<{ ok: true; data: Tokens } | { ok: false; failure: Failure<"refresh_access_token"> }> {
+    const limit = new AbortController();
+    const timer = setTimeout(() => limit.abort(new Error("timeout")), refreshTimeout);
+    const call = this.#api.PUT("/v1/oauth/refresh", { body: { refreshToken }, signal: limit.signal });
+    const result = await toResult("refresh_access_token", call, undefined, isTokens);
+    clearTimeout(timer);
+    return result.ok ? { ok: true, data: { ...result.data, receivedAt: Date.now() } } : result;
+  }
+}
+
+/** Why a session ended. */
+export type EndReason = "ended" | "loggedOut" | "elsewhere";
+
+/** Whether somebody is logged in. */
+export type SessionState = "unknown" | "loggedIn" | "loggedOut";
+
+/** Reports whether the failure of a refresh means that the session has ended. */
+function hasEnded(failure: Failure<"refresh_access_token">): boolean {
+  return failure.status === 404 || (failure.status === 400 && failure.parameters.includes("refreshToken"));
+}
+
+/** Returns the request with the access token (RFC 6750, section 2.1). A redirect must not take it to another host. */
+function authorize(request: Request, { accessToken }: Tokens): Request {
+  const authorized = new Request(request, { redirect: request.redirect === "manual" ? "manual" : "error" });
+  authorized.headers.set("authorization", `Bearer ${accessToken}`);
+  return authorized;
+}
