@@ -1,0 +1,156 @@
+package authclient
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/financelime/authorization/api/client"
+)
+
+// ErrLoggedOut means that there is no session: nobody has logged in, the user has logged out, or the service has ended the session. The user
+// has to log in.
+var ErrLoggedOut = errors.New("logged out")
+
+// Code is the reason of a failure: the `message` of the contract. It is an error, so errors.Is compares a failure with it:
+//
+//	errors.Is(err, authclient.ErrInviteNotFound)
+//
+// If a response did not come from the service, for example a gateway's HTML page, its code is the HTTP status as text: "502 Bad Gateway".
+type Code string //nolint:errname // the contract calls it a code, and Error has the rest of a failure
+
+// Error returns the code as it is in the contract.
+func (c Code) Error() string { return string(c) }
+
+// The codes of the contract.
+const (
+	ErrBadParameters    = Code(client.CommonFailure400MessageBADPARAMETERS)             // 400: Error.Parameters has the names of what is wrong
+	ErrInviteNotFound   = Code(client.SignUpFailure404MessageINVITENOTFOUND)            // 404: the invite code is unknown or has expired
+	ErrInviteHasEnded   = Code(client.SignUpFailure409MessageINVITEHASENDED)            // 409: the invite code has no use left
+	ErrUserAlreadyExist = Code(client.SignUpFailure409MessageUSERALREADYEXIST)          // 409: the address is taken, or an earlier sign-up succeeded
+	ErrUserNotFound     = Code(client.CreateAccessTokenFailure404MessageUSERNOTFOUND)   // 404: wrong address or password; on a refresh: the session has ended
+	ErrUnauthorized     = Code(client.CommonFailure401MessageN401Unauthorized)          // 401: the access token is missing or has expired
+	ErrNotFound         = Code(client.CommonFailureMessageN404NotFound)                 // 404: there is no such operation: is the base URL correct?
+	ErrMethodNotAllowed = Code(client.CommonFailure405MessageN405MethodNotAllowed)      // 405: a defect of the client
+	ErrRequestTooLarge  = Code(client.CommonFailure413MessageN413RequestEntityTooLarge) // 413: the body has more than 16 KiB
+	ErrTooManyRequests  = Code(client.CommonFailure429MessageN429TooManyRequests)       // 429: wait for Error.RetryAfter
+	ErrInternal         = Code(client.CommonFailureMessageN500InternalServerError)      // 500: a defect of the service
+	ErrUnavailable      = Code(client.CommonFailure503MessageN503ServiceUnavailable)    // 503, after all attempts: wait for Error.RetryAfter
+)
+
+// Error is a response that is not a success.
+type Error struct {
+	Op         string        // what was tried, such as "log in"
+	Status     int           // the HTTP status
+	Code       Code          // the reason
+	Parameters []string      // with ErrBadParameters: the names of what was wrong, such as "language" or "request-id"
+	RequestID  string        // the ID by which the operator finds the request in the log
+	RetryAfter time.Duration // with 429 and 503: how long to wait; 0 if the response does not say it
+}
+
+// Error describes the failure in one line: "log in: 404 USER_NOT_FOUND (request 4f7c1f1e)".
+func (e *Error) Error() string {
+	var text strings.Builder
+	if e.Op != "" {
+		text.WriteString(e.Op + ": ")
+	}
+	if status := strconv.Itoa(e.Status); !strings.HasPrefix(string(e.Code), status) {
+		text.WriteString(status + " ")
+	}
+	text.WriteString(string(e.Code))
+	if len(e.Parameters) > 0 {
+		text.WriteString(" " + strings.Join(e.Parameters, ", "))
+	}
+	if e.RequestID != "" {
+		text.WriteString(" (request " + e.RequestID + ")")
+	}
+	return text.String()
+}
+
+// Unwrap returns the code.
+func (e *Error) Unwrap() error { return e.Code }
+
+// names reports whether the failure is a 400 of the service that names a parameter.
+func (e *Error) names(parameter string) bool {
+	return e.Code == ErrBadParameters && slices.Contains(e.Parameters, parameter)
+}
+
+// maxBody is more than the service ever sends.
+const maxBody = 1 << 20
+
+// newError reads a response that is not a success.
+func newError(op string, response *http.Response) *Error {
+	e := &Error{
+		Op:         op,
+		Status:     response.StatusCode,
+		Code:       Code(strings.TrimSpace(fmt.Sprintf("%d %s", response.StatusCode, http.StatusText(response.StatusCode)))),
+		RequestID:  response.Header.Get("request-id"),
+		RetryAfter: retryAfter(response),
+	}
+	if e.RequestID == "" && response.Request != nil { // a gateway's own response
+		e.RequestID = response.Request.Header.Get("request-id")
+	}
+	if media, _, err := mime.ParseMediaType(response.Header.Get("content-type")); err != nil || media != "application/json" {
+		return e
+	}
+	var body struct {
+		Code       int      `json:"code"`
+		Message    Code     `json:"message"`
+		Parameters []string `json:"parameters"`
+	}
+	// A body of another form is not the service's: the status is all that is known.
+	err := json.NewDecoder(io.LimitReader(response.Body, maxBody)).Decode(&body)
+	if err == nil && body.Code == response.StatusCode && body.Message != "" {
+		e.Code, e.Parameters = body.Message, body.Parameters
+	}
+	return e
+}
+
+// retryAfter returns the time in the header Retry-After, which has seconds from the service, and seconds or a date from a gateway.
+func retryAfter(response *http.Response) time.Duration {
+	value := response.Header.Get("retry-after")
+	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	if date, err := http.ParseTime(value); err == nil {
+		return max(0, time.Until(date))
+	}
+	return 0
+}
+
+// receive returns the body of a response with the wanted status, and an *Error for any other status. It takes the results of a call.
+func receive[Body any](op string, want int, response *http.Response, err error) (body Body, _ error) {
+	if err != nil {
+		return body, fmt.Errorf("%s: %w", op, err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != want {
+		return body, newError(op, response)
+	}
+	if want == http.StatusNoContent {
+		return body, nil
+	}
+	if err := json.NewDecoder(io.LimitReader(response.Body, maxBody)).Decode(&body); err != nil {
+		return body, fmt.Errorf("%s: read the response: %w", op, err)
+	}
+	return body, nil
+}
+
+// receiveTokens is receive for the operations that return tokens.
+func receiveTokens(op string, response *http.Response, err error) (Tokens, error) {
+	tokens, err := receive[Tokens](op, http.StatusOK, response, err)
+	if err == nil && (tokens.SessionID == "" || tokens.AccessToken == "" || tokens.RefreshToken == "") {
+		return Tokens{}, fmt.Errorf("%s: the response has no tokens: is it from the service?", op)
+	}
+	return tokens, err
+}
+
+// none is the body of a response without one.
+type none struct{}
