@@ -39,7 +39,7 @@ func TestDocumentQuotesCode(t *testing.T) {
 		}
 		return "<!-- " + file + "#" + region + " -->\n```" + language + "\n" + want + "```"
 	})
-	if fences := strings.Count("\n"+string(content), "\n```"); blocks < 1 || fences != 2*blocks {
+	if fences := strings.Count("\n"+string(content), "\n```"); blocks < 2 || fences != 2*blocks {
 		t.Errorf("%d blocks of code, %d fences", blocks, fences)
 	}
 	if *update {
