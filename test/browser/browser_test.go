@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"flag"
 	"fmt"
+	"html"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -53,7 +54,8 @@ func fail(err error) int {
 	return 1
 }
 
-// Every file of steps has its own service. Its mailed links begin with the host name that Chromium resolves to it.
+// Every file of steps has its own service. Its mailed links begin with the host name that Chromium resolves to it. The service of
+// app.test.mjs has the URL of an app.
 func TestInChromium(t *testing.T) {
 	t.Parallel()
 	chromium, err := exec.LookPath(cmp.Or(os.Getenv("CHROMIUM"), "chromium"))
@@ -65,34 +67,54 @@ func TestInChromium(t *testing.T) {
 		t.Fatalf("no steps to take: %v", err)
 	}
 	const publicURL = "http://auth.example.test"
-	pages := httptest.NewServer(http.HandlerFunc(anyPage))
+	app := httptest.NewServer(http.HandlerFunc(anyApp))
+	t.Cleanup(app.Close)
+	appURL := app.URL + "/log%20in?from=mail&lang=en#/welcome"
+	pages := httptest.NewServer(anyPage(appURL))
 	t.Cleanup(pages.Close)
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(file, ".test.mjs"), func(t *testing.T) {
 			t.Parallel()
-			s := harness.Start(t, binary, contract, harness.SQLite, "AUTH_PUBLIC_URL="+publicURL, "AUTH_HIDE_ACCOUNTS=true")
+			settings := []string{"AUTH_PUBLIC_URL=" + publicURL, "AUTH_HIDE_ACCOUNTS=true"}
+			if file == "app.test.mjs" {
+				settings = append(settings, "AUTH_APP_URL="+appURL)
+			}
+			s := harness.Start(t, binary, contract, harness.SQLite, settings...)
 			node(t, file,
 				"CHROMIUM="+chromium, "PUBLIC_URL="+publicURL, "HTTP_ADDR="+strings.TrimPrefix(s.URL, "http://"),
-				"ADMIN_URL="+s.Admin, "PAGES_URL="+pages.URL, "INVITE_CODE="+s.Invite(t, 1000))
+				"ADMIN_URL="+s.Admin, "PAGES_URL="+pages.URL, "APP_URL="+appURL, "INVITE_CODE="+s.Invite(t, 1000))
 		})
 	}
 }
 
-// anyPage serves every page of impl/page, at /LANGUAGE/STATUS and /LANGUAGE/PURPOSE: a click cannot cause most of the failures.
-func anyPage(w http.ResponseWriter, r *http.Request) {
-	language, name, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-	pages := page.NewRenderer("Financelime")
-	status, err := strconv.Atoi(name)
-	if err != nil {
-		confirmed, err := pages.Confirmed(page.HTML, language, link.Purpose(name))
+// anyPage serves every page of impl/page, at /LANGUAGE/STATUS and /LANGUAGE/PURPOSE: a click cannot cause most of the failures. Below
+// /app the pages lead to an app.
+func anyPage(appURL string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		path, pages := r.URL.Path, page.NewRenderer("Financelime", "")
+		if rest, ok := strings.CutPrefix(path, "/app/"); ok {
+			path, pages = rest, page.NewRenderer("Financelime", appURL)
+		}
+		language, name, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+		status, err := strconv.Atoi(name)
 		if err != nil {
-			http.Error(w, err.Error(), http.StatusNotFound)
+			confirmed, err := pages.Confirmed(page.HTML, language, link.Purpose(name))
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusNotFound)
+				return
+			}
+			_ = confirmed.Send(w)
 			return
 		}
-		_ = confirmed.Send(w)
-		return
+		_ = pages.Failure(page.HTML, language, page.Failure{Status: status, RequestID: "request-1", RetryAfter: time.Minute}).Send(w)
 	}
-	_ = pages.Failure(page.HTML, language, page.Failure{Status: status, RequestID: "request-1", RetryAfter: time.Minute}).Send(w)
+}
+
+// anyApp is the app that users come back to. It shows what it learns of where they come from.
+func anyApp(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	fmt.Fprintf(w, `<!DOCTYPE html><html lang="en"><title>The app</title><link rel="icon" href="data:,"><main><h1>The app</h1><p id="referer">%s</p></main></html>`,
+		html.EscapeString(cmp.Or(strings.Join(r.Header.Values("Referer"), " "), "none")))
 }
 
 // node runs the steps in a file. Its report is shown when they fail, and with -v.
