@@ -38,8 +38,9 @@ export async function tryOut(page, id, body) {
 export async function authorize(page, accessToken) {
   await page.getByRole('button', { name: 'Authorize' }).first().click();
   const dialog = page.locator('.dialog-ux');
-  await dialog.getByRole('textbox').fill(accessToken);
-  await dialog.getByRole('button', { name: 'Apply credentials' }).click();
+  const bearer = dialog.locator('form').filter({ hasText: 'http, Bearer' });
+  await bearer.getByRole('textbox').fill(accessToken);
+  await bearer.getByRole('button', { name: 'Apply credentials' }).click();
   await dialog.getByRole('button', { name: 'Close' }).first().click();
   await dialog.waitFor({ state: 'detached' });
 }
