@@ -54,8 +54,7 @@ func fail(err error) int {
 	return 1
 }
 
-// Every file of steps has its own service. Its mailed links begin with the host name that Chromium resolves to it. The service of
-// app.test.mjs has the URL of an app.
+// Every file of steps has its own service. Its mailed links begin with the host name that Chromium resolves to it.
 func TestInChromium(t *testing.T) {
 	t.Parallel()
 	chromium, err := exec.LookPath(cmp.Or(os.Getenv("CHROMIUM"), "chromium"))
@@ -66,7 +65,6 @@ func TestInChromium(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no steps to take: %v", err)
 	}
-	const publicURL = "http://auth.example.test"
 	app := httptest.NewServer(http.HandlerFunc(anyApp))
 	t.Cleanup(app.Close)
 	appURL := app.URL + "/log%20in?from=mail&lang=en#/welcome"
@@ -75,11 +73,14 @@ func TestInChromium(t *testing.T) {
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(file, ".test.mjs"), func(t *testing.T) {
 			t.Parallel()
-			settings := []string{"AUTH_PUBLIC_URL=" + publicURL, "AUTH_HIDE_ACCOUNTS=true"}
-			if file == "app.test.mjs" {
+			publicURL, settings := "http://auth.example.test", []string{"AUTH_HIDE_ACCOUNTS=true"}
+			switch file {
+			case "app.test.mjs":
 				settings = append(settings, "AUTH_APP_URL="+appURL)
+			case "dev.test.mjs":
+				publicURL, settings = "http://auth.localhost", []string{"AUTH_DEV=true"}
 			}
-			s := harness.Start(t, binary, contract, harness.SQLite, settings...)
+			s := harness.Start(t, binary, contract, harness.SQLite, append(settings, "AUTH_PUBLIC_URL="+publicURL)...)
 			node(t, file,
 				"CHROMIUM="+chromium, "PUBLIC_URL="+publicURL, "HTTP_ADDR="+strings.TrimPrefix(s.URL, "http://"),
 				"ADMIN_URL="+s.Admin, "PAGES_URL="+pages.URL, "APP_URL="+appURL, "INVITE_CODE="+s.Invite(t, 1000))
