@@ -13,6 +13,7 @@ export const service = {
   adminURL: setting('ADMIN_URL'),
   pagesURL: setting('PAGES_URL'), // every page of impl/page, at /LANGUAGE/NAME
   appURL: setting('APP_URL'), // where the pages and mails of app.test.mjs lead
+  faultsURL: setting('FAULTS_URL'), // breaks the service's database
   inviteCode: setting('INVITE_CODE'),
 };
 

@@ -6,6 +6,9 @@ package browser
 
 import (
 	"cmp"
+	"context"
+	"database/sql"
+	"errors"
 	"flag"
 	"fmt"
 	"html"
@@ -17,6 +20,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -79,11 +83,15 @@ func TestInChromium(t *testing.T) {
 				settings = append(settings, "AUTH_APP_URL="+appURL)
 			case "dev.test.mjs":
 				publicURL, settings = "http://auth.localhost", []string{"AUTH_DEV=true"}
+			case "failures.test.mjs":
+				settings = append(settings, "AUTH_LIMITS=on")
 			}
 			s := harness.Start(t, binary, contract, harness.SQLite, append(settings, "AUTH_PUBLIC_URL="+publicURL)...)
+			faults := httptest.NewServer(&faults{db: s.DB(t)})
+			t.Cleanup(faults.Close)
 			node(t, file,
 				"CHROMIUM="+chromium, "PUBLIC_URL="+publicURL, "HTTP_ADDR="+strings.TrimPrefix(s.URL, "http://"),
-				"ADMIN_URL="+s.Admin, "PAGES_URL="+pages.URL, "APP_URL="+appURL, "INVITE_CODE="+s.Invite(t, 1000))
+				"ADMIN_URL="+s.Admin, "PAGES_URL="+pages.URL, "APP_URL="+appURL, "FAULTS_URL="+faults.URL, "INVITE_CODE="+s.Invite(t, 1000))
 		})
 	}
 }
@@ -116,6 +124,56 @@ func anyApp(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	fmt.Fprintf(w, `<!DOCTYPE html><html lang="en"><title>The app</title><link rel="icon" href="data:,"><main><h1>The app</h1><p id="referer">%s</p></main></html>`,
 		html.EscapeString(cmp.Or(strings.Join(r.Header.Values("Referer"), " "), "none")))
+}
+
+// faults breaks the service's database, and repairs it: POST /locked, /broken, /none.
+type faults struct {
+	db *sql.DB
+
+	mu     sync.Mutex
+	repair func(context.Context) error // nil if there is no fault
+}
+
+func (f *faults) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.set(r.Context(), strings.TrimPrefix(r.URL.Path, "/")); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (f *faults) set(ctx context.Context, fault string) error {
+	if f.repair != nil {
+		if err := f.repair(ctx); err != nil {
+			return err
+		}
+		f.repair = nil
+	}
+	switch fault {
+	case "none":
+		return nil
+	case "broken": // a table is missing: 500
+		_, err := f.db.ExecContext(ctx, "ALTER TABLE confirmation RENAME TO confirmation_away")
+		f.repair = func(ctx context.Context) error {
+			_, err := f.db.ExecContext(ctx, "ALTER TABLE confirmation_away RENAME TO confirmation")
+			return err
+		}
+		return err
+	case "locked": // another process writes without end: 503
+		conn, err := f.db.Conn(context.WithoutCancel(ctx))
+		if err != nil {
+			return err
+		}
+		_, err = conn.ExecContext(ctx, "BEGIN IMMEDIATE")
+		f.repair = func(ctx context.Context) error {
+			_, err := conn.ExecContext(ctx, "ROLLBACK")
+			return errors.Join(err, conn.Close())
+		}
+		return err
+	}
+	return fmt.Errorf("unknown fault %q", fault)
 }
 
 // node runs the steps in a file. Its report is shown when they fail, and with -v.
