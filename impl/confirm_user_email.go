@@ -26,7 +26,7 @@ func (s *Service) ConfirmUserEmail(
 	ctx context.Context, request api.ConfirmUserEmailRequestObject,
 ) (api.ConfirmUserEmailResponseObject, error) {
 	req := reqinfo.FromContext(ctx)
-	pages, format := page.NewRenderer(s.Name), page.Negotiate(req.Accept)
+	pages, format := page.NewRenderer(s.Name, s.AppURL), page.Negotiate(req.Accept)
 	notFound := func() pageResponse {
 		return pageResponse{pages.Failure(format, req.AcceptLanguage, page.Failure{Status: http.StatusNotFound})}
 	}

@@ -39,6 +39,7 @@ type Service struct {
 	Clock clock.Clock
 
 	Name      string // service name shown on pages
+	AppURL    string // where the pages about links lead; may be empty
 	PublicURL string // base URL of the service, as clients reach it
 	Issuer    string // the iss claim of access tokens
 

@@ -128,7 +128,7 @@ func newProcess(
 
 	links := link.New(root)
 	worker, err := mail.NewWorker(mail.Config{
-		Store: store, Transport: transport, Hasher: hasher, Root: root, Links: links, PublicURL: s.PublicURL,
+		Store: store, Transport: transport, Hasher: hasher, Root: root, Links: links, PublicURL: s.PublicURL, AppURL: s.AppURL,
 		From: s.MailFrom, Timeout: s.MailTimeout, MailedPasswordTTL: s.MailedPasswordTTL, Log: log, Watch: watch.mail,
 		NoticeOnlyNewDevices: impl.LoginNotice(s.LoginNotice) == impl.NoticeNewDevice,
 	})
@@ -137,13 +137,13 @@ func newProcess(
 	}
 	service := &impl.Service{
 		Store: store, Root: root, Links: links, Hasher: hasher, Limits: limits, Keys: keys, Access: access, Refresh: refresh, Log: log,
-		Name: worker.ServiceName(), PublicURL: s.PublicURL, Issuer: s.Issuer, MailQueued: worker.Wake, InviteRequired: s.InviteRequired, ClientIDs: s.ClientIDs,
+		Name: worker.ServiceName(), AppURL: s.AppURL, PublicURL: s.PublicURL, Issuer: s.Issuer, MailQueued: worker.Wake, InviteRequired: s.InviteRequired, ClientIDs: s.ClientIDs,
 		SignUpLinkTTL: s.SignUpLinkTTL, PasswordLinkTTL: s.PasswordLinkTTL,
 		RefreshTTL: s.RefreshTTL, RefreshGrace: s.RefreshGrace, SessionMaxAge: s.SessionMaxAge, Version: buildVersion(),
 		HideAccounts: s.HideAccounts, LoginNotice: impl.LoginNotice(s.LoginNotice), SessionsPerUser: s.SessionsPerUser,
 	}
 	handler, err := server.New(server.Config{
-		ServiceName: worker.ServiceName(), Authenticate: authenticate(access), TrustedProxies: s.trustedProxies,
+		ServiceName: worker.ServiceName(), AppURL: s.AppURL, Authenticate: authenticate(access), TrustedProxies: s.trustedProxies,
 		CORSOrigins: s.CORSOrigins, CORSAllows: s.devOrigins(), HTTPS: s.https(), Log: log,
 		Watch: watch.request, Limited: metrics.Limited,
 	}, service)

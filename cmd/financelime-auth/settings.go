@@ -28,6 +28,7 @@ type Settings struct {
 	HTTPAddr      string        `group:"Addresses" name:"http-addr" env:"AUTH_HTTP_ADDR" default:":8080" help:"Address of the API."`
 	AdminAddr     string        `group:"Addresses" name:"admin-addr" env:"AUTH_ADMIN_ADDR" default:"127.0.0.1:8081" help:"Address of health checks, metrics and the local mailbox. Never make it public."`
 	PublicURL     string        `group:"Addresses" name:"public-url" text:"unicode" env:"AUTH_PUBLIC_URL" default:"http://localhost:8080" help:"Base URL of the links in emails, and the default issuer of tokens. Changing it ends all sessions, unless --token-issuer is set to the old value."`
+	AppURL        string        `group:"Addresses" name:"app-url" text:"unicode" env:"AUTH_APP_URL" help:"URL of the app in which users log in. The pages that mailed links open, and emails with a password, have a button to it. Default: none."`
 	Proxies       []string      `group:"Addresses" name:"trusted-proxies" env:"AUTH_TRUSTED_PROXIES" help:"Networks (10.0.0.0/8) or addresses of gateways whose X-Forwarded-For header is trusted. Default: none."`
 	CORSOrigins   []string      `group:"Addresses" name:"cors-origins" text:"unicode" env:"AUTH_CORS_ORIGINS" help:"Origins (https://app.example.com) whose pages may call the API from a browser. Default: none."`
 	ShutdownDelay time.Duration `group:"Addresses" name:"shutdown-delay" env:"AUTH_SHUTDOWN_DELAY" default:"1s" range:"0s..10m" help:"How long to accept requests after SIGTERM, while /readyz reports that the service is stopping. Requests in progress then get 25s."`

@@ -68,3 +68,38 @@ func FuzzPublicURL(f *testing.F) {
 		}
 	})
 }
+
+// FuzzAppURL checks that every accepted URL of an app is a URL in ASCII with the host of its text, that nothing in it ends a link in a
+// mail or an attribute of a page, and that its canonical form is accepted unchanged.
+func FuzzAppURL(f *testing.F) {
+	for _, seed := range []string{
+		"https://app.example.com", "https://app.example.com/?a=b&c=d#/e?f", "http://localhost:3000", "http://x", "https://пример.рф/вход?п=1#п", "https://a b",
+		"https://x/%2e%2e", "https://x/%", "https://x?%zz", "https://x#a#b", "https://user:p@x", "javascript:alert(1)", "//x", "HTTPS://X", "https://x\\y", "https://[::1]:1/",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		app, err := canonicalAppURL(text)
+		if err != nil {
+			return
+		}
+		parsed, err := url.Parse(app)
+		if err != nil || parsed.Host == "" || parsed.User != nil || len(app) > 1024 {
+			t.Fatalf("%q became %q: %v", text, app, err)
+		}
+		if parsed.Scheme != "https" && (parsed.Scheme != "http" || !isLoopbackHost(parsed.Hostname())) {
+			t.Fatalf("%q became %q: not safe", text, app)
+		}
+		if given, err := url.Parse(text); err != nil || !strings.EqualFold(given.Scheme, parsed.Scheme) || given.Path != parsed.Path {
+			t.Fatalf("%q became %q: %v", text, app, err)
+		} else if host, err := canonicalHost(given); err != nil || host != parsed.Host {
+			t.Fatalf("%q became %q: %v", text, app, err)
+		}
+		if strings.ContainsFunc(app, func(r rune) bool { return r <= ' ' || r > '~' }) || strings.ContainsAny(app, "<>\"'`\\^{|}") {
+			t.Fatalf("%q became %q, which has characters at which a link or an attribute can end", text, app)
+		}
+		if again, err := canonicalAppURL(app); err != nil || again != app {
+			t.Fatalf("%q became %q and then %q: %v", text, app, again, err)
+		}
+	})
+}

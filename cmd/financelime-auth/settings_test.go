@@ -55,7 +55,7 @@ func everySetting(t *testing.T) []setting {
 	}
 	const secret = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA="
 	examples := map[string]string{
-		"AUTH_TRUSTED_PROXIES": "10.0.0.0/8", "AUTH_CORS_ORIGINS": "https://app.example.com", "AUTH_CLIENT_IDS": "web",
+		"AUTH_TRUSTED_PROXIES": "10.0.0.0/8", "AUTH_CORS_ORIGINS": "https://app.example.com", "AUTH_APP_URL": "https://app.example.com", "AUTH_CLIENT_IDS": "web",
 		"AUTH_SECRET": secret, "AUTH_SECRET_PREVIOUS": secret, "AUTH_TOKEN_ISSUER": "https://auth.example.com", "AUTH_TOKEN_AUDIENCE": "api",
 		"AUTH_SECRET_FILE": file("secret", secret), "AUTH_SECRET_PREVIOUS_FILE": file("previous", secret),
 		"AUTH_DATABASE_URL_FILE": file("database", "sqlite:x.db"), "AUTH_MAIL_URL_FILE": file("mail", "file:x"),
@@ -134,6 +134,9 @@ func (s setting) oddValues() []oddValue {
 	case "AUTH_PUBLIC_URL": // the second letter is in the scheme; a host is converted to ASCII
 		inside = func(odd string) string { return "http://h" + odd + "st" }
 		unicode = "http://xn--hst-sna"
+	case "AUTH_APP_URL": // the second letter is in the scheme; a path is percent-encoded
+		inside = func(odd string) string { return s.example + "/h" + odd + "st" }
+		unicode = s.example + "/h%C3%B6st"
 	case "AUTH_CORS_ORIGINS":
 		unicode = refused // browsers send the ASCII form
 	}

@@ -14,13 +14,18 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// checkURLs converts the public URL to its canonical form, sets the defaults of issuer and audience, and checks both.
+// checkURLs converts the public URL and the app's URL to their canonical forms, sets the defaults of issuer and audience, and checks both.
 func (s *Settings) checkURLs() error {
 	public, err := canonicalURL(s.PublicURL)
 	if err != nil {
 		return fmt.Errorf("AUTH_PUBLIC_URL %w", err)
 	}
 	s.PublicURL = public
+	if s.AppURL != "" {
+		if s.AppURL, err = canonicalAppURL(s.AppURL); err != nil {
+			return fmt.Errorf("AUTH_APP_URL %w", err)
+		}
+	}
 	if s.Issuer == "" {
 		s.Issuer = s.PublicURL
 	}
@@ -62,6 +67,54 @@ func canonicalURL(text string) (string, error) {
 		return "", errors.New("has a path with characters that are not allowed in URLs: percent-encode them")
 	}
 	return u.Scheme + "://" + host + path, nil
+}
+
+// urlCharacter matches a character of a path (RFC 3986 section 3.3), or a percent-encoded one.
+const urlCharacter = `[A-Za-z0-9._~!$&()*+,;=:@/-]|%[0-9A-Fa-f]{2}`
+
+// afterHost matches what follows the host in a URL: path, query and fragment (RFC 3986 section 3).
+var afterHost = regexp.MustCompile(`^(?:/(?:` + urlCharacter + `)*)?(?:\?(?:` + urlCharacter + `|\?)*)?(?:#(?:` + urlCharacter + `|\?)*)?$`)
+
+// canonicalAppURL converts the app's URL to the form that browsers use: scheme and host in lower case, everything in ASCII. Unlike the
+// public URL, which paths are appended to, it can have a query and a fragment, and a slash at its end stays.
+func canonicalAppURL(text string) (string, error) {
+	const maxLen = 1024
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return "", errors.New("is not an http or https URL with a host")
+	}
+	if u.User != nil {
+		return "", errors.New("has a user name: everyone who gets an email would read it")
+	}
+	host, err := canonicalHost(u)
+	if err != nil {
+		return "", err
+	}
+	if u.Scheme == "http" && !isLoopbackHost(u.Hostname()) {
+		return "", errors.New("must begin with https://: users enter their passwords there. Only an app on localhost can use http://")
+	}
+	_, rest, _ := strings.Cut(text, "//")
+	rest = percentEncoded(strings.TrimLeftFunc(rest, func(r rune) bool { return !strings.ContainsRune("/?#", r) }))
+	if !afterHost.MatchString(rest) {
+		return "", errors.New("has characters after the host that are not allowed in URLs: percent-encode them")
+	}
+	if canonical := u.Scheme + "://" + host + rest; len(canonical) <= maxLen {
+		return canonical, nil
+	}
+	return "", fmt.Errorf("is longer than %d characters", maxLen)
+}
+
+// percentEncoded encodes the bytes that are not ASCII, as browsers do.
+func percentEncoded(text string) string {
+	var out strings.Builder
+	for i := range len(text) {
+		if text[i] > unicode.MaxASCII {
+			fmt.Fprintf(&out, "%%%02X", text[i])
+		} else {
+			out.WriteByte(text[i])
+		}
+	}
+	return out.String()
 }
 
 var asciiHost = regexp.MustCompile(`^[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?$`)

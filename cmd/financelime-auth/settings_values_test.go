@@ -116,6 +116,65 @@ func TestPublicURLValues(t *testing.T) {
 	})
 }
 
+// TestAppURLValues checks that the app's URL is one that a mail can carry and a page can link to, and that users enter no password on
+// a page that anyone on the way can change.
+func TestAppURLValues(t *testing.T) {
+	t.Parallel()
+	const host = "https://app.example.com"
+	checkValues(t, []settingValue{
+		{"app-url", "", ""},
+		{"app-url", host, host},
+		{"app-url", host + "/", host + "/"},
+		{"app-url", "HTTPS://App.Example.com/Log/In/", host + "/Log/In/"},
+		{"app-url", host + ":8443/login?from=mail&lang=en", host + ":8443/login?from=mail&lang=en"},
+		{"app-url", host + "?from=mail", host + "?from=mail"},
+		{"app-url", host + "/#/login?from=mail", host + "/#/login?from=mail"}, // an app that keeps its routes in the fragment
+		{"app-url", host + "#", host + "#"},
+		{"app-url", host + "/a%20b%C3%BC", host + "/a%20b%C3%BC"},
+		{"app-url", "https://b\u00fccher.example/b\u00fccher?q=\u00fc#\u00fc", "https://xn--bcher-kva.example/b%C3%BCcher?q=%C3%BC#%C3%BC"},
+		{"app-url", "https://\u043f\u0440\u0438\u043c\u0435\u0440.\u0440\u0444/\u0432\u0445\u043e\u0434", "https://xn--e1afmkfd.xn--p1ai/%D0%B2%D1%85%D0%BE%D0%B4"},
+		{"app-url", "https://b%C3%BCcher.example/x", "https://xn--bcher-kva.example/x"},
+		{"app-url", "http://localhost:3000/login", "http://localhost:3000/login"},
+		{"app-url", "http://LOCALHOST:3000", "http://localhost:3000"},
+		{"app-url", "http://app.localhost", "http://app.localhost"},
+		{"app-url", "http://127.0.0.1:5173/", "http://127.0.0.1:5173/"},
+		{"app-url", "http://[::1]:5173", "http://[::1]:5173"},
+		{"app-url", host + "/" + strings.Repeat("a", 1000), host + "/" + strings.Repeat("a", 1000)},
+		{"app-url", host + "/" + strings.Repeat("a", 1001), refused},
+		{"app-url", host + "/" + strings.Repeat("\u00fc", 200), refused}, // 1200 characters when they are encoded
+		{"app-url", "http://app.example.com", refused},
+		{"app-url", "http://0.0.0.0:3000", refused}, // an address to listen on, not to open
+		{"app-url", "http://localhost.example.com", refused},
+		{"app-url", "http://127.0.0.1.example.com", refused},
+		{"app-url", "http://localhost@app.example.com", refused},
+		{"app-url", "https://user@app.example.com", refused},
+		{"app-url", "https://user:hunter2@app.example.com", refused},
+		{"app-url", "https://@app.example.com", refused},
+		{"app-url", "app.example.com", refused},
+		{"app-url", "/login", refused},
+		{"app-url", "//app.example.com", refused},
+		{"app-url", "https:app.example.com", refused},
+		{"app-url", "https:///login", refused},
+		{"app-url", "myapp://login", refused},
+		{"app-url", "javascript:alert(1)", refused},
+		{"app-url", "data:text/html,x", refused},
+		{"app-url", "https://app.example.com\\@evil.example", refused},
+		{"app-url", "https://app_.b\u00fccher.example", refused},
+		{"app-url", "https://app.example.com:0", refused},
+		{"app-url", "https://app.example.com:", refused},
+		{"app-url", host + "/a b", refused},
+		{"app-url", host + "/\u00a0", refused},
+		{"app-url", host + `/"onmouseover="x`, refused},
+		{"app-url", host + "/<b>", refused},
+		{"app-url", host + "/?a=%zz", refused},
+		{"app-url", host + "/?a=%4", refused},
+		{"app-url", host + "/#%", refused},
+		{"app-url", host + "/#a#b", refused},
+		{"app-url", host + "/\\evil.example", refused},
+		{"app-url", host + "/a\r\nBcc: x@y.example", refused},
+	})
+}
+
 // TestOriginValues checks that only origins in the form that browsers and apps send are accepted.
 func TestOriginValues(t *testing.T) {
 	t.Parallel()

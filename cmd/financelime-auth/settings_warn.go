@@ -94,6 +94,10 @@ func (s *Settings) warn(ctx context.Context, log *slog.Logger) {
 		log.WarnContext(ctx, "settings.public_url_local", slog.String("public_url", s.PublicURL),
 			slog.String("consequence", "links in emails only work on this machine, and tokens have this URL as their issuer: set AUTH_PUBLIC_URL"))
 	}
+	if !local && s.AppURL != "" && isLocal(s.AppURL) {
+		log.WarnContext(ctx, "settings.app_url_local", slog.String("app_url", s.AppURL),
+			slog.String("consequence", "the button to the app only works on this machine: set AUTH_APP_URL"))
+	}
 	if mailToFiles && !s.mailURLSet && !s.Dev && (postgres || !local) {
 		log.WarnContext(ctx, "settings.mail_to_files",
 			slog.String("consequence", "emails are written to files and reach nobody, but count as sent: set AUTH_MAIL_URL (to file:DIRECTORY if you want files)"))
@@ -112,9 +116,6 @@ func isLocal(text string) bool {
 
 // isLocalHost reports whether a host is the local machine or unspecified.
 func isLocalHost(host string) bool {
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if ip, err := netip.ParseAddr(host); err == nil {
-		return ip.Unmap().IsLoopback() || ip.Unmap().IsUnspecified()
-	}
-	return host == "" || host == "localhost" || strings.HasSuffix(host, ".localhost")
+	ip, err := netip.ParseAddr(host)
+	return host == "" || err == nil && ip.Unmap().IsUnspecified() || isLoopbackHost(host)
 }

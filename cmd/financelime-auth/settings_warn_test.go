@@ -53,6 +53,7 @@ func TestWarnings(t *testing.T) {
 		local    = "settings.public_url_local"
 		toFiles  = "settings.mail_to_files"
 		exposed  = "settings.mailbox_exposed"
+		localApp = "settings.app_url_local"
 	)
 	for _, c := range []struct {
 		args, environ []string
@@ -70,6 +71,11 @@ func TestWarnings(t *testing.T) {
 		{[]string{smtp, public}, nil, nil},
 		{[]string{smtp, public, postgres}, nil, nil},
 		{[]string{public}, nil, []string{toFiles}},
+		{[]string{smtp, public, "--app-url=http://localhost:3000"}, nil, []string{localApp}},
+		{[]string{smtp, public, "--app-url=https://[::1]:3000"}, nil, []string{localApp}},
+		{[]string{smtp, public, "--app-url=https://app.example.com"}, nil, nil},
+		{[]string{smtp, "--app-url=http://localhost:3000"}, nil, []string{local}}, // the links are local, too
+		{[]string{"--app-url=http://localhost:3000"}, nil, nil},
 		{[]string{"--public-url=http://auth.example.com"}, nil, []string{toFiles}},
 		{[]string{public, files}, nil, nil}, // set explicitly
 		{[]string{public}, []string{"AUTH_MAIL_URL=file:data/mail"}, nil},

@@ -112,7 +112,7 @@ func TestAnotherLanguage(t *testing.T) {
 		"a missing text":     {func(f fstest.MapFS) { delete(f, "sl/mail/password.txt") }, "language sl: mail/password.txt is missing"},
 		"a text too many":    {func(f fstest.MapFS) { f["sl/mail/x.txt"] = file("A: b\n\nc\n") }, "mail/x.txt is not in en"},
 		"a foreign file":     {func(f fstest.MapFS) { f["sl/mail/password.txt~"] = file("x") }, "is neither language.json nor a text"},
-		"a placeholder":      {func(f fstest.MapFS) { replace(f, "mail/password.txt", "{{.Life}}", "24 hours") }, `mail/password.txt: has the placeholders ["Password" "Service"]`},
+		"a placeholder":      {func(f fstest.MapFS) { replace(f, "mail/password.txt", "{{.Life}}", "24 hours") }, `mail/password.txt: has the placeholders ["AppURL" "Password" "Service"]`},
 		"a field":            {func(f fstest.MapFS) { replace(f, "mail/signup_link.txt", "Button:", "Buton:") }, `has the fields ["Buton" "Subject"]`},
 		"a paragraph":        {func(f fstest.MapFS) { replace(f, "page/404.txt", "\n\n", "\n\nMore.\n\n") }, "page/404.txt: has"},
 		"no empty line":      {func(f fstest.MapFS) { f["sl/page/404.txt"] = file("Title: x\n") }, "no empty line"},

@@ -125,7 +125,7 @@ func (d *delivery) attempt(ctx context.Context) error {
 		return errAccountDisabled
 	}
 
-	values := Values{Service: d.sender.service}
+	values := Values{Service: d.sender.service, AppURL: d.AppURL}
 	switch d.mail.Kind {
 	case KindSignUpLink, KindPasswordLink:
 		err = d.addLink(ctx, &values)

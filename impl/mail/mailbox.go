@@ -94,7 +94,7 @@ func (b *mailbox) list(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	writePage(w, mailboxPage{Title: "Mailbox", Mails: mails})
+	writePage(w, http.StatusOK, mailboxPage{Title: "Mailbox", Mails: mails})
 }
 
 func (b *mailbox) listJSON(w http.ResponseWriter, _ *http.Request) {
@@ -110,20 +110,25 @@ func (b *mailbox) listJSON(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (b *mailbox) show(w http.ResponseWriter, r *http.Request) {
-	if mail, ok := b.find(w, r); ok {
-		writePage(w, mailboxPage{Title: mail.Subject, Mail: &mail, Text: splitLinks(mail.Text)})
+	if mail, ok := b.find(w, r, notFoundPage); ok {
+		writePage(w, http.StatusOK, mailboxPage{Title: mail.Subject, Mail: &mail, Text: splitLinks(mail.Text)})
 	}
 }
 
+// notFoundPage responds to a person who follows an old address of a mail.
+func notFoundPage(w http.ResponseWriter, _ *http.Request) {
+	writePage(w, http.StatusNotFound, mailboxPage{Title: "No such mail", Missing: true})
+}
+
 func (b *mailbox) text(w http.ResponseWriter, r *http.Request) {
-	if mail, ok := b.find(w, r); ok {
+	if mail, ok := b.find(w, r, http.NotFound); ok {
 		writeText(w, mail)
 	}
 }
 
 // html serves the HTML part in a sandbox: it can neither run nor fetch anything.
 func (b *mailbox) html(w http.ResponseWriter, r *http.Request) {
-	mail, ok := b.find(w, r)
+	mail, ok := b.find(w, r, http.NotFound)
 	if !ok {
 		return
 	}
@@ -205,17 +210,17 @@ func containsFold(s, part string) bool {
 	return strings.Contains(strings.ToLower(s), strings.ToLower(part))
 }
 
-// find reads the mail with the ID in the path, or responds with 404.
-func (b *mailbox) find(w http.ResponseWriter, r *http.Request) (StoredMail, bool) {
+// find reads the mail with the ID in the path, or responds by notFound.
+func (b *mailbox) find(w http.ResponseWriter, r *http.Request, notFound http.HandlerFunc) (StoredMail, bool) {
 	id := r.PathValue("id")
 	if !idPattern.MatchString(id) {
-		http.NotFound(w, r)
+		notFound(w, r)
 		return StoredMail{}, false
 	}
 	mail, err := b.read(id)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		http.NotFound(w, r)
+		notFound(w, r)
 		return StoredMail{}, false
 	case err != nil:
 		http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -322,16 +327,17 @@ func mailboxPolicy() string {
 		"; frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 }
 
-// mailboxPage is the list of Mails, or one Mail.
+// mailboxPage is the list of Mails, or one Mail, or says that a mail is Missing.
 type mailboxPage struct {
-	Title string
-	Style template.CSS
-	Mails []StoredMail
-	Mail  *StoredMail
-	Text  []segment
+	Title   string
+	Style   template.CSS
+	Mails   []StoredMail
+	Mail    *StoredMail
+	Text    []segment
+	Missing bool
 }
 
-func writePage(w http.ResponseWriter, page mailboxPage) {
+func writePage(w http.ResponseWriter, status int, page mailboxPage) {
 	page.Style = template.CSS(mailboxStyle) //nolint:gosec // our own embedded file
 	var body bytes.Buffer
 	if err := mailboxTemplate.Execute(&body, page); err != nil {
@@ -339,5 +345,6 @@ func writePage(w http.ResponseWriter, page mailboxPage) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
 	_, _ = body.WriteTo(w) // fails only when the client has gone
 }

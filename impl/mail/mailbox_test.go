@@ -187,6 +187,8 @@ func TestMailboxRefusesPaths(t *testing.T) {
 		for _, part := range []string{"", "/text", "/html"} {
 			if status, _, body := get(t, server, "/mail/"+name+part); status != 404 || strings.Contains(body, "password") {
 				t.Errorf("%s%s: %d %s", name, part, status, body)
+			} else if page := strings.Contains(body, `<a href="/mail">Mailbox</a>`); part == "" && id == name && !page {
+				t.Errorf("%s: not a page that leads back to the mailbox: %s", name, body)
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	_ "embed" // the layout
 	"fmt"
 	"html/template"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -31,6 +32,7 @@ const textDirectory = "mail"
 // Values are the values in a message. Of Link, Password and Login, a kind has one or none.
 type Values struct {
 	Service  string        // the service's name, from AUTH_MAIL_FROM
+	AppURL   string        // where a user logs in, from AUTH_APP_URL; may be empty. A mail with a password has it
 	Link     string        // the confirmation's link
 	Password string        // the mailed password
 	Life     time.Duration // how long the link or the password is valid
@@ -54,7 +56,7 @@ type Message struct {
 }
 
 // Render writes a message of a kind in a language such as "en". Both parts have the same paragraphs, of which the link or the
-// password is one.
+// password is one. A paragraph that is empty with these values is left out.
 func Render(kind, language string, v Values) (Message, error) {
 	return render(locale.Default().Lookup(language), kind, v)
 }
@@ -65,22 +67,23 @@ func render(language *locale.Language, kind string, v Values) (Message, error) {
 		return Message{}, fmt.Errorf("no message of kind %q", kind)
 	}
 	filled, err := text.Fill(struct {
-		Service, Link, Password, Life, Platform, Addr, Time string
-		NewDevice                                           bool
+		Service, AppURL, Link, Password, Life, Platform, Addr, Time string
+		NewDevice                                                   bool
 	}{
-		v.Service, v.Link, v.Password, formatDuration(v.Life, language),
+		v.Service, v.AppURL, v.Link, v.Password, formatDuration(v.Life, language),
 		v.Login.Platform, v.Login.Addr, v.Login.At.UTC().Format("2006-01-02 15:04 UTC"), v.Login.NewDevice,
 	})
 	if err != nil {
 		return Message{}, fmt.Errorf("render the %s message: %w", kind, err)
 	}
+	filled.Paragraphs = slices.DeleteFunc(filled.Paragraphs, func(paragraph string) bool { return paragraph == "" })
 	m := Message{Language: language.Tag, Subject: filled.Fields["Subject"]}
 	var part strings.Builder
 	err = layout.Execute(&part, struct {
-		Language                               *locale.Language
-		Service, Subject, Button, Link, Secret string
-		Paragraphs                             []string
-	}{language, v.Service, m.Subject, filled.Fields["Button"], v.Link, v.Password, filled.Paragraphs})
+		Language                                       *locale.Language
+		Service, Subject, Button, AppURL, Link, Secret string
+		Paragraphs                                     []string
+	}{language, v.Service, m.Subject, filled.Fields["Button"], v.AppURL, v.Link, v.Password, filled.Paragraphs})
 	if err != nil {
 		return Message{}, fmt.Errorf("render the %s message: %w", kind, err)
 	}

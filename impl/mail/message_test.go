@@ -30,6 +30,7 @@ func TestKinds(t *testing.T) {
 
 const (
 	sampleLink     = "https://auth.example.org/u/TFSEYir3LBMpgg_Jj57X6isB8gGGJT0uistPg8LmGEI?rid=sign-up%2B1"
+	sampleAppURL   = "https://app.example.org/login?from=mail&lang=%C3%BC#/log/in?a=b&c=d"
 	samplePassword = "k3v9-0a1b-2c3d-4e5f-6g7h-8j9k-mnpq"
 )
 

@@ -15,7 +15,7 @@ import (
 	"github.com/financelime/authorization/impl/secret"
 )
 
-// Config configures a Worker. All fields are required, except Concurrency and StopTimeout, which have defaults, and Watch.
+// Config configures a Worker. All fields are required, except AppURL, Concurrency and StopTimeout, which have defaults, and Watch.
 type Config struct {
 	Store     *db.Store
 	Transport Transport
@@ -25,6 +25,7 @@ type Config struct {
 	Log       *slog.Logger
 
 	PublicURL         string        // AUTH_PUBLIC_URL
+	AppURL            string        // AUTH_APP_URL: mails with a password have a button to it; none if it is empty
 	From              string        // AUTH_MAIL_FROM
 	Timeout           time.Duration // AUTH_MAIL_TIMEOUT
 	MailedPasswordTTL time.Duration // AUTH_MAILED_PASSWORD_TTL

@@ -3,6 +3,10 @@
 // The words of a page are page/NAME.txt in each language's folder of impl/locale: Title, Hint and perhaps Note as fields, then one
 // paragraph about what happened, then a paragraph for each thing that the user can do. A page about a failure is named by its
 // status, a page about a link that worked by the purpose of the link.
+//
+// A page whose words have the field Button is one after which the user continues in the app: a link that worked, and one that no
+// longer works. If the service has the app's URL (AUTH_APP_URL), the page has a button that leads there. The other failures ask the
+// user to open the link again, so they have none.
 package page
 
 import (
@@ -31,12 +35,14 @@ type Page struct {
 // Renderer renders the pages of a service.
 type Renderer struct {
 	service string
+	appURL  string
 	catalog *locale.Catalog
 }
 
-// NewRenderer returns a Renderer of pages that name the service. An empty name is left out.
-func NewRenderer(service string) *Renderer {
-	return &Renderer{service: service, catalog: locale.Default()}
+// NewRenderer returns a Renderer of pages that name the service and lead to the app at appURL, an http or https URL. An empty name and
+// an empty URL are left out. Nothing in a request changes the URL, so the pages are no open redirect.
+func NewRenderer(service, appURL string) *Renderer {
+	return &Renderer{service: service, appURL: appURL, catalog: locale.Default()}
 }
 
 // Failure is what a page about a failure depends on.
@@ -102,6 +108,8 @@ type words struct {
 	Hint  string   // introduces Next
 	Next  []string // what the user can do now
 	Note  string   // may be empty
+
+	Button string // the caption of the button that leads to the app; empty on a page without one
 }
 
 func fill(language *locale.Language, name string, v values) words {
@@ -115,12 +123,16 @@ func fill(language *locale.Language, name string, v values) words {
 	}
 	return words{
 		Title: filled.Fields["Title"], Lead: filled.Paragraphs[0], Hint: filled.Fields["Hint"], Next: filled.Paragraphs[1:],
-		Note: filled.Fields["Note"],
+		Note: filled.Fields["Note"], Button: filled.Fields["Button"],
 	}
 }
 
 // write renders a page; asJSON is its form for programs.
 func (r *Renderer) write(format Format, language *locale.Language, status int, text words, asJSON any) Page {
+	if r.appURL == "" {
+		text.Button = ""
+	}
+	style := pageStyle(format == HTML && text.Button != "")
 	var body bytes.Buffer
 	var err error
 	switch format {
@@ -134,15 +146,15 @@ func (r *Renderer) write(format Format, language *locale.Language, status int, t
 		format = HTML
 		err = htmlTemplate.Execute(&body, struct {
 			words
-			Service, Lang string
-			OK            bool
-			Style         template.CSS
-		}{text, r.service, language.Tag, status < 400, template.CSS(style)}) //nolint:gosec // our own embedded file
+			Service, Lang, AppURL string
+			OK                    bool
+			Style                 template.CSS
+		}{text, r.service, language.Tag, r.appURL, status < 400, template.CSS(style)}) //nolint:gosec // our own embedded files
 	}
 	if err != nil {
 		panic(fmt.Sprintf("page: write %d in %s: %v", status, format, err)) // a test renders every page
 	}
-	page := Page{Status: status, ContentType: format.String(), Header: header(format, language.Tag), Body: body.Bytes()}
+	page := Page{Status: status, ContentType: format.String(), Header: header(format, language.Tag, style), Body: body.Bytes()}
 	if format != JSON { // JSON is UTF-8 by definition: RFC 8259, section 11
 		page.ContentType += "; charset=utf-8"
 	}
@@ -153,7 +165,11 @@ func (r *Renderer) writeText(body *bytes.Buffer, text words) {
 	if r.service != "" {
 		fmt.Fprintf(body, "%s: ", r.service)
 	}
-	fmt.Fprintf(body, "%s.\n%s\n\n%s:\n", text.Title, text.Lead, text.Hint)
+	fmt.Fprintf(body, "%s.\n%s\n\n", text.Title, text.Lead)
+	if text.Button != "" {
+		fmt.Fprintf(body, "%s: %s\n\n", text.Button, r.appURL)
+	}
+	fmt.Fprintf(body, "%s:\n", text.Hint)
 	for _, next := range text.Next {
 		fmt.Fprintf(body, "- %s\n", next)
 	}
@@ -162,12 +178,12 @@ func (r *Renderer) writeText(body *bytes.Buffer, text words) {
 	}
 }
 
-func header(format Format, lang string) http.Header {
+func header(format Format, lang, style string) http.Header {
 	h := http.Header{
-		// The address of a page is secret until it is used, and its content is true only now.
+		// The address of a page is secret until it is used, and its content is true only now. The app must not receive it as a Referer.
 		"Cache-Control":           {"no-store"},
 		"Referrer-Policy":         {"no-referrer"},
-		"Content-Security-Policy": {CSP()},
+		"Content-Security-Policy": {csp(style)},
 		"X-Content-Type-Options":  {"nosniff"},
 		"X-Robots-Tag":            {"noindex"},
 		"Vary":                    {"Accept, Accept-Language"},
@@ -179,14 +195,25 @@ func header(format Format, lang string) http.Header {
 }
 
 //go:embed style.css
-var style string
+var baseStyle string
+
+//go:embed button.css
+var buttonStyle string
+
+// pageStyle returns the style of a page. A page without a button has none for it.
+func pageStyle(button bool) string {
+	if button {
+		return baseStyle + buttonStyle
+	}
+	return baseStyle
+}
 
 //go:embed page.html.tmpl
 var htmlSource string
 
 var htmlTemplate = template.Must(template.New("page").Parse(htmlSource))
 
-// CSP returns the content security policy of the pages. It allows nothing but their own inline style.
-func CSP() string {
+// csp returns the content security policy of a page with a style. It allows nothing but that inline style.
+func csp(style string) string {
 	return "default-src 'none'; style-src " + digest.CSPSource(style) + "; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 }

@@ -29,7 +29,11 @@ var (
 	sample = Failure{RequestID: "request-1", RetryAfter: 3 * time.Minute}
 )
 
-const service = `Tom & "Jerry"`
+const (
+	service = `Tom & "Jerry"`
+	// appURL has what must be escaped in HTML. html/template percent-encodes no character of it.
+	appURL = "https://app.example.com/login?from=mail&lang=%C3%BC#/log/in?a=b&c=d"
+)
 
 // statuses are the failures of a link that openapi.yaml documents, and 400: a request that the HTTP layer rejects.
 func statuses(t *testing.T) []int {
@@ -60,9 +64,16 @@ func confirmed(t *testing.T, r *Renderer, f Format, lang string, purpose link.Pu
 	return p
 }
 
-// everyPage calls check with each page in each language of a catalog.
-func everyPage(t *testing.T, catalog *locale.Catalog, check func(t *testing.T, p Page, f Format, lang string, text words)) {
-	r := &Renderer{service: service, catalog: catalog}
+// everyPage calls check with each page in each language of a catalog. The words have a button only if the page must have it.
+func everyPage(t *testing.T, catalog *locale.Catalog, appURL string, check func(t *testing.T, p Page, f Format, lang string, text words)) {
+	fill := func(language *locale.Language, name string, v values) words {
+		text := fill(language, name, v)
+		if appURL == "" {
+			text.Button = ""
+		}
+		return text
+	}
+	r := &Renderer{service: service, appURL: appURL, catalog: catalog}
 	for _, lang := range catalog.Tags() {
 		language := catalog.Lookup(lang)
 		for _, f := range formats {
@@ -92,7 +103,7 @@ func TestEveryPage(t *testing.T) {
 	if catalog.Lookup("sl").Tag != "sl" {
 		t.Fatal("the third language is missing")
 	}
-	everyPage(t, catalog, func(t *testing.T, p Page, f Format, lang string, text words) {
+	check := func(t *testing.T, p Page, f Format, lang string, text words) {
 		if !utf8.Valid(p.Body) || p.Body[len(p.Body)-1] != '\n' {
 			t.Error("the body is not UTF-8 that ends with a line feed")
 		}
@@ -100,7 +111,7 @@ func TestEveryPage(t *testing.T) {
 			t.Errorf("content type %q", p.ContentType)
 		}
 		for name, want := range map[string]string{
-			"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "Content-Security-Policy": CSP(),
+			"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "Content-Security-Policy": csp(pageStyle(f == HTML && text.Button != "")),
 			"X-Content-Type-Options": "nosniff", "Vary": "Accept, Accept-Language",
 		} {
 			if got := p.Header.Get(name); got != want {
@@ -115,7 +126,9 @@ func TestEveryPage(t *testing.T) {
 		case JSON:
 			checkJSON(t, p, text)
 		}
-	})
+	}
+	t.Run("without an app", func(t *testing.T) { everyPage(t, catalog, "", check) })
+	t.Run("with an app", func(t *testing.T) { everyPage(t, catalog, appURL, check) })
 }
 
 // checkHTML checks what browsers, small screens, screen readers and the content policy need.
@@ -126,6 +139,7 @@ func checkHTML(t *testing.T, p Page, lang string, text words) {
 		t.Fatal(err)
 	}
 	count := map[string]int{}
+	var links, captions []string
 	var visible strings.Builder
 	for n := range root.Descendants() {
 		if n.Type == html.TextNode && n.Parent.Data != "style" {
@@ -136,8 +150,10 @@ func checkHTML(t *testing.T, p Page, lang string, text words) {
 		}
 		count[n.Data]++
 		for _, a := range n.Attr {
-			// Nothing that fetches, runs, leads away or would need a wider policy.
-			if slices.Contains([]string{"src", "href", "srcset", "style", "action", "data"}, a.Key) || strings.HasPrefix(a.Key, "on") {
+			// Nothing that fetches, runs, leads away or would need a wider policy; only the button leads to the app.
+			if n.Data == "a" && a.Key == "href" {
+				links = append(links, a.Val)
+			} else if slices.Contains([]string{"src", "href", "srcset", "style", "action", "data"}, a.Key) || strings.HasPrefix(a.Key, "on") {
 				t.Errorf("<%s> has the attribute %s=%q", n.Data, a.Key, a.Val)
 			}
 		}
@@ -148,10 +164,12 @@ func checkHTML(t *testing.T, p Page, lang string, text words) {
 			}
 		case "style":
 			sum := sha256.Sum256([]byte(n.FirstChild.Data))
-			if hash := base64.StdEncoding.EncodeToString(sum[:]); !strings.Contains(CSP(), "'sha256-"+hash+"'") {
-				t.Errorf("the style's hash %s is not in %q", hash, CSP())
+			if hash := base64.StdEncoding.EncodeToString(sum[:]); !strings.Contains(p.Header.Get("Content-Security-Policy"), "'sha256-"+hash+"'") {
+				t.Errorf("the style's hash %s is not in %q", hash, p.Header.Get("Content-Security-Policy"))
 			}
-		case "script", "img", "link", "iframe", "form", "object", "base", "a":
+		case "a":
+			captions = append(captions, n.FirstChild.Data)
+		case "script", "img", "link", "iframe", "form", "object", "base", "button":
 			t.Errorf("<%s> has no place here", n.Data)
 		case "meta":
 			if attribute(n, "name") == "viewport" && !strings.Contains(attribute(n, "content"), "width=device-width") {
@@ -173,6 +191,13 @@ func checkHTML(t *testing.T, p Page, lang string, text words) {
 		t.Errorf("%d <li> in %d <ul> for %d paragraphs", count["li"], count["ul"], len(text.Next))
 	}
 	checkRequestID(t, p, visible.String())
+	var wantLinks, wantCaptions []string
+	if text.Button != "" {
+		wantLinks, wantCaptions = []string{appURL}, []string{text.Button}
+	}
+	if !slices.Equal(links, wantLinks) || !slices.Equal(captions, wantCaptions) {
+		t.Errorf("links %q to %q, want %q to %q", captions, links, wantCaptions, wantLinks)
+	}
 	failure := strings.Contains(string(p.Body), `class="failure"`)
 	if failure != (p.Status >= 400) {
 		t.Errorf("status %d, looks like a failure: %t", p.Status, failure)
@@ -221,6 +246,9 @@ func attribute(n *html.Node, name string) string {
 
 func checkText(t *testing.T, p Page, text words) {
 	body := string(p.Body)
+	if got, want := strings.Contains(body, text.Button+": "+appURL+"\n"), text.Button != ""; got != want {
+		t.Errorf("leads to the app: %t, want %t: %s", got, want, body)
+	}
 	if strings.ContainsAny(body, "<>\r") || strings.Contains(body, "&amp;") {
 		t.Errorf("not plain: %s", body)
 	}
@@ -257,7 +285,7 @@ func checkJSON(t *testing.T, p Page, text words) {
 
 func TestJSONAsDocumented(t *testing.T) {
 	t.Parallel()
-	r := NewRenderer(service)
+	r := NewRenderer(service, "")
 	if got, want := string(r.Failure(JSON, "ru", Failure{Status: 404}).Body), `{"code":404,"message":"404 Not Found"}`+"\n"; got != want {
 		t.Errorf("got %s want %s", got, want)
 	}
@@ -285,7 +313,7 @@ func TestTooManyRequests(t *testing.T) {
 		25 * time.Hour:           {"in 25 hours.", "через 25 часов."},
 	} {
 		for i, lang := range []string{"en", "ru"} {
-			p := NewRenderer(service).Failure(Text, lang, Failure{Status: 429, RetryAfter: wait})
+			p := NewRenderer(service, "").Failure(Text, lang, Failure{Status: 429, RetryAfter: wait})
 			if body := strings.ReplaceAll(string(p.Body), "\u00a0", " "); p.Status != 429 || !strings.Contains(body, want[i]) ||
 				strings.Contains(body, "our side") || strings.Contains(body, "нашей стороне") { // it is not the service's error
 				t.Errorf("%s, %s: %s", wait, lang, body)
@@ -296,7 +324,7 @@ func TestTooManyRequests(t *testing.T) {
 
 func TestUnforeseenArguments(t *testing.T) {
 	t.Parallel()
-	r := NewRenderer("")
+	r := NewRenderer("", "")
 	if p := confirmed(t, r, HTML, "de", link.SignUp); p.Header.Get("Content-Language") != "en" || strings.Contains(string(p.Body), "–") {
 		t.Errorf("an unknown language and an empty name: %s", p.Body)
 	}
@@ -313,7 +341,7 @@ func TestUnknownPurpose(t *testing.T) {
 	t.Parallel()
 	for _, purpose := range []link.Purpose{"", "other", "404", "Signup"} {
 		for _, f := range formats {
-			if p, err := NewRenderer(service).Confirmed(f, "en", purpose); err == nil || p.Body != nil {
+			if p, err := NewRenderer(service, "").Confirmed(f, "en", purpose); err == nil || p.Body != nil {
 				t.Errorf("%q: %v, %s", purpose, err, p.Body)
 			}
 		}

@@ -34,6 +34,8 @@ import (
 type Config struct {
 	// ServiceName is the service's name on the pages for people. If it is empty, they do not name the service.
 	ServiceName string
+	// AppURL is where the page about a link that no longer works leads. If it is empty, the page leads nowhere.
+	AppURL string
 	// Authenticate verifies an access token and returns a context with its account and session. An error gives 401, unless it has a
 	// RetryAfter method: then it gives 503.
 	Authenticate func(ctx context.Context, token string) (context.Context, error)
@@ -70,7 +72,7 @@ func New(cfg Config, implementation api.StrictServerInterface) (http.Handler, er
 	}
 
 	e := echo.New()
-	failures := &errorHandler{log: cfg.Log, limited: cfg.Limited, pages: page.NewRenderer(cfg.ServiceName)}
+	failures := &errorHandler{log: cfg.Log, limited: cfg.Limited, pages: page.NewRenderer(cfg.ServiceName, cfg.AppURL)}
 	m := &middleware{
 		operations: operations, clientIP: clientIP(cfg.TrustedProxies), https: cfg.HTTPS, cors: newCORS(cfg.CORSOrigins, cfg.CORSAllows, doc),
 		failures: failures, log: cfg.Log, timeout: cfg.Timeout, watch: cfg.Watch,

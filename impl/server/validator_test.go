@@ -49,7 +49,7 @@ type pathRecorder struct {
 
 func (k *pathRecorder) ConfirmUserEmail(_ context.Context, r api.ConfirmUserEmailRequestObject) (api.ConfirmUserEmailResponseObject, error) {
 	k.key = r.ConfirmationKey
-	confirmed, err := page.NewRenderer("").Confirmed(page.Text, "en", link.SignUp)
+	confirmed, err := page.NewRenderer("", "").Confirmed(page.Text, "en", link.SignUp)
 	return confirmation{confirmed}, err
 }
 

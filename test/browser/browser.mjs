@@ -12,6 +12,8 @@ export const service = {
   httpAddr: setting('HTTP_ADDR'),
   adminURL: setting('ADMIN_URL'),
   pagesURL: setting('PAGES_URL'), // every page of impl/page, at /LANGUAGE/NAME
+  appURL: setting('APP_URL'), // where the pages and mails of app.test.mjs lead
+  faultsURL: setting('FAULTS_URL'), // breaks the service's database
   inviteCode: setting('INVITE_CODE'),
 };
 
@@ -51,7 +53,7 @@ after(() => browser?.close());
 export function inBrowser(name, { device = 'desktop', language = 'en' }, steps) {
   test(`${name} (${device}, ${language})`, { timeout: 120_000 }, async (t) => {
     const context = await browser.newContext({ ...devices[device], locale: languages[language] });
-    const watch = new Watch(context, [service.publicURL, service.adminURL, service.pagesURL]);
+    const watch = new Watch(context, [service.publicURL, service.adminURL, service.pagesURL, service.appURL]);
     try {
       await steps({ context, page: await context.newPage(), watch, language, width: devices[device].viewport.width, t });
       watch.assertNoProblems();

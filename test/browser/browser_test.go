@@ -6,8 +6,12 @@ package browser
 
 import (
 	"cmp"
+	"context"
+	"database/sql"
+	"errors"
 	"flag"
 	"fmt"
+	"html"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -16,6 +20,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -64,35 +69,111 @@ func TestInChromium(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no steps to take: %v", err)
 	}
-	const publicURL = "http://auth.example.test"
-	pages := httptest.NewServer(http.HandlerFunc(anyPage))
+	app := httptest.NewServer(http.HandlerFunc(anyApp))
+	t.Cleanup(app.Close)
+	appURL := app.URL + "/log%20in?from=mail&lang=en#/welcome"
+	pages := httptest.NewServer(anyPage(appURL))
 	t.Cleanup(pages.Close)
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(file, ".test.mjs"), func(t *testing.T) {
 			t.Parallel()
-			s := harness.Start(t, binary, contract, harness.SQLite, "AUTH_PUBLIC_URL="+publicURL, "AUTH_HIDE_ACCOUNTS=true")
+			publicURL, settings := "http://auth.example.test", []string{"AUTH_HIDE_ACCOUNTS=true"}
+			switch file {
+			case "app.test.mjs":
+				settings = append(settings, "AUTH_APP_URL="+appURL)
+			case "dev.test.mjs":
+				publicURL, settings = "http://auth.localhost", []string{"AUTH_DEV=true"}
+			case "failures.test.mjs":
+				settings = append(settings, "AUTH_LIMITS=on")
+			}
+			s := harness.Start(t, binary, contract, harness.SQLite, append(settings, "AUTH_PUBLIC_URL="+publicURL)...)
+			faults := httptest.NewServer(&faults{db: s.DB(t)})
+			t.Cleanup(faults.Close)
 			node(t, file,
 				"CHROMIUM="+chromium, "PUBLIC_URL="+publicURL, "HTTP_ADDR="+strings.TrimPrefix(s.URL, "http://"),
-				"ADMIN_URL="+s.Admin, "PAGES_URL="+pages.URL, "INVITE_CODE="+s.Invite(t, 1000))
+				"ADMIN_URL="+s.Admin, "PAGES_URL="+pages.URL, "APP_URL="+appURL, "FAULTS_URL="+faults.URL, "INVITE_CODE="+s.Invite(t, 1000))
 		})
 	}
 }
 
-// anyPage serves every page of impl/page, at /LANGUAGE/STATUS and /LANGUAGE/PURPOSE: a click cannot cause most of the failures.
-func anyPage(w http.ResponseWriter, r *http.Request) {
-	language, name, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-	pages := page.NewRenderer("Financelime")
-	status, err := strconv.Atoi(name)
-	if err != nil {
-		confirmed, err := pages.Confirmed(page.HTML, language, link.Purpose(name))
+// anyPage serves every page of impl/page, at /LANGUAGE/STATUS and /LANGUAGE/PURPOSE: a click cannot cause most of the failures. Below
+// /app the pages lead to an app.
+func anyPage(appURL string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		path, pages := r.URL.Path, page.NewRenderer("Financelime", "")
+		if rest, ok := strings.CutPrefix(path, "/app/"); ok {
+			path, pages = rest, page.NewRenderer("Financelime", appURL)
+		}
+		language, name, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+		status, err := strconv.Atoi(name)
 		if err != nil {
-			http.Error(w, err.Error(), http.StatusNotFound)
+			confirmed, err := pages.Confirmed(page.HTML, language, link.Purpose(name))
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusNotFound)
+				return
+			}
+			_ = confirmed.Send(w)
 			return
 		}
-		_ = confirmed.Send(w)
+		_ = pages.Failure(page.HTML, language, page.Failure{Status: status, RequestID: "request-1", RetryAfter: time.Minute}).Send(w)
+	}
+}
+
+// anyApp is the app that users come back to. It shows what it learns of where they come from.
+func anyApp(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	fmt.Fprintf(w, `<!DOCTYPE html><html lang="en"><title>The app</title><link rel="icon" href="data:,"><main><h1>The app</h1><p id="referer">%s</p></main></html>`,
+		html.EscapeString(cmp.Or(strings.Join(r.Header.Values("Referer"), " "), "none")))
+}
+
+// faults breaks the service's database, and repairs it: POST /locked, /broken, /none.
+type faults struct {
+	db *sql.DB
+
+	mu     sync.Mutex
+	repair func(context.Context) error // nil if there is no fault
+}
+
+func (f *faults) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.set(r.Context(), strings.TrimPrefix(r.URL.Path, "/")); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	_ = pages.Failure(page.HTML, language, page.Failure{Status: status, RequestID: "request-1", RetryAfter: time.Minute}).Send(w)
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (f *faults) set(ctx context.Context, fault string) error {
+	if f.repair != nil {
+		if err := f.repair(ctx); err != nil {
+			return err
+		}
+		f.repair = nil
+	}
+	switch fault {
+	case "none":
+		return nil
+	case "broken": // a table is missing: 500
+		_, err := f.db.ExecContext(ctx, "ALTER TABLE confirmation RENAME TO confirmation_away")
+		f.repair = func(ctx context.Context) error {
+			_, err := f.db.ExecContext(ctx, "ALTER TABLE confirmation_away RENAME TO confirmation")
+			return err
+		}
+		return err
+	case "locked": // another process writes without end: 503
+		conn, err := f.db.Conn(context.WithoutCancel(ctx))
+		if err != nil {
+			return err
+		}
+		_, err = conn.ExecContext(ctx, "BEGIN IMMEDIATE")
+		f.repair = func(ctx context.Context) error {
+			_, err := conn.ExecContext(ctx, "ROLLBACK")
+			return errors.Join(err, conn.Close())
+		}
+		return err
+	}
+	return fmt.Errorf("unknown fault %q", fault)
 }
 
 // node runs the steps in a file. Its report is shown when they fail, and with -v.

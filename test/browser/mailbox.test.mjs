@@ -29,6 +29,17 @@ for (const device of Object.keys(devices)) { // first, before there are mails
 }
 
 for (const device of Object.keys(devices)) {
+  inBrowser('a mail that is not there', { device }, async ({ page, watch, width }) => {
+    const address = `${service.adminURL}/mail/20260101T000000.000000Z-01932f6e-7c1a-7b3c-8d4e-5f6a7b8c9d0e`;
+    watch.allowFailure(address);
+    assert.equal((await page.goto(address)).status(), 404);
+    await auditPage(page, { language: 'en', width });
+    await page.getByRole('link', { name: 'Mailbox' }).click();
+    await page.getByRole('heading', { level: 1, name: 'Mailbox' }).waitFor();
+  });
+}
+
+for (const device of Object.keys(devices)) {
   for (const language of Object.keys(languages)) {
     inBrowser('every kind of mail is accessible', { device, language }, async ({ page, language, width }) => {
       const email = await signUp(language);

@@ -1,6 +1,6 @@
 // Tests Watch and axe themselves: if they found nothing, every other test would pass.
 import assert from 'node:assert/strict';
-import { describe, runAxe } from './audit.mjs';
+import { describe, measureContrast, runAxe } from './audit.mjs';
 import { inBrowser, service } from './browser.mjs';
 
 inBrowser('Watch finds problems', {}, async ({ page, watch }) => {
@@ -38,4 +38,11 @@ inBrowser('axe finds problems', {}, async ({ page }) => {
   for (const id of ['color-contrast', 'document-title', 'html-has-lang', 'image-alt', 'label', 'landmark-one-main', 'page-has-heading-one']) {
     assert.ok(found.includes(id), `not found: ${id}\n${violations.map(describe).join('\n')}`);
   }
+});
+
+inBrowser('contrasts are measured as axe measures them', {}, async ({ page }) => {
+  await page.setContent('<main style="background: #fff"><p id="low" style="color: #949494">a</p><p id="large" style="color: #949494; font-size: 24px">a</p>'
+    + '<p id="half" style="background: rgb(0 0 0 / 50%); color: #fff">a</p><p id="good" style="color: #000">a</p></main>');
+  const measured = await page.evaluate(measureContrast, ['#low', '#large', '#half', '#good']);
+  assert.deepEqual(measured.map(({ contrast, needed }) => [contrast.toFixed(1), needed]), [['3.0', 4.5], ['3.0', 3], ['4.0', 4.5], ['21.0', 4.5]]);
 });

@@ -15,6 +15,7 @@ export const words = Object.fromEntries(Object.keys(languages).map((language) =>
   mail: Object.fromEntries(['signup_link', 'password_link', 'password', 'signup_notice', 'login_notice', 'password_notice'].map(
     (kind) => [kind, text(language, `mail/${kind}`).Subject],
   )),
+  openApp: text(language, 'mail/password').Button, // in a mail with a password
   page: Object.fromEntries(['signup', 'password', '400', '404', '405', '413', '429', '500', '503'].map(
     (name) => [name, text(language, `page/${name}`)],
   )),

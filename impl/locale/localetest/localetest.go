@@ -29,6 +29,8 @@ func With(t testing.TB, tag string) fstest.MapFS {
 			text := strings.ReplaceAll(strings.TrimSpace(string(data)), "\n\n", "\n\n"+tag+" ")
 			text = strings.ReplaceAll(text, tag+" {{.Link}}", "{{.Link}}")
 			text = strings.ReplaceAll(text, tag+" {{.Password}}", "{{.Password}}")
+			text = strings.ReplaceAll(text, tag+" {{.AppURL}}", "{{.AppURL}}")
+			text = strings.ReplaceAll(text, tag+" {{if .AppURL}}", "{{if .AppURL}}"+tag+" ")
 			files[tag+"/"+name] = &fstest.MapFile{Data: []byte(text + "\n")}
 		}
 		return err
