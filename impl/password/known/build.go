@@ -64,10 +64,7 @@ func build(ctx context.Context, path string, sources []io.Reader, o Options, run
 	if added == 0 {
 		return result, errors.New("there is no password in the input")
 	}
-	h := header{width: 1, exact: o.SHA1}
-	for falseRate(added, h.width, h.exact) >= maxFalseRate {
-		h.width++
-	}
+	h := header{width: widthFor(added, o.SHA1), exact: o.SHA1}
 
 	out, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*") // mode 0600
 	if err != nil {
@@ -86,6 +83,15 @@ func build(ctx context.Context, path string, sources []io.Reader, o Options, run
 	}
 	result.Passwords, result.FalseRate = h.count, falseRate(h.count, h.width, h.exact)
 	return result, nil
+}
+
+// widthFor returns how many bytes each hash must have in a list of this size.
+func widthFor(count int, exact bool) int {
+	width := 1
+	for width < maxWidth && falseRate(count, width, exact) >= maxFalseRate {
+		width++
+	}
+	return width
 }
 
 // checkReplaceable returns an error if Build must not write to a path: an operator who mixes up input and output keeps the input.

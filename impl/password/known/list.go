@@ -79,7 +79,7 @@ func parseHeader(b []byte, size int64) (header, error) {
 	return header{width: int(width), exact: b[17] == 1, count: int(count)}, nil
 }
 
-// List is a list of known passwords. It reads its file at each search and keeps nothing in memory. It is safe for concurrent use.
+// List is a list of known passwords. It reads its file at each search and keeps nothing of it in memory. It is safe for concurrent use.
 type List struct {
 	header
 	file   io.ReaderAt
@@ -180,22 +180,37 @@ func (l *List) Contains(password string) (bool, error) {
 	return l.containsHash(hashPrefix([]byte(password)))
 }
 
-// containsHash searches for the first bytes of a hash.
+// containsHash searches for the first bytes of a hash. Hashes are evenly distributed, so it first searches where the hash should be: within six
+// standard deviations. That reads fewer pages than a search in the whole list.
 func (l *List) containsHash(hash uint64) (bool, error) {
-	hash >>= 64 - 8*l.width
-	var failed error
-	record := make([]byte, 8)
-	_, found := sort.Find(l.count, func(i int) int {
-		if failed != nil {
-			return 0
-		}
-		_, failed = l.file.ReadAt(record[8-l.width:], headerSize+int64(i)*int64(l.width))
-		return cmp.Compare(hash, binary.BigEndian.Uint64(record))
-	})
-	if failed != nil {
-		return false, failed
+	expected := int(float64(hash) / (1 << 32) / (1 << 32) * float64(l.count))
+	distance := 3*int(math.Sqrt(float64(l.count))) + 1
+	s := search{list: l, hash: hash >> (64 - 8*l.width), record: make([]byte, 8)}
+	low, high := max(0, expected-distance), min(l.count, expected+distance)
+	if low > 0 && s.compare(low-1) <= 0 || high < l.count && s.compare(high) >= 0 {
+		low, high = 0, l.count
 	}
-	return found, nil
+	_, found := sort.Find(high-low, func(i int) int { return s.compare(low + i) })
+	return found && s.err == nil, s.err
+}
+
+// search is a search for a hash.
+type search struct {
+	list   *List
+	hash   uint64
+	record []byte
+	err    error // the first error
+}
+
+// compare compares the hash with the one at a position of the list. After an error it returns 0, which ends the search.
+func (s *search) compare(i int) int {
+	if s.err == nil {
+		_, s.err = s.list.file.ReadAt(s.record[8-s.list.width:], headerSize+int64(i)*int64(s.list.width))
+	}
+	if s.err != nil {
+		return 0
+	}
+	return cmp.Compare(s.hash, binary.BigEndian.Uint64(s.record))
 }
 
 // lower returns the form of a password in which a list without letter case has it. Lower case can have another NFC.
