@@ -37,7 +37,11 @@ func guessableWords(emailAddress string, names []string) [][]rune {
 	}
 	for _, name := range names {
 		texts = append(texts, name)
-		texts = append(texts, wordsOf(name)...)
+		for _, word := range wordsOf(name) {
+			if utf8.RuneCountInString(word) > minWord { // no top-level domain
+				texts = append(texts, word)
+			}
+		}
 	}
 	words := make([][]rune, 0, len(texts))
 	for _, text := range texts {

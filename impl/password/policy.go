@@ -81,14 +81,17 @@ func (p *Policy) minLength() int {
 
 // isKnown reports whether a normalized password is in a list of known passwords.
 func (p *Policy) isKnown(password string) (bool, error) {
-	if p.Blocklist == nil {
-		return false, nil
+	for _, list := range []*known.List{known.BuiltIn(), p.Blocklist} {
+		if list == nil {
+			continue
+		}
+		if found, err := list.Contains(password); err != nil {
+			return false, fmt.Errorf("list of known passwords: %w", err)
+		} else if found {
+			return true, nil
+		}
 	}
-	found, err := p.Blocklist.Contains(password)
-	if err != nil {
-		return false, fmt.Errorf("password blocklist: %w", err)
-	}
-	return found, nil
+	return false, nil
 }
 
 // checkGuessable returns ErrGuessable if too little of a normalized password is left without what is easy to guess.

