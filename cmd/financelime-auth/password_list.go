@@ -65,7 +65,7 @@ func (cmd *passwordListBuild) open() (sources []io.Reader, closeAll func(), err 
 	var files []*os.File
 	closeAll = func() {
 		for _, file := range files {
-			file.Close()
+			_ = file.Close() // nothing was written
 		}
 	}
 	for _, name := range cmd.Sources {

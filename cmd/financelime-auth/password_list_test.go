@@ -99,7 +99,7 @@ func TestDamagedBlocklist(t *testing.T) {
 	}
 	list := filepath.Join(dir, "list")
 	runs(t, "password-list", "build", list, text)
-	content, err := os.ReadFile(list) //nolint:gosec // the test's
+	content, err := os.ReadFile(list)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -167,6 +167,8 @@ func sequenceLength(steps []step, stride int) int {
 type step struct{ forward, backward uint64 }
 
 // sequenceLines are what people type instead of inventing: numbers, alphabets, rows and columns of keyboards.
+//
+//nolint:gochecknoglobals // a constant
 var sequenceLines = [...]string{ // at most 64, the bits of a step
 	"01234567890", "abcdefghijklmnopqrstuvwxyz", "абвгдеёжзийклмнопрстуфхцчшщъыьэюя", "абвгдежз", "абвгґдеєжзиіїйклмнопрстуфхцчшщьюя", "αβγδεζηθικλμνξοπρστυφχψω",
 	// Rows: US, German, French, Russian, Ukrainian.
@@ -181,6 +183,8 @@ var sequenceLines = [...]string{ // at most 64, the bits of a step
 }
 
 // sequenceNeighbors returns the steps between each two neighbors in sequenceLines.
+//
+//nolint:gochecknoglobals // computed once
 var sequenceNeighbors = sync.OnceValue(func() map[[2]rune]step {
 	neighbors := make(map[[2]rune]step)
 	for i, line := range sequenceLines {

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
@@ -38,7 +37,7 @@ type Result struct {
 }
 
 // Build writes the list of the passwords in sources to a file, which it creates or, if it is a password list, replaces. The file changes only when
-// the list is complete. Build needs about 100 MiB of memory for any size of the sources and, in the directory of the file, temporarily 8
+// the list is complete. Build needs about 100 MB of memory for any size of the sources and, in the directory of the file, temporarily 8
 // bytes for each password.
 func Build(ctx context.Context, path string, sources []io.Reader, o Options) (Result, error) {
 	return build(ctx, path, sources, o, runLength)
@@ -78,7 +77,7 @@ func build(ctx context.Context, path string, sources []io.Reader, o Options, run
 	if err := errors.Join(out.Chmod(0o644), out.Sync(), out.Close()); err != nil {
 		return Result{}, err
 	}
-	if err := os.Rename(out.Name(), path); err != nil {
+	if err := os.Rename(out.Name(), path); err != nil { //nolint:gosec // the operator's path
 		return Result{}, err
 	}
 	result.Passwords, result.FalseRate = h.count, falseRate(h.count, h.width, h.exact)
@@ -102,7 +101,7 @@ func checkReplaceable(path string) error {
 	} else if err != nil {
 		return err
 	}
-	defer file.Close()
+	defer file.Close() //nolint:errcheck // nothing was written
 	start := make([]byte, len(magic))
 	if _, err := io.ReadFull(file, start); err != nil || string(start) != magic {
 		return fmt.Errorf("%s exists and is not a password list", path)
@@ -136,7 +135,7 @@ func writeList(ctx context.Context, file *os.File, h header, sorted *sorter) (co
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return 0, err
 	}
-	sum := crc32.New(castagnoli)
+	sum := newChecksum()
 	if _, err := io.CopyBuffer(sum, struct{ io.Reader }{file}, make([]byte, 1<<20)); err != nil { // which is at the end then
 		return 0, err
 	}

@@ -4,7 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/sha1" //nolint:gosec // the format of Have I Been Pwned
+	"crypto/sha1"
 	"errors"
 	"fmt"
 	"io"
@@ -56,7 +56,7 @@ func TestBuildHashes(t *testing.T) {
 	t.Parallel()
 	var lines strings.Builder
 	for password, count := range map[string]int{"hunter2hunter2": 20, "Correct Horse": 3, "RARE password": 1} {
-		fmt.Fprintf(&lines, "%X:%d\r\n", sha1.Sum([]byte(password)), count) //nolint:gosec // as above
+		fmt.Fprintf(&lines, "%X:%d\r\n", sha1.Sum([]byte(password)), count)
 	}
 	list := mustOpen(t, mustBuild(t, Options{SHA1: true, MinCount: 2}, lines.String()))
 	for password, want := range map[string]bool{
@@ -74,7 +74,7 @@ func TestBuildHashes(t *testing.T) {
 func TestBuildManyRuns(t *testing.T) {
 	t.Parallel()
 	const lines, run = 50_000, 777
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same lines each time
+	random := rand.New(rand.NewPCG(1, 2))
 	var content bytes.Buffer
 	passwords := make(map[string]bool)
 	for range lines {
@@ -162,13 +162,13 @@ func TestBuildReplacesOnlyLists(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		return // an open file cannot be replaced there
 	}
-	if _, err := Build(t.Context(), list.file.(*os.File).Name(), []io.Reader{strings.NewReader("the list after\n")}, Options{}); err != nil { //nolint:forcetypeassert // Open opened it
+	if _, err := Build(t.Context(), list.file.(*os.File).Name(), []io.Reader{strings.NewReader("the list after\n")}, Options{}); err != nil {
 		t.Fatal(err)
 	}
 	if found, err := list.Contains("the list before"); err != nil || !found {
 		t.Errorf("a service that has the list open: %t, %v", found, err)
 	}
-	if found, err := mustOpen(t, list.file.(*os.File).Name()).Contains("the list after"); err != nil || !found { //nolint:forcetypeassert // as above
+	if found, err := mustOpen(t, list.file.(*os.File).Name()).Contains("the list after"); err != nil || !found {
 		t.Errorf("the new list: %t, %v", found, err)
 	}
 }
@@ -195,7 +195,8 @@ type endless struct {
 }
 
 func (e *endless) Read(b []byte) (int, error) {
-	if e.reads++; e.reads == e.after {
+	e.reads++
+	if e.reads == e.after {
 		e.do()
 	}
 	return copy(b, fmt.Sprintf("password %d\n", e.reads)), nil
@@ -211,7 +212,7 @@ func TestBuildIsKilled(t *testing.T) {
 	}
 	t.Parallel()
 	path := mustBuild(t, Options{}, "the list before\n")
-	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestBuildIsKilled$") //nolint:gosec // this program
+	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestBuildIsKilled$")
 	command.Env = append(os.Environ(), buildHere+"="+filepath.Dir(path))
 	output, err := command.StdoutPipe()
 	if err != nil {

@@ -14,6 +14,8 @@ import (
 var builtInParts embed.FS
 
 // BuiltIn returns the built-in list. builtin/README.md has its sources and licences.
+//
+//nolint:gochecknoglobals // opened once
 var BuiltIn = sync.OnceValue(func() *List {
 	list, err := openBuiltIn()
 	if err != nil {

@@ -22,6 +22,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"hash/crc32"
 	"io"
 	"math"
@@ -56,11 +57,11 @@ type header struct {
 func (h header) bytes() []byte {
 	b := make([]byte, headerSize)
 	copy(b, magic)
-	b[16] = byte(h.width)
+	b[16] = byte(h.width) //nolint:gosec // at most 8
 	if h.exact {
 		b[17] = 1
 	}
-	binary.BigEndian.PutUint64(b[24:], uint64(h.count))
+	binary.BigEndian.PutUint64(b[24:], uint64(h.count)) //nolint:gosec // never negative
 	return b
 }
 
@@ -73,10 +74,10 @@ func parseHeader(b []byte, size int64) (header, error) {
 		return header{}, ErrDamaged
 	}
 	width, count := uint64(b[16]), binary.BigEndian.Uint64(b[24:])
-	if count > math.MaxInt64/maxWidth-headerSize || count > math.MaxInt || headerSize+width*count+trailerSize != uint64(size) {
+	if count > math.MaxInt64/maxWidth-headerSize || count > math.MaxInt || headerSize+width*count+trailerSize != uint64(size) { //nolint:gosec // never negative
 		return header{}, ErrDamaged
 	}
-	return header{width: int(width), exact: b[17] == 1, count: int(count)}, nil
+	return header{width: int(width), exact: b[17] == 1, count: int(count)}, nil //nolint:gosec // both are checked above
 }
 
 // List is a list of known passwords. It reads its file at each search and keeps nothing of it in memory. It is safe for concurrent use.
@@ -128,12 +129,12 @@ func newList(file io.ReaderAt, size int64) (*List, error) {
 	return &List{header: h, file: file}, nil
 }
 
-// castagnoli is the polynomial that processors compute.
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// newChecksum returns the checksum of lists, for which processors have an instruction.
+func newChecksum() hash.Hash { return crc32.New(crc32.MakeTable(crc32.Castagnoli)) }
 
 // verify returns ErrDamaged if the checksum at the end of a list is wrong.
 func verify(file io.ReaderAt, size int64) error {
-	sum := crc32.New(castagnoli)
+	sum := newChecksum()
 	content := bufio.NewReaderSize(io.NewSectionReader(file, 0, size), 1<<20)
 	if _, err := io.CopyN(sum, content, size-trailerSize); err != nil {
 		return err
@@ -182,10 +183,10 @@ func (l *List) Contains(password string) (bool, error) {
 
 // containsHash searches for the first bytes of a hash. Hashes are evenly distributed, so it first searches where the hash should be: within six
 // standard deviations. That reads fewer pages than a search in the whole list.
-func (l *List) containsHash(hash uint64) (bool, error) {
-	expected := int(float64(hash) / (1 << 32) / (1 << 32) * float64(l.count))
+func (l *List) containsHash(want uint64) (bool, error) {
+	expected := int(float64(want) / (1 << 32) / (1 << 32) * float64(l.count))
 	distance := 3*int(math.Sqrt(float64(l.count))) + 1
-	s := search{list: l, hash: hash >> (64 - 8*l.width), record: make([]byte, 8)}
+	s := search{list: l, hash: want >> (64 - 8*l.width), record: make([]byte, 8)}
 	low, high := max(0, expected-distance), min(l.count, expected+distance)
 	if low > 0 && s.compare(low-1) <= 0 || high < l.count && s.compare(high) >= 0 {
 		low, high = 0, l.count

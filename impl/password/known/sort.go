@@ -12,8 +12,8 @@ import (
 	"slices"
 )
 
-// runLength is how many hashes are sorted in memory: 64 MiB.
-const runLength = 8 << 20
+// runLength is how many hashes are sorted in memory: 32 MiB.
+const runLength = 4 << 20
 
 // sorter sorts hashes in bounded memory: it writes sorted runs to a temporary file and merges them.
 type sorter struct {
@@ -30,13 +30,14 @@ func newSorter(directory string, length int) (*sorter, error) {
 	if err != nil {
 		return nil, err
 	}
-	_ = os.Remove(spill.Name()) // on Windows, close deletes it
-	return &sorter{length: length, spill: spill}, nil
+	_ = os.Remove(spill.Name()) //nolint:gosec // the operator's directory. On Windows, close deletes the file
+	// Not grown by append, which would need the memory twice. The system provides it when it is used.
+	return &sorter{length: length, buffer: make([]uint64, 0, length), spill: spill}, nil
 }
 
 func (s *sorter) close() error {
 	err := s.spill.Close()
-	if removeErr := os.Remove(s.spill.Name()); !errors.Is(removeErr, os.ErrNotExist) {
+	if removeErr := os.Remove(s.spill.Name()); !errors.Is(removeErr, os.ErrNotExist) { //nolint:gosec // as above
 		err = errors.Join(err, removeErr)
 	}
 	return err
@@ -130,10 +131,10 @@ func (r *run) next() (more bool, err error) {
 // runHeap has the run with the least current hash first.
 type runHeap []*run
 
-func (h runHeap) Len() int           { return len(h) }
-func (h runHeap) Less(i, j int) bool { return cmp.Less(h[i].hash, h[j].hash) }
-func (h runHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *runHeap) Push(x any)        { *h = append(*h, x.(*run)) } //nolint:forcetypeassert // only runs are pushed
+func (h *runHeap) Len() int           { return len(*h) }
+func (h *runHeap) Less(i, j int) bool { return cmp.Less((*h)[i].hash, (*h)[j].hash) }
+func (h *runHeap) Swap(i, j int)      { (*h)[i], (*h)[j] = (*h)[j], (*h)[i] }
+func (h *runHeap) Push(x any)         { *h = append(*h, x.(*run)) } //nolint:forcetypeassert // only runs are pushed
 func (h *runHeap) Pop() any {
 	last := len(*h) - 1
 	r := (*h)[last]
