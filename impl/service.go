@@ -33,6 +33,9 @@ type Service struct {
 	Refresh *token.Refresh
 	Log     *slog.Logger
 
+	// PasswordPolicy decides which passwords users can choose.
+	PasswordPolicy *password.Policy
+
 	// MailQueued is called after a commit that enqueued a mail, so that it is sent immediately.
 	MailQueued func()
 	// Clock is optional: the zero Clock is the system's.

@@ -47,6 +47,9 @@ func TestCompletionCandidates(t *testing.T) {
 		{"serve --dev", []string{"--dev", "--dev-expose"}},
 		{"invite create --no-inv", []string{"--no-invite-code-required"}},
 		{"--nonsense=", nil},
+		{"password", []string{"password-list"}},
+		{"password-list build list --mi", []string{"--min-length", "--min-count"}},
+		{"serve --password-m", []string{"--password-min-length"}},
 		{"completion ", []string{"bash", "zsh", "fish"}},
 	} {
 		out := runs(t, append([]string{"completion", "candidates", "--"}, strings.Split(c.line, " ")...)...)

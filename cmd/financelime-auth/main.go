@@ -1,8 +1,8 @@
 // Command financelime-auth is the authorization service and its command-line administration.
 //
 // Each command is a struct with a Run method in the file that has its name: serve.go, migrate.go, backup.go, invite.go, user.go,
-// session.go, mail.go, keys.go, audit.go, completion.go, openapi.go, healthcheck.go, version.go. The struct tags are what --help
-// prints. Shared by the commands:
+// session.go, mail.go, keys.go, password_list.go, audit.go, completion.go, openapi.go, healthcheck.go, version.go. The struct tags
+// are what --help prints. Shared by the commands:
 //
 //   - settings.go has every setting; settings_*.go read and check them, settings_warn.go warns about unlikely values
 //   - store.go opens the database, with the secret or for one user
@@ -50,20 +50,21 @@ func untilSignal() context.Context {
 type commands struct {
 	Settings `embed:""`
 
-	Serve       serve       `cmd:"" default:"1" help:"Run the service (the default)."`
-	Migrate     migrate     `cmd:"" help:"Migrate the database to this version's schema (serve does this too). With --from: copy an SQLite database to PostgreSQL."`
-	Backup      backup      `cmd:"" help:"Copy the SQLite database to a file, while the service runs."`
-	Restore     restore     `cmd:"" help:"Restore the SQLite database from a backup, and end all sessions."`
-	Invite      invites     `cmd:"" help:"Create, list and revoke invite codes, while the service runs."`
-	User        users       `cmd:"" help:"List, show, disable, enable and delete users, while the service runs."`
-	Session     sessions    `cmd:"" help:"List and end sessions, while the service runs."`
-	Mail        mails       `cmd:"" help:"List emails and retry them, while the service runs."`
-	Keys        keyCommands `cmd:"" help:"List and replace the signing keys, while the service runs."`
-	Audit       audits      `cmd:"" help:"List the changes that operators made with these commands."`
-	Completion  completion  `cmd:"" help:"Print a completion script for bash, zsh or fish."`
-	OpenAPI     openAPI     `cmd:"" name:"openapi" help:"Print the OpenAPI document of the API."`
-	Healthcheck healthcheck `cmd:"" help:"Check whether the running service is ready. Exit status 1 if not."`
-	Version     version     `cmd:"" help:"Print the version."`
+	Serve       serve         `cmd:"" default:"1" help:"Run the service (the default)."`
+	Migrate     migrate       `cmd:"" help:"Migrate the database to this version's schema (serve does this too). With --from: copy an SQLite database to PostgreSQL."`
+	Backup      backup        `cmd:"" help:"Copy the SQLite database to a file, while the service runs."`
+	Restore     restore       `cmd:"" help:"Restore the SQLite database from a backup, and end all sessions."`
+	Invite      invites       `cmd:"" help:"Create, list and revoke invite codes, while the service runs."`
+	User        users         `cmd:"" help:"List, show, disable, enable and delete users, while the service runs."`
+	Session     sessions      `cmd:"" help:"List and end sessions, while the service runs."`
+	Mail        mails         `cmd:"" help:"List emails and retry them, while the service runs."`
+	Keys        keyCommands   `cmd:"" help:"List and replace the signing keys, while the service runs."`
+	Password    passwordLists `cmd:"" name:"password-list" help:"Build a list of passwords that users cannot choose."`
+	Audit       audits        `cmd:"" help:"List the changes that operators made with these commands."`
+	Completion  completion    `cmd:"" help:"Print a completion script for bash, zsh or fish."`
+	OpenAPI     openAPI       `cmd:"" name:"openapi" help:"Print the OpenAPI document of the API."`
+	Healthcheck healthcheck   `cmd:"" help:"Check whether the running service is ready. Exit status 1 if not."`
+	Version     version       `cmd:"" help:"Print the version."`
 }
 
 // console has the outputs of a command: results go to out, logs and errors to err.

@@ -45,6 +45,10 @@ func (serve) Run(ctx context.Context, s *Settings, c console) error {
 	if err != nil {
 		return err
 	}
+	policy, err := s.openPolicy() // for the same reason
+	if err != nil {
+		return err
+	}
 	s.warn(ctx, log)
 	root, err := s.root()
 	if err != nil {
@@ -70,7 +74,7 @@ func (serve) Run(ctx context.Context, s *Settings, c console) error {
 	defer tracer.close(ctx, log)
 	watch := newHooks(metrics, tracer.Tracer)
 	store.SetQueryHook(watch.database)
-	p, err := newProcess(ctx, s, root, store, transport, log, metrics, watch)
+	p, err := newProcess(ctx, s, root, store, transport, policy, log, metrics, watch)
 	if err != nil {
 		return err
 	}
@@ -98,7 +102,7 @@ type process struct {
 
 // newProcess creates the parts of the service and connects them.
 func newProcess(
-	ctx context.Context, s *Settings, root secret.Root, store *db.Store, transport mail.Transport, log *slog.Logger,
+	ctx context.Context, s *Settings, root secret.Root, store *db.Store, transport mail.Transport, policy *password.Policy, log *slog.Logger,
 	metrics *metric.Metrics, watch hooks,
 ) (*process, error) {
 	tokens := s.tokens()
@@ -135,8 +139,9 @@ func newProcess(
 	if err != nil {
 		return nil, err
 	}
+	policy.Names = []string{worker.ServiceName(), s.publicHost()}
 	service := &impl.Service{
-		Store: store, Root: root, Links: links, Hasher: hasher, Limits: limits, Keys: keys, Access: access, Refresh: refresh, Log: log,
+		Store: store, Root: root, Links: links, Hasher: hasher, PasswordPolicy: policy, Limits: limits, Keys: keys, Access: access, Refresh: refresh, Log: log,
 		Name: worker.ServiceName(), AppURL: s.AppURL, PublicURL: s.PublicURL, Issuer: s.Issuer, MailQueued: worker.Wake, InviteRequired: s.InviteRequired, ClientIDs: s.ClientIDs,
 		SignUpLinkTTL: s.SignUpLinkTTL, PasswordLinkTTL: s.PasswordLinkTTL,
 		RefreshTTL: s.RefreshTTL, RefreshGrace: s.RefreshGrace, SessionMaxAge: s.SessionMaxAge, Version: buildVersion(),

@@ -3,6 +3,7 @@ package main
 import (
 	"iter"
 	"net/netip"
+	"net/url"
 	"os"
 	"reflect"
 	"strings"
@@ -53,6 +54,8 @@ type Settings struct {
 	HideAccounts      bool          `group:"Accounts" name:"hide-accounts" env:"AUTH_HIDE_ACCOUNTS" default:"false" negatable:"" help:"Give the same response to sign-up and reset whether or not the account exists: docs/accounts.md."`
 	LoginNotice       string        `group:"Accounts" name:"login-notice" env:"AUTH_LOGIN_NOTICE" default:"new-device" enum:"new-device,always,never" help:"When to email a login notice: new-device, always or never."`
 	SessionsPerUser   int64         `group:"Accounts" name:"sessions-per-user" env:"AUTH_SESSIONS_PER_USER" default:"100" range:"1..10000" help:"How many sessions a user can have. Another login ends the least recently refreshed one."`
+	PasswordMinLength int64         `group:"Accounts" name:"password-min-length" env:"AUTH_PASSWORD_MIN_LENGTH" default:"15" range:"8..64" help:"Minimum length of a password that a user chooses, in characters. Below 15, NIST SP 800-63B-4 requires a second factor."`
+	PasswordBlocklist string        `group:"Accounts" name:"password-blocklist" text:"any" env:"AUTH_PASSWORD_BLOCKLIST" help:"File with passwords that users cannot choose, beside the built-in list. The command password-list build creates it. Default: none."`
 	ClientIDs         []string      `group:"Accounts" name:"client-ids" text:"spaces" env:"AUTH_CLIENT_IDS" help:"The clientIDs that may log in. Default: all."`
 
 	Limits       string     `group:"Limits" name:"limits" env:"AUTH_LIMITS" default:"on" enum:"on,off" help:"Rate limits. Use off only if a gateway enforces them."`
@@ -125,6 +128,15 @@ func (s *Settings) fields() iter.Seq2[reflect.StructField, reflect.Value] {
 
 // https reports whether clients reach the service by https.
 func (s *Settings) https() bool { return strings.HasPrefix(s.PublicURL, "https:") }
+
+// publicHost returns the host of the public URL, without the port.
+func (s *Settings) publicHost() string {
+	public, err := url.Parse(s.PublicURL)
+	if err != nil {
+		return "" // impossible: checkURLs has accepted it
+	}
+	return public.Hostname()
+}
 
 // limits returns the rates of the limits; none if the limits are off.
 func (s *Settings) limits() map[limit.Name]limit.Rate {

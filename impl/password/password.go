@@ -1,4 +1,5 @@
-// Package password hashes and compares passwords (Argon2id), and derives the passwords that the service mails.
+// Package password hashes and compares passwords (Argon2id), derives the passwords that the service mails, and decides which passwords users
+// can choose (Policy).
 //
 // A hash takes tens of milliseconds and megabytes by design. A Hasher therefore limits how many are computed at a time: it has a fixed
 // number of slots and a bounded queue, and refuses more calls immediately.
@@ -16,16 +17,16 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/crypto/argon2"
-	"golang.org/x/text/unicode/norm"
 )
 
-// MaxLen is the maximum length of a password in bytes. A longer one is refused before it is hashed, and never truncated (ASVS 6.2.8).
-const MaxLen = 1024
+// MaxLen is the maximum length of a password in bytes: that of MaxCodePoints. A longer one is refused before it is hashed, and never truncated
+// (ASVS 6.2.8).
+const MaxLen = MaxCodePoints * utf8.UTFMax
 
 var (
-	// ErrTooLong means that a password has more than MaxLen bytes.
-	ErrTooLong = fmt.Errorf("the password is longer than %d bytes", MaxLen)
-	// ErrNotUTF8 means that Hash got a password that is not UTF-8. (For Match, such a password never matches.)
+	// ErrTooLong means that a password has more than MaxLen bytes or, if it is new, more than MaxCodePoints code points.
+	ErrTooLong = fmt.Errorf("the password is longer than %d code points or %d bytes", MaxCodePoints, MaxLen)
+	// ErrNotUTF8 means that a new password is not UTF-8. (For Match, such a password never matches.)
 	ErrNotUTF8 = errors.New("the password is not UTF-8")
 )
 
@@ -188,5 +189,5 @@ func normalize(password string) (normal []byte, valid bool) {
 	if !utf8.ValidString(password) {
 		return []byte(password), false
 	}
-	return norm.NFC.Bytes([]byte(password)), true
+	return []byte(Normalize(password)), true
 }
