@@ -15,6 +15,63 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for ChangeUserPasswordFailure400Message.
+const (
+	ChangeUserPasswordFailure400MessageBADPARAMETERS ChangeUserPasswordFailure400Message = "BAD_PARAMETERS"
+)
+
+// Valid indicates whether the value is a known member of the ChangeUserPasswordFailure400Message enum.
+func (e ChangeUserPasswordFailure400Message) Valid() bool {
+	switch e {
+	case ChangeUserPasswordFailure400MessageBADPARAMETERS:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ChangeUserPasswordFailure403Message.
+const (
+	ChangeUserPasswordFailure403MessageRECENTAUTHENTICATIONREQUIRED ChangeUserPasswordFailure403Message = "RECENT_AUTHENTICATION_REQUIRED"
+	ChangeUserPasswordFailure403MessageWRONGPASSWORD                ChangeUserPasswordFailure403Message = "WRONG_PASSWORD"
+)
+
+// Valid indicates whether the value is a known member of the ChangeUserPasswordFailure403Message enum.
+func (e ChangeUserPasswordFailure403Message) Valid() bool {
+	switch e {
+	case ChangeUserPasswordFailure403MessageRECENTAUTHENTICATIONREQUIRED:
+		return true
+	case ChangeUserPasswordFailure403MessageWRONGPASSWORD:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ChangeUserPasswordFailure422Message.
+const (
+	ChangeUserPasswordFailure422MessagePASSWORDGUESSABLE ChangeUserPasswordFailure422Message = "PASSWORD_GUESSABLE"
+	ChangeUserPasswordFailure422MessagePASSWORDKNOWN     ChangeUserPasswordFailure422Message = "PASSWORD_KNOWN"
+	ChangeUserPasswordFailure422MessagePASSWORDTOOSHORT  ChangeUserPasswordFailure422Message = "PASSWORD_TOO_SHORT"
+	ChangeUserPasswordFailure422MessagePASSWORDUNCHANGED ChangeUserPasswordFailure422Message = "PASSWORD_UNCHANGED"
+)
+
+// Valid indicates whether the value is a known member of the ChangeUserPasswordFailure422Message enum.
+func (e ChangeUserPasswordFailure422Message) Valid() bool {
+	switch e {
+	case ChangeUserPasswordFailure422MessagePASSWORDGUESSABLE:
+		return true
+	case ChangeUserPasswordFailure422MessagePASSWORDKNOWN:
+		return true
+	case ChangeUserPasswordFailure422MessagePASSWORDTOOSHORT:
+		return true
+	case ChangeUserPasswordFailure422MessagePASSWORDUNCHANGED:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for CommonFailure400Message.
 const (
 	CommonFailure400MessageBADPARAMETERS CommonFailure400Message = "BAD_PARAMETERS"
@@ -320,6 +377,92 @@ type AccessTokenResponse struct {
 	//
 	// Example: 019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7
 	SessionID string `json:"sessionID"`
+}
+
+// ChangeUserPasswordFailure400 Why a change of the password was rejected with 400: a parameter is missing or malformed, or the new password has control characters.
+//
+// Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["newPassword"]}
+type ChangeUserPasswordFailure400 struct {
+	// Code The HTTP status
+	//
+	// Example: 400
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: BAD_PARAMETERS
+	Message ChangeUserPasswordFailure400Message `json:"message"`
+
+	// Parameters What was missing, malformed or not allowed: the names of headers (`request-id`, `content-type`), of path and query parameters
+	// (`sessionID`), and of properties of the body (`language`, `device.width`), or `body` if the body itself is wrong: it is not one
+	// JSON object, has unknown or duplicate keys, or contains U+0000. Never values. The list is missing if the request is wrong in another way, for
+	// example if its URL is too long.
+	//
+	//
+	// Example: ["language"]
+	Parameters *RejectedParameters `json:"parameters,omitempty"`
+}
+
+// ChangeUserPasswordFailure400Message The reason
+//
+// Example: BAD_PARAMETERS
+type ChangeUserPasswordFailure400Message string
+
+// ChangeUserPasswordFailure403 Why a change of the password was rejected with 403: the current password is wrong (`WRONG_PASSWORD`), or the account has a second
+// factor and the user must prove it again first (`RECENT_AUTHENTICATION_REQUIRED`).
+//
+// Example: {"code":403,"message":"WRONG_PASSWORD"}
+type ChangeUserPasswordFailure403 struct {
+	// Code The HTTP status
+	//
+	// Example: 403
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: WRONG_PASSWORD
+	Message ChangeUserPasswordFailure403Message `json:"message"`
+}
+
+// ChangeUserPasswordFailure403Message The reason
+//
+// Example: WRONG_PASSWORD
+type ChangeUserPasswordFailure403Message string
+
+// ChangeUserPasswordFailure422 Why a new password was rejected with 422: it is too short (`PASSWORD_TOO_SHORT`), in a list of known passwords (`PASSWORD_KNOWN`), easy
+// to guess, such as a sequence or the user's own address (`PASSWORD_GUESSABLE`), or the current one (`PASSWORD_UNCHANGED`).
+//
+// Example: {"code":422,"message":"PASSWORD_TOO_SHORT"}
+type ChangeUserPasswordFailure422 struct {
+	// Code The HTTP status
+	//
+	// Example: 422
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: PASSWORD_TOO_SHORT
+	Message ChangeUserPasswordFailure422Message `json:"message"`
+}
+
+// ChangeUserPasswordFailure422Message The reason
+//
+// Example: PASSWORD_TOO_SHORT
+type ChangeUserPasswordFailure422Message string
+
+// ChangeUserPasswordRequest The current and the new password
+//
+// Example: {"currentPassword":"qmhVXVC1%hVNa0Hcq","newPassword":"seven green boats at noon"}
+type ChangeUserPasswordRequest struct {
+	// CurrentPassword The password with which the user would log in now
+	//
+	// Example: qmhVXVC1%hVNa0Hcq
+	CurrentPassword string `json:"currentPassword"`
+
+	// NewPassword The new password, as the user typed it. All characters are allowed, also spaces.
+	//
+	// Example: seven green boats at noon
+	NewPassword string `json:"newPassword"`
 }
 
 // CommonFailure A failure whose HTTP status is its only reason. Nothing has this path or link (404), or the service has a defect (500).
@@ -942,6 +1085,36 @@ type SignUpRequest struct {
 	Language string `json:"language"`
 }
 
+// User The account of a user
+//
+// Example: {"createdAt":"2026-11-20T18:02:55.654321Z","email":"test.user@financelime.com","language":"en","passwordChosen":false,"userID":"019aaf6e-0b1c-7d52-9f3a-6b1f0c2d4e5f"}
+type User struct {
+	// CreatedAt Time of the sign-up, in UTC and with six digits of a second
+	//
+	// Example: 2026-11-20T18:02:55.654321Z
+	CreatedAt string `json:"createdAt"`
+
+	// Email The email address, in lower case
+	//
+	// Example: test.user@financelime.com
+	Email string `json:"email"`
+
+	// Language The language of the user's emails and pages, `en` or `ru`
+	//
+	// Example: en
+	Language string `json:"language"`
+
+	// PasswordChosen Whether the user has chosen the password. Otherwise the service generated it and sent it by email.
+	//
+	// Example: false
+	PasswordChosen bool `json:"passwordChosen"`
+
+	// UserID The user's ID, the `sub` of the access token
+	//
+	// Example: 019aaf6e-0b1c-7d52-9f3a-6b1f0c2d4e5f
+	UserID string `json:"userID"`
+}
+
 // VersionResponse The version and the build of the service
 //
 // Example: {"build":"fc56bb1 [2021-05-07_11:12:09]","number":"v0.2.0-alpha"}
@@ -1071,14 +1244,35 @@ type RevokeRefreshTokenParams struct {
 	RequestID RequestID `json:"request-id"`
 }
 
+// RevokeOtherSessionsParams defines parameters for RevokeOtherSessions.
+type RevokeOtherSessionsParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
 // RevokeSessionParams defines parameters for RevokeSession.
 type RevokeSessionParams struct {
 	// RequestID The request ID. If it is missing, the service generates one.
 	RequestID *OptionalRequestID `json:"request-id,omitempty"`
 }
 
+// GetUserParams defines parameters for GetUser.
+type GetUserParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
 // UserPasswordResetParams defines parameters for UserPasswordReset.
 type UserPasswordResetParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
+// ChangeUserPasswordParams defines parameters for ChangeUserPassword.
+type ChangeUserPasswordParams struct {
 	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
 	// not have to be unique, but a unique one is easier to find in the logs.
 	RequestID RequestID `json:"request-id"`
@@ -1109,6 +1303,9 @@ type RevokeRefreshTokenJSONRequestBody = RevokeRefreshTokenRequest
 
 // UserPasswordResetJSONRequestBody defines body for UserPasswordReset for application/json ContentType.
 type UserPasswordResetJSONRequestBody = RequestUserPasswordResetRequest
+
+// ChangeUserPasswordJSONRequestBody defines body for ChangeUserPassword for application/json ContentType.
+type ChangeUserPasswordJSONRequestBody = ChangeUserPasswordRequest
 
 // SignupJSONRequestBody defines body for Signup for application/json ContentType.
 type SignupJSONRequestBody = SignUpRequest
@@ -1247,12 +1444,21 @@ type ServerInterface interface {
 	// RevokeRefreshToken Log out
 	// (DELETE /v1/session/remove)
 	RevokeRefreshToken(ctx echo.Context, params RevokeRefreshTokenParams) error
+	// RevokeOtherSessions Log out everywhere else
+	// (POST /v1/session/remove_others)
+	RevokeOtherSessions(ctx echo.Context, params RevokeOtherSessionsParams) error
 	// RevokeSession End a session, without a request body
 	// (DELETE /v1/session/{sessionID})
 	RevokeSession(ctx echo.Context, sessionID string, params RevokeSessionParams) error
+	// GetUser Get the user's account
+	// (GET /v1/user)
+	GetUser(ctx echo.Context, params GetUserParams) error
 	// UserPasswordReset Request a password reset
 	// (POST /v1/user/password)
 	UserPasswordReset(ctx echo.Context, params UserPasswordResetParams) error
+	// ChangeUserPassword Change the password
+	// (PUT /v1/user/password)
+	ChangeUserPassword(ctx echo.Context, params ChangeUserPasswordParams) error
 	// Signup Sign up
 	// (POST /v1/user/signup)
 	Signup(ctx echo.Context, params SignupParams) error
@@ -1700,6 +1906,37 @@ func (w *ServerInterfaceWrapper) RevokeRefreshToken(ctx echo.Context) error {
 	return err
 }
 
+// RevokeOtherSessions converts echo context to params.
+func (w *ServerInterfaceWrapper) RevokeOtherSessions(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RevokeOtherSessionsParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "request-id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("request-id")]; found {
+		var RequestID RequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for request-id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "request-id", valueList[0], &RequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter request-id: %s", err))
+		}
+
+		params.RequestID = RequestID
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter request-id is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RevokeOtherSessions(ctx, params)
+	return err
+}
+
 // RevokeSession converts echo context to params.
 func (w *ServerInterfaceWrapper) RevokeSession(ctx echo.Context) error {
 	var err error
@@ -1736,6 +1973,37 @@ func (w *ServerInterfaceWrapper) RevokeSession(ctx echo.Context) error {
 	return err
 }
 
+// GetUser converts echo context to params.
+func (w *ServerInterfaceWrapper) GetUser(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetUserParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "request-id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("request-id")]; found {
+		var RequestID RequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for request-id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "request-id", valueList[0], &RequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter request-id: %s", err))
+		}
+
+		params.RequestID = RequestID
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter request-id is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetUser(ctx, params)
+	return err
+}
+
 // UserPasswordReset converts echo context to params.
 func (w *ServerInterfaceWrapper) UserPasswordReset(ctx echo.Context) error {
 	var err error
@@ -1764,6 +2032,37 @@ func (w *ServerInterfaceWrapper) UserPasswordReset(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.UserPasswordReset(ctx, params)
+	return err
+}
+
+// ChangeUserPassword converts echo context to params.
+func (w *ServerInterfaceWrapper) ChangeUserPassword(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ChangeUserPasswordParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "request-id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("request-id")]; found {
+		var RequestID RequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for request-id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "request-id", valueList[0], &RequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter request-id: %s", err))
+		}
+
+		params.RequestID = RequestID
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter request-id is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ChangeUserPassword(ctx, params)
 	return err
 }
 
@@ -1889,7 +2188,10 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.DELETE(options.BaseURL+"/v1/session/:sessionID", wrapper.RevokeSession, options.OperationMiddlewares["revoke_session"]...)
 	router.GET(options.BaseURL+"/v1/session/list", wrapper.GetListActiveSessions, options.OperationMiddlewares["get_list_active_sessions"]...)
 	router.DELETE(options.BaseURL+"/v1/session/remove", wrapper.RevokeRefreshToken, options.OperationMiddlewares["revoke_refresh_token"]...)
+	router.POST(options.BaseURL+"/v1/session/remove_others", wrapper.RevokeOtherSessions, options.OperationMiddlewares["revoke_other_sessions"]...)
+	router.GET(options.BaseURL+"/v1/user", wrapper.GetUser, options.OperationMiddlewares["get_user"]...)
 	router.POST(options.BaseURL+"/v1/user/password", wrapper.UserPasswordReset, options.OperationMiddlewares["user_password_reset"]...)
+	router.PUT(options.BaseURL+"/v1/user/password", wrapper.ChangeUserPassword, options.OperationMiddlewares["change_user_password"]...)
 	router.POST(options.BaseURL+"/v1/user/signup", wrapper.Signup, options.OperationMiddlewares["signup"]...)
 	router.GET(options.BaseURL+"/v1/version", wrapper.GetVersion, options.OperationMiddlewares["get_version"]...)
 
@@ -2509,6 +2811,36 @@ func (response RevokeRefreshToken400JSONResponse) VisitRevokeRefreshTokenRespons
 	return err
 }
 
+type RevokeOtherSessionsRequestObject struct {
+	Params RevokeOtherSessionsParams
+}
+
+type RevokeOtherSessionsResponseObject interface {
+	VisitRevokeOtherSessionsResponse(w http.ResponseWriter) error
+}
+
+type RevokeOtherSessions204Response struct {
+}
+
+func (response RevokeOtherSessions204Response) VisitRevokeOtherSessionsResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RevokeOtherSessions400JSONResponse struct{ BadParametersJSONResponse }
+
+func (response RevokeOtherSessions400JSONResponse) VisitRevokeOtherSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RevokeSessionRequestObject struct {
 	SessionID string `json:"sessionID"`
 	Params    RevokeSessionParams
@@ -2529,6 +2861,42 @@ func (response RevokeSession204Response) VisitRevokeSessionResponse(w http.Respo
 type RevokeSession400JSONResponse struct{ BadParametersJSONResponse }
 
 func (response RevokeSession400JSONResponse) VisitRevokeSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUserRequestObject struct {
+	Params GetUserParams
+}
+
+type GetUserResponseObject interface {
+	VisitGetUserResponse(w http.ResponseWriter) error
+}
+
+type GetUser200JSONResponse User
+
+func (response GetUser200JSONResponse) VisitGetUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUser400JSONResponse struct{ BadParametersJSONResponse }
+
+func (response GetUser400JSONResponse) VisitGetUserResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -2581,6 +2949,71 @@ func (response UserPasswordReset404JSONResponse) VisitUserPasswordResetResponse(
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeUserPasswordRequestObject struct {
+	Params ChangeUserPasswordParams
+	Body   *ChangeUserPasswordJSONRequestBody
+}
+
+type ChangeUserPasswordResponseObject interface {
+	VisitChangeUserPasswordResponse(w http.ResponseWriter) error
+}
+
+type ChangeUserPassword200JSONResponse AccessTokenResponse
+
+func (response ChangeUserPassword200JSONResponse) VisitChangeUserPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeUserPassword400JSONResponse ChangeUserPasswordFailure400
+
+func (response ChangeUserPassword400JSONResponse) VisitChangeUserPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeUserPassword403JSONResponse ChangeUserPasswordFailure403
+
+func (response ChangeUserPassword403JSONResponse) VisitChangeUserPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeUserPassword422JSONResponse ChangeUserPasswordFailure422
+
+func (response ChangeUserPassword422JSONResponse) VisitChangeUserPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -2718,12 +3151,21 @@ type StrictServerInterface interface {
 	// RevokeRefreshToken Log out
 	// (DELETE /v1/session/remove)
 	RevokeRefreshToken(ctx context.Context, request RevokeRefreshTokenRequestObject) (RevokeRefreshTokenResponseObject, error)
+	// RevokeOtherSessions Log out everywhere else
+	// (POST /v1/session/remove_others)
+	RevokeOtherSessions(ctx context.Context, request RevokeOtherSessionsRequestObject) (RevokeOtherSessionsResponseObject, error)
 	// RevokeSession End a session, without a request body
 	// (DELETE /v1/session/{sessionID})
 	RevokeSession(ctx context.Context, request RevokeSessionRequestObject) (RevokeSessionResponseObject, error)
+	// GetUser Get the user's account
+	// (GET /v1/user)
+	GetUser(ctx context.Context, request GetUserRequestObject) (GetUserResponseObject, error)
 	// UserPasswordReset Request a password reset
 	// (POST /v1/user/password)
 	UserPasswordReset(ctx context.Context, request UserPasswordResetRequestObject) (UserPasswordResetResponseObject, error)
+	// ChangeUserPassword Change the password
+	// (PUT /v1/user/password)
+	ChangeUserPassword(ctx context.Context, request ChangeUserPasswordRequestObject) (ChangeUserPasswordResponseObject, error)
 	// Signup Sign up
 	// (POST /v1/user/signup)
 	Signup(ctx context.Context, request SignupRequestObject) (SignupResponseObject, error)
@@ -3115,6 +3557,31 @@ func (sh *strictHandler) RevokeRefreshToken(ctx echo.Context, params RevokeRefre
 	return nil
 }
 
+// RevokeOtherSessions operation middleware
+func (sh *strictHandler) RevokeOtherSessions(ctx echo.Context, params RevokeOtherSessionsParams) error {
+	var request RevokeOtherSessionsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RevokeOtherSessions(ctx.Request().Context(), request.(RevokeOtherSessionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevokeOtherSessions")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RevokeOtherSessionsResponseObject); ok {
+		return validResponse.VisitRevokeOtherSessionsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // RevokeSession operation middleware
 func (sh *strictHandler) RevokeSession(ctx echo.Context, sessionID string, params RevokeSessionParams) error {
 	var request RevokeSessionRequestObject
@@ -3135,6 +3602,31 @@ func (sh *strictHandler) RevokeSession(ctx echo.Context, sessionID string, param
 		return err
 	} else if validResponse, ok := response.(RevokeSessionResponseObject); ok {
 		return validResponse.VisitRevokeSessionResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetUser operation middleware
+func (sh *strictHandler) GetUser(ctx echo.Context, params GetUserParams) error {
+	var request GetUserRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetUser(ctx.Request().Context(), request.(GetUserRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetUser")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetUserResponseObject); ok {
+		return validResponse.VisitGetUserResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -3183,6 +3675,54 @@ func (sh *strictHandler) UserPasswordReset(ctx echo.Context, params UserPassword
 		return err
 	} else if validResponse, ok := response.(UserPasswordResetResponseObject); ok {
 		return validResponse.VisitUserPasswordResetResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ChangeUserPassword operation middleware
+func (sh *strictHandler) ChangeUserPassword(ctx echo.Context, params ChangeUserPasswordParams) error {
+	var request ChangeUserPasswordRequestObject
+
+	request.Params = params
+
+	var body ChangeUserPasswordJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ChangeUserPassword(ctx.Request().Context(), request.(ChangeUserPasswordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ChangeUserPassword")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ChangeUserPasswordResponseObject); ok {
+		return validResponse.VisitChangeUserPasswordResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -12,6 +12,40 @@ import (
 	"github.com/google/uuid"
 )
 
+const changePassword = `-- name: ChangePassword :execrows
+UPDATE account SET
+    password_hash = $1,
+    password_chosen_at = $2,
+    pending_password_hash = NULL,
+    pending_password_expires_at = NULL,
+    pending_password_number = last_password_number
+WHERE id = $3 AND pending_until IS NULL AND disabled_at IS NULL
+    AND (password_hash = $4 OR (pending_password_hash = $4 AND pending_password_expires_at > $2))
+`
+
+type ChangePasswordParams struct {
+	PasswordHash *string
+	Now          *time.Time
+	ID           uuid.UUID
+	VerifiedHash *string
+}
+
+// ChangePassword replaces the password that was verified: the password, or the pending one. It locks the account, as a login does.
+// Mailed passwords that were not used become void, also those in the queue, as in DisableAccount.
+// No row: another password was set meanwhile, the pending one has expired, or the account is not active.
+func (q *Queries) ChangePassword(ctx context.Context, arg ChangePasswordParams) (int64, error) {
+	result, err := q.db.Exec(ctx, changePassword,
+		arg.PasswordHash,
+		arg.Now,
+		arg.ID,
+		arg.VerifiedHash,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const clearPendingPassword = `-- name: ClearPendingPassword :exec
 UPDATE account SET pending_password_hash = NULL, pending_password_expires_at = NULL
 WHERE pending_password_mail_id = $1 AND id = $2
@@ -28,7 +62,7 @@ func (q *Queries) ClearPendingPassword(ctx context.Context, arg ClearPendingPass
 }
 
 const confirmAccount = `-- name: ConfirmAccount :one
-UPDATE account SET pending_until = NULL WHERE id = $1 AND pending_until IS NOT NULL RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number
+UPDATE account SET pending_until = NULL WHERE id = $1 AND pending_until IS NOT NULL RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number, password_chosen_at
 `
 
 func (q *Queries) ConfirmAccount(ctx context.Context, id uuid.UUID) (Account, error) {
@@ -51,6 +85,7 @@ func (q *Queries) ConfirmAccount(ctx context.Context, id uuid.UUID) (Account, er
 		&i.NotifiedMailID,
 		&i.LastPasswordNumber,
 		&i.PendingPasswordNumber,
+		&i.PasswordChosenAt,
 	)
 	return i, err
 }
@@ -147,7 +182,7 @@ func (q *Queries) EnableAccount(ctx context.Context, id uuid.UUID) (int64, error
 }
 
 const getAccount = `-- name: GetAccount :one
-SELECT id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number FROM account WHERE id = $1
+SELECT id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number, password_chosen_at FROM account WHERE id = $1
 `
 
 func (q *Queries) GetAccount(ctx context.Context, id uuid.UUID) (Account, error) {
@@ -170,12 +205,13 @@ func (q *Queries) GetAccount(ctx context.Context, id uuid.UUID) (Account, error)
 		&i.NotifiedMailID,
 		&i.LastPasswordNumber,
 		&i.PendingPasswordNumber,
+		&i.PasswordChosenAt,
 	)
 	return i, err
 }
 
 const getAccountByEmail = `-- name: GetAccountByEmail :one
-SELECT id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number FROM account WHERE email = $1
+SELECT id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number, password_chosen_at FROM account WHERE email = $1
 `
 
 func (q *Queries) GetAccountByEmail(ctx context.Context, email string) (Account, error) {
@@ -198,6 +234,7 @@ func (q *Queries) GetAccountByEmail(ctx context.Context, email string) (Account,
 		&i.NotifiedMailID,
 		&i.LastPasswordNumber,
 		&i.PendingPasswordNumber,
+		&i.PasswordChosenAt,
 	)
 	return i, err
 }
@@ -236,7 +273,7 @@ func (q *Queries) InsertAccount(ctx context.Context, arg InsertAccountParams) (i
 }
 
 const listAccounts = `-- name: ListAccounts :many
-SELECT id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number FROM account WHERE id < $1 AND decoy_of IS NULL ORDER BY id DESC LIMIT CAST($2 AS bigint)
+SELECT id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number, password_chosen_at FROM account WHERE id < $1 AND decoy_of IS NULL ORDER BY id DESC LIMIT CAST($2 AS bigint)
 `
 
 type ListAccountsParams struct {
@@ -271,6 +308,7 @@ func (q *Queries) ListAccounts(ctx context.Context, arg ListAccountsParams) ([]A
 			&i.NotifiedMailID,
 			&i.LastPasswordNumber,
 			&i.PendingPasswordNumber,
+			&i.PasswordChosenAt,
 		); err != nil {
 			return nil, err
 		}
@@ -314,7 +352,7 @@ func (q *Queries) ListExpiredSignUps(ctx context.Context, arg ListExpiredSignUps
 }
 
 const lockAccount = `-- name: LockAccount :one
-UPDATE account SET language = language WHERE id = $1 RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number
+UPDATE account SET language = language WHERE id = $1 RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number, password_chosen_at
 `
 
 // LockAccount locks an account until the transaction ends: no login, no link and no deletion of it runs meanwhile.
@@ -339,12 +377,13 @@ func (q *Queries) LockAccount(ctx context.Context, id uuid.UUID) (Account, error
 		&i.NotifiedMailID,
 		&i.LastPasswordNumber,
 		&i.PendingPasswordNumber,
+		&i.PasswordChosenAt,
 	)
 	return i, err
 }
 
 const lockAccountByEmail = `-- name: LockAccountByEmail :one
-UPDATE account SET language = language WHERE email = $1 RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number
+UPDATE account SET language = language WHERE email = $1 RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number, password_chosen_at
 `
 
 func (q *Queries) LockAccountByEmail(ctx context.Context, email string) (Account, error) {
@@ -367,6 +406,7 @@ func (q *Queries) LockAccountByEmail(ctx context.Context, email string) (Account
 		&i.NotifiedMailID,
 		&i.LastPasswordNumber,
 		&i.PendingPasswordNumber,
+		&i.PasswordChosenAt,
 	)
 	return i, err
 }
@@ -436,6 +476,7 @@ UPDATE account SET
     password_hash = pending_password_hash,
     pending_password_hash = NULL,
     pending_password_expires_at = NULL,
+    password_chosen_at = NULL,
     last_login_at = $1
 WHERE id = $2 AND pending_password_hash = $3 AND pending_password_expires_at > $1
     AND pending_until IS NULL AND disabled_at IS NULL

@@ -27,6 +27,7 @@ type Account struct {
 	NotifiedMailID           *uuid.UUID
 	LastPasswordNumber       int64
 	PendingPasswordNumber    int64
+	PasswordChosenAt         *time.Time
 }
 
 type AuditEvent struct {

@@ -12,6 +12,49 @@ import (
 	"github.com/google/uuid"
 )
 
+const advanceSession = `-- name: AdvanceSession :one
+UPDATE session SET generation = generation + 1, remote_addr = $1,
+    refreshed_at = CASE WHEN refreshed_at > $2 AND refreshed_at <= $3 THEN refreshed_at ELSE $2 END
+WHERE id = $4 AND account_id = $5 AND created_at > $6 AND refreshed_at > $7
+RETURNING id, account_id, generation, client_id, platform, remote_addr, created_at, refreshed_at
+`
+
+type AdvanceSessionParams struct {
+	RemoteAddr     string
+	Now            time.Time
+	FarAhead       time.Time
+	ID             uuid.UUID
+	AccountID      uuid.UUID
+	CreatedAfter   time.Time
+	RefreshedAfter time.Time
+}
+
+// AdvanceSession does the same to a session of an account without looking at the presented token, so that every older one is used. No row:
+// the session has ended.
+func (q *Queries) AdvanceSession(ctx context.Context, arg AdvanceSessionParams) (Session, error) {
+	row := q.db.QueryRow(ctx, advanceSession,
+		arg.RemoteAddr,
+		arg.Now,
+		arg.FarAhead,
+		arg.ID,
+		arg.AccountID,
+		arg.CreatedAfter,
+		arg.RefreshedAfter,
+	)
+	var i Session
+	err := row.Scan(
+		&i.ID,
+		&i.AccountID,
+		&i.Generation,
+		&i.ClientID,
+		&i.Platform,
+		&i.RemoteAddr,
+		&i.CreatedAt,
+		&i.RefreshedAt,
+	)
+	return i, err
+}
+
 const deleteAccountSessions = `-- name: DeleteAccountSessions :execrows
 DELETE FROM session WHERE account_id = $1
 `
@@ -65,6 +108,24 @@ func (q *Queries) DeleteExpiredSessions(ctx context.Context, arg DeleteExpiredSe
 		arg.RefreshedBefore,
 		arg.CreatedBefore,
 	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const deleteOtherSessions = `-- name: DeleteOtherSessions :execrows
+DELETE FROM session WHERE account_id = $1 AND id <> $2
+`
+
+type DeleteOtherSessionsParams struct {
+	AccountID uuid.UUID
+	Keep      uuid.UUID
+}
+
+// DeleteOtherSessions ends all sessions of an account but one.
+func (q *Queries) DeleteOtherSessions(ctx context.Context, arg DeleteOtherSessionsParams) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteOtherSessions, arg.AccountID, arg.Keep)
 	if err != nil {
 		return 0, err
 	}

@@ -33,7 +33,7 @@ func (s *Service) CreateAccessToken(
 		}, nil
 	}
 
-	session, err := s.attemptLogin(ctx, email, body)
+	session, err := s.attemptLogin(ctx, email, body.Password, s.login(body))
 	if errors.Is(err, errWrongPassword) || errors.Is(err, errAccountChanged) {
 		return api.CreateAccessToken404JSONResponse{Code: 404, Message: api.CreateAccessTokenFailure404MessageUSERNOTFOUND}, nil
 	}

@@ -26,16 +26,24 @@ type credential struct {
 	pending bool // mailed after a reset or sign-up, and not used yet
 }
 
-// login compares the password and starts a session. It fails with errWrongPassword or errAccountChanged.
-func (s *Service) login(
-	ctx context.Context, account db.Account, attempt limit.LoginAttempt, body *api.CreateAccessTokenRequest,
+// verifiedUse is what a verified password is used for.
+type verifiedUse struct {
+	refused event.Name // logged if the password does not match
+	// commit does it in one transaction, which also records the success in the limits. It fails with errAccountChanged if the credential is
+	// no longer valid.
+	commit func(ctx context.Context, account db.Account, verified credential, attempt limit.LoginAttempt) (db.Session, error)
+}
+
+// verify compares the password with those of the account and uses it. It fails with errWrongPassword or errAccountChanged.
+func (s *Service) verify(
+	ctx context.Context, account db.Account, attempt limit.LoginAttempt, plain string, use verifiedUse,
 ) (db.Session, error) {
 	credentials := credentials(account, s.Clock.Now()) // none if the account is unknown
 	hashes := make([]string, len(credentials))
 	for i, c := range credentials {
 		hashes[i] = c.hash
 	}
-	matched, err := s.Hasher.Match(ctx, body.Password, hashes...) // holds no database connection
+	matched, err := s.Hasher.Match(ctx, plain, hashes...) // holds no database connection
 	if err != nil {
 		return db.Session{}, fmt.Errorf("check the password: %w", err)
 	}
@@ -43,12 +51,21 @@ func (s *Service) login(
 		return db.Session{}, errWrongPassword
 	}
 
-	session, err := s.startSession(ctx, account, credentials[matched], attempt, body)
-	if err != nil {
-		return db.Session{}, err
-	}
-	s.upgradeHash(ctx, account, credentials[matched], body.Password)
-	return session, nil
+	return use.commit(ctx, account, credentials[matched], attempt)
+}
+
+// login is the use of a verified password to start a session.
+func (s *Service) login(body *api.CreateAccessTokenRequest) verifiedUse {
+	return verifiedUse{event.LoginFailed, func(
+		ctx context.Context, account db.Account, verified credential, attempt limit.LoginAttempt,
+	) (db.Session, error) {
+		session, err := s.startSession(ctx, account, verified, attempt, body)
+		if err != nil {
+			return db.Session{}, err
+		}
+		s.upgradeHash(ctx, account, verified, body.Password)
+		return session, nil
+	}}
 }
 
 // credentials returns the passwords that can log an account in at a time. A clock that is wrong by some seconds, or was set back by

@@ -11,7 +11,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/financelime/authorization/api"
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/event"
 	"github.com/financelime/authorization/impl/limit"
@@ -25,40 +24,40 @@ const recordTimeout = 15 * time.Second
 // errLoginPanicked means that a login panicked.
 var errLoginPanicked = errors.New("the login panicked")
 
-// attemptLogin reserves quota in the limits before the password is compared, so that parallel guesses gain nothing over sequential ones. It
-// records the result however the login ends.
-func (s *Service) attemptLogin(ctx context.Context, email string, body *api.CreateAccessTokenRequest) (db.Session, error) {
+// attemptLogin compares a password and uses it if it matches. It reserves quota in the limits before the password is compared, so that
+// parallel guesses gain nothing over sequential ones. It records the result however the attempt ends.
+func (s *Service) attemptLogin(ctx context.Context, email, plain string, use verifiedUse) (db.Session, error) {
 	if err := s.Hasher.Busy(); err != nil {
 		return db.Session{}, fmt.Errorf("check the password: %w", err)
 	}
-	account, attempt, err := s.beginLogin(ctx, email)
+	account, attempt, err := s.beginLogin(ctx, email, use)
 	if err != nil {
 		return db.Session{}, err
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			_ = s.recordLoginError(ctx, account, attempt, errLoginPanicked)
+			_ = s.recordLoginError(ctx, account, attempt, use, errLoginPanicked)
 			panic(p)
 		}
 	}()
-	session, err := s.login(ctx, account, attempt, body)
+	session, err := s.verify(ctx, account, attempt, plain, use)
 	if errors.Is(err, errAccountChanged) {
 		// Between the lookup and the commit, another login used a pending password or upgraded the hash: look the account up again.
 		if account, err = s.findAccount(ctx, email); err == nil {
-			session, err = s.login(ctx, account, attempt, body)
+			session, err = s.verify(ctx, account, attempt, plain, use)
 		}
 		if errors.Is(err, errWrongPassword) {
 			err = errAccountChanged // the password was right when the request arrived, so it was no guess
 		}
 	}
 	if err != nil {
-		return db.Session{}, s.recordLoginError(ctx, account, attempt, err)
+		return db.Session{}, s.recordLoginError(ctx, account, attempt, use, err)
 	}
 	return session, nil
 }
 
 // beginLogin finds the account, or the zero account if there is none, and reserves quota for the login.
-func (s *Service) beginLogin(ctx context.Context, email string) (account db.Account, attempt limit.LoginAttempt, err error) {
+func (s *Service) beginLogin(ctx context.Context, email string, use verifiedUse) (account db.Account, attempt limit.LoginAttempt, err error) {
 	for range 2 {
 		if account, err = s.findAccount(ctx, email); err != nil {
 			return account, attempt, err
@@ -74,7 +73,7 @@ func (s *Service) beginLogin(ctx context.Context, email string) (account db.Acco
 		}
 	}
 	if errors.Is(err, db.ErrUnavailable) { // the reservation may have been committed nevertheless
-		err = s.recordLoginError(ctx, account, attempt, err)
+		err = s.recordLoginError(ctx, account, attempt, use, err)
 	}
 	if err != nil {
 		return account, attempt, fmt.Errorf("begin a login: %w", err)
@@ -85,7 +84,9 @@ func (s *Service) beginLogin(ctx context.Context, email string) (account db.Acco
 // recordLoginError records a login that did not succeed, also if the client has disconnected, and returns the error for the response. Only a
 // wrong password counts as a guess. If it cannot be counted, the error is another one, so that the client does not learn that the password
 // was wrong. A success is recorded in the transaction of the login.
-func (s *Service) recordLoginError(ctx context.Context, account db.Account, attempt limit.LoginAttempt, loginErr error) error {
+func (s *Service) recordLoginError(
+	ctx context.Context, account db.Account, attempt limit.LoginAttempt, use verifiedUse, loginErr error,
+) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
 	if !errors.Is(loginErr, errWrongPassword) {
@@ -93,7 +94,7 @@ func (s *Service) recordLoginError(ctx context.Context, account db.Account, atte
 			event.Record(ctx, s.Log, event.LimitReleaseFailed, slog.Any("error", err))
 		}
 		if errors.Is(loginErr, errAccountChanged) {
-			s.logLoginFailed(ctx, account, attempt, loginErr)
+			s.logRefused(ctx, account, attempt, use, loginErr)
 		}
 		return loginErr
 	}
@@ -101,7 +102,7 @@ func (s *Service) recordLoginError(ctx context.Context, account db.Account, atte
 	if err != nil {
 		return err
 	}
-	s.logLoginFailed(ctx, account, attempt, loginErr)
+	s.logRefused(ctx, account, attempt, use, loginErr)
 	if switchedOff && account.ID != uuid.Nil {
 		event.Record(ctx, s.Log, event.PasswordSwitchedOff, event.Account(account.ID))
 	}
@@ -117,10 +118,10 @@ func (s *Service) hasSessionFrom(ctx context.Context, accountID uuid.UUID, clien
 	}), err
 }
 
-// logLoginFailed logs why a login was refused. The client does not learn it.
-func (s *Service) logLoginFailed(ctx context.Context, account db.Account, attempt limit.LoginAttempt, loginErr error) {
+// logRefused logs why a password was refused. The client does not learn it.
+func (s *Service) logRefused(ctx context.Context, account db.Account, attempt limit.LoginAttempt, use verifiedUse, loginErr error) {
 	if account.ID == uuid.Nil {
-		event.Record(ctx, s.Log, event.LoginFailed, event.Reason("unknown_address"))
+		event.Record(ctx, s.Log, use.refused, event.Reason("unknown_address"))
 		return
 	}
 	reason := "wrong_password"
@@ -134,5 +135,5 @@ func (s *Service) logLoginFailed(ctx context.Context, account db.Account, attemp
 	case errors.Is(loginErr, errAccountChanged):
 		reason = "changed_meanwhile"
 	}
-	event.Record(ctx, s.Log, event.LoginFailed, event.Reason(reason), event.Account(account.ID))
+	event.Record(ctx, s.Log, use.refused, event.Reason(reason), event.Account(account.ID))
 }

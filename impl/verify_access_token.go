@@ -2,13 +2,9 @@ package impl
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net/http"
 
 	"github.com/financelime/authorization/api"
-	"github.com/financelime/authorization/db"
-	"github.com/financelime/authorization/impl/reqinfo"
 	"github.com/financelime/authorization/impl/token"
 )
 
@@ -21,18 +17,8 @@ func (s *Service) VerifyAccessToken(
 	if err != nil {
 		return nil, err
 	}
-	// Clocks: both periods are days or longer. A clock that is 5 s off, or was set back by 10 min, ends a session by as much too early or
-	// too late.
-	now := s.Clock.Now()
-	_, err = s.Store.Read().IsSessionAlive(ctx, db.IsSessionAliveParams{
-		ID: claims.SessionID, AccountID: claims.AccountID,
-		CreatedAfter: now.Add(-s.SessionMaxAge), RefreshedAfter: now.Add(-s.RefreshTTL),
-	})
-	if errors.Is(err, db.ErrNotFound) {
-		return nil, reqinfo.ErrUnauthorized
-	}
-	if err != nil {
-		return nil, fmt.Errorf("find the session: %w", err)
+	if err := s.requireSession(ctx, claims); err != nil {
+		return nil, err
 	}
 	return verifiedResponse(claims), nil
 }

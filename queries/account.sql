@@ -51,6 +51,7 @@ UPDATE account SET
     password_hash = pending_password_hash,
     pending_password_hash = NULL,
     pending_password_expires_at = NULL,
+    password_chosen_at = NULL,
     last_login_at = @now
 WHERE id = @id AND pending_password_hash = @verified_hash AND pending_password_expires_at > @now
     AND pending_until IS NULL AND disabled_at IS NULL;
@@ -60,6 +61,19 @@ WHERE id = @id AND pending_password_hash = @verified_hash AND pending_password_e
 -- name: RecordLogin :execrows
 UPDATE account SET last_login_at = @now
 WHERE id = @id AND password_hash = @verified_hash AND pending_until IS NULL AND disabled_at IS NULL;
+
+-- ChangePassword replaces the password that was verified: the password, or the pending one. It locks the account, as a login does.
+-- Mailed passwords that were not used become void, also those in the queue, as in DisableAccount.
+-- No row: another password was set meanwhile, the pending one has expired, or the account is not active.
+-- name: ChangePassword :execrows
+UPDATE account SET
+    password_hash = @password_hash,
+    password_chosen_at = @now,
+    pending_password_hash = NULL,
+    pending_password_expires_at = NULL,
+    pending_password_number = last_password_number
+WHERE id = @id AND pending_until IS NULL AND disabled_at IS NULL
+    AND (password_hash = @verified_hash OR (pending_password_hash = @verified_hash AND pending_password_expires_at > @now));
 
 -- name: RehashPassword :exec
 UPDATE account SET password_hash = @password_hash

@@ -11,6 +11,14 @@ UPDATE session SET generation = generation + 1, remote_addr = @remote_addr,
 WHERE id = @id AND generation = @generation AND created_at > @created_after
 RETURNING *;
 
+-- AdvanceSession does the same to a session of an account without looking at the presented token, so that every older one is used. No row:
+-- the session has ended.
+-- name: AdvanceSession :one
+UPDATE session SET generation = generation + 1, remote_addr = @remote_addr,
+    refreshed_at = CASE WHEN refreshed_at > @now AND refreshed_at <= @far_ahead THEN refreshed_at ELSE @now END
+WHERE id = @id AND account_id = @account_id AND created_at > @created_after AND refreshed_at > @refreshed_after
+RETURNING *;
+
 -- LastRefreshedAt returns the newest refresh or login of an account, without those of a clock that was far ahead.
 -- name: LastRefreshedAt :one
 SELECT refreshed_at FROM session WHERE account_id = @account_id AND refreshed_at <= @far_ahead
@@ -34,6 +42,10 @@ ORDER BY refreshed_at DESC, id;
 
 -- name: DeleteSession :execrows
 DELETE FROM session WHERE id = @id AND account_id = @account_id;
+
+-- DeleteOtherSessions ends all sessions of an account but one.
+-- name: DeleteOtherSessions :execrows
+DELETE FROM session WHERE account_id = @account_id AND id <> @keep;
 
 -- name: DeleteAccountSessions :execrows
 DELETE FROM session WHERE account_id = @account_id;

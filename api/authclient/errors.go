@@ -41,8 +41,16 @@ const (
 	ErrMethodNotAllowed = Code(client.CommonFailure405MessageN405MethodNotAllowed)      // 405: a defect of the client
 	ErrRequestTooLarge  = Code(client.CommonFailure413MessageN413RequestEntityTooLarge) // 413: the body has more than 16 KiB
 	ErrTooManyRequests  = Code(client.CommonFailure429MessageN429TooManyRequests)       // 429: wait for Error.RetryAfter
-	ErrInternal         = Code(client.CommonFailureMessageN500InternalServerError)      // 500: a defect of the service
-	ErrUnavailable      = Code(client.CommonFailure503MessageN503ServiceUnavailable)    // 503, after all attempts: wait for Error.RetryAfter
+
+	ErrWrongPassword                = Code(client.ChangeUserPasswordFailure403MessageWRONGPASSWORD)                // 403: the current password is wrong
+	ErrRecentAuthenticationRequired = Code(client.ChangeUserPasswordFailure403MessageRECENTAUTHENTICATIONREQUIRED) // 403: prove the second factor again
+	ErrPasswordTooShort             = Code(client.ChangeUserPasswordFailure422MessagePASSWORDTOOSHORT)             // 422: the new password is too short
+	ErrPasswordKnown                = Code(client.ChangeUserPasswordFailure422MessagePASSWORDKNOWN)                // 422: it is in a list of known passwords
+	ErrPasswordGuessable            = Code(client.ChangeUserPasswordFailure422MessagePASSWORDGUESSABLE)            // 422: it is easy to guess
+	ErrPasswordUnchanged            = Code(client.ChangeUserPasswordFailure422MessagePASSWORDUNCHANGED)            // 422: it is the current one
+
+	ErrInternal    = Code(client.CommonFailureMessageN500InternalServerError)   // 500: a defect of the service
+	ErrUnavailable = Code(client.CommonFailure503MessageN503ServiceUnavailable) // 503, after all attempts: wait for Error.RetryAfter
 )
 
 // Error is a response that is not a success.

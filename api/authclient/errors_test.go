@@ -98,6 +98,8 @@ func TestCodesAreComplete(t *testing.T) {
 		authclient.ErrBadParameters, authclient.ErrInviteNotFound, authclient.ErrInviteHasEnded, authclient.ErrUserAlreadyExist,
 		authclient.ErrUserNotFound, authclient.ErrUnauthorized, authclient.ErrNotFound, authclient.ErrMethodNotAllowed,
 		authclient.ErrRequestTooLarge, authclient.ErrTooManyRequests, authclient.ErrInternal, authclient.ErrUnavailable,
+		authclient.ErrWrongPassword, authclient.ErrRecentAuthenticationRequired, authclient.ErrPasswordTooShort, authclient.ErrPasswordKnown,
+		authclient.ErrPasswordGuessable, authclient.ErrPasswordUnchanged,
 	}
 	doc, err := openapi3.NewLoader().LoadFromData(authorization.Spec())
 	if err != nil {

@@ -19,6 +19,63 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for ChangeUserPasswordFailure400Message.
+const (
+	ChangeUserPasswordFailure400MessageBADPARAMETERS ChangeUserPasswordFailure400Message = "BAD_PARAMETERS"
+)
+
+// Valid indicates whether the value is a known member of the ChangeUserPasswordFailure400Message enum.
+func (e ChangeUserPasswordFailure400Message) Valid() bool {
+	switch e {
+	case ChangeUserPasswordFailure400MessageBADPARAMETERS:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ChangeUserPasswordFailure403Message.
+const (
+	ChangeUserPasswordFailure403MessageRECENTAUTHENTICATIONREQUIRED ChangeUserPasswordFailure403Message = "RECENT_AUTHENTICATION_REQUIRED"
+	ChangeUserPasswordFailure403MessageWRONGPASSWORD                ChangeUserPasswordFailure403Message = "WRONG_PASSWORD"
+)
+
+// Valid indicates whether the value is a known member of the ChangeUserPasswordFailure403Message enum.
+func (e ChangeUserPasswordFailure403Message) Valid() bool {
+	switch e {
+	case ChangeUserPasswordFailure403MessageRECENTAUTHENTICATIONREQUIRED:
+		return true
+	case ChangeUserPasswordFailure403MessageWRONGPASSWORD:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ChangeUserPasswordFailure422Message.
+const (
+	ChangeUserPasswordFailure422MessagePASSWORDGUESSABLE ChangeUserPasswordFailure422Message = "PASSWORD_GUESSABLE"
+	ChangeUserPasswordFailure422MessagePASSWORDKNOWN     ChangeUserPasswordFailure422Message = "PASSWORD_KNOWN"
+	ChangeUserPasswordFailure422MessagePASSWORDTOOSHORT  ChangeUserPasswordFailure422Message = "PASSWORD_TOO_SHORT"
+	ChangeUserPasswordFailure422MessagePASSWORDUNCHANGED ChangeUserPasswordFailure422Message = "PASSWORD_UNCHANGED"
+)
+
+// Valid indicates whether the value is a known member of the ChangeUserPasswordFailure422Message enum.
+func (e ChangeUserPasswordFailure422Message) Valid() bool {
+	switch e {
+	case ChangeUserPasswordFailure422MessagePASSWORDGUESSABLE:
+		return true
+	case ChangeUserPasswordFailure422MessagePASSWORDKNOWN:
+		return true
+	case ChangeUserPasswordFailure422MessagePASSWORDTOOSHORT:
+		return true
+	case ChangeUserPasswordFailure422MessagePASSWORDUNCHANGED:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for CommonFailure400Message.
 const (
 	CommonFailure400MessageBADPARAMETERS CommonFailure400Message = "BAD_PARAMETERS"
@@ -399,6 +456,92 @@ type AccessTokenResponse struct {
 	//
 	// Example: 019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7
 	SessionID string `json:"sessionID"`
+}
+
+// ChangeUserPasswordFailure400 Why a change of the password was rejected with 400: a parameter is missing or malformed, or the new password has control characters.
+//
+// Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["newPassword"]}
+type ChangeUserPasswordFailure400 struct {
+	// Code The HTTP status
+	//
+	// Example: 400
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: BAD_PARAMETERS
+	Message ChangeUserPasswordFailure400Message `json:"message"`
+
+	// Parameters What was missing, malformed or not allowed: the names of headers (`request-id`, `content-type`), of path and query parameters
+	// (`sessionID`), and of properties of the body (`language`, `device.width`), or `body` if the body itself is wrong: it is not one
+	// JSON object, has unknown or duplicate keys, or contains U+0000. Never values. The list is missing if the request is wrong in another way, for
+	// example if its URL is too long.
+	//
+	//
+	// Example: ["language"]
+	Parameters *RejectedParameters `json:"parameters,omitempty"`
+}
+
+// ChangeUserPasswordFailure400Message The reason
+//
+// Example: BAD_PARAMETERS
+type ChangeUserPasswordFailure400Message string
+
+// ChangeUserPasswordFailure403 Why a change of the password was rejected with 403: the current password is wrong (`WRONG_PASSWORD`), or the account has a second
+// factor and the user must prove it again first (`RECENT_AUTHENTICATION_REQUIRED`).
+//
+// Example: {"code":403,"message":"WRONG_PASSWORD"}
+type ChangeUserPasswordFailure403 struct {
+	// Code The HTTP status
+	//
+	// Example: 403
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: WRONG_PASSWORD
+	Message ChangeUserPasswordFailure403Message `json:"message"`
+}
+
+// ChangeUserPasswordFailure403Message The reason
+//
+// Example: WRONG_PASSWORD
+type ChangeUserPasswordFailure403Message string
+
+// ChangeUserPasswordFailure422 Why a new password was rejected with 422: it is too short (`PASSWORD_TOO_SHORT`), in a list of known passwords (`PASSWORD_KNOWN`), easy
+// to guess, such as a sequence or the user's own address (`PASSWORD_GUESSABLE`), or the current one (`PASSWORD_UNCHANGED`).
+//
+// Example: {"code":422,"message":"PASSWORD_TOO_SHORT"}
+type ChangeUserPasswordFailure422 struct {
+	// Code The HTTP status
+	//
+	// Example: 422
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: PASSWORD_TOO_SHORT
+	Message ChangeUserPasswordFailure422Message `json:"message"`
+}
+
+// ChangeUserPasswordFailure422Message The reason
+//
+// Example: PASSWORD_TOO_SHORT
+type ChangeUserPasswordFailure422Message string
+
+// ChangeUserPasswordRequest The current and the new password
+//
+// Example: {"currentPassword":"qmhVXVC1%hVNa0Hcq","newPassword":"seven green boats at noon"}
+type ChangeUserPasswordRequest struct {
+	// CurrentPassword The password with which the user would log in now
+	//
+	// Example: qmhVXVC1%hVNa0Hcq
+	CurrentPassword string `json:"currentPassword"`
+
+	// NewPassword The new password, as the user typed it. All characters are allowed, also spaces.
+	//
+	// Example: seven green boats at noon
+	NewPassword string `json:"newPassword"`
 }
 
 // CommonFailure A failure whose HTTP status is its only reason. Nothing has this path or link (404), or the service has a defect (500).
@@ -1121,6 +1264,36 @@ type SignUpRequest struct {
 	Language string `json:"language"`
 }
 
+// User The account of a user
+//
+// Example: {"createdAt":"2026-11-20T18:02:55.654321Z","email":"test.user@financelime.com","language":"en","passwordChosen":false,"userID":"019aaf6e-0b1c-7d52-9f3a-6b1f0c2d4e5f"}
+type User struct {
+	// CreatedAt Time of the sign-up, in UTC and with six digits of a second
+	//
+	// Example: 2026-11-20T18:02:55.654321Z
+	CreatedAt time.Time `json:"createdAt"`
+
+	// Email The email address, in lower case
+	//
+	// Example: test.user@financelime.com
+	Email string `json:"email"`
+
+	// Language The language of the user's emails and pages, `en` or `ru`
+	//
+	// Example: en
+	Language string `json:"language"`
+
+	// PasswordChosen Whether the user has chosen the password. Otherwise the service generated it and sent it by email.
+	//
+	// Example: false
+	PasswordChosen bool `json:"passwordChosen"`
+
+	// UserID The user's ID, the `sub` of the access token
+	//
+	// Example: 019aaf6e-0b1c-7d52-9f3a-6b1f0c2d4e5f
+	UserID string `json:"userID"`
+}
+
 // VersionResponse The version and the build of the service
 //
 // Example: {"build":"fc56bb1 [2021-05-07_11:12:09]","number":"v0.2.0-alpha"}
@@ -1305,14 +1478,35 @@ type RevokeRefreshTokenParams struct {
 	RequestID RequestID `json:"request-id"`
 }
 
+// RevokeOtherSessionsParams defines parameters for RevokeOtherSessions.
+type RevokeOtherSessionsParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
 // RevokeSessionParams defines parameters for RevokeSession.
 type RevokeSessionParams struct {
 	// RequestID The request ID. If it is missing, the service generates one.
 	RequestID *OptionalRequestID `json:"request-id,omitempty"`
 }
 
+// GetUserParams defines parameters for GetUser.
+type GetUserParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
 // UserPasswordResetParams defines parameters for UserPasswordReset.
 type UserPasswordResetParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
+// ChangeUserPasswordParams defines parameters for ChangeUserPassword.
+type ChangeUserPasswordParams struct {
 	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
 	// not have to be unique, but a unique one is easier to find in the logs.
 	RequestID RequestID `json:"request-id"`
@@ -1343,6 +1537,9 @@ type RevokeRefreshTokenJSONRequestBody = RevokeRefreshTokenRequest
 
 // UserPasswordResetJSONRequestBody defines body for UserPasswordReset for application/json ContentType.
 type UserPasswordResetJSONRequestBody = RequestUserPasswordResetRequest
+
+// ChangeUserPasswordJSONRequestBody defines body for ChangeUserPassword for application/json ContentType.
+type ChangeUserPasswordJSONRequestBody = ChangeUserPasswordRequest
 
 // SignupJSONRequestBody defines body for Signup for application/json ContentType.
 type SignupJSONRequestBody = SignUpRequest
@@ -1693,6 +1890,14 @@ type ClientInterface interface {
 	// Corresponds with DELETE /v1/session/remove (the `RevokeRefreshToken` operationId).
 	RevokeRefreshToken(ctx context.Context, params *RevokeRefreshTokenParams, body RevokeRefreshTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// RevokeOtherSessions Log out everywhere else
+	//
+	// Ends all sessions of the user but the one of the access token. Their access tokens stay valid until they expire and cannot be
+	// renewed. The operation is idempotent. If the session of the access token has ended, the response is 401.
+	//
+	// Corresponds with POST /v1/session/remove_others (the `RevokeOtherSessions` operationId).
+	RevokeOtherSessions(ctx context.Context, params *RevokeOtherSessionsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// RevokeSession End a session, without a request body
 	//
 	// Does the same as [`DELETE /v1/session/remove`](#/Session/revoke_refresh_token), for clients and gateways that cannot send
@@ -1700,6 +1905,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with DELETE /v1/session/{sessionID} (the `RevokeSession` operationId).
 	RevokeSession(ctx context.Context, sessionID string, params *RevokeSessionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetUser Get the user's account
+	//
+	// What the service stores about the user to whom the access token belongs, as far as a client shows it.
+	//
+	// Corresponds with GET /v1/user (the `GetUser` operationId).
+	GetUser(ctx context.Context, params *GetUserParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// UserPasswordResetWithBody Request a password reset
 	//
@@ -1734,6 +1946,44 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/user/password (the `UserPasswordReset` operationId).
 	UserPasswordReset(ctx context.Context, params *UserPasswordResetParams, body UserPasswordResetJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ChangeUserPasswordWithBody Change the password
+	//
+	// Replaces the user's password by one that the user has chosen, and ends all other sessions. This session continues with the tokens in
+	// the response; its older refresh token is used. If the response was lost, [refresh](#/Authorization/refresh_access_token) with the
+	// older refresh token within two minutes. A mailed password and a link for one that were not used yet become void. The user receives
+	// an email.
+	//
+	// `currentPassword` is what the user would log in with now: the password, or a mailed one that was not used yet.
+	//
+	// The service checks the new password first (422), before limits (429) and the current password (403). The policy follows
+	// NIST SP 800-63B-4: a minimum length (`AUTH_PASSWORD_MIN_LENGTH`, 15 characters by default), no known passwords, and no rules about
+	// kinds of characters. The password is compared in the Unicode normalization form NFC, so it is the same from every keyboard.
+	// A wrong current password counts as a failed login.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /v1/user/password (the `ChangeUserPassword` operationId).
+	ChangeUserPasswordWithBody(ctx context.Context, params *ChangeUserPasswordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ChangeUserPassword Change the password
+	//
+	// Replaces the user's password by one that the user has chosen, and ends all other sessions. This session continues with the tokens in
+	// the response; its older refresh token is used. If the response was lost, [refresh](#/Authorization/refresh_access_token) with the
+	// older refresh token within two minutes. A mailed password and a link for one that were not used yet become void. The user receives
+	// an email.
+	//
+	// `currentPassword` is what the user would log in with now: the password, or a mailed one that was not used yet.
+	//
+	// The service checks the new password first (422), before limits (429) and the current password (403). The policy follows
+	// NIST SP 800-63B-4: a minimum length (`AUTH_PASSWORD_MIN_LENGTH`, 15 characters by default), no known passwords, and no rules about
+	// kinds of characters. The password is compared in the Unicode normalization form NFC, so it is the same from every keyboard.
+	// A wrong current password counts as a failed login.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /v1/user/password (the `ChangeUserPassword` operationId).
+	ChangeUserPassword(ctx context.Context, params *ChangeUserPasswordParams, body ChangeUserPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// SignupWithBody Sign up
 	//
@@ -2113,6 +2363,24 @@ func (c *Client) RevokeRefreshToken(ctx context.Context, params *RevokeRefreshTo
 	return c.Client.Do(req)
 }
 
+// RevokeOtherSessions Log out everywhere else
+//
+// Ends all sessions of the user but the one of the access token. Their access tokens stay valid until they expire and cannot be
+// renewed. The operation is idempotent. If the session of the access token has ended, the response is 401.
+//
+// Corresponds with POST /v1/session/remove_others (the `RevokeOtherSessions` operationId).
+func (c *Client) RevokeOtherSessions(ctx context.Context, params *RevokeOtherSessionsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeOtherSessionsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // RevokeSession End a session, without a request body
 //
 // Does the same as [`DELETE /v1/session/remove`](#/Session/revoke_refresh_token), for clients and gateways that cannot send
@@ -2121,6 +2389,23 @@ func (c *Client) RevokeRefreshToken(ctx context.Context, params *RevokeRefreshTo
 // Corresponds with DELETE /v1/session/{sessionID} (the `RevokeSession` operationId).
 func (c *Client) RevokeSession(ctx context.Context, sessionID string, params *RevokeSessionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRevokeSessionRequest(c.Server, sessionID, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetUser Get the user's account
+//
+// What the service stores about the user to whom the access token belongs, as far as a client shows it.
+//
+// Corresponds with GET /v1/user (the `GetUser` operationId).
+func (c *Client) GetUser(ctx context.Context, params *GetUserParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetUserRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2175,6 +2460,64 @@ func (c *Client) UserPasswordResetWithBody(ctx context.Context, params *UserPass
 // Corresponds with POST /v1/user/password (the `UserPasswordReset` operationId).
 func (c *Client) UserPasswordReset(ctx context.Context, params *UserPasswordResetParams, body UserPasswordResetJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewUserPasswordResetRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ChangeUserPasswordWithBody Change the password
+//
+// Replaces the user's password by one that the user has chosen, and ends all other sessions. This session continues with the tokens in
+// the response; its older refresh token is used. If the response was lost, [refresh](#/Authorization/refresh_access_token) with the
+// older refresh token within two minutes. A mailed password and a link for one that were not used yet become void. The user receives
+// an email.
+//
+// `currentPassword` is what the user would log in with now: the password, or a mailed one that was not used yet.
+//
+// The service checks the new password first (422), before limits (429) and the current password (403). The policy follows
+// NIST SP 800-63B-4: a minimum length (`AUTH_PASSWORD_MIN_LENGTH`, 15 characters by default), no known passwords, and no rules about
+// kinds of characters. The password is compared in the Unicode normalization form NFC, so it is the same from every keyboard.
+// A wrong current password counts as a failed login.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /v1/user/password (the `ChangeUserPassword` operationId).
+func (c *Client) ChangeUserPasswordWithBody(ctx context.Context, params *ChangeUserPasswordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewChangeUserPasswordRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ChangeUserPassword Change the password
+//
+// Replaces the user's password by one that the user has chosen, and ends all other sessions. This session continues with the tokens in
+// the response; its older refresh token is used. If the response was lost, [refresh](#/Authorization/refresh_access_token) with the
+// older refresh token within two minutes. A mailed password and a link for one that were not used yet become void. The user receives
+// an email.
+//
+// `currentPassword` is what the user would log in with now: the password, or a mailed one that was not used yet.
+//
+// The service checks the new password first (422), before limits (429) and the current password (403). The policy follows
+// NIST SP 800-63B-4: a minimum length (`AUTH_PASSWORD_MIN_LENGTH`, 15 characters by default), no known passwords, and no rules about
+// kinds of characters. The password is compared in the Unicode normalization form NFC, so it is the same from every keyboard.
+// A wrong current password counts as a failed login.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /v1/user/password (the `ChangeUserPassword` operationId).
+func (c *Client) ChangeUserPassword(ctx context.Context, params *ChangeUserPasswordParams, body ChangeUserPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewChangeUserPasswordRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2878,6 +3221,46 @@ func NewRevokeRefreshTokenRequestWithBody(server string, params *RevokeRefreshTo
 	return req, nil
 }
 
+// NewRevokeOtherSessionsRequest constructs an http.Request for the RevokeOtherSessions method
+func NewRevokeOtherSessionsRequest(server string, params *RevokeOtherSessionsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/session/remove_others")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "request-id", params.RequestID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("request-id", headerParam0)
+
+	}
+
+	return req, nil
+}
+
 // NewRevokeSessionRequest constructs an http.Request for the RevokeSession method
 func NewRevokeSessionRequest(server string, sessionID string, params *RevokeSessionParams) (*http.Request, error) {
 	var err error
@@ -2927,6 +3310,46 @@ func NewRevokeSessionRequest(server string, sessionID string, params *RevokeSess
 	return req, nil
 }
 
+// NewGetUserRequest constructs an http.Request for the GetUser method
+func NewGetUserRequest(server string, params *GetUserParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/user")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "request-id", params.RequestID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("request-id", headerParam0)
+
+	}
+
+	return req, nil
+}
+
 // NewUserPasswordResetRequest calls the generic UserPasswordReset builder with application/json body
 func NewUserPasswordResetRequest(server string, params *UserPasswordResetParams, body UserPasswordResetJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -2958,6 +3381,59 @@ func NewUserPasswordResetRequestWithBody(server string, params *UserPasswordRese
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "request-id", params.RequestID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("request-id", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewChangeUserPasswordRequest calls the generic ChangeUserPassword builder with application/json body
+func NewChangeUserPasswordRequest(server string, params *ChangeUserPasswordParams, body ChangeUserPasswordJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewChangeUserPasswordRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewChangeUserPasswordRequestWithBody constructs an http.Request for the ChangeUserPassword method, with any body, and a specified content type
+func NewChangeUserPasswordRequestWithBody(server string, params *ChangeUserPasswordParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/user/password")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
 	if err != nil {
 		return nil, err
 	}
@@ -3311,6 +3787,16 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with DELETE /v1/session/remove (the `RevokeRefreshToken` operationId).
 	RevokeRefreshTokenWithResponse(ctx context.Context, params *RevokeRefreshTokenParams, body RevokeRefreshTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*RevokeRefreshTokenResponse, error)
 
+	// RevokeOtherSessionsWithResponse Log out everywhere else
+	//
+	// Ends all sessions of the user but the one of the access token. Their access tokens stay valid until they expire and cannot be
+	// renewed. The operation is idempotent. If the session of the access token has ended, the response is 401.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/session/remove_others (the `RevokeOtherSessions` operationId).
+	RevokeOtherSessionsWithResponse(ctx context.Context, params *RevokeOtherSessionsParams, reqEditors ...RequestEditorFn) (*RevokeOtherSessionsResponse, error)
+
 	// RevokeSessionWithResponse End a session, without a request body
 	//
 	// Does the same as [`DELETE /v1/session/remove`](#/Session/revoke_refresh_token), for clients and gateways that cannot send
@@ -3320,6 +3806,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with DELETE /v1/session/{sessionID} (the `RevokeSession` operationId).
 	RevokeSessionWithResponse(ctx context.Context, sessionID string, params *RevokeSessionParams, reqEditors ...RequestEditorFn) (*RevokeSessionResponse, error)
+
+	// GetUserWithResponse Get the user's account
+	//
+	// What the service stores about the user to whom the access token belongs, as far as a client shows it.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/user (the `GetUser` operationId).
+	GetUserWithResponse(ctx context.Context, params *GetUserParams, reqEditors ...RequestEditorFn) (*GetUserResponse, error)
 
 	// UserPasswordResetWithBodyWithResponse Request a password reset
 	//
@@ -3354,6 +3849,44 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/user/password (the `UserPasswordReset` operationId).
 	UserPasswordResetWithResponse(ctx context.Context, params *UserPasswordResetParams, body UserPasswordResetJSONRequestBody, reqEditors ...RequestEditorFn) (*UserPasswordResetResponse, error)
+
+	// ChangeUserPasswordWithBodyWithResponse Change the password
+	//
+	// Replaces the user's password by one that the user has chosen, and ends all other sessions. This session continues with the tokens in
+	// the response; its older refresh token is used. If the response was lost, [refresh](#/Authorization/refresh_access_token) with the
+	// older refresh token within two minutes. A mailed password and a link for one that were not used yet become void. The user receives
+	// an email.
+	//
+	// `currentPassword` is what the user would log in with now: the password, or a mailed one that was not used yet.
+	//
+	// The service checks the new password first (422), before limits (429) and the current password (403). The policy follows
+	// NIST SP 800-63B-4: a minimum length (`AUTH_PASSWORD_MIN_LENGTH`, 15 characters by default), no known passwords, and no rules about
+	// kinds of characters. The password is compared in the Unicode normalization form NFC, so it is the same from every keyboard.
+	// A wrong current password counts as a failed login.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/user/password (the `ChangeUserPassword` operationId).
+	ChangeUserPasswordWithBodyWithResponse(ctx context.Context, params *ChangeUserPasswordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeUserPasswordResponse, error)
+
+	// ChangeUserPasswordWithResponse Change the password
+	//
+	// Replaces the user's password by one that the user has chosen, and ends all other sessions. This session continues with the tokens in
+	// the response; its older refresh token is used. If the response was lost, [refresh](#/Authorization/refresh_access_token) with the
+	// older refresh token within two minutes. A mailed password and a link for one that were not used yet become void. The user receives
+	// an email.
+	//
+	// `currentPassword` is what the user would log in with now: the password, or a mailed one that was not used yet.
+	//
+	// The service checks the new password first (422), before limits (429) and the current password (403). The policy follows
+	// NIST SP 800-63B-4: a minimum length (`AUTH_PASSWORD_MIN_LENGTH`, 15 characters by default), no known passwords, and no rules about
+	// kinds of characters. The password is compared in the Unicode normalization form NFC, so it is the same from every keyboard.
+	// A wrong current password counts as a failed login.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/user/password (the `ChangeUserPassword` operationId).
+	ChangeUserPasswordWithResponse(ctx context.Context, params *ChangeUserPasswordParams, body ChangeUserPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeUserPasswordResponse, error)
 
 	// SignupWithBodyWithResponse Sign up
 	//
@@ -4910,6 +5443,134 @@ func (r RevokeRefreshTokenResponse) ContentType() string {
 	return ""
 }
 
+// RevokeOtherSessionsResponse204Headers the declared response headers of an HTTP 204 response for RevokeOtherSessions
+type RevokeOtherSessionsResponse204Headers struct {
+	RequestID RequestID
+}
+
+// RevokeOtherSessionsResponse400Headers the declared response headers of an HTTP 400 response for RevokeOtherSessions
+type RevokeOtherSessionsResponse400Headers struct {
+	RequestID RequestID
+}
+
+// RevokeOtherSessionsResponse401Headers the declared response headers of an HTTP 401 response for RevokeOtherSessions
+type RevokeOtherSessionsResponse401Headers struct {
+	RequestID       RequestID
+	WwwAuthenticate string
+}
+
+// RevokeOtherSessionsResponse405Headers the declared response headers of an HTTP 405 response for RevokeOtherSessions
+type RevokeOtherSessionsResponse405Headers struct {
+	Allow     string
+	RequestID RequestID
+}
+
+// RevokeOtherSessionsResponse413Headers the declared response headers of an HTTP 413 response for RevokeOtherSessions
+type RevokeOtherSessionsResponse413Headers struct {
+	RequestID RequestID
+}
+
+// RevokeOtherSessionsResponse500Headers the declared response headers of an HTTP 500 response for RevokeOtherSessions
+type RevokeOtherSessionsResponse500Headers struct {
+	RequestID RequestID
+}
+
+// RevokeOtherSessionsResponse503Headers the declared response headers of an HTTP 503 response for RevokeOtherSessions
+type RevokeOtherSessionsResponse503Headers struct {
+	RequestID  RequestID
+	RetryAfter int64
+}
+
+type RevokeOtherSessionsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadParameters
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON405 the response for an HTTP 405 `application/json` response
+	JSON405 *MethodNotAllowed
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *PayloadTooLarge
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ServiceUnavailable
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *RevokeOtherSessionsResponse204Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *RevokeOtherSessionsResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *RevokeOtherSessionsResponse401Headers
+	// Headers405 the parsed response headers for an HTTP 405 response
+	Headers405 *RevokeOtherSessionsResponse405Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *RevokeOtherSessionsResponse413Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *RevokeOtherSessionsResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *RevokeOtherSessionsResponse503Headers
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r RevokeOtherSessionsResponse) GetJSON400() *BadParameters {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r RevokeOtherSessionsResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON405 returns the response for an HTTP 405 `application/json` response
+func (r RevokeOtherSessionsResponse) GetJSON405() *MethodNotAllowed {
+	return r.JSON405
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r RevokeOtherSessionsResponse) GetJSON413() *PayloadTooLarge {
+	return r.JSON413
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r RevokeOtherSessionsResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r RevokeOtherSessionsResponse) GetJSON503() *ServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r RevokeOtherSessionsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RevokeOtherSessionsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RevokeOtherSessionsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RevokeOtherSessionsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // RevokeSessionResponse204Headers the declared response headers of an HTTP 204 response for RevokeSession
 type RevokeSessionResponse204Headers struct {
 	RequestID RequestID
@@ -5032,6 +5693,141 @@ func (r RevokeSessionResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r RevokeSessionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetUserResponse200Headers the declared response headers of an HTTP 200 response for GetUser
+type GetUserResponse200Headers struct {
+	RequestID RequestID
+}
+
+// GetUserResponse400Headers the declared response headers of an HTTP 400 response for GetUser
+type GetUserResponse400Headers struct {
+	RequestID RequestID
+}
+
+// GetUserResponse401Headers the declared response headers of an HTTP 401 response for GetUser
+type GetUserResponse401Headers struct {
+	RequestID       RequestID
+	WwwAuthenticate string
+}
+
+// GetUserResponse405Headers the declared response headers of an HTTP 405 response for GetUser
+type GetUserResponse405Headers struct {
+	Allow     string
+	RequestID RequestID
+}
+
+// GetUserResponse413Headers the declared response headers of an HTTP 413 response for GetUser
+type GetUserResponse413Headers struct {
+	RequestID RequestID
+}
+
+// GetUserResponse500Headers the declared response headers of an HTTP 500 response for GetUser
+type GetUserResponse500Headers struct {
+	RequestID RequestID
+}
+
+// GetUserResponse503Headers the declared response headers of an HTTP 503 response for GetUser
+type GetUserResponse503Headers struct {
+	RequestID  RequestID
+	RetryAfter int64
+}
+
+type GetUserResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *User
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadParameters
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON405 the response for an HTTP 405 `application/json` response
+	JSON405 *MethodNotAllowed
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *PayloadTooLarge
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetUserResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *GetUserResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetUserResponse401Headers
+	// Headers405 the parsed response headers for an HTTP 405 response
+	Headers405 *GetUserResponse405Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *GetUserResponse413Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *GetUserResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetUserResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetUserResponse) GetJSON200() *User {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r GetUserResponse) GetJSON400() *BadParameters {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r GetUserResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON405 returns the response for an HTTP 405 `application/json` response
+func (r GetUserResponse) GetJSON405() *MethodNotAllowed {
+	return r.JSON405
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r GetUserResponse) GetJSON413() *PayloadTooLarge {
+	return r.JSON413
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r GetUserResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r GetUserResponse) GetJSON503() *ServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r GetUserResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetUserResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetUserResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetUserResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -5176,6 +5972,186 @@ func (r UserPasswordResetResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r UserPasswordResetResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ChangeUserPasswordResponse200Headers the declared response headers of an HTTP 200 response for ChangeUserPassword
+type ChangeUserPasswordResponse200Headers struct {
+	RequestID RequestID
+}
+
+// ChangeUserPasswordResponse400Headers the declared response headers of an HTTP 400 response for ChangeUserPassword
+type ChangeUserPasswordResponse400Headers struct {
+	RequestID RequestID
+}
+
+// ChangeUserPasswordResponse401Headers the declared response headers of an HTTP 401 response for ChangeUserPassword
+type ChangeUserPasswordResponse401Headers struct {
+	RequestID       RequestID
+	WwwAuthenticate string
+}
+
+// ChangeUserPasswordResponse403Headers the declared response headers of an HTTP 403 response for ChangeUserPassword
+type ChangeUserPasswordResponse403Headers struct {
+	RequestID RequestID
+}
+
+// ChangeUserPasswordResponse405Headers the declared response headers of an HTTP 405 response for ChangeUserPassword
+type ChangeUserPasswordResponse405Headers struct {
+	Allow     string
+	RequestID RequestID
+}
+
+// ChangeUserPasswordResponse413Headers the declared response headers of an HTTP 413 response for ChangeUserPassword
+type ChangeUserPasswordResponse413Headers struct {
+	RequestID RequestID
+}
+
+// ChangeUserPasswordResponse422Headers the declared response headers of an HTTP 422 response for ChangeUserPassword
+type ChangeUserPasswordResponse422Headers struct {
+	RequestID RequestID
+}
+
+// ChangeUserPasswordResponse429Headers the declared response headers of an HTTP 429 response for ChangeUserPassword
+type ChangeUserPasswordResponse429Headers struct {
+	Ratelimit       string
+	RatelimitPolicy string
+	RequestID       RequestID
+	RetryAfter      int64
+}
+
+// ChangeUserPasswordResponse500Headers the declared response headers of an HTTP 500 response for ChangeUserPassword
+type ChangeUserPasswordResponse500Headers struct {
+	RequestID RequestID
+}
+
+// ChangeUserPasswordResponse503Headers the declared response headers of an HTTP 503 response for ChangeUserPassword
+type ChangeUserPasswordResponse503Headers struct {
+	RequestID  RequestID
+	RetryAfter int64
+}
+
+type ChangeUserPasswordResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AccessTokenResponse
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *ChangeUserPasswordFailure400
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *ChangeUserPasswordFailure403
+	// JSON405 the response for an HTTP 405 `application/json` response
+	JSON405 *MethodNotAllowed
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *PayloadTooLarge
+	// JSON422 the response for an HTTP 422 `application/json` response
+	JSON422 *ChangeUserPasswordFailure422
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ChangeUserPasswordResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *ChangeUserPasswordResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ChangeUserPasswordResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *ChangeUserPasswordResponse403Headers
+	// Headers405 the parsed response headers for an HTTP 405 response
+	Headers405 *ChangeUserPasswordResponse405Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *ChangeUserPasswordResponse413Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *ChangeUserPasswordResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ChangeUserPasswordResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *ChangeUserPasswordResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ChangeUserPasswordResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ChangeUserPasswordResponse) GetJSON200() *AccessTokenResponse {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ChangeUserPasswordResponse) GetJSON400() *ChangeUserPasswordFailure400 {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r ChangeUserPasswordResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r ChangeUserPasswordResponse) GetJSON403() *ChangeUserPasswordFailure403 {
+	return r.JSON403
+}
+
+// GetJSON405 returns the response for an HTTP 405 `application/json` response
+func (r ChangeUserPasswordResponse) GetJSON405() *MethodNotAllowed {
+	return r.JSON405
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r ChangeUserPasswordResponse) GetJSON413() *PayloadTooLarge {
+	return r.JSON413
+}
+
+// GetJSON422 returns the response for an HTTP 422 `application/json` response
+func (r ChangeUserPasswordResponse) GetJSON422() *ChangeUserPasswordFailure422 {
+	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r ChangeUserPasswordResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r ChangeUserPasswordResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r ChangeUserPasswordResponse) GetJSON503() *ServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ChangeUserPasswordResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ChangeUserPasswordResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ChangeUserPasswordResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ChangeUserPasswordResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -5729,6 +6705,22 @@ func (c *ClientWithResponses) RevokeRefreshTokenWithResponse(ctx context.Context
 	return ParseRevokeRefreshTokenResponse(rsp)
 }
 
+// RevokeOtherSessionsWithResponse Log out everywhere else
+//
+// Ends all sessions of the user but the one of the access token. Their access tokens stay valid until they expire and cannot be
+// renewed. The operation is idempotent. If the session of the access token has ended, the response is 401.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/session/remove_others (the `RevokeOtherSessions` operationId).
+func (c *ClientWithResponses) RevokeOtherSessionsWithResponse(ctx context.Context, params *RevokeOtherSessionsParams, reqEditors ...RequestEditorFn) (*RevokeOtherSessionsResponse, error) {
+	rsp, err := c.RevokeOtherSessions(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevokeOtherSessionsResponse(rsp)
+}
+
 // RevokeSessionWithResponse End a session, without a request body
 //
 // Does the same as [`DELETE /v1/session/remove`](#/Session/revoke_refresh_token), for clients and gateways that cannot send
@@ -5743,6 +6735,21 @@ func (c *ClientWithResponses) RevokeSessionWithResponse(ctx context.Context, ses
 		return nil, err
 	}
 	return ParseRevokeSessionResponse(rsp)
+}
+
+// GetUserWithResponse Get the user's account
+//
+// What the service stores about the user to whom the access token belongs, as far as a client shows it.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/user (the `GetUser` operationId).
+func (c *ClientWithResponses) GetUserWithResponse(ctx context.Context, params *GetUserParams, reqEditors ...RequestEditorFn) (*GetUserResponse, error) {
+	rsp, err := c.GetUser(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetUserResponse(rsp)
 }
 
 // UserPasswordResetWithBodyWithResponse Request a password reset
@@ -5789,6 +6796,56 @@ func (c *ClientWithResponses) UserPasswordResetWithResponse(ctx context.Context,
 		return nil, err
 	}
 	return ParseUserPasswordResetResponse(rsp)
+}
+
+// ChangeUserPasswordWithBodyWithResponse Change the password
+//
+// Replaces the user's password by one that the user has chosen, and ends all other sessions. This session continues with the tokens in
+// the response; its older refresh token is used. If the response was lost, [refresh](#/Authorization/refresh_access_token) with the
+// older refresh token within two minutes. A mailed password and a link for one that were not used yet become void. The user receives
+// an email.
+//
+// `currentPassword` is what the user would log in with now: the password, or a mailed one that was not used yet.
+//
+// The service checks the new password first (422), before limits (429) and the current password (403). The policy follows
+// NIST SP 800-63B-4: a minimum length (`AUTH_PASSWORD_MIN_LENGTH`, 15 characters by default), no known passwords, and no rules about
+// kinds of characters. The password is compared in the Unicode normalization form NFC, so it is the same from every keyboard.
+// A wrong current password counts as a failed login.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/user/password (the `ChangeUserPassword` operationId).
+func (c *ClientWithResponses) ChangeUserPasswordWithBodyWithResponse(ctx context.Context, params *ChangeUserPasswordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeUserPasswordResponse, error) {
+	rsp, err := c.ChangeUserPasswordWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseChangeUserPasswordResponse(rsp)
+}
+
+// ChangeUserPasswordWithResponse Change the password
+//
+// Replaces the user's password by one that the user has chosen, and ends all other sessions. This session continues with the tokens in
+// the response; its older refresh token is used. If the response was lost, [refresh](#/Authorization/refresh_access_token) with the
+// older refresh token within two minutes. A mailed password and a link for one that were not used yet become void. The user receives
+// an email.
+//
+// `currentPassword` is what the user would log in with now: the password, or a mailed one that was not used yet.
+//
+// The service checks the new password first (422), before limits (429) and the current password (403). The policy follows
+// NIST SP 800-63B-4: a minimum length (`AUTH_PASSWORD_MIN_LENGTH`, 15 characters by default), no known passwords, and no rules about
+// kinds of characters. The password is compared in the Unicode normalization form NFC, so it is the same from every keyboard.
+// A wrong current password counts as a failed login.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/user/password (the `ChangeUserPassword` operationId).
+func (c *ClientWithResponses) ChangeUserPasswordWithResponse(ctx context.Context, params *ChangeUserPasswordParams, body ChangeUserPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeUserPasswordResponse, error) {
+	rsp, err := c.ChangeUserPassword(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseChangeUserPasswordResponse(rsp)
 }
 
 // SignupWithBodyWithResponse Sign up
@@ -7798,6 +8855,164 @@ func ParseRevokeRefreshTokenResponse(rsp *http.Response) (*RevokeRefreshTokenRes
 	return response, nil
 }
 
+// ParseRevokeOtherSessionsResponse parses an HTTP response from a RevokeOtherSessionsWithResponse call
+func ParseRevokeOtherSessionsResponse(rsp *http.Response) (*RevokeOtherSessionsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RevokeOtherSessionsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadParameters
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 405:
+		var dest MethodNotAllowed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON405 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		var headers RevokeOtherSessionsResponse204Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers204 = &headers
+	case rsp.StatusCode == 400:
+		var headers RevokeOtherSessionsResponse400Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers RevokeOtherSessionsResponse401Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("www-authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "www-authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WwwAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 405:
+		var headers RevokeOtherSessionsResponse405Headers
+		if values := rsp.Header.Values("allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers405 = &headers
+	case rsp.StatusCode == 413:
+		var headers RevokeOtherSessionsResponse413Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 500:
+		var headers RevokeOtherSessionsResponse500Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers RevokeOtherSessionsResponse503Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("retry-after"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "retry-after", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseRevokeSessionResponse parses an HTTP response from a RevokeSessionWithResponse call
 func ParseRevokeSessionResponse(rsp *http.Response) (*RevokeSessionResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -7936,6 +9151,168 @@ func ParseRevokeSessionResponse(rsp *http.Response) (*RevokeSessionResponse, err
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers RevokeSessionResponse503Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("retry-after"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "retry-after", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetUserResponse parses an HTTP response from a GetUserWithResponse call
+func ParseGetUserResponse(rsp *http.Response) (*GetUserResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetUserResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest User
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadParameters
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 405:
+		var dest MethodNotAllowed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON405 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetUserResponse200Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers GetUserResponse400Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers GetUserResponse401Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("www-authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "www-authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WwwAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 405:
+		var headers GetUserResponse405Headers
+		if values := rsp.Header.Values("allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers405 = &headers
+	case rsp.StatusCode == 413:
+		var headers GetUserResponse413Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 500:
+		var headers GetUserResponse500Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetUserResponse503Headers
 		if values := rsp.Header.Values("request-id"); len(values) > 0 {
 			var value RequestID
 			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
@@ -8125,6 +9502,240 @@ func ParseUserPasswordResetResponse(rsp *http.Response) (*UserPasswordResetRespo
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers UserPasswordResetResponse503Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("retry-after"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "retry-after", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseChangeUserPasswordResponse parses an HTTP response from a ChangeUserPasswordWithResponse call
+func ParseChangeUserPasswordResponse(rsp *http.Response) (*ChangeUserPasswordResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ChangeUserPasswordResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AccessTokenResponse
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest ChangeUserPasswordFailure400
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest ChangeUserPasswordFailure403
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 405:
+		var dest MethodNotAllowed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON405 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest ChangeUserPasswordFailure422
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ChangeUserPasswordResponse200Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers ChangeUserPasswordResponse400Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers ChangeUserPasswordResponse401Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("www-authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "www-authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WwwAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers ChangeUserPasswordResponse403Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 405:
+		var headers ChangeUserPasswordResponse405Headers
+		if values := rsp.Header.Values("allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers405 = &headers
+	case rsp.StatusCode == 413:
+		var headers ChangeUserPasswordResponse413Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 422:
+		var headers ChangeUserPasswordResponse422Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers ChangeUserPasswordResponse429Headers
+		if values := rsp.Header.Values("ratelimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ratelimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Ratelimit = value
+		}
+		if values := rsp.Header.Values("ratelimit-policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ratelimit-policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RatelimitPolicy = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("retry-after"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "retry-after", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers ChangeUserPasswordResponse500Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers ChangeUserPasswordResponse503Headers
 		if values := rsp.Header.Values("request-id"); len(values) > 0 {
 			var value RequestID
 			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {

@@ -132,6 +132,7 @@ const (
 	resetPath   = "/v1/user/password"
 	loginPath   = "/v1/oauth/create"
 	refreshPath = "/v1/oauth/refresh"
+	changePath  = "/v1/user/password"
 	linkPath    = "/u/"
 )
 
@@ -155,6 +156,7 @@ func (h *Handler) find(r *http.Request, body []byte) (uses []use) {
 	var sent struct {
 		Email        string `json:"email"`
 		Password     string `json:"password"`
+		Current      string `json:"currentPassword"`
 		InviteCode   string `json:"inviteCode"`
 		RefreshToken string `json:"refreshToken"`
 	}
@@ -171,6 +173,8 @@ func (h *Handler) find(r *http.Request, body []byte) (uses []use) {
 			return err
 		})
 	case path == "POST "+loginPath && email == h.seed.userEmail && sent.Password == h.seed.password:
+		uses = append(uses, func(ctx context.Context, _ *http.Request) error { return h.seed.restorePassword(ctx) })
+	case path == "PUT "+changePath && sent.Current == h.seed.password:
 		uses = append(uses, func(ctx context.Context, _ *http.Request) error { return h.seed.restorePassword(ctx) })
 	case path == "PUT "+refreshPath && slices.Contains(h.seed.refreshTokens, sent.RefreshToken):
 		uses = append(uses, h.useRefreshToken(body, sent.RefreshToken))

@@ -28,6 +28,8 @@ const (
 	PasswordResetRefused   Name = "password.reset_refused"
 	PasswordActivated      Name = "password.activated"
 	PasswordSwitchedOff    Name = "password.switched_off"
+	PasswordChanged        Name = "password.changed"
+	PasswordRefused        Name = "password.refused"
 	PasswordRehashFailed   Name = "password.rehash_failed"
 
 	LoginSucceeded Name = "login.succeeded"
@@ -39,6 +41,7 @@ const (
 	SessionLateRefresh   Name = "session.late_refresh"
 	SessionReuseDetected Name = "session.reuse_detected"
 	SessionRevoked       Name = "session.revoked"
+	SessionRevokedOthers Name = "session.revoked_others"
 	SessionCapped        Name = "session.capped"
 
 	TokenRefused       Name = "token.refused"
@@ -77,8 +80,8 @@ const (
 // outcome returns the outcome, which depends only on the name.
 func (n Name) outcome() Outcome {
 	switch n {
-	case SignUpAccepted, LinkUsed, PasswordResetRequested, PasswordActivated, LoginSucceeded,
-		SessionRefreshed, SessionRepeated, SessionRevoked, SessionCapped:
+	case SignUpAccepted, LinkUsed, PasswordResetRequested, PasswordActivated, PasswordChanged, LoginSucceeded,
+		SessionRefreshed, SessionRepeated, SessionRevoked, SessionRevokedOthers, SessionCapped:
 		return Success
 	default:
 		return Failure

@@ -131,7 +131,7 @@ func (d *delivery) attempt(ctx context.Context) error {
 		err = d.addLink(ctx, &values)
 	case KindPassword:
 		err = d.addPassword(ctx, &values, account)
-	case KindLoginNotice, KindPasswordNotice:
+	case KindLoginNotice, KindPasswordNotice, KindPasswordChanged:
 		err = d.addLogin(&values)
 	case KindSignUpNotice:
 		account, err = d.findOwner(ctx, account)

@@ -21,6 +21,8 @@ const (
 	KindSignUpNotice   = "signup_notice"   // someone signed up with an address that was taken
 	KindLoginNotice    = "login_notice"    // someone logged in
 	KindPasswordNotice = "password_notice" // a mailed password replaced an older one
+
+	KindPasswordChanged = "password_changed" // the user changed the password
 )
 
 // Kinds returns all kinds of mail: those that have a text.

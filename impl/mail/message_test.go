@@ -17,6 +17,7 @@ import (
 var (
 	allKinds = []string{
 		KindSignUpLink, KindPasswordLink, KindPassword, KindSignUpNotice, KindLoginNotice, KindPasswordNotice,
+		KindPasswordChanged,
 	}
 	allLanguages = locale.Default().Tags()
 )
@@ -41,7 +42,7 @@ func sampleValues(kind string) Values {
 		v.Password, v.Life = samplePassword, 24*time.Hour
 	case KindSignUpLink, KindPasswordLink:
 		v.Link, v.Life = sampleLink, 24*time.Hour
-	case KindLoginNotice, KindPasswordNotice:
+	case KindLoginNotice, KindPasswordNotice, KindPasswordChanged:
 		v.Login = Login{At: sampleDate, Platform: "Linux x86_64", Addr: "203.0.113.5"}
 	}
 	return v

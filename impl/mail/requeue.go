@@ -112,7 +112,7 @@ func stillWanted(ctx context.Context, q *db.Queries, m db.Mail, now time.Time) e
 		return errKind
 	case m.Kind == KindPassword:
 		return newestPassword(ctx, q, m)
-	case m.Kind == KindLoginNotice, m.Kind == KindPasswordNotice:
+	case m.Kind == KindLoginNotice, m.Kind == KindPasswordNotice, m.Kind == KindPasswordChanged:
 		return active(ctx, q, m.AccountID)
 	case m.Kind == KindSignUpNotice:
 		return notNotified(ctx, q, m, now)

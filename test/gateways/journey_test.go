@@ -111,12 +111,15 @@ func requests() []request {
 	return []request{
 		{http.MethodPost, "/v1/user/signup", `{"email":"a@example.com","inviteCode":"c","language":"en"}`},
 		{http.MethodPost, "/v1/user/password", `{"email":"a@example.com"}`},
+		{http.MethodGet, "/v1/user", ""},
+		{http.MethodPut, "/v1/user/password", `{"currentPassword":"p","newPassword":"p"}`},
 		{http.MethodGet, "/u/" + strings.Repeat("A", 43) + "?rid=" + rid(), ""},
 		{http.MethodPost, "/v1/oauth/create", `{"email":"a@example.com","password":"p","clientID":"c","device":{}}`},
 		{http.MethodPut, "/v1/oauth/refresh", `{"refreshToken":"a.b.c"}`},
 		{http.MethodGet, "/v1/oauth/verify", ""},
 		{http.MethodGet, "/v1/session/list", ""},
 		{http.MethodDelete, "/v1/session/remove", `{"sessionID":"` + uuid.NewString() + `"}`},
+		{http.MethodPost, "/v1/session/remove_others", ""},
 		{http.MethodDelete, "/v1/session/" + uuid.NewString(), ""},
 		{http.MethodGet, "/v1/version", ""},
 		{http.MethodGet, "/.well-known/jwks.json", ""},
@@ -129,7 +132,8 @@ func requests() []request {
 }
 
 func (r request) secured() bool {
-	return strings.HasPrefix(r.path, "/v1/session/") || r.path == "/v1/oauth/verify"
+	return strings.HasPrefix(r.path, "/v1/session/") || r.path == "/v1/oauth/verify" || r.path == "/v1/user" ||
+		r.method == http.MethodPut && r.path == "/v1/user/password"
 }
 
 // header returns the header of a valid request.

@@ -77,6 +77,32 @@ func (a API) ResetPassword(email string) *client.UserPasswordResetResponse {
 	return r
 }
 
+// User returns the account of the access token's user.
+func (a API) User(accessToken string) *client.GetUserResponse {
+	a.T.Helper()
+	r, err := a.Client.GetUserWithResponse(a.T.Context(), &client.GetUserParams{RequestID: uuid.NewString()}, Bearer(accessToken))
+	a.must(err)
+	return r
+}
+
+// ChangePassword replaces the password of the access token's user.
+func (a API) ChangePassword(accessToken, current, chosen string) *client.ChangeUserPasswordResponse {
+	a.T.Helper()
+	r, err := a.Client.ChangeUserPasswordWithResponse(a.T.Context(), &client.ChangeUserPasswordParams{RequestID: uuid.NewString()},
+		client.ChangeUserPasswordRequest{CurrentPassword: current, NewPassword: chosen}, Bearer(accessToken))
+	a.must(err)
+	return r
+}
+
+// RevokeOthers ends all sessions of the access token's user but its own.
+func (a API) RevokeOthers(accessToken string) *client.RevokeOtherSessionsResponse {
+	a.T.Helper()
+	r, err := a.Client.RevokeOtherSessionsWithResponse(a.T.Context(), &client.RevokeOtherSessionsParams{RequestID: uuid.NewString()},
+		Bearer(accessToken))
+	a.must(err)
+	return r
+}
+
 // Bearer adds an access token to a request.
 func Bearer(token string) client.RequestEditorFn {
 	return func(_ context.Context, r *http.Request) error {

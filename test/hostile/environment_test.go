@@ -47,23 +47,27 @@ func newEnvironment(t *testing.T, engine string) *environment {
 	session, other := env.login(env.email, env.password), env.login(env.email, env.password)
 	env.signUp(env.pendingEmail, code, 204)
 	key := strings.TrimPrefix(s.WaitMails(t, env.pendingEmail, 1)[0].Link(t).Path, "/u/")
+	single := newAddress()
+	env.join(single, code)
+	only := env.login(single, s.WaitMails(t, single, 2)[0].Password(t))
 	env.waitForMails()
 
 	env.refreshToken = session["refreshToken"]
 	env.rejected = values{
 		"request-id": "hostile-" + uuid.NewString(), "rid": "hostile-" + uuid.NewString(), "authorization": session["accessToken"],
-		"password": wrongPassword, "sessionID": uuid.NewString(),
+		"password": wrongPassword, "sessionID": uuid.NewString(), "onlySession": only["accessToken"],
 	}
 	env.accepted = values{
 		"email": env.email, "password": env.password, "inviteCode": code, "language": "en", "clientID": "hostile_v1",
 		"refreshToken": session["refreshToken"], "sessionID": other["sessionID"], "confirmationKey": key,
 		"authorization": session["accessToken"], "request-id": env.rejected["request-id"], "rid": env.rejected["rid"],
+		"onlySession": only["accessToken"],
 	}
 	env.forged = map[string]map[string]string{
 		"authorization": env.forger(session["accessToken"]).tokens(), "refreshToken": env.forger(session["refreshToken"]).tokens(),
 	}
 	env.secrets = []string{
-		env.password, code, key, session["accessToken"], session["refreshToken"], other["accessToken"], other["refreshToken"], "canary", s.Secret(t),
+		env.password, code, key, session["accessToken"], session["refreshToken"], other["accessToken"], other["refreshToken"], only["accessToken"], "canary", s.Secret(t),
 	}
 	return env
 }
@@ -130,11 +134,18 @@ func (env *environment) login(email, password string) map[string]string {
 	return env.fields(a)
 }
 
+// fields returns the strings of a response.
 func (env *environment) fields(a response) map[string]string {
 	env.t.Helper()
-	fields := make(map[string]string)
-	if err := json.Unmarshal([]byte(a.body), &fields); err != nil {
+	var all map[string]any
+	if err := json.Unmarshal([]byte(a.body), &all); err != nil {
 		env.t.Fatal(err)
+	}
+	fields := make(map[string]string)
+	for name, value := range all {
+		if text, ok := value.(string); ok {
+			fields[name] = text
+		}
 	}
 	return fields
 }

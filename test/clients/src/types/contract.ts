@@ -3,12 +3,19 @@
 /** The codes of each operation's failures, by status. */
 export type Codes = {
   signup: { 400: "BAD_PARAMETERS"; 404: "INVITE_NOT_FOUND"; 409: "USER_ALREADY_EXIST" | "INVITE_HAS_ENDED" };
+  get_user: { 400: "BAD_PARAMETERS" };
+  change_user_password: {
+    400: "BAD_PARAMETERS";
+    403: "WRONG_PASSWORD" | "RECENT_AUTHENTICATION_REQUIRED";
+    422: "PASSWORD_TOO_SHORT" | "PASSWORD_KNOWN" | "PASSWORD_GUESSABLE" | "PASSWORD_UNCHANGED";
+  };
   user_password_reset: { 400: "BAD_PARAMETERS"; 404: "USER_NOT_FOUND" };
   create_access_token: { 400: "BAD_PARAMETERS"; 404: "USER_NOT_FOUND" };
   refresh_access_token: { 400: "BAD_PARAMETERS"; 404: "USER_NOT_FOUND" };
   verify_access_token: { 400: "BAD_PARAMETERS" };
   get_list_active_sessions: { 400: "BAD_PARAMETERS" };
   revoke_refresh_token: { 400: "BAD_PARAMETERS" };
+  revoke_other_sessions: { 400: "BAD_PARAMETERS" };
   revoke_session: { 400: "BAD_PARAMETERS" };
   get_version: { 400: "BAD_PARAMETERS" };
   get_jwks: { 400: "BAD_PARAMETERS" };

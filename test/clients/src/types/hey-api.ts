@@ -4,6 +4,8 @@ import type { Codes, CodesOf, Equal, Expect, AnyJSON, Untyped } from "./contract
 
 type Responses = {
   signup: hey.SignupResponses & hey.SignupErrors;
+  get_user: hey.GetUserResponses & hey.GetUserErrors;
+  change_user_password: hey.ChangeUserPasswordResponses & hey.ChangeUserPasswordErrors;
   user_password_reset: hey.UserPasswordResetResponses & hey.UserPasswordResetErrors;
   confirm_user_email: hey.ConfirmUserEmailResponses & hey.ConfirmUserEmailErrors;
   create_access_token: hey.CreateAccessTokenResponses & hey.CreateAccessTokenErrors;
@@ -11,6 +13,7 @@ type Responses = {
   verify_access_token: hey.VerifyAccessTokenResponses & hey.VerifyAccessTokenErrors;
   get_list_active_sessions: hey.GetListActiveSessionsResponses & hey.GetListActiveSessionsErrors;
   revoke_refresh_token: hey.RevokeRefreshTokenResponses & hey.RevokeRefreshTokenErrors;
+  revoke_other_sessions: hey.RevokeOtherSessionsResponses & hey.RevokeOtherSessionsErrors;
   revoke_session: hey.RevokeSessionResponses & hey.RevokeSessionErrors;
   get_version: hey.GetVersionResponses & hey.GetVersionErrors;
   get_jwks: hey.GetJwksResponses & hey.GetJwksErrors;
@@ -31,6 +34,9 @@ type Requests = [
   hey.GetListActiveSessionsData,
   hey.RevokeRefreshTokenData,
   hey.RevokeSessionData,
+  hey.GetUserData,
+  hey.ChangeUserPasswordData,
+  hey.RevokeOtherSessionsData,
   hey.GetVersionData,
   hey.GetJwksData,
 ];

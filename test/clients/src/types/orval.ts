@@ -8,6 +8,8 @@ type ByStatus<Response extends { status: number; data: unknown }> = {
 
 type Responses = {
   signup: ByStatus<orval.signupResponse>;
+  get_user: ByStatus<orval.getUserResponse>;
+  change_user_password: ByStatus<orval.changeUserPasswordResponse>;
   user_password_reset: ByStatus<orval.userPasswordResetResponse>;
   confirm_user_email: ByStatus<orval.confirmUserEmailResponse>;
   create_access_token: ByStatus<orval.createAccessTokenResponse>;
@@ -15,6 +17,7 @@ type Responses = {
   verify_access_token: ByStatus<orval.verifyAccessTokenResponse>;
   get_list_active_sessions: ByStatus<orval.getListActiveSessionsResponse>;
   revoke_refresh_token: ByStatus<orval.revokeRefreshTokenResponse>;
+  revoke_other_sessions: ByStatus<orval.revokeOtherSessionsResponse>;
   revoke_session: ByStatus<orval.revokeSessionResponse>;
   get_version: ByStatus<orval.getVersionResponse>;
   get_jwks: ByStatus<orval.getJwksResponse>;
@@ -31,6 +34,7 @@ type Requests = [
   orval.CreateAccessTokenRequest,
   orval.RefreshAccessTokenRequest,
   orval.RevokeRefreshTokenRequest,
+  orval.ChangeUserPasswordRequest,
 ];
 
 export type Proofs = [
