@@ -74,6 +74,7 @@ func journey(p *person) {
 	}
 
 	p.verify()
+	p.changePassword()
 	p.revoke(first.SessionID)
 	p.want("refresh of an ended session", p.calls().Refresh(p.session.RefreshToken).StatusCode(), 404)
 	p.login()
@@ -88,6 +89,21 @@ func journey(p *person) {
 	p.want("open the reset link", p.open(p.mail().Link(p.t)), 200)
 	p.password = p.mail().Password(p.t)
 	p.login()
+}
+
+// changePassword calls the operations of the user's own account.
+func (p *person) changePassword() {
+	const chosen = "seven green boats at noon"
+	token := p.session.AccessToken
+	p.want("change the password to a short one", p.calls().ChangePassword(token, p.password, "short").StatusCode(), 422)
+	p.want("change the password with a wrong one", p.calls().ChangePassword(token, "wrong", chosen).StatusCode(), 403)
+	changed := p.calls().ChangePassword(token, p.password, chosen)
+	p.want("change the password", changed.StatusCode(), 200)
+	p.password, p.session = chosen, *changed.JSON200
+	p.want("end the other sessions", p.calls().RevokeOthers(p.session.AccessToken).StatusCode(), 204)
+	if user := p.calls().User(p.session.AccessToken); user.StatusCode() != 200 || user.JSON200.Email != p.email {
+		p.t.Errorf("the account: %d %s", user.StatusCode(), user.Body)
+	}
 }
 
 // verify calls the operation that gateways use, through the gateway.
@@ -107,14 +123,17 @@ func (p *person) revoke(sessionID string) {
 // request is a valid request of an operation.
 type request struct{ method, path, body string }
 
+// The first requests are those of operations with a limit, then follow the others that need the database.
+const limitedRequests, databaseRequests = 5, 12
+
 func requests() []request {
 	return []request{
 		{http.MethodPost, "/v1/user/signup", `{"email":"a@example.com","inviteCode":"c","language":"en"}`},
 		{http.MethodPost, "/v1/user/password", `{"email":"a@example.com"}`},
-		{http.MethodGet, "/v1/user", ""},
-		{http.MethodPut, "/v1/user/password", `{"currentPassword":"p","newPassword":"p"}`},
 		{http.MethodGet, "/u/" + strings.Repeat("A", 43) + "?rid=" + rid(), ""},
 		{http.MethodPost, "/v1/oauth/create", `{"email":"a@example.com","password":"p","clientID":"c","device":{}}`},
+		{http.MethodPut, "/v1/user/password", `{"currentPassword":"p","newPassword":"seven green boats at noon"}`},
+		{http.MethodGet, "/v1/user", ""},
 		{http.MethodPut, "/v1/oauth/refresh", `{"refreshToken":"a.b.c"}`},
 		{http.MethodGet, "/v1/oauth/verify", ""},
 		{http.MethodGet, "/v1/session/list", ""},
@@ -129,6 +148,21 @@ func requests() []request {
 		{http.MethodGet, "/docs", ""},
 		{http.MethodGet, "/docs/docs.js", ""},
 	}
+}
+
+// allowed returns the methods of a path, as in the header Allow.
+func allowed(path string) string {
+	var methods []string
+	for _, r := range requests() {
+		if r.path == path || strings.HasPrefix(path, "/u/") && strings.HasPrefix(r.path, "/u/") {
+			methods = append(methods, r.method)
+		}
+	}
+	if len(methods) == 0 { // a session with an ID of its own
+		return http.MethodDelete
+	}
+	slices.Sort(methods)
+	return strings.Join(methods, ", ")
 }
 
 func (r request) secured() bool {
@@ -163,7 +197,7 @@ func checkErrors(p *person) {
 		}
 		if !p.s.ownErrors {
 			response, _ = p.send(http.MethodPatch, r.path, r.header(""), "")
-			if response.StatusCode != 405 || response.Header.Get("Allow") != r.method {
+			if response.StatusCode != 405 || response.Header.Get("Allow") != allowed(r.path) {
 				p.t.Errorf("PATCH %s: %d, Allow %q", r.path, response.StatusCode, response.Header.Get("Allow"))
 			}
 		}
@@ -267,14 +301,14 @@ func checkServerErrors(t *testing.T, s *fixture) {
 		p.want(r.method+" "+r.path+" of a broken service", response.StatusCode, 500)
 	}
 	state.Store(serviceFailingWith(&limit.ExceededError{Limit: limit.LinkSource, Rate: limit.Rate{Count: 20, Per: time.Hour}, Wait: 7 * time.Second}))
-	for _, r := range requests()[:4] { // the others have no limit
+	for _, r := range requests()[:limitedRequests] {
 		response, _ := p.send(r.method, r.path, r.header("x"), r.body)
 		if response.StatusCode != 429 || response.Header.Get("RateLimit") != `"link-source";r=0;t=7` {
 			t.Errorf("%s %s over a limit: %d, RateLimit %q", r.method, r.path, response.StatusCode, response.Header.Get("RateLimit"))
 		}
 	}
 	state.Store(serviceFailingWith(unavailableError{errors.New("unavailable")}))
-	for _, r := range requests()[:9] { // the others need no database
+	for _, r := range requests()[:databaseRequests] {
 		response, _ := p.send(r.method, r.path, r.header("x"), r.body)
 		if response.StatusCode != 503 || response.Header.Get("Retry-After") != "7" {
 			t.Errorf("%s %s of a service without its database: %d, Retry-After %q", r.method, r.path, response.StatusCode, response.Header.Get("Retry-After"))
@@ -326,5 +360,17 @@ func (f failing) RevokeRefreshToken(context.Context, api.RevokeRefreshTokenReque
 }
 
 func (f failing) RevokeSession(context.Context, api.RevokeSessionRequestObject) (api.RevokeSessionResponseObject, error) {
+	return nil, f.err
+}
+
+func (f failing) RevokeOtherSessions(context.Context, api.RevokeOtherSessionsRequestObject) (api.RevokeOtherSessionsResponseObject, error) {
+	return nil, f.err
+}
+
+func (f failing) GetUser(context.Context, api.GetUserRequestObject) (api.GetUserResponseObject, error) {
+	return nil, f.err
+}
+
+func (f failing) ChangeUserPassword(context.Context, api.ChangeUserPasswordRequestObject) (api.ChangeUserPasswordResponseObject, error) {
 	return nil, f.err
 }
