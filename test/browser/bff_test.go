@@ -266,6 +266,7 @@ func TestBackendForFrontend(t *testing.T) {
 			hosts := fmt.Sprintf("MAP localhost 127.0.0.1, MAP %s %s, MAP %s %s, ", sameSite, b.startAttacker(t, sameSite), crossSite, b.startAttacker(t, crossSite))
 			settings := []string{
 				"CHROMIUM=" + chromium, "PUBLIC_URL=" + appOrigin, "HTTP_ADDR=" + b.addr, "ADMIN_URL=" + b.s.Admin, "INVITE_CODE=none",
+				"APP_URL=" + appOrigin, "FAULTS_URL=none",
 				"PAGES_URL=" + b.startControl(t), "HOSTS=" + hosts, "CERTIFICATE_KEYS=" + strings.Join(b.keys, ","), "EMAIL=" + b.email,
 				"PASSWORD=" + b.password, "SERVICE_URL=" + b.s.URL, "TO_SERVICE=" + b.toService.URL, "VARIANT=" + variant,
 				"SAME_SITE=https://" + sameSite, "CROSS_SITE=https://" + crossSite,

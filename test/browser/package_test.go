@@ -42,7 +42,7 @@ func TestPackageInChromium(t *testing.T) {
 	gateway := newGateway(t, s)
 	node(t, filepath.Join("package", "package.test.mjs"),
 		"CHROMIUM="+chromium, "PUBLIC_URL="+gateway.service.URL, "HTTP_ADDR="+strings.TrimPrefix(gateway.service.URL, "http://"),
-		"ADMIN_URL="+s.Admin, "PAGES_URL="+app.URL, "INVITE_CODE=none", "CONTROL_URL="+gateway.control.URL,
+		"ADMIN_URL="+s.Admin, "PAGES_URL="+app.URL, "APP_URL="+app.URL, "FAULTS_URL=none", "INVITE_CODE=none", "CONTROL_URL="+gateway.control.URL,
 		"USER_EMAIL="+email, "USER_PASSWORD="+password)
 }
 
