@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/financelime/authorization/api/client"
@@ -36,6 +37,7 @@ type Client struct {
 	server    string
 	origins   map[string]bool // may receive access tokens
 	api       *client.ClientWithResponses
+	writing   sync.Mutex // of the sessions that share store
 }
 
 // Option changes what New creates.
@@ -211,10 +213,16 @@ func (c *Client) Login(ctx context.Context, user LoginRequest) (*Session, error)
 	if store == nil {
 		store = &MemoryStore{}
 	}
+	s, err := c.newSession(store, newGrant(tokens, sent))
+	if err != nil {
+		return nil, err
+	}
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	if err := store.Save(ctx, tokens); err != nil {
 		return nil, fmt.Errorf("log in: store the tokens: %w", err)
 	}
-	return c.newSession(store, newGrant(tokens, sent))
+	return s, nil
 }
 
 // Resume continues the session in the token store, for example after a restart. It fails with ErrLoggedOut if the store is empty. It sends

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"mime"
 	"net/http"
 	"slices"
@@ -95,12 +96,13 @@ const maxBody = 1 << 20
 
 // newError reads a response that is not a success.
 func newError(op string, response *http.Response) *Error {
+	wait, _ := retryAfter(response)
 	e := &Error{
 		Op:         op,
 		Status:     response.StatusCode,
 		Code:       Code(strings.TrimSpace(fmt.Sprintf("%d %s", response.StatusCode, http.StatusText(response.StatusCode)))),
 		RequestID:  response.Header.Get("request-id"),
-		RetryAfter: retryAfter(response),
+		RetryAfter: wait,
 	}
 	if e.RequestID == "" && response.Request != nil { // a gateway's own response
 		e.RequestID = response.Request.Header.Get("request-id")
@@ -121,16 +123,22 @@ func newError(op string, response *http.Response) *Error {
 	return e
 }
 
-// retryAfter returns the time in the header Retry-After, which has seconds from the service, and seconds or a date from a gateway.
-func retryAfter(response *http.Response) time.Duration {
+// retryAfter returns the time in the header Retry-After, if it has one: seconds from the service, and seconds or a date from a gateway. The date
+// is compared with the gateway's clock, if the response has its time.
+func retryAfter(response *http.Response) (wait time.Duration, ok bool) {
 	value := response.Header.Get("retry-after")
-	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
-		return time.Duration(seconds) * time.Second
+	if seconds, err := strconv.ParseUint(value, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(min(seconds, uint64(math.MaxInt64/time.Second))) * time.Second, true
 	}
-	if date, err := http.ParseTime(value); err == nil {
-		return max(0, time.Until(date))
+	date, err := http.ParseTime(value)
+	if err != nil {
+		return 0, false
 	}
-	return 0
+	now, err := http.ParseTime(response.Header.Get("date"))
+	if err != nil {
+		now = time.Now()
+	}
+	return max(0, date.Sub(now)), true
 }
 
 // receive returns the body of a response with the wanted status, and an *Error for any other status. It takes the results of a call.

@@ -41,11 +41,13 @@ func newGrant(tokens Tokens, sent time.Time) *grant {
 // resumedGrant returns the grant of tokens from a store. Nobody knows how old they are.
 func resumedGrant(tokens Tokens) *grant { return &grant{Tokens: tokens} }
 
-// due reports whether the access token should be refreshed before its use: by the monotonic clock, or by the system's, which also counts the
-// time while the computer sleeps.
+// due reports whether the access token should be refreshed before its use.
 func (g *grant) due(now time.Time) bool {
-	return !g.refreshAt.IsZero() && (!now.Before(g.refreshAt) || !now.Round(0).Before(g.refreshAt.Round(0)))
+	return !g.refreshAt.IsZero() && passed(g.refreshAt, now)
 }
+
+// passed reports whether a time has come: by the monotonic clock, or by the system's, which also counts the time while the computer sleeps.
+func passed(t, now time.Time) bool { return !now.Before(t) || !now.Round(0).Before(t.Round(0)) }
 
 func (s *Session) current() *grant {
 	s.mu.Lock()
@@ -84,7 +86,7 @@ func (s *Session) valid(ctx context.Context) (*grant, error) {
 		return tokens, nil
 	}
 	renewed, err := s.refresh(ctx, tokens)
-	if err == nil || errors.Is(err, ErrLoggedOut) || ctx.Err() != nil || !time.Now().Before(tokens.expiresAt) {
+	if err == nil || errors.Is(err, ErrLoggedOut) || ctx.Err() != nil || passed(tokens.expiresAt, time.Now()) {
 		return renewed, err
 	}
 	s.reschedule(tokens, tokens.expiresAt) // until then the token is good, and nobody waits for the service
@@ -190,21 +192,36 @@ func endsSession(err error) bool {
 }
 
 // keep saves new tokens, then makes them the current ones. Until they are saved, nobody uses them: the service still accepts the older
-// refresh token, which is all that remains after a crash.
+// refresh token, which is all that remains after a crash. If the store has changed during the refresh, its tokens are the newer ones.
 func (s *Session) keep(ctx context.Context, current, renewed *grant) (*grant, error) {
+	stored, isSaved, err := s.save(ctx, current, renewed)
+	switch {
+	case err != nil:
+		return nil, err
+	case isSaved:
+		return renewed, nil
+	}
+	return s.adopt(ctx, current, stored)
+}
+
+// save saves new tokens, or returns what the store has instead of the current ones: nil if it is empty.
+func (s *Session) save(ctx context.Context, current, renewed *grant) (stored *Tokens, isSaved bool, _ error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	if now := s.current(); now == nil || now.RefreshToken != current.RefreshToken {
 		s.unsaved = nil
-		return nil, ErrLoggedOut // Forget was faster
+		return nil, false, ErrLoggedOut // Forget was faster
+	}
+	if stored, err := s.store.Load(ctx); err == nil && s.isNewer(stored, current) {
+		return stored, false, nil
 	}
 	if err := s.store.Save(ctx, renewed.Tokens); err != nil {
 		s.unsaved = renewed
-		return nil, fmt.Errorf("refresh: save the tokens: %w", err)
+		return nil, false, fmt.Errorf("refresh: save the tokens: %w", err)
 	}
 	s.unsaved = nil
 	s.set(renewed)
-	return renewed, nil
+	return nil, true, nil
 }
 
 // adopt uses the tokens that another process has stored. If they are of another session, perhaps of another user, this session has ended: who
@@ -245,9 +262,7 @@ func (s *Session) close(ctx context.Context, current *grant, isStored bool, reas
 	s.set(nil)
 	s.unsaved = nil
 	if isStored {
-		if err := s.store.Delete(ctx); err != nil {
-			reason = errors.Join(reason, fmt.Errorf("delete the tokens: %w", err))
-		}
+		reason = errors.Join(reason, s.deleteStored(ctx))
 	}
 	return true, reason
 }

@@ -28,9 +28,9 @@ func (t retry) Do(r *http.Request) (*http.Response, error) {
 		if err != nil || response.StatusCode != http.StatusServiceUnavailable || attempt >= t.attempts || !replayable(r) {
 			return response, err
 		}
-		wait := defaultWait
-		if response.Header.Get("retry-after") != "" {
-			wait = retryAfter(response)
+		wait, ok := retryAfter(response)
+		if !ok {
+			wait = defaultWait
 		}
 		if deadline, ok := r.Context().Deadline(); wait > maxWait || (ok && time.Until(deadline) < wait) {
 			return response, nil

@@ -20,19 +20,27 @@ func TestRetry(t *testing.T) {
 	for name, test := range map[string]struct {
 		statuses   []int // of the responses, then 204
 		retryAfter string
-		attempts   int // 0: the default
+		date       string // of the response
+		attempts   int    // 0: the default
 		timeout    time.Duration
 		wantErr    error
 		wantSent   int
 		wantAfter  time.Duration
 	}{
-		"a success":                    {wantSent: 1},
-		"the third attempt":            {statuses: []int{busy, busy}, retryAfter: "2", wantSent: 3, wantAfter: 4 * time.Second},
-		"three attempts":               {statuses: []int{busy, busy, busy}, retryAfter: "2", wantErr: authclient.ErrUnavailable, wantSent: 3, wantAfter: 4 * time.Second},
-		"five attempts":                {statuses: []int{busy, busy, busy, busy}, attempts: 5, retryAfter: "0", wantSent: 5},
-		"one attempt":                  {statuses: []int{busy}, attempts: 1, wantErr: authclient.ErrUnavailable, wantSent: 1},
-		"no Retry-After":               {statuses: []int{busy}, wantSent: 2, wantAfter: time.Second},
-		"a date, as from a gateway":    {statuses: []int{busy}, retryAfter: "Sat, 01 Jan 2000 00:00:05 GMT", wantSent: 2, wantAfter: 5 * time.Second},
+		"a success":                 {wantSent: 1},
+		"the third attempt":         {statuses: []int{busy, busy}, retryAfter: "2", wantSent: 3, wantAfter: 4 * time.Second},
+		"three attempts":            {statuses: []int{busy, busy, busy}, retryAfter: "2", wantErr: authclient.ErrUnavailable, wantSent: 3, wantAfter: 4 * time.Second},
+		"five attempts":             {statuses: []int{busy, busy, busy, busy}, attempts: 5, retryAfter: "0", wantSent: 5},
+		"one attempt":               {statuses: []int{busy}, attempts: 1, wantErr: authclient.ErrUnavailable, wantSent: 1},
+		"no Retry-After":            {statuses: []int{busy}, wantSent: 2, wantAfter: time.Second},
+		"a date, as from a gateway": {statuses: []int{busy}, retryAfter: "Sat, 01 Jan 2000 00:00:05 GMT", wantSent: 2, wantAfter: 5 * time.Second},
+		"a negative Retry-After":    {statuses: []int{busy}, retryAfter: "-5", wantSent: 2, wantAfter: time.Second},
+		"a malformed Retry-After":   {statuses: []int{busy}, retryAfter: "1.5", wantSent: 2, wantAfter: time.Second},
+		"a huge Retry-After":        {statuses: []int{busy}, retryAfter: "99999999999", wantErr: authclient.ErrUnavailable, wantSent: 1},
+		"more than 64 bits":         {statuses: []int{busy}, retryAfter: strings.Repeat("9", 30), wantErr: authclient.ErrUnavailable, wantSent: 1},
+		"a date of another clock": {
+			statuses: []int{busy}, retryAfter: "Mon, 01 Jan 2001 00:00:05 GMT", date: "Mon, 01 Jan 2001 00:00:00 GMT", wantSent: 2, wantAfter: 5 * time.Second,
+		},
 		"too long to wait":             {statuses: []int{busy}, retryAfter: "60", wantErr: authclient.ErrUnavailable, wantSent: 1},
 		"longer than the caller waits": {statuses: []int{busy}, retryAfter: "10", timeout: 5 * time.Second, wantErr: authclient.ErrUnavailable, wantSent: 1},
 		"too many requests":            {statuses: []int{429}, retryAfter: "1", wantErr: authclient.ErrTooManyRequests, wantSent: 1},
@@ -58,6 +66,9 @@ func TestRetry(t *testing.T) {
 					header := http.Header{}
 					if test.retryAfter != "" {
 						header.Set("retry-after", test.retryAfter)
+					}
+					if test.date != "" {
+						header.Set("date", test.date)
 					}
 					return &http.Response{StatusCode: status, Header: header, Body: http.NoBody, Request: r}, nil
 				}), options...)

@@ -31,6 +31,7 @@ type service struct {
 	lifetime time.Duration // of access tokens
 
 	mu         sync.Mutex
+	logins     int
 	generation int
 	expires    time.Time // of the access token
 	ended      bool
@@ -130,6 +131,7 @@ func (s *service) respond(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		s.ended = false
+		s.logins++
 		s.issue(w)
 	case "PUT /v1/oauth/refresh":
 		switch token := body["refreshToken"]; {
@@ -146,7 +148,7 @@ func (s *service) respond(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		reply(w, []any{map[string]any{
-			"sessionID": "session-1", "platform": "", "clientID": "shop_v1", "remoteAddr": "203.0.113.7", "current": true,
+			"sessionID": s.tokens().SessionID, "platform": "", "clientID": "shop_v1", "remoteAddr": "203.0.113.7", "current": true,
 			"createdAt": "2026-11-20T18:02:55.654321Z", "updatedAt": "2026-11-23T09:41:07.123456Z",
 		}})
 	default: // DELETE /v1/session/{sessionID}
@@ -154,7 +156,7 @@ func (s *service) respond(w http.ResponseWriter, r *http.Request) {
 			fail(w, 401, "401 Unauthorized")
 			return
 		}
-		s.ended = s.ended || strings.HasSuffix(r.URL.Path, "/session-1")
+		s.ended = s.ended || strings.HasSuffix(r.URL.Path, "/"+s.tokens().SessionID)
 		w.WriteHeader(http.StatusNoContent)
 	}
 }
@@ -185,7 +187,7 @@ func (s *service) issue(w http.ResponseWriter) {
 func (s *service) tokens() authclient.Tokens {
 	seconds := int64(s.lifetime / time.Second)
 	return authclient.Tokens{
-		SessionID:    "session-1",
+		SessionID:    fmt.Sprintf("session-%d", s.logins),
 		AccessToken:  fmt.Sprintf("access-%d", s.generation),
 		RefreshToken: fmt.Sprintf("refresh-%d", s.generation),
 		ExpiresIn:    &seconds,

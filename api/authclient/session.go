@@ -18,6 +18,7 @@ import (
 // Session keeps a user logged in. Login and Resume create one. It is an http.RoundTripper that adds the access token to requests, and
 // HTTPClient returns an http.Client with it. It is safe for concurrent use.
 type Session struct {
+	id    string // it stays when the tokens change
 	auth  *Client
 	store TokenStore
 	next  http.RoundTripper
@@ -27,8 +28,9 @@ type Session struct {
 	refreshing singleflight.Group
 	leaving    atomic.Bool // LogOut is running
 
-	// writing is held while the store changes, so that a refresh cannot restore the tokens of a user who has logged out meanwhile.
-	writing sync.Mutex
+	// writing is held while the store changes, so that a refresh cannot restore the tokens of a user who has logged out meanwhile, or
+	// replace those of a newer login. Sessions of one TokenStore share it.
+	writing *sync.Mutex
 	// unsaved are the tokens of a refresh that the store could not save. The next refresh tries again. Only a refresh uses it.
 	unsaved *grant
 
@@ -40,7 +42,12 @@ type Session struct {
 var _ http.RoundTripper = (*Session)(nil)
 
 func (c *Client) newSession(store TokenStore, tokens *grant) (*Session, error) {
-	s := &Session{auth: c, store: store, next: c.http.Transport, grant: tokens, rejected: make(map[string]string)}
+	s := &Session{
+		id: tokens.SessionID, auth: c, store: store, next: c.http.Transport, writing: &c.writing, grant: tokens, rejected: make(map[string]string),
+	}
+	if c.store == nil {
+		s.writing = new(sync.Mutex)
+	}
 	if s.next == nil {
 		s.next = http.DefaultTransport
 	}
@@ -116,11 +123,20 @@ func (s *Session) LogOut(ctx context.Context) error {
 	return s.Forget(ctx)
 }
 
-// Forget deletes the tokens without a request to the service, where the session remains until it expires.
+// Forget deletes the tokens without a request to the service, where the session remains until it expires. If another login has replaced the
+// session in the TokenStore, its tokens remain.
 func (s *Session) Forget(ctx context.Context) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	s.set(nil)
+	return s.deleteStored(ctx)
+}
+
+// deleteStored deletes the tokens of this session from the store. Its caller holds writing.
+func (s *Session) deleteStored(ctx context.Context) error {
+	if stored, err := s.store.Load(ctx); err == nil && stored != nil && stored.SessionID != s.id {
+		return nil // of a newer login
+	}
 	if err := s.store.Delete(ctx); err != nil {
 		return fmt.Errorf("delete the tokens: %w", err)
 	}
