@@ -40,7 +40,7 @@ export class BrowserStore implements TokenStore {
   /** Stores the tokens for all tabs. */
   save(tokens: Tokens | undefined): void {
     if (typeof window === "undefined") {
-      throw new Error("BrowserStore: there is no window");
+      throw new Error("BrowserStore: no window");
     }
     this.#fallback = undefined;
     try {

@@ -95,7 +95,8 @@ async function acquire(lock: string): Promise<boolean> {
 /** Removes the lock of a process that has died. Two processes may then both get the lock, which costs one more refresh. */
 async function removeAbandoned(lock: string): Promise<void> {
   try {
-    if (Date.now() - (await stat(lock)).mtimeMs > lockLifetime) {
+    const age = Date.now() - (await stat(lock)).mtimeMs;
+    if (Math.abs(age) > lockLifetime) { // negative: somebody has set the clock back
       await rm(lock, { force: true });
     }
   } catch (error) {

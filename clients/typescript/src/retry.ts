@@ -16,8 +16,8 @@ export interface Patience {
  *
  * - after 503, with every method, because the service then has changed nothing. It waits for the time in `Retry-After` (RFC 9110,
  *   section 10.2.3: seconds, or a date, which it compares with the response's `Date` and not with the device's clock);
- * - after a network error, only what is safe to repeat: idempotent methods (RFC 9110, section 9.2.2), which include the refresh,
- *   because the service returns the same tokens again. Never POST: a lost response may hide a login or an email. Never the
+ * - after a network error, or the 502 or 504 of a gateway, only what is safe to repeat: idempotent methods (RFC 9110, section
+ *   9.2.2), which include the refresh, because the service returns the same tokens again. Never POST: a lost response may hide a login or an email. Never the
  *   confirmation link, which works once.
  *
  * The `signal` of the request ends the waiting. Other failures are returned as they are: a 429 is for the user.
@@ -26,10 +26,14 @@ export function withRetry(next: Fetch, { attempts = 3, maxWait = 10 }: Patience 
   return async (request) => {
     for (let left = attempts; ; ) {
       const again = --left > 0 ? request.clone() : undefined; // a body can be read only once
-      let wait: number;
+      let wait = (attempts - left) / 2;
       try {
         const response = await next(request);
-        wait = response.status === 503 ? (retryAfter(response) ?? 1) : Infinity;
+        if (response.status === 503) {
+          wait = retryAfter(response) ?? 1;
+        } else if (![502, 504].includes(response.status) || !isRepeatable(request)) {
+          wait = Infinity;
+        }
         if (!again || wait > maxWait) {
           return response;
         }
@@ -38,7 +42,6 @@ export function withRetry(next: Fetch, { attempts = 3, maxWait = 10 }: Patience 
         if (!again || request.signal.aborted || !isRepeatable(request)) {
           throw error;
         }
-        wait = (attempts - left) / 2;
       }
       // Up to a quarter more, so that clients that failed at the same time do not all return at the same time.
       await delay(wait * 1000 * (1 + Math.random() / 4), request.signal);
@@ -49,12 +52,10 @@ export function withRetry(next: Fetch, { attempts = 3, maxWait = 10 }: Patience 
 
 /** Returns the seconds in `Retry-After`, or `undefined` if it is missing or malformed. */
 export function retryAfter({ headers }: Response): number | undefined {
-  const value = headers.get("retry-after");
-  if (!value) {
-    return undefined;
-  }
+  const value = headers.get("retry-after") ?? "";
   const date = Date.parse(headers.get("date") ?? "") || Date.now();
-  const seconds = /^\d+$/.test(value) ? Number(value) : (Date.parse(value) - date) / 1000;
+  // JavaScript parses "-5" as a date too.
+  const seconds = /^\d+$/.test(value) ? Number(value) : value.endsWith("GMT") ? (Date.parse(value) - date) / 1000 : NaN;
   return isNaN(seconds) ? undefined : Math.max(0, seconds);
 }
 
@@ -63,7 +64,7 @@ function isRepeatable({ method, url }: Request): boolean {
 }
 
 function delay(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return abortable(new Promise((resolve) => setTimeout(resolve, milliseconds)), signal);
+  return abortable(new Promise((resolve) => setTimeout(resolve, milliseconds)), signal)
 }
 
 /** Returns a promise that is also rejected when the signal aborts. What it waited for continues. */

@@ -39,6 +39,8 @@ export class Session {
   readonly #mayHaveToken: (url: string) => boolean;
   readonly #watchers: Watchers;
   #refreshing: Promise<Tokens | undefined> | undefined;
+  #writing: Promise<unknown> = Promise.resolve(); // the last change of the store
+  readonly #unsaved = new Map<string, { ok: true; data: Tokens }>(); // by refresh token: its successors that the store could not save
   #failedAhead: string | undefined; // a refresh token that could not be used before a 401
 
   /** Creates the session of a user of the service at a URL. */
@@ -84,8 +86,8 @@ export class Session {
       return response;
     }
     const renewed = await abortable(this.refresh(tokens), request.signal);
-    if (!renewed || !again) {
-      return response;
+    if (!again || renewed?.sessionID !== tokens.sessionID) {
+      return response; // also if another user has logged in meanwhile
     }
     await response.body?.cancel(); // frees the connection
     return send(authorize(again, renewed));
@@ -101,7 +103,7 @@ export class Session {
   /** Stores the tokens of a login. `Auth.logIn` calls it; call it if the tokens of a login come from elsewhere. */
   async start(tokens: Tokens): Promise<void> {
     const received = { ...tokens, receivedAt: Date.now() };
-    await this.#store.save(received);
+    await this.#write(() => this.#store.save(received));
     this.#watchers.saw(received, "elsewhere");
   }
 
@@ -123,12 +125,17 @@ export class Session {
    * still be in the user's list of sessions.
    */
   async logOut(): Promise<Result<"revoke_session">> {
-    const tokens = await this.#store.load();
+    const tokens = await this.#write(async () => {
+      const stored = await this.#store.load();
+      if (stored) {
+        await this.#store.save(undefined); // first: other tabs see it, and a refresh that is under way does not store its tokens
+        this.#watchers.saw(undefined, "loggedOut");
+      }
+      return stored;
+    });
     if (!tokens) {
       return { ok: true, data: undefined };
     }
-    await this.#store.save(undefined); // first: other tabs see it, and a refresh that is under way does not store its tokens
-    this.#watchers.saw(undefined, "loggedOut");
     const end = ({ accessToken, sessionID }: Tokens) =>
       toResult("revoke_session", this.#api.DELETE("/v1/session/{sessionID}", {
         params: { path: { sessionID } },
@@ -169,7 +176,8 @@ export class Session {
       return tokens;
     }
     try {
-      return await abortable(this.refresh(tokens), signal);
+      const renewed = await abortable(this.refresh(tokens), signal);
+      return !renewed || renewed.sessionID === tokens.sessionID ? renewed : tokens; // a request is not sent in the name of the next user
     } catch (error) {
       if (!(error instanceof RefreshError)) {
         throw error;
@@ -183,26 +191,37 @@ export class Session {
     return this.#store.lock?.(work) ?? work();
   }
 
+  /** Changes the store after earlier changes, so that a slow store cannot bring back what a logout or a login has replaced. */
+  #write<T>(work: () => T | PromiseLike<T>): Promise<T> {
+    const done = this.#writing.then(work, work);
+    return (this.#writing = done);
+  }
+
   async #exchange(stale: Tokens): Promise<Tokens | undefined> {
     const before = await this.tokens();
     if (before?.refreshToken !== stale.refreshToken) {
       return before; // another tab has refreshed them while this one waited for its turn
     }
-    const result = await this.#renew(stale);
-    const after = await this.tokens();
-    if (after?.refreshToken !== stale.refreshToken) {
-      return after; // meanwhile the user has logged out, or another tab did not wait for its turn
-    }
-    if (result.ok) {
-      await this.#store.save(result.data);
-      return result.data;
-    }
-    if (!hasEnded(result.failure)) {
-      throw new RefreshError(result.failure);
-    }
-    await this.#store.save(undefined);
-    this.#watchers.saw(undefined, "ended");
-    return undefined;
+    // The service repeats tokens for minutes only, but the store may fail for longer.
+    const result = this.#unsaved.get(stale.refreshToken) ?? (await this.#renew(stale));
+    return this.#write(async () => {
+      const after = await this.tokens();
+      if (after?.refreshToken !== stale.refreshToken) {
+        return after; // meanwhile the user has logged out or in, or another tab did not wait for its turn
+      }
+      if (result.ok) {
+        this.#unsaved.set(stale.refreshToken, result);
+        await this.#store.save(result.data);
+        this.#unsaved.clear();
+        return result.data;
+      }
+      if (!hasEnded(result.failure)) {
+        throw new RefreshError(result.failure);
+      }
+      await this.#store.save(undefined);
+      this.#watchers.saw(undefined, "ended");
+      return undefined;
+    });
   }
 
   async #renew({ refreshToken }: Tokens): Promise<{ ok: true; data: Tokens } | { ok: false; failure: Failure<"refresh_access_token"> }> {

@@ -26,8 +26,9 @@ export class Watchers {
       return;
     }
     this.#sessionID = after;
-    for (const { tell } of [...this.#listeners]) {
-      tell(before && !after ? reason : undefined);
+    for (const listener of this.#listeners) {
+      // What a listener throws is an uncaught exception, as of an event listener: it must not stop a logout or a request.
+      queueMicrotask(() => this.#listeners.has(listener) && listener.tell(before && !after ? reason : undefined));
     }
   }
 
@@ -35,15 +36,10 @@ export class Watchers {
   add(tell: (reason?: EndReason) => unknown): () => void {
     const listener = { tell };
     this.#listeners.add(listener);
-    const look = async () => {
-      try {
-        this.saw(await this.#store.load(), "elsewhere");
-      } catch {
-        // The next call that needs the tokens reports it.
-      }
-    };
-    this.#unsubscribe ??= this.#store.subscribe?.(() => void look());
-    void look();
+    const read = async () => this.saw(await this.#store.load(), "elsewhere");
+    const look = () => void read().catch(() => {}); // the next call that needs the tokens reports the error
+    this.#unsubscribe ??= this.#store.subscribe?.(look);
+    look();
     return () => {
       this.#listeners.delete(listener);
       if (this.#listeners.size === 0) {

@@ -179,6 +179,6 @@ test("on a server there is no window: no tokens, and a login cannot be shared by
   const session = new Session(url, { store });
   session.subscribe(() => assert.fail("nobody logs in"))();
   assert.equal(await session.tokens(), undefined);
-  await assert.rejects(session.start(tokens), /there is no window/);
+  await assert.rejects(session.start(tokens), /no window/);
   assert.equal(store.load(), undefined);
 });

@@ -64,26 +64,41 @@ test("Retry-After as a date is compared with the response's Date", async (t) => 
 });
 
 test("a malformed Retry-After means a second", async (t) => {
-  const { send } = await behind(t, [busy({ "retry-after": "soon" })]);
-  const began = performance.now();
-  assert.equal((await send("GET")).status, 200);
-  assert.ok(performance.now() - began >= 1000);
+  for (const value of ["soon", "-5", "1.5"]) {
+    const { send } = await behind(t, [busy({ "retry-after": value })]);
+    const began = performance.now();
+    assert.equal((await send("GET")).status, 200);
+    assert.ok(performance.now() - began >= 1000, value);
+  }
+});
+
+test("a huge Retry-After is for the caller", async (t) => {
+  const { proxy, send } = await behind(t, [busy({ "retry-after": "9".repeat(400) })]);
+  assert.equal((await send("GET")).status, 503);
+  assert.equal(proxy.calls.length, 1);
 });
 
 test("other failures are not repeated", async (t) => {
-  for (const status of [400, 401, 404, 409, 413, 429, 500, 502, 504]) {
+  for (const status of [400, 401, 404, 409, 413, 429, 500]) {
     const { proxy, send } = await behind(t, [{ status, headers: { "retry-after": "0" } }]);
     assert.equal((await send("GET")).status, status);
     assert.equal(proxy.calls.length, 1);
   }
 });
 
-test("a network error is repeated only where that is safe", async (t) => {
+test("a network error, and a gateway that got no response, are repeated only where that is safe", async (t) => {
+  const page: Verdict = { status: 502, headers: { "content-type": "text/html" }, body: "<h1>Bad Gateway</h1>" };
   for (const method of ["GET", "PUT", "DELETE"]) {
-    const { proxy, send } = await behind(t, ["drop", "lose"]);
-    assert.ok((await send(method)).status > 0);
-    assert.equal(proxy.calls.length, 3);
+    for (const verdicts of [["drop", "lose"], [page, { status: 504 }]] satisfies Verdict[][]) {
+      const { proxy, send } = await behind(t, verdicts);
+      assert.notEqual((await send(method)).status, 502);
+      assert.equal(proxy.calls.length, 3);
+    }
   }
+  const lost = await behind(t, [page, page]);
+  assert.equal((await lost.send("POST")).status, 502);
+  assert.equal((await lost.send("GET", `/u/${"x".repeat(43)}?rid=12345678`)).status, 502);
+  assert.equal(lost.proxy.calls.length, 2);
   const { proxy, send } = await behind(t, ["drop", "drop"]);
   await assert.rejects(send("POST"), TypeError);
   await assert.rejects(send("GET", `/u/${"x".repeat(43)}?rid=12345678`), TypeError); // the link may have been used up
