@@ -12,7 +12,7 @@ export class RefreshError extends Error {
 
   /** Creates the error for a failure. */
   constructor(failure: Failure<"refresh_access_token">) {
-    super(`refresh failed: ${failure.status}`, { cause: failure });
+    super(`refresh: ${failure.status}`, { cause: failure });
     this.failure = failure;
   }
 }

@@ -17,8 +17,8 @@ export interface Patience {
  * - after 503, with every method, because the service then has changed nothing. It waits for the time in `Retry-After` (RFC 9110,
  *   section 10.2.3: seconds, or a date, which it compares with the response's `Date` and not with the device's clock);
  * - after a network error, or the 502 or 504 of a gateway, only what is safe to repeat: idempotent methods (RFC 9110, section
- *   9.2.2), which include the refresh, because the service returns the same tokens again. Never POST: a lost response may hide a login or an email. Never the
- *   confirmation link, which works once.
+ *   9.2.2), which include the refresh, because the service returns the same tokens again. Never POST: a lost response may hide a login
+ *   or an email. Never the confirmation link, which works once, or a change of the password: its repetition would have a wrong current one.
  *
  * The `signal` of the request ends the waiting. Other failures are returned as they are: a 429 is for the user.
  */
@@ -60,7 +60,7 @@ export function retryAfter({ headers }: Response): number | undefined {
 }
 
 function isRepeatable({ method, url }: Request): boolean {
-  return method !== "POST" && !/\/u\/[^/]*$/.test(url); // the service has GET, PUT and DELETE besides
+  return method !== "POST" && !/\/(u\/[^/]*|password)$/.test(url); // the service has GET, PUT and DELETE besides
 }
 
 function delay(milliseconds: number, signal: AbortSignal): Promise<void> {
