@@ -41,6 +41,24 @@ func TestFirstLineAndHeadersAreBounded(t *testing.T) {
 	}
 }
 
+// Two lines of a header that is a list are one list (RFC 9110 section 5.3).
+func TestRepeatedAcceptHeaders(t *testing.T) {
+	t.Parallel()
+	h, _ := newHandler(t, Config{})
+	for want, header := range map[string]http.Header{
+		"application/json":          {"Accept": {"text/html;q=0.5", "application/json"}},
+		"text/plain; charset=utf-8": {"Accept": {"image/png", "text/plain"}, "Accept-Language": {"en;q=0.5", "ru"}},
+	} {
+		w := serve(h, http.MethodGet, "/u/x?rid=12345678", header, "")
+		if got := w.Header().Get("Content-Type"); got != want {
+			t.Errorf("%v: %s, want %s", header, got, want)
+		}
+		if got := w.Header().Get("Content-Language"); header["Accept-Language"] != nil && got != "ru" {
+			t.Errorf("%v: the language is %q", header, got)
+		}
+	}
+}
+
 // pathRecorder is an implementation that records the path parameters.
 type pathRecorder struct {
 	api.StrictServerInterface
