@@ -101,6 +101,14 @@ func (s *Settings) keepApart(ctx context.Context, store *db.Store) error {
 	return nil
 }
 
+// keepOlderApart is keepApart for an older database, before it is migrated.
+func (s *Settings) keepOlderApart(ctx context.Context, store *db.Store) error {
+	if s.Dev {
+		return dev.ClaimableOlder(ctx, store)
+	}
+	return dev.RefuseOlder(ctx, store)
+}
+
 // devOrigins returns the function that allows origins besides AUTH_CORS_ORIGINS; nil without --dev.
 func (s *Settings) devOrigins() func(string) bool {
 	if !s.Dev {
