@@ -33,6 +33,7 @@ func TestFirstLineAndHeadersAreBounded(t *testing.T) {
 		"one header more":   {serve(h, http.MethodGet, "/v1/version", headers(maxHeaders+1), "").Code, 400},
 		"a longer link":     {serve(h, http.MethodGet, "/u/"+strings.Repeat("A", 43)+"?rid=12345678&x="+strings.Repeat("x", maxURL), nil, "").Code, 404},
 		"a compressed body": {serve(h, http.MethodPut, "/v1/oauth/refresh", http.Header{"Request-Id": {"12345678"}, "Content-Type": {"application/json"}, "Content-Encoding": {"gzip"}}, `{"refreshToken":"x"}`).Code, 400},
+		"two encodings":     {serve(h, http.MethodPut, "/v1/oauth/refresh", http.Header{"Request-Id": {"12345678"}, "Content-Type": {"application/json"}, "Content-Encoding": {"identity", "gzip"}}, `{"refreshToken":"x"}`).Code, 400},
 		"a plain body":      {serve(h, http.MethodPut, "/v1/oauth/refresh", http.Header{"Request-Id": {"12345678"}, "Content-Type": {"application/json"}, "Content-Encoding": {"identity"}}, `{"refreshToken":"x"}`).Code, 500},
 	} {
 		if test.got != test.want {
