@@ -15,6 +15,11 @@ func (s *Store) CountAccounts(ctx context.Context) (int64, error) { return s.cou
 // CountSessions returns the number of sessions, as exactly as [Store.CountAccounts].
 func (s *Store) CountSessions(ctx context.Context) (int64, error) { return s.count(ctx, "session") }
 
+// CountSigningKeys returns the number of signing keys, in a database of any version. Every service that has run has one.
+func (s *Store) CountSigningKeys(ctx context.Context) (int64, error) {
+	return s.count(ctx, "signing_key")
+}
+
 func (s *Store) count(ctx context.Context, table string) (int64, error) {
 	var n int64
 	limited := fmt.Sprintf("-- name: CountRows :one\nSELECT count(*) FROM (SELECT 1 FROM %s LIMIT %d) AS counted", table, maxExactCount)

@@ -54,3 +54,13 @@ func (s *Store) requireSchema(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Outdated reports whether the database has a schema, and an older one than that of this program: [Store.Migrate] would change it.
+func (s *Store) Outdated(ctx context.Context) (bool, error) {
+	version, err := s.version(ctx)
+	if err != nil {
+		return false, err
+	}
+	newest, err := newestMigration()
+	return version > 0 && version < newest, err
+}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/financelime/authorization/db"
@@ -86,7 +87,11 @@ func isLoopbackHost(host string) bool {
 
 // isContainerHost reports whether a host is another container, which has a name without dots, or the machine that runs the container.
 func isContainerHost(host string) bool {
-	return host != "" && !strings.ContainsAny(host, ".:") || host == "host.docker.internal" // every IP address has a dot or a colon
+	// An IP address has a dot or a colon, or is one number: 134744072 and 0x08080808 are 8.8.8.8 for the resolvers of operating systems.
+	_, err := strconv.ParseUint(host, 0, 64)
+	_, decimalErr := strconv.ParseUint(host, 10, 64)
+	isNumber := err == nil || decimalErr == nil
+	return host != "" && !isNumber && !strings.ContainsAny(host, ".:") || host == "host.docker.internal"
 }
 
 // keepApart makes sure that a database is either for --dev or not: a production database must never get the example user.
@@ -99,6 +104,14 @@ func (s *Settings) keepApart(ctx context.Context, store *db.Store) error {
 		return fmt.Errorf("AUTH_DATABASE_URL: %w", err)
 	}
 	return nil
+}
+
+// keepOlderApart is keepApart for an older database, before it is migrated.
+func (s *Settings) keepOlderApart(ctx context.Context, store *db.Store) error {
+	if s.Dev {
+		return dev.ClaimableOlder(ctx, store)
+	}
+	return dev.RefuseOlder(ctx, store)
 }
 
 // devOrigins returns the function that allows origins besides AUTH_CORS_ORIGINS; nil without --dev.

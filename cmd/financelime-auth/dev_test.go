@@ -87,6 +87,11 @@ func TestDevValues(t *testing.T) {
 		{"--mail-url=SMTPS://mail.example.com", "AUTH_MAIL_URL"},
 		{"--mail-url=smtp://10.0.0.7:25", "AUTH_MAIL_URL"},
 		{"--mail-url=smtp://[2001:db8::1]:25", "AUTH_MAIL_URL"},
+		{"--mail-url=smtp://134744072:25", "AUTH_MAIL_URL"}, // 8.8.8.8 for the resolvers of operating systems
+		{"--mail-url=smtp://0x08080808:25", "AUTH_MAIL_URL"},
+		{"--mail-url=smtp://0X8080808:25", "AUTH_MAIL_URL"},
+		{"--mail-url=smtp://01002004010", "AUTH_MAIL_URL"},
+		{"--mail-url=smtp://3f2a9c:25", ""}, // the ID of a container
 		{"--mail-url=FILE:mails", ""},
 		{"--no-dev --dev-expose", "AUTH_DEV_EXPOSE"},
 		{"--dev=maybe", "AUTH_DEV "},

@@ -24,7 +24,7 @@ func (cmd *migrate) Run(ctx context.Context, s *Settings, c console) error {
 				return err
 			}
 		}
-		store, err := openOrCreateStore(ctx, s, newLogger(s, c.err))
+		store, err := openOrCreateStore(ctx, s, newLogger(s, c.err), nil)
 		if errors.Is(err, db.ErrInUse) { // the running service has migrated it; check that its version is not older
 			current, openErr := openStore(ctx, s)
 			if openErr != nil {
@@ -69,7 +69,7 @@ func (cmd *migrate) move(ctx context.Context, s *Settings, log *slog.Logger) (co
 	if err != nil {
 		return nil, fmt.Errorf("--from: %w", err)
 	}
-	from, err := openOrCreateStore(ctx, &source, log) // migrates it to the schema of the target
+	from, err := openOrCreateStore(ctx, &source, log, nil) // migrates it to the schema of the target
 	if err != nil {
 		return nil, fmt.Errorf("--from: %w", err)
 	}
@@ -77,7 +77,7 @@ func (cmd *migrate) move(ctx context.Context, s *Settings, log *slog.Logger) (co
 	if err := token.CheckSecret(ctx, from.Store, root); err != nil {
 		return nil, fmt.Errorf("--from: %w", err)
 	}
-	to, err := openOrCreateStore(ctx, &target, log)
+	to, err := openOrCreateStore(ctx, &target, log, nil)
 	if err != nil {
 		return nil, fmt.Errorf("--to: %w", err)
 	}

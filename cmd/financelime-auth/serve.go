@@ -54,7 +54,7 @@ func (serve) Run(ctx context.Context, s *Settings, c console) error {
 	if err != nil {
 		return err
 	}
-	database, err := openOrCreateStore(ctx, s, log)
+	database, err := openOrCreateStore(ctx, s, log, s.keepOlderApart)
 	if err != nil {
 		return err
 	}

@@ -96,8 +96,11 @@ func (s ownedStore) Close() error {
 
 // openOrCreateStore opens the database of the settings, creates it if there is none, and migrates it to the schema of this version.
 // It refuses a damaged SQLite file, and one that another process has locked. Only serve, migrate and restore create a database. If
-// the secret is a file beside the database, they create or require the secret first.
-func openOrCreateStore(ctx context.Context, s *Settings, log *slog.Logger) (store ownedStore, err error) {
+// the secret is a file beside the database, they create or require the secret first. An error of beforeMigration, which may be nil, keeps
+// an older database as it is.
+func openOrCreateStore(
+	ctx context.Context, s *Settings, log *slog.Logger, beforeMigration func(context.Context, *db.Store) error,
+) (store ownedStore, err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("AUTH_DATABASE_URL: %w", err)
@@ -125,7 +128,14 @@ func openOrCreateStore(ctx context.Context, s *Settings, log *slog.Logger) (stor
 	if err != nil {
 		return store, err
 	}
-	if err := store.Migrate(ctx); err != nil {
+	outdated, err := store.Outdated(ctx)
+	if err == nil && outdated && beforeMigration != nil {
+		err = beforeMigration(ctx, store.Store)
+	}
+	if err == nil {
+		err = store.Migrate(ctx)
+	}
+	if err != nil {
 		return store, errors.Join(err, store.Store.Close())
 	}
 	return store, nil

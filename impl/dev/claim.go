@@ -67,6 +67,31 @@ func Claim(ctx context.Context, store *db.Store) error {
 	return err
 }
 
+// RefuseOlder is Refuse for a database with an older schema, which has no mark if it cannot be read.
+func RefuseOlder(ctx context.Context, store *db.Store) error {
+	err := Refuse(ctx, store)
+	if errors.Is(err, ErrClaimed) || errors.Is(err, db.ErrUnavailable) {
+		return err
+	}
+	return nil
+}
+
+// ClaimableOlder fails with ErrForeign if a database with an older schema belongs to another service, whose version has no --dev perhaps
+// and may be running. It changes nothing. What it cannot read is no evidence: another replica may be creating the tables at the moment.
+func ClaimableOlder(ctx context.Context, store *db.Store) error {
+	if marked, err := isMarked(ctx, store.Read()); err == nil && marked {
+		return nil
+	}
+	keys, err := store.CountSigningKeys(ctx)
+	switch {
+	case errors.Is(err, db.ErrUnavailable):
+		return err
+	case err == nil && keys > 0:
+		return ErrForeign
+	}
+	return nil
+}
+
 func isMarked(ctx context.Context, q *db.Queries) (bool, error) {
 	after := markID()
 	after[len(after)-1]++

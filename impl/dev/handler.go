@@ -79,26 +79,44 @@ func (h *Handler) UserEmail() string { return h.seed.userEmail }
 // InviteCode returns the code of the example invite.
 func (h *Handler) InviteCode() string { return h.seed.inviteCode }
 
-// ServeHTTP restores what the examples in a request need, replaces example tokens and link keys by real ones, and calls the next handler.
+// otherHost is the response to a request whose Host is not allowed.
+const otherHost = "With --dev, the service is available on this machine and in its private network only: use http://localhost, an IP address or a container's name."
+
+// ServeHTTP refuses the names of hosts in the internet. It restores what the examples in a request need, replaces example tokens and link keys by real ones, and calls the next handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(Header, "true")
+	if !AllowsHost(r.Host) {
+		http.Error(w, otherHost, http.StatusForbidden)
+		return
+	}
 	body := readBody(r)
-	if uses := h.find(r, body); len(uses) > 0 {
-		h.using.Lock()
-		defer h.using.Unlock()
-		copied := *r
-		copied.Header = r.Header.Clone()
-		r = &copied
-		ctx, cancel := context.WithTimeout(r.Context(), restoreTimeout)
-		defer cancel()
-		for _, use := range uses {
-			// If the database is unavailable, the service itself responds with 503.
-			if err := use(ctx, r); err != nil {
-				h.log.WarnContext(ctx, "dev.restore_failed", slog.Any("error", err))
-			}
+	uses := h.find(r, body)
+	if len(uses) == 0 {
+		h.next.ServeHTTP(w, r)
+		return
+	}
+	held := &heldResponse{w: w}
+	h.handle(held, r, uses)
+	held.send()
+}
+
+// handle restores what the examples in a request need and calls the next handler. It waits for other requests with an example, but for no
+// client: the body has been read, and the response is held.
+func (h *Handler) handle(held *heldResponse, r *http.Request, uses []use) {
+	h.using.Lock()
+	defer h.using.Unlock()
+	copied := *r
+	copied.Header = r.Header.Clone()
+	r = &copied
+	ctx, cancel := context.WithTimeout(r.Context(), restoreTimeout)
+	defer cancel()
+	for _, use := range uses {
+		// If the database is unavailable, the service itself responds with 503.
+		if err := use(ctx, r); err != nil {
+			h.log.WarnContext(ctx, "dev.restore_failed", slog.Any("error", err))
 		}
 	}
-	h.next.ServeHTTP(w, r)
+	h.next.ServeHTTP(held, r)
 }
 
 // readBody reads a body, which may contain examples, and puts it back. So no request waits for its body while it keeps others waiting.

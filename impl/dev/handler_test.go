@@ -33,6 +33,7 @@ type fixture struct {
 	store   *db.Store
 	log     *bytes.Buffer
 	next    func(r *http.Request, body string)
+	respond func(w http.ResponseWriter) // may be nil
 }
 
 func newFixture(t *testing.T) *fixture {
@@ -65,12 +66,17 @@ func newFixture(t *testing.T) *fixture {
 	f.handler, err = dev.New(ctx, dev.Config{
 		Store: store, Root: root, Hasher: password.NewHasher(password.Options{}), Links: link.New(root), Access: f.access, Refresh: f.refresh,
 		Log: log, SignUpLinkTTL: time.Hour, RefreshTTL: time.Hour, SessionMaxAge: time.Hour,
-	}, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			t.Error(err)
 		}
-		f.next(r, string(body))
+		if f.next != nil {
+			f.next(r, string(body))
+		}
+		if f.respond != nil {
+			f.respond(w)
+		}
 	}))
 	if err != nil {
 		t.Fatal(err)
@@ -83,6 +89,7 @@ func (f *fixture) send(t *testing.T, method, target, authorization, body string)
 	t.Helper()
 	f.next = func(r *http.Request, body string) { arrived, arrivedBody = r, body }
 	r := httptest.NewRequestWithContext(t.Context(), method, target, strings.NewReader(body))
+	r.Host = "localhost:8080"
 	if authorization != "" {
 		r.Header.Set("authorization", authorization)
 	}

@@ -34,7 +34,7 @@ func readBody(r *http.Request) ([]byte, error) {
 // checkBody validates a body against the schema of the operation and makes it the body of the request.
 func checkBody(input *openapi3filter.RequestValidationInput, spec *openapi3.RequestBody, body []byte) error {
 	r := input.Request
-	if encoding := r.Header.Get(echo.HeaderContentEncoding); encoding != "" && !strings.EqualFold(encoding, "identity") {
+	if encoding := list(r.Header, echo.HeaderContentEncoding); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return &parameterError{[]string{"content-encoding"}, errors.New("the body is compressed")}
 	}
 	if !isJSON(r.Header) {

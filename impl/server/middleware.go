@@ -49,8 +49,8 @@ func (m *middleware) wrap(next echo.HandlerFunc) echo.HandlerFunc {
 		req := &reqinfo.Info{
 			RequestID:      requestID(r, op),
 			Addr:           m.clientIP(r),
-			Accept:         r.Header.Get(echo.HeaderAccept),
-			AcceptLanguage: r.Header.Get("Accept-Language"),
+			Accept:         list(r.Header, echo.HeaderAccept),
+			AcceptLanguage: list(r.Header, "Accept-Language"),
 			TraceParent:    r.Header.Get("traceparent"),
 		}
 		ctx, cancel := context.WithTimeout(reqinfo.NewContext(r.Context(), req), m.timeout)
@@ -81,6 +81,9 @@ func (m *middleware) wrap(next echo.HandlerFunc) echo.HandlerFunc {
 		return nil
 	}
 }
+
+// list returns a header that is a list. Several lines of it are one list (RFC 9110 section 5.3).
+func list(h http.Header, name string) string { return strings.Join(h.Values(name), ", ") }
 
 // requestInfo converts an operation, or nil, to the Request given to hooks.
 func requestInfo(op *operation) reqinfo.Request {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -58,6 +59,14 @@ func schemaError(err error) error {
 		names = []string{rejectedBody}
 	}
 	return &parameterError{names: names, cause: err}
+}
+
+// rejectedByBinding returns the names of the parameters that the validator allowed and the generated code could not decode.
+func rejectedByBinding(c echo.Context, op *operation, err error) []string {
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && wrong.Field != "" {
+		return []string{wrong.Field} // the path of the Go field, by its names in openapi.yaml
+	}
+	return repeatedParameters(c, op)
 }
 
 // repeatedParameters returns the names of the parameters that a request has more than once.

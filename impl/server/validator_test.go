@@ -33,10 +33,29 @@ func TestFirstLineAndHeadersAreBounded(t *testing.T) {
 		"one header more":   {serve(h, http.MethodGet, "/v1/version", headers(maxHeaders+1), "").Code, 400},
 		"a longer link":     {serve(h, http.MethodGet, "/u/"+strings.Repeat("A", 43)+"?rid=12345678&x="+strings.Repeat("x", maxURL), nil, "").Code, 404},
 		"a compressed body": {serve(h, http.MethodPut, "/v1/oauth/refresh", http.Header{"Request-Id": {"12345678"}, "Content-Type": {"application/json"}, "Content-Encoding": {"gzip"}}, `{"refreshToken":"x"}`).Code, 400},
+		"two encodings":     {serve(h, http.MethodPut, "/v1/oauth/refresh", http.Header{"Request-Id": {"12345678"}, "Content-Type": {"application/json"}, "Content-Encoding": {"identity", "gzip"}}, `{"refreshToken":"x"}`).Code, 400},
 		"a plain body":      {serve(h, http.MethodPut, "/v1/oauth/refresh", http.Header{"Request-Id": {"12345678"}, "Content-Type": {"application/json"}, "Content-Encoding": {"identity"}}, `{"refreshToken":"x"}`).Code, 500},
 	} {
 		if test.got != test.want {
 			t.Errorf("%s: %d, want %d", name, test.got, test.want)
+		}
+	}
+}
+
+// Two lines of a header that is a list are one list (RFC 9110 section 5.3).
+func TestRepeatedAcceptHeaders(t *testing.T) {
+	t.Parallel()
+	h, _ := newHandler(t, Config{})
+	for want, header := range map[string]http.Header{
+		"application/json":          {"Accept": {"text/html;q=0.5", "application/json"}},
+		"text/plain; charset=utf-8": {"Accept": {"image/png", "text/plain"}, "Accept-Language": {"en;q=0.5", "ru"}},
+	} {
+		w := serve(h, http.MethodGet, "/u/x?rid=12345678", header, "")
+		if got := w.Header().Get("Content-Type"); got != want {
+			t.Errorf("%v: %s, want %s", header, got, want)
+		}
+		if got := w.Header().Get("Content-Language"); header["Accept-Language"] != nil && got != "ru" {
+			t.Errorf("%v: the language is %q", header, got)
 		}
 	}
 }

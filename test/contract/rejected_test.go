@@ -100,6 +100,8 @@ func rejections() []rejection {
 		{post, reset, nil, `{"email":"` + sentValue + `@localhost"}`, []string{"email"}},
 		{post, login, nil, device(`"width":-1,"height":"` + sentValue + `"`), []string{"device.height", "device.width"}},
 		{post, login, nil, device(`"` + sentValue + `":1`), []string{"device"}},
+		{post, login, nil, device(`"width":1e3`), []string{"device.width"}}, // an integer for JSON Schema, but not for Go
+		{post, login, nil, device(`"height":1.0`), []string{"device.height"}},
 		{post, login, nil, `{"email":"a@localhost","password":"` + sentValue + `","clientID":"other","device":{}}`, []string{"clientID", "email"}},
 		{post, login, nil, `{"email":"a@example.com","password":"","clientID":"test_v1","device":[]}`, []string{"device", "password"}},
 		{put, refresh, nil, `{"refreshToken":"` + sentValue + `"}`, []string{"refreshToken"}},
