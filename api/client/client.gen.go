@@ -902,11 +902,6 @@ type JWKCrv string
 // Example: EC
 type JWKKty string
 
-// JWKUse Always `sig`
-//
-// Example: sig
-type JWKUse string
-
 // JWKS A JSON Web Key Set, RFC 7517 section 5
 //
 // Example: {"keys":[{"alg":"ES256","crv":"P-256","kid":"q5fZ1oW5cZ","kty":"EC","use":"sig","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}
@@ -916,6 +911,11 @@ type JWKS struct {
 	// Example: [{"alg":"ES256","crv":"P-256","kid":"q5fZ1oW5cZ","kty":"EC","use":"sig","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]
 	Keys []JWK `json:"keys"`
 }
+
+// JWKUse Always `sig`
+//
+// Example: sig
+type JWKUse string
 
 // OpenAPIDocument An OpenAPI 3.0.3 document
 //

@@ -58,7 +58,7 @@ func main() {
 
 	keys, _, err := api.ServiceAPI.GetJwks(context.Background()).Execute()
 	check(err)
-	require(len(keys.Keys) > 0 && keys.Keys[0].Kty == "EC", "an EC key")
+	require(len(keys.Keys) > 0 && keys.Keys[0].Kty == openapi.JWKKTY_EC, "an EC key")
 }
 
 // join signs up, with failures first, and returns the password.
@@ -82,7 +82,7 @@ func join(api *openapi.APIClient, email string) string {
 	key, rid, _ := strings.Cut(inbox("link", email), " ")
 	confirmed, _, err := api.UserAPI.ConfirmUserEmail(context.Background(), key).Rid(rid).Execute()
 	check(err)
-	require(confirmed.Purpose == "signup" && confirmed.Message != "", "a typed confirmation")
+	require(confirmed.Purpose == openapi.CONFIRMATIONRESPONSEPURPOSE_SIGNUP && confirmed.Message != "", "a typed confirmation")
 	return inbox("password", email)
 }
 

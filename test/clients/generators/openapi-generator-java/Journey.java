@@ -15,11 +15,13 @@ import org.openapitools.client.api.UserApi;
 import org.openapitools.client.model.AccessTokenResponse;
 import org.openapitools.client.model.CommonFailure401;
 import org.openapitools.client.model.ConfirmationResponse;
+import org.openapitools.client.model.ConfirmationResponsePurpose;
 import org.openapitools.client.model.CreateAccessTokenFailure404;
 import org.openapitools.client.model.CreateAccessTokenFailure404Message;
 import org.openapitools.client.model.CreateAccessTokenRequest;
 import org.openapitools.client.model.Device;
 import org.openapitools.client.model.JWK;
+import org.openapitools.client.model.JWKKty;
 import org.openapitools.client.model.RefreshAccessTokenFailure404;
 import org.openapitools.client.model.RefreshAccessTokenFailure404Message;
 import org.openapitools.client.model.RefreshAccessTokenRequest;
@@ -77,7 +79,7 @@ public final class Journey {
         require(ended.getMessage() == RefreshAccessTokenFailure404Message.USER_NOT_FOUND, "the session has ended");
 
         JWK key = new ServiceApi(API).getJwks(null, null).getKeys().get(0);
-        require(key.getKty() == JWK.KtyEnum.EC, "an EC key");
+        require(key.getKty() == JWKKty.EC, "an EC key");
     }
 
     /** Signs up, with failures first, and returns the password. */
@@ -97,7 +99,7 @@ public final class Journey {
 
         String[] link = inbox("link", email).split(" ");
         ConfirmationResponse confirmed = new UserApi(API).confirmUserEmail(link[0], link[1]);
-        require(confirmed.getPurpose() == ConfirmationResponse.PurposeEnum.SIGNUP && !confirmed.getMessage().isEmpty(), "a typed confirmation");
+        require(confirmed.getPurpose() == ConfirmationResponsePurpose.SIGNUP && !confirmed.getMessage().isEmpty(), "a typed confirmation");
         return inbox("password", email);
     }
 

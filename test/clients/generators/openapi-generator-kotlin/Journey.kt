@@ -13,12 +13,12 @@ import org.openapitools.client.infrastructure.ClientException
 import org.openapitools.client.infrastructure.Serializer
 import org.openapitools.client.models.AccessTokenResponse
 import org.openapitools.client.models.CommonFailure401
-import org.openapitools.client.models.ConfirmationResponse
+import org.openapitools.client.models.ConfirmationResponsePurpose
 import org.openapitools.client.models.CreateAccessTokenFailure404
 import org.openapitools.client.models.CreateAccessTokenFailure404Message
 import org.openapitools.client.models.CreateAccessTokenRequest
 import org.openapitools.client.models.Device
-import org.openapitools.client.models.JWK
+import org.openapitools.client.models.JWKKty
 import org.openapitools.client.models.RefreshAccessTokenFailure404
 import org.openapitools.client.models.RefreshAccessTokenFailure404Message
 import org.openapitools.client.models.RefreshAccessTokenRequest
@@ -69,7 +69,7 @@ fun join(email: String): String {
 
     val (key, rid) = inbox("link", email).split(" ")
     val confirmed = users.confirmUserEmail(key, rid)
-    check(confirmed.purpose == ConfirmationResponse.Purpose.signup && confirmed.message.isNotEmpty())
+    check(confirmed.purpose == ConfirmationResponsePurpose.signup && confirmed.message.isNotEmpty())
     return inbox("password", email)
 }
 
@@ -108,5 +108,5 @@ fun main() {
     }
     check(ended.message == RefreshAccessTokenFailure404Message.USER_NOT_FOUND)
 
-    check(ServiceApi(url).getJwks().propertyKeys.first().kty == JWK.Kty.EC)
+    check(ServiceApi(url).getJwks().propertyKeys.first().kty == JWKKty.EC)
 }

@@ -13,10 +13,12 @@ from openapi_client import (
     AuthorizationApi,
     CommonFailure401,
     Configuration,
+    ConfirmationResponsePurpose,
     CreateAccessTokenFailure404,
     CreateAccessTokenFailure404Message,
     CreateAccessTokenRequest,
     Device,
+    JWKKty,
     RefreshAccessTokenFailure404,
     RefreshAccessTokenFailure404Message,
     RefreshAccessTokenRequest,
@@ -84,7 +86,7 @@ def join(api: ApiClient, email: str) -> str:
 
     key, rid = inbox("link", email).split()
     confirmed = users.confirm_user_email(key, rid)
-    assert confirmed.purpose == "signup" and confirmed.message
+    assert confirmed.purpose is ConfirmationResponsePurpose.SIGNUP and confirmed.message
     return inbox("password", email)
 
 
@@ -129,7 +131,7 @@ def main() -> None:
             lambda: authorization.refresh_access_token(new_id(), RefreshAccessTokenRequest(refreshToken=renewed.refresh_token)),
         )
         assert ended.message is RefreshAccessTokenFailure404Message.USER_NOT_FOUND
-        assert service.get_jwks().keys[0].kty == "EC"
+        assert service.get_jwks().keys[0].kty is JWKKty.EC
 
 
 main()

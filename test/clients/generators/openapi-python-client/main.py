@@ -22,6 +22,7 @@ from generated.models import (
     CreateAccessTokenFailure404Message,
     CreateAccessTokenRequest,
     Device,
+    JWKKty,
     RefreshAccessTokenFailure404,
     RefreshAccessTokenFailure404Message,
     RefreshAccessTokenRequest,
@@ -130,7 +131,7 @@ def walk(client: Client, email: str) -> None:
 
     ended = typed(RefreshAccessTokenFailure404, refresh(renewed.refresh_token))
     assert ended.message is RefreshAccessTokenFailure404Message.USER_NOT_FOUND
-    assert typed(JWKS, get_jwks.sync(client=client)).keys[0].kty == "EC"
+    assert typed(JWKS, get_jwks.sync(client=client)).keys[0].kty is JWKKty.EC
 
 
 with Client(base_url=AUTH_URL, headers=dict(HEADERS)) as anonymous:

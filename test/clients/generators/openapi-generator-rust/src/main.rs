@@ -9,7 +9,7 @@ use openapi::apis::session_api::{get_list_active_sessions, revoke_refresh_token,
 use openapi::apis::user_api::{confirm_user_email, signup, SignupError};
 use openapi::apis::Error;
 use openapi::models::{
-    confirmation_response, jwk, AccessTokenResponse, CreateAccessTokenFailure404Message, CreateAccessTokenRequest, Device,
+    AccessTokenResponse, ConfirmationResponsePurpose, CreateAccessTokenFailure404Message, CreateAccessTokenRequest, Device, JwkKty,
     RefreshAccessTokenFailure404Message, RefreshAccessTokenRequest, RevokeRefreshTokenRequest, SignUpFailure404Message,
     SignUpFailure409Message, SignUpRequest,
 };
@@ -82,7 +82,7 @@ async fn join(api: &Configuration, email: &str) -> Result<String> {
     let link = inbox("link", email).await?;
     let (key, rid) = link.split_once(' ').expect("a key and a rid");
     let confirmed = confirm_user_email(api, key, rid).await?;
-    assert_eq!(confirmed.purpose, confirmation_response::Purpose::Signup);
+    assert_eq!(confirmed.purpose, ConfirmationResponsePurpose::Signup);
     assert!(!confirmed.message.is_empty());
     inbox("password", email).await
 }
@@ -136,6 +136,6 @@ async fn main() -> Result<()> {
         other => panic!("the refresh of an ended session gives {other:?}"),
     }
 
-    assert_eq!(get_jwks(&api, None, None).await?.keys[0].kty, jwk::Kty::Ec);
+    assert_eq!(get_jwks(&api, None, None).await?.keys[0].kty, JwkKty::Ec);
     Ok(())
 }
