@@ -20,6 +20,12 @@ var beyondSpecmatic = map[string]string{
 	"get_openapi_json application/json":   "it expects all elements of an array without a schema to look like the first one",
 }
 
+// misreadPattern finds the patterns for which Specmatic generates strings that do not match them.
+var misreadPattern = regexp.MustCompile(`WARNING: Please check the regex (.+)\. We generated`)
+
+// plainText is the pattern of texts without control characters. Specmatic does not know its escapes.
+const plainText = `^[^\x00-\x1f\x7f]*$`
+
 // TestSpecmatic sends the examples of every operation with Specmatic, in each documented form of the access token, and lets it check the
 // responses. Specmatic also compares the examples of openapi.yaml with its schemas.
 func TestSpecmatic(t *testing.T) {
@@ -27,6 +33,11 @@ func TestSpecmatic(t *testing.T) {
 	got, succeeded, out := specmatic(t, startDev(t).URL)
 	if !succeeded {
 		t.Errorf("Specmatic:\n%s", out)
+	}
+	for _, misread := range misreadPattern.FindAllStringSubmatch(out, -1) {
+		if misread[1] != plainText {
+			t.Errorf("Specmatic misreads the pattern %s", misread[1])
+		}
 	}
 	want, _ := specmaticNames(t)
 	got.check(t, want)
