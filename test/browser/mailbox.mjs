@@ -14,6 +14,7 @@ export async function openMail(page, to, subject) {
   }
   await mail.click();
   await page.getByRole('heading', { level: 1, name: subject }).waitFor();
+  await page.waitForLoadState(); // with the frame that has the HTML: leaving earlier would abort its request
 }
 
 export const textLink = (page) => page.locator('pre').getByRole('link');
