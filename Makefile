@@ -161,7 +161,7 @@ test-clients: $(CLIENTS_DONE) $(PACKAGE_DONE) ## the npm package and generated c
 	$(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
 		-- -race -count=1 -shuffle=on -timeout=15m -tags=clients ./test/clients/...
 
-test-clients-all: $(CLIENTS_DONE) ## the same, and the generators whose clients take long to build: Java, Kotlin, Rust; installs compilers (Debian, Ubuntu)
+test-clients-all: $(CLIENTS_DONE) $(PACKAGE_DONE) ## the same, and the generators whose clients take long to build: Java, Kotlin, Rust; installs compilers (Debian, Ubuntu)
 	$(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
 		-- -race -count=1 -shuffle=on -timeout=40m -tags=clients,clients_all ./test/clients/...
 

@@ -82,7 +82,8 @@ func (h *Handler) InviteCode() string { return h.seed.inviteCode }
 // otherHost is the response to a request whose Host is not allowed.
 const otherHost = "With --dev, the service is available on this machine and in its private network only: use http://localhost, an IP address or a container's name."
 
-// ServeHTTP refuses the names of hosts in the internet. It restores what the examples in a request need, replaces example tokens and link keys by real ones, and calls the next handler.
+// ServeHTTP refuses the names of hosts in the internet. It restores what the examples in a request need, replaces example tokens and link
+// keys by real ones, and calls the next handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(Header, "true")
 	if !AllowsHost(r.Host) {

@@ -36,27 +36,19 @@ func rejected(err error) []string {
 // schemaError names the properties of a body that its schema rejects: device.width for the property width of device. An unknown
 // property is named after the object that has it.
 func schemaError(err error) error {
+	all, several := errors.AsType[openapi3.MultiError](err)
+	if !several {
+		all = openapi3.MultiError{err}
+	}
 	var names []string
-	add := func(found *openapi3.SchemaError) {
-		name := strings.Join(found.JSONPointer(), ".")
-		if name == "" {
-			name = rejectedBody
+	for _, each := range all {
+		name := rejectedBody
+		if found, ok := errors.AsType[*openapi3.SchemaError](each); ok && len(found.JSONPointer()) > 0 {
+			name = strings.Join(found.JSONPointer(), ".")
 		}
 		if !slices.Contains(names, name) {
 			names = append(names, name)
 		}
-	}
-	if all, ok := errors.AsType[openapi3.MultiError](err); ok {
-		for _, each := range all {
-			if found, ok := errors.AsType[*openapi3.SchemaError](each); ok {
-				add(found)
-			}
-		}
-	} else if found, ok := errors.AsType[*openapi3.SchemaError](err); ok {
-		add(found)
-	}
-	if len(names) == 0 {
-		names = []string{rejectedBody}
 	}
 	return &parameterError{names: names, cause: err}
 }

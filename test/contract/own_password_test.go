@@ -2,7 +2,6 @@ package contract
 
 import (
 	"fmt"
-	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -42,7 +41,7 @@ func TestChangePassword(t *testing.T) {
 			t.Errorf("the session has become another one: %s, %s", first.SessionID, p.session.SessionID)
 		}
 		p.want("refresh another session", p.tryRefresh(other.RefreshToken).StatusCode(), 404)
-		p.want("verify it", verify(t, s, other.AccessToken), 401)
+		p.want("verify it", verifyOn(t, s, other.AccessToken), 401)
 		p.want("log in with the old password", p.tryLogin(mailed).StatusCode(), 404)
 		p.want("log in with the new password", p.tryLogin(chosenPassword).StatusCode(), 200)
 		if u := p.api().User(p.session.AccessToken); u.StatusCode() != 200 || !u.JSON200.PasswordChosen {
@@ -219,12 +218,9 @@ func TestRaceChangesOfThePassword(t *testing.T) {
 		for round := range roundsOn(engine) {
 			sessions := []client.AccessTokenResponse{p.login(), p.login()}
 			chosen := []string{fmt.Sprintf("%s %d", chosenPassword, round), fmt.Sprintf("%s %d", anotherPassword, round)}
-			responses := make([]*client.ChangeUserPasswordResponse, 2)
-			var all sync.WaitGroup
-			for i := range responses {
-				all.Go(func() { responses[i] = p.api().ChangePassword(sessions[i].AccessToken, p.password, chosen[i]) })
-			}
-			all.Wait()
+			responses := concurrently(2, func(i int) *client.ChangeUserPasswordResponse {
+				return p.api().ChangePassword(sessions[i].AccessToken, p.password, chosen[i])
+			})
 			winner := -1
 			for i, r := range responses {
 				switch r.StatusCode() {
@@ -284,13 +280,6 @@ func run(t *testing.T, s *harness.Service, args ...string) {
 	if out, err := s.Command(t.Context(), args...); err != nil {
 		t.Fatalf("%v: %v\n%s", args, err, out)
 	}
-}
-
-// verify returns the status of verify_access_token.
-func verify(t *testing.T, s *harness.Service, token string) int {
-	t.Helper()
-	response, _ := send(t, s, http.MethodGet, "/v1/oauth/verify", http.Header{"Authorization": {"Bearer " + token}}, "")
-	return response.StatusCode
 }
 
 func userID(t *testing.T, p *person) string {

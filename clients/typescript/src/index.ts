@@ -11,6 +11,7 @@ export type { components, Device, operations, paths, PathsWithoutRequestID, Sess
 export { RefreshError } from "./refresh-error.js";
 export type { Failure, NetworkFailure, ResponseDetails, Result, ResultOperation, ServiceFailure, UndocumentedFailure } from "./result.js";
 export { withRetry, type Fetch, type Patience } from "./retry.js";
-export { Session, type EndReason, type SessionOptions, type SessionState } from "./session.js";
+export { Session, type SessionOptions } from "./session.js";
 export { MemoryStore, type TokenStore } from "./store.js";
 export type { Tokens } from "./tokens.js";
+export type { EndReason, SessionState } from "./watchers.js";

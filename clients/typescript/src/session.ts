@@ -6,7 +6,7 @@ import { toResult, type Failure, type Result } from "./result.js";
 import { abortable, withRetry, type Fetch } from "./retry.js";
 import { MemoryStore, type TokenStore } from "./store.js";
 import { isDue, isTokens, type Tokens } from "./tokens.js";
-import { Watchers } from "./watchers.js";
+import { Watchers, type EndReason, type SessionState } from "./watchers.js";
 
 /** Options of a session. */
 export interface SessionOptions extends ConnectOptions {
@@ -233,12 +233,6 @@ export class Session {
     return result.ok ? { ok: true, data: { ...result.data, receivedAt: Date.now() } } : result;
   }
 }
-
-/** Why a session ended. */
-export type EndReason = "ended" | "loggedOut" | "elsewhere";
-
-/** Whether somebody is logged in. */
-export type SessionState = "unknown" | "loggedIn" | "loggedOut";
 
 /** Reports whether the failure of a refresh means that the session has ended. */
 function hasEnded(failure: Failure<"refresh_access_token">): boolean {

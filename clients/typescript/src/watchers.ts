@@ -1,7 +1,12 @@
 // Tells the user interface who is logged in.
-import type { EndReason, SessionState } from "./session.js";
 import type { TokenStore } from "./store.js";
 import type { Tokens } from "./tokens.js";
+
+/** Why a session ended. */
+export type EndReason = "ended" | "loggedOut" | "elsewhere";
+
+/** Whether somebody is logged in. */
+export type SessionState = "unknown" | "loggedIn" | "loggedOut";
 
 /** The listeners of a session, and what they were told last. The store is watched only while there are listeners. */
 export class Watchers {
