@@ -62,7 +62,7 @@ func (q *Queries) ClearPendingPassword(ctx context.Context, arg ClearPendingPass
 }
 
 const confirmAccount = `-- name: ConfirmAccount :one
-UPDATE account SET pending_until = NULL WHERE id = $1 AND pending_until IS NOT NULL RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number, password_chosen_at
+UPDATE account SET pending_until = NULL WHERE id = $1 AND pending_until IS NOT NULL RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number, password_chosen_at, second_factor_since, closing_until
 `
 
 func (q *Queries) ConfirmAccount(ctx context.Context, id uuid.UUID) (Account, error) {
@@ -86,6 +86,8 @@ func (q *Queries) ConfirmAccount(ctx context.Context, id uuid.UUID) (Account, er
 		&i.LastPasswordNumber,
 		&i.PendingPasswordNumber,
 		&i.PasswordChosenAt,
+		&i.SecondFactorSince,
+		&i.ClosingUntil,
 	)
 	return i, err
 }
@@ -182,7 +184,7 @@ func (q *Queries) EnableAccount(ctx context.Context, id uuid.UUID) (int64, error
 }
 
 const getAccount = `-- name: GetAccount :one
-SELECT id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number, password_chosen_at FROM account WHERE id = $1
+SELECT id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number, password_chosen_at, second_factor_since, closing_until FROM account WHERE id = $1
 `
 
 func (q *Queries) GetAccount(ctx context.Context, id uuid.UUID) (Account, error) {
@@ -206,12 +208,14 @@ func (q *Queries) GetAccount(ctx context.Context, id uuid.UUID) (Account, error)
 		&i.LastPasswordNumber,
 		&i.PendingPasswordNumber,
 		&i.PasswordChosenAt,
+		&i.SecondFactorSince,
+		&i.ClosingUntil,
 	)
 	return i, err
 }
 
 const getAccountByEmail = `-- name: GetAccountByEmail :one
-SELECT id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number, password_chosen_at FROM account WHERE email = $1
+SELECT id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number, password_chosen_at, second_factor_since, closing_until FROM account WHERE email = $1
 `
 
 func (q *Queries) GetAccountByEmail(ctx context.Context, email string) (Account, error) {
@@ -235,6 +239,8 @@ func (q *Queries) GetAccountByEmail(ctx context.Context, email string) (Account,
 		&i.LastPasswordNumber,
 		&i.PendingPasswordNumber,
 		&i.PasswordChosenAt,
+		&i.SecondFactorSince,
+		&i.ClosingUntil,
 	)
 	return i, err
 }
@@ -273,7 +279,7 @@ func (q *Queries) InsertAccount(ctx context.Context, arg InsertAccountParams) (i
 }
 
 const listAccounts = `-- name: ListAccounts :many
-SELECT id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number, password_chosen_at FROM account WHERE id < $1 AND decoy_of IS NULL ORDER BY id DESC LIMIT CAST($2 AS bigint)
+SELECT id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number, password_chosen_at, second_factor_since, closing_until FROM account WHERE id < $1 AND decoy_of IS NULL ORDER BY id DESC LIMIT CAST($2 AS bigint)
 `
 
 type ListAccountsParams struct {
@@ -309,6 +315,8 @@ func (q *Queries) ListAccounts(ctx context.Context, arg ListAccountsParams) ([]A
 			&i.LastPasswordNumber,
 			&i.PendingPasswordNumber,
 			&i.PasswordChosenAt,
+			&i.SecondFactorSince,
+			&i.ClosingUntil,
 		); err != nil {
 			return nil, err
 		}
@@ -352,7 +360,7 @@ func (q *Queries) ListExpiredSignUps(ctx context.Context, arg ListExpiredSignUps
 }
 
 const lockAccount = `-- name: LockAccount :one
-UPDATE account SET language = language WHERE id = $1 RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number, password_chosen_at
+UPDATE account SET language = language WHERE id = $1 RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number, password_chosen_at, second_factor_since, closing_until
 `
 
 // LockAccount locks an account until the transaction ends: no login, no link and no deletion of it runs meanwhile.
@@ -378,12 +386,14 @@ func (q *Queries) LockAccount(ctx context.Context, id uuid.UUID) (Account, error
 		&i.LastPasswordNumber,
 		&i.PendingPasswordNumber,
 		&i.PasswordChosenAt,
+		&i.SecondFactorSince,
+		&i.ClosingUntil,
 	)
 	return i, err
 }
 
 const lockAccountByEmail = `-- name: LockAccountByEmail :one
-UPDATE account SET language = language WHERE email = $1 RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number, password_chosen_at
+UPDATE account SET language = language WHERE email = $1 RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number, password_chosen_at, second_factor_since, closing_until
 `
 
 func (q *Queries) LockAccountByEmail(ctx context.Context, email string) (Account, error) {
@@ -407,6 +417,8 @@ func (q *Queries) LockAccountByEmail(ctx context.Context, email string) (Account
 		&i.LastPasswordNumber,
 		&i.PendingPasswordNumber,
 		&i.PasswordChosenAt,
+		&i.SecondFactorSince,
+		&i.ClosingUntil,
 	)
 	return i, err
 }

@@ -29,6 +29,9 @@ func insertRows(t *testing.T, s *db.Store) {
 			q.UpsertConfirmation(t.Context(), db.UpsertConfirmationParams{
 				ID: uuid.New(), AccountID: a.ID, Purpose: "signup", KeyHash: []byte{0, 255, '\\'}, CreatedAt: start, ExpiresAt: start,
 			}),
+			q.UpsertLink(t.Context(), db.UpsertLinkParams{
+				ID: uuid.New(), AccountID: a.ID, Purpose: "email", KeyHash: []byte{255, 0}, Address: new(string), CreatedAt: start, ExpiresAt: start,
+			}),
 			q.InsertMail(t.Context(), db.InsertMailParams{ID: newID(t), AccountID: a.ID, Kind: "password", Nonce: []byte{}, Now: start}),
 			q.InsertMail(t.Context(), db.InsertMailParams{ID: newID(t), AccountID: a.ID, Kind: "password", RequestID: "r", Now: start}),
 			q.InsertDevice(t.Context(), db.InsertDeviceParams{ID: newID(t), AccountID: a.ID, Fingerprint: []byte{0, 255}, Now: start}),

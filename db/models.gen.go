@@ -28,6 +28,8 @@ type Account struct {
 	LastPasswordNumber       int64
 	PendingPasswordNumber    int64
 	PasswordChosenAt         *time.Time
+	SecondFactorSince        *time.Time
+	ClosingUntil             *time.Time
 }
 
 type AuditEvent struct {
@@ -75,6 +77,16 @@ type Invite struct {
 	CreatedAt time.Time
 	ExpiresAt time.Time
 	RevokedAt *time.Time
+}
+
+type Link struct {
+	ID        uuid.UUID
+	AccountID uuid.UUID
+	Purpose   string
+	KeyHash   []byte
+	Address   *string
+	CreatedAt time.Time
+	ExpiresAt time.Time
 }
 
 type LoginAttempt struct {
@@ -130,14 +142,16 @@ type ResetRequest struct {
 }
 
 type Session struct {
-	ID          uuid.UUID
-	AccountID   uuid.UUID
-	Generation  int64
-	ClientID    string
-	Platform    string
-	RemoteAddr  string
-	CreatedAt   time.Time
-	RefreshedAt time.Time
+	ID              uuid.UUID
+	AccountID       uuid.UUID
+	Generation      int64
+	ClientID        string
+	Platform        string
+	RemoteAddr      string
+	CreatedAt       time.Time
+	RefreshedAt     time.Time
+	AuthenticatedAt *time.Time
+	Methods         *string
 }
 
 type SigningKey struct {

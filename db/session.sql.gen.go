@@ -16,7 +16,7 @@ const advanceSession = `-- name: AdvanceSession :one
 UPDATE session SET generation = generation + 1, remote_addr = $1,
     refreshed_at = CASE WHEN refreshed_at > $2 AND refreshed_at <= $3 THEN refreshed_at ELSE $2 END
 WHERE id = $4 AND account_id = $5 AND created_at > $6 AND refreshed_at > $7
-RETURNING id, account_id, generation, client_id, platform, remote_addr, created_at, refreshed_at
+RETURNING id, account_id, generation, client_id, platform, remote_addr, created_at, refreshed_at, authenticated_at, methods
 `
 
 type AdvanceSessionParams struct {
@@ -51,6 +51,8 @@ func (q *Queries) AdvanceSession(ctx context.Context, arg AdvanceSessionParams) 
 		&i.RemoteAddr,
 		&i.CreatedAt,
 		&i.RefreshedAt,
+		&i.AuthenticatedAt,
+		&i.Methods,
 	)
 	return i, err
 }
@@ -150,7 +152,7 @@ func (q *Queries) DeleteSession(ctx context.Context, arg DeleteSessionParams) (i
 }
 
 const deleteSessionByID = `-- name: DeleteSessionByID :one
-DELETE FROM session WHERE id = $1 RETURNING id, account_id, generation, client_id, platform, remote_addr, created_at, refreshed_at
+DELETE FROM session WHERE id = $1 RETURNING id, account_id, generation, client_id, platform, remote_addr, created_at, refreshed_at, authenticated_at, methods
 `
 
 // DeleteSessionByID ends a session of any account.
@@ -166,6 +168,8 @@ func (q *Queries) DeleteSessionByID(ctx context.Context, id uuid.UUID) (Session,
 		&i.RemoteAddr,
 		&i.CreatedAt,
 		&i.RefreshedAt,
+		&i.AuthenticatedAt,
+		&i.Methods,
 	)
 	return i, err
 }
@@ -189,7 +193,7 @@ func (q *Queries) DeleteSessionRange(ctx context.Context, arg DeleteSessionRange
 }
 
 const getSession = `-- name: GetSession :one
-SELECT id, account_id, generation, client_id, platform, remote_addr, created_at, refreshed_at FROM session WHERE id = $1
+SELECT id, account_id, generation, client_id, platform, remote_addr, created_at, refreshed_at, authenticated_at, methods FROM session WHERE id = $1
 `
 
 func (q *Queries) GetSession(ctx context.Context, id uuid.UUID) (Session, error) {
@@ -204,6 +208,8 @@ func (q *Queries) GetSession(ctx context.Context, id uuid.UUID) (Session, error)
 		&i.RemoteAddr,
 		&i.CreatedAt,
 		&i.RefreshedAt,
+		&i.AuthenticatedAt,
+		&i.Methods,
 	)
 	return i, err
 }
@@ -293,7 +299,7 @@ func (q *Queries) LastSessionID(ctx context.Context) (uuid.UUID, error) {
 }
 
 const listAllSessions = `-- name: ListAllSessions :many
-SELECT id, account_id, generation, client_id, platform, remote_addr, created_at, refreshed_at FROM session
+SELECT id, account_id, generation, client_id, platform, remote_addr, created_at, refreshed_at, authenticated_at, methods FROM session
 WHERE id < $1 AND created_at > $2 AND refreshed_at > $3
 ORDER BY id DESC LIMIT CAST($4 AS bigint)
 `
@@ -329,6 +335,8 @@ func (q *Queries) ListAllSessions(ctx context.Context, arg ListAllSessionsParams
 			&i.RemoteAddr,
 			&i.CreatedAt,
 			&i.RefreshedAt,
+			&i.AuthenticatedAt,
+			&i.Methods,
 		); err != nil {
 			return nil, err
 		}
@@ -403,7 +411,7 @@ func (q *Queries) ListSessionIDsBefore(ctx context.Context, arg ListSessionIDsBe
 }
 
 const listSessions = `-- name: ListSessions :many
-SELECT id, account_id, generation, client_id, platform, remote_addr, created_at, refreshed_at FROM session
+SELECT id, account_id, generation, client_id, platform, remote_addr, created_at, refreshed_at, authenticated_at, methods FROM session
 WHERE account_id = $1 AND created_at > $2 AND refreshed_at > $3
 ORDER BY refreshed_at DESC, id
 `
@@ -432,6 +440,8 @@ func (q *Queries) ListSessions(ctx context.Context, arg ListSessionsParams) ([]S
 			&i.RemoteAddr,
 			&i.CreatedAt,
 			&i.RefreshedAt,
+			&i.AuthenticatedAt,
+			&i.Methods,
 		); err != nil {
 			return nil, err
 		}
@@ -447,7 +457,7 @@ const rotateSession = `-- name: RotateSession :one
 UPDATE session SET generation = generation + 1, remote_addr = $1,
     refreshed_at = CASE WHEN refreshed_at > $2 AND refreshed_at <= $3 THEN refreshed_at ELSE $2 END
 WHERE id = $4 AND generation = $5 AND created_at > $6
-RETURNING id, account_id, generation, client_id, platform, remote_addr, created_at, refreshed_at
+RETURNING id, account_id, generation, client_id, platform, remote_addr, created_at, refreshed_at, authenticated_at, methods
 `
 
 type RotateSessionParams struct {
@@ -481,6 +491,8 @@ func (q *Queries) RotateSession(ctx context.Context, arg RotateSessionParams) (S
 		&i.RemoteAddr,
 		&i.CreatedAt,
 		&i.RefreshedAt,
+		&i.AuthenticatedAt,
+		&i.Methods,
 	)
 	return i, err
 }

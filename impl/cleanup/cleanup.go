@@ -66,6 +66,7 @@ func (c *Cleaner) RunOnce(ctx context.Context) {
 	}{
 		{"sessions", c.deleteSessions},
 		{"links", c.deleteLinks},
+		{"confirmations", c.deleteConfirmations},
 		{"signups", c.deleteSignUps},
 		{"devices", c.deleteDevices},
 		{"limits", func(ctx context.Context, now time.Time) (int64, error) { return limit.DeleteOld(ctx, c.Store, now) }},
@@ -107,6 +108,14 @@ func (c *Cleaner) deleteSessions(ctx context.Context, now time.Time) (int64, err
 }
 
 func (c *Cleaner) deleteLinks(ctx context.Context, now time.Time) (int64, error) {
+	return db.DeleteInBatches(ctx, c.Store, uuid.Nil, func(q *db.Queries, after uuid.UUID) ([]uuid.UUID, error) {
+		return q.ListLinkIDs(ctx, db.ListLinkIDsParams{After: after, MaxRows: db.BatchRows})
+	}, func(q *db.Queries, first, last uuid.UUID) (int64, error) {
+		return q.DeleteExpiredLinks(ctx, db.DeleteExpiredLinksParams{First: first, Last: last, Before: now.Add(-margin)})
+	})
+}
+
+func (c *Cleaner) deleteConfirmations(ctx context.Context, now time.Time) (int64, error) {
 	return db.DeleteInBatches(ctx, c.Store, uuid.Nil, func(q *db.Queries, after uuid.UUID) ([]uuid.UUID, error) {
 		return q.ListConfirmationIDs(ctx, db.ListConfirmationIDsParams{After: after, MaxRows: db.BatchRows})
 	}, func(q *db.Queries, first, last uuid.UUID) (int64, error) {

@@ -96,11 +96,20 @@ func (f *fixture) sessions(account uuid.UUID, n int) (last uuid.UUID) {
 	return last
 }
 
-func (f *fixture) link(account uuid.UUID, purpose string, life time.Duration) {
+func (f *fixture) confirmation(account uuid.UUID, purpose string, life time.Duration) {
 	f.t.Helper()
 	f.write(func(ctx context.Context, q *db.Queries) error {
 		hash := uuid.New()
 		return q.UpsertConfirmation(ctx, db.UpsertConfirmationParams{
+			ID: uuid.New(), AccountID: account, Purpose: purpose, KeyHash: hash[:], CreatedAt: f.clock, ExpiresAt: f.clock.Add(life)})
+	})
+}
+
+func (f *fixture) link(account uuid.UUID, purpose string, life time.Duration) {
+	f.t.Helper()
+	f.write(func(ctx context.Context, q *db.Queries) error {
+		hash := uuid.New()
+		return q.UpsertLink(ctx, db.UpsertLinkParams{
 			ID: uuid.New(), AccountID: account, Purpose: purpose, KeyHash: hash[:], CreatedAt: f.clock, ExpiresAt: f.clock.Add(life)})
 	})
 }
@@ -156,8 +165,19 @@ func TestDeleteSessions(t *testing.T) {
 func TestDeleteLinks(t *testing.T) {
 	onEachDatabase(t, func(_ *testing.T, f *fixture) {
 		account := f.account(nil)
-		f.link(account, "password", 30*time.Minute)
-		f.link(account, "signup", 5*time.Hour)
+		f.link(account, "email", time.Hour)
+		f.link(account, "email_undo", 72*time.Hour)
+		f.after(90*time.Minute, "link", 2)
+		f.after(40*time.Minute, "link", 1)
+		f.after(72*time.Hour, "link", 0)
+	})
+}
+
+func TestDeleteConfirmations(t *testing.T) {
+	onEachDatabase(t, func(_ *testing.T, f *fixture) {
+		account := f.account(nil)
+		f.confirmation(account, "password", 30*time.Minute)
+		f.confirmation(account, "signup", 5*time.Hour)
 		f.after(time.Hour, "confirmation", 2)
 		f.after(time.Hour, "confirmation", 1)
 		f.after(3*time.Hour+59*time.Minute, "confirmation", 1)
@@ -173,7 +193,7 @@ func TestDeleteSignUps(t *testing.T) {
 		f.account(&later)
 		for range 3 {
 			expiring := f.account(&until)
-			f.link(expiring, "signup", day)
+			f.confirmation(expiring, "signup", day)
 			f.write(func(ctx context.Context, q *db.Queries) error {
 				return q.InsertMail(ctx, db.InsertMailParams{ID: idAt(f.clock), AccountID: expiring, Kind: mail.KindSignUpLink, RequestID: "request-1", Now: f.clock})
 			})
@@ -266,10 +286,10 @@ func TestRunOnceLogsFailures(t *testing.T) {
 		if _, err := f.raw.ExecContext(t.Context(), "ALTER TABLE session RENAME TO hidden"); err != nil {
 			t.Fatal(err)
 		}
-		f.link(account, "password", time.Hour)
+		f.confirmation(account, "password", time.Hour)
 		f.clock = f.clock.Add(3 * time.Hour)
 		f.RunOnce(t.Context())
-		if log := f.log.String(); strings.Count(log, "cleanup.failed") != 1 || !strings.Contains(log, "what=links rows=1") {
+		if log := f.log.String(); strings.Count(log, "cleanup.failed") != 1 || !strings.Contains(log, "what=confirmations rows=1") {
 			t.Errorf("log: %s", log)
 		}
 	})
@@ -283,11 +303,11 @@ func TestRun(t *testing.T) {
 		f := newFixture(t, "sqlite:"+path)
 		f.Clock = nil
 		account := f.account(nil)
-		f.link(account, "password", time.Second)
-		f.link(account, "signup", 30*time.Minute)
+		f.confirmation(account, "password", time.Second)
+		f.confirmation(account, "signup", 30*time.Minute)
 		time.Sleep(2 * time.Hour)
 		f.clock = time.Now()
-		f.link(account, "signup", time.Second)
+		f.confirmation(account, "signup", time.Second)
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() {
@@ -315,7 +335,7 @@ func TestPanicIsAFailureOfOneJob(t *testing.T) {
 	var log bytes.Buffer
 	cleaner := cleanup.Cleaner{Log: slog.New(slog.NewTextHandler(&log, nil))} // without a store, every job panics
 	cleaner.RunOnce(t.Context())
-	if n := strings.Count(log.String(), "cleanup.failed"); n != 6 || strings.Count(log.String(), "\n") != n {
-		t.Errorf("%d of 6 jobs are logged as failed: %s", n, log.String())
+	if n := strings.Count(log.String(), "cleanup.failed"); n != 7 || strings.Count(log.String(), "\n") != n {
+		t.Errorf("%d of 7 jobs are logged as failed: %s", n, log.String())
 	}
 }
