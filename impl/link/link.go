@@ -1,4 +1,4 @@
-// Package link creates and verifies the keys of mailed links, which confirm an address or a password reset.
+// Package link creates and verifies the keys of mailed links, which confirm an address, a password reset or another change of an account.
 package link
 
 import (
@@ -74,11 +74,16 @@ func (k Keys) Issued(key string) bool {
 	return issued
 }
 
-// URL returns the link with a key. Its host comes only from the settings, never from a request (ASVS 6.4, Zitadel CVE-2025-64101). The ID of
+// URL returns the link with a key that acts when it is opened. Its host comes only from the settings, never from a request (ASVS 6.4, Zitadel CVE-2025-64101). The ID of
 // the request that caused it, rid, is escaped. The URL ends with a letter or digit, because mail programs exclude punctuation at the end of
 // a link in a text (RFC 3986, appendix C).
-func URL(publicURL, key, rid string) string {
-	link := strings.TrimSuffix(publicURL, "/") + "/u/" + key + "?rid=" + url.QueryEscape(rid)
+func URL(publicURL, key, rid string) string { return build(publicURL, "/u/", key, rid) }
+
+// PageURL returns the link with a key that opens a page on which the user acts. It has the same form as URL.
+func PageURL(publicURL, key, rid string) string { return build(publicURL, "/l/", key, rid) }
+
+func build(publicURL, path, key, rid string) string {
+	link := strings.TrimSuffix(publicURL, "/") + path + key + "?rid=" + url.QueryEscape(rid)
 	if last := len(link) - 1; strings.IndexByte("-._~", link[last]) >= 0 { // the only punctuation that QueryEscape does not escape
 		link = link[:last] + fmt.Sprintf("%%%02X", link[last])
 	}

@@ -121,20 +121,26 @@ func (d *delivery) attempt(ctx context.Context) error {
 		return fmt.Errorf("read the account: %w", err)
 	}
 	d.secrets = append(d.secrets, account.Email)
-	if account.DisabledAt != nil {
+	if !mayReceive(account, d.mail.Kind) {
 		return errAccountDisabled
 	}
 
+	recipient := account.Email
 	values := Values{Service: d.sender.service, AppURL: d.AppURL}
 	switch d.mail.Kind {
-	case KindSignUpLink, KindPasswordLink:
-		err = d.addLink(ctx, &values)
+	case KindSignUpLink, KindPasswordLink, KindSignUpChooseLink, KindPasswordChooseLink, KindEmailLink, KindEmailUndo, KindDeletionUndo:
+		recipient, err = d.addLink(ctx, &values, account)
 	case KindPassword:
 		err = d.addPassword(ctx, &values, account)
 	case KindLoginNotice, KindPasswordNotice, KindPasswordChanged:
 		err = d.addLogin(&values)
+	case KindEmailAsked:
+		if _, err = d.findLink(ctx); err == nil {
+			err = d.addLogin(&values)
+		}
 	case KindSignUpNotice:
 		account, err = d.findOwner(ctx, account)
+		recipient = account.Email
 	default:
 		err = unknownKindError(d.mail.Kind)
 	}
@@ -146,14 +152,14 @@ func (d *delivery) attempt(ctx context.Context) error {
 	if err != nil {
 		return permanent(err)
 	}
-	data, err := compose(d.sender, account.Email, d.mail.ID, d.mail.CreatedAt, message)
+	data, err := compose(d.sender, recipient, d.mail.ID, d.mail.CreatedAt, message)
 	if err != nil {
 		return permanent(err)
 	}
-	d.recipient = account.Email
+	d.recipient = recipient
 	err = d.Transport.Send(ctx, Envelope{
 		ID: d.mail.ID, Kind: d.mail.Kind, CreatedAt: d.mail.CreatedAt,
-		From: d.sender.address, To: account.Email, Data: data, Commit: d.lease.commit,
+		From: d.sender.address, To: recipient, Data: data, Commit: d.lease.commit,
 	})
 	d.attempted = true
 	return err

@@ -23,6 +23,15 @@ const (
 	KindPasswordNotice = "password_notice" // a mailed password replaced an older one
 
 	KindPasswordChanged = "password_changed" // the user changed the password
+
+	// Links that open a page.
+	KindSignUpChooseLink   = "signup_choose_link"
+	KindPasswordChooseLink = "password_choose_link"
+	KindEmailLink          = "email_link"    // to the new address
+	KindEmailUndo          = "email_undo"    // to the old address, after a change
+	KindDeletionUndo       = "deletion_undo" // the account will be deleted
+
+	KindEmailAsked = "email_asked" // someone who is logged in wants to change the address
 )
 
 // Kinds returns all kinds of mail: those that have a text.

@@ -18,6 +18,7 @@ var (
 	allKinds = []string{
 		KindSignUpLink, KindPasswordLink, KindPassword, KindSignUpNotice, KindLoginNotice, KindPasswordNotice,
 		KindPasswordChanged,
+		KindSignUpChooseLink, KindPasswordChooseLink, KindEmailLink, KindEmailUndo, KindDeletionUndo, KindEmailAsked,
 	}
 	allLanguages = locale.Default().Tags()
 )
@@ -40,9 +41,9 @@ func sampleValues(kind string) Values {
 	switch kind {
 	case KindPassword:
 		v.Password, v.Life = samplePassword, 24*time.Hour
-	case KindSignUpLink, KindPasswordLink:
+	case KindSignUpLink, KindPasswordLink, KindSignUpChooseLink, KindPasswordChooseLink, KindEmailLink, KindEmailUndo, KindDeletionUndo:
 		v.Link, v.Life = sampleLink, 24*time.Hour
-	case KindLoginNotice, KindPasswordNotice, KindPasswordChanged:
+	case KindLoginNotice, KindPasswordNotice, KindPasswordChanged, KindEmailAsked:
 		v.Login = Login{At: sampleDate, Platform: "Linux x86_64", Addr: "203.0.113.5"}
 	}
 	return v

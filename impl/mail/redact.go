@@ -21,7 +21,7 @@ func redact(err error, secrets ...string) string {
 	}
 	words := strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) })
 	for i, word := range words {
-		if strings.Contains(word, "@") || strings.Contains(word, "://") || strings.Contains(word, "/u/") {
+		if strings.Contains(word, "@") || strings.Contains(word, "://") || strings.Contains(word, "/u/") || strings.Contains(word, "/l/") {
 			words[i] = mask
 		}
 	}

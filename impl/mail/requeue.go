@@ -113,32 +113,32 @@ func stillWanted(ctx context.Context, q *db.Queries, m db.Mail, now time.Time) e
 	case m.Kind == KindPassword:
 		return newestPassword(ctx, q, m)
 	case m.Kind == KindLoginNotice, m.Kind == KindPasswordNotice, m.Kind == KindPasswordChanged:
-		return active(ctx, q, m.AccountID)
+		return active(ctx, q, m)
 	case m.Kind == KindSignUpNotice:
 		return notNotified(ctx, q, m, now)
 	}
-	if err := active(ctx, q, m.AccountID); err != nil {
+	if err := active(ctx, q, m); err != nil {
 		return err
 	}
-	c, err := getLink(ctx, q, m.AccountID, linkPurpose(m.Kind))
+	stored, err := getLink(ctx, q, m.AccountID, m.Kind)
 	switch {
 	case errors.Is(err, db.ErrNotFound):
 		return errLink
 	case err != nil:
-		return fmt.Errorf("read the confirmation: %w", err)
-	case m.ConfirmationID == nil, c.ID != *m.ConfirmationID, !c.ExpiresAt.After(now):
+		return fmt.Errorf("read the link: %w", err)
+	case m.ConfirmationID == nil, stored.id != *m.ConfirmationID, !stored.expiresAt.After(now):
 		return errLink
 	}
 	return nil
 }
 
-// active returns errDisabled if an account is disabled.
-func active(ctx context.Context, q *db.Queries, id uuid.UUID) error {
-	account, err := q.GetAccount(ctx, id)
+// active returns errDisabled if the account of a mail is disabled.
+func active(ctx context.Context, q *db.Queries, m db.Mail) error {
+	account, err := q.GetAccount(ctx, m.AccountID)
 	if err != nil {
 		return fmt.Errorf("read the account: %w", err)
 	}
-	if account.DisabledAt != nil {
+	if !mayReceive(account, m.Kind) {
 		return errDisabled
 	}
 	return nil

@@ -78,7 +78,7 @@ func (s *Service) waitMails(t testing.TB, to string, n int, wanted func(Mail) bo
 }
 
 var (
-	linkLine     = regexp.MustCompile(`(?m)^https?://\S+/u/\S+$`)
+	linkLine     = regexp.MustCompile(`(?m)^https?://\S+/[ul]/\S+$`)
 	passwordLine = regexp.MustCompile(`(?m)^[0-9a-z]{4}(?:-[0-9a-z]{4}){6}$`)
 )
 
