@@ -15,6 +15,24 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for AuthenticationLevel.
+const (
+	AuthenticationLevelAal1 AuthenticationLevel = "aal1"
+	AuthenticationLevelAal2 AuthenticationLevel = "aal2"
+)
+
+// Valid indicates whether the value is a known member of the AuthenticationLevel enum.
+func (e AuthenticationLevel) Valid() bool {
+	switch e {
+	case AuthenticationLevelAal1:
+		return true
+	case AuthenticationLevelAal2:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ChangeUserPasswordFailure400Message.
 const (
 	ChangeUserPasswordFailure400MessageBADPARAMETERS ChangeUserPasswordFailure400Message = "BAD_PARAMETERS"
@@ -351,13 +369,47 @@ func (e SignUpFailure409Message) Valid() bool {
 	}
 }
 
+// Defines values for StepUpSessionFailure400Message.
+const (
+	StepUpSessionFailure400MessageBADPARAMETERS StepUpSessionFailure400Message = "BAD_PARAMETERS"
+)
+
+// Valid indicates whether the value is a known member of the StepUpSessionFailure400Message enum.
+func (e StepUpSessionFailure400Message) Valid() bool {
+	switch e {
+	case StepUpSessionFailure400MessageBADPARAMETERS:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for StepUpSessionFailure403Message.
+const (
+	StepUpSessionFailure403MessageAUTHENTICATIONFAILED StepUpSessionFailure403Message = "AUTHENTICATION_FAILED"
+	StepUpSessionFailure403MessageSECONDFACTORREQUIRED StepUpSessionFailure403Message = "SECOND_FACTOR_REQUIRED"
+)
+
+// Valid indicates whether the value is a known member of the StepUpSessionFailure403Message enum.
+func (e StepUpSessionFailure403Message) Valid() bool {
+	switch e {
+	case StepUpSessionFailure403MessageAUTHENTICATIONFAILED:
+		return true
+	case StepUpSessionFailure403MessageSECONDFACTORREQUIRED:
+		return true
+	default:
+		return false
+	}
+}
+
 // AccessTokenResponse The tokens of a session
 //
 // Example: {"accessToken":"eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6IjEifQ.eyJzdWIiOiIwMTlhYWY2ZS0wIn0.c2lnbmF0dXJl","expiresIn":600,"refreshToken":"eyJhbGciOiJIUzI1NiIsInR5cCI6InJ0K2p3dCJ9.eyJnZW4iOjF9.c2lnbmF0dXJl","sessionID":"019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7"}
 type AccessTokenResponse struct {
 	// AccessToken A JWT (RFC 9068, `typ: at+jwt`) for the header `authorization` of this and of other services. Other services verify it
 	// with the keys of `/.well-known/jwks.json`. Claims: `iss`, `sub` (the user's ID), `aud`, `exp`, `iat`, `jti`,
-	// `sid` (the session's ID), `client_id`.
+	// `sid` (the session's ID), `client_id`, and how the user has last authenticated in the session: `auth_time`, `acr` (`aal1` with
+	// one factor, `aal2` with two) and `amr` (RFC 8176). A refresh does not change these three.
 	//
 	//
 	// Example: eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6IjEifQ.eyJzdWIiOiIwMTlhYWY2ZS0wIn0.c2lnbmF0dXJl
@@ -378,6 +430,11 @@ type AccessTokenResponse struct {
 	// Example: 019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7
 	SessionID string `json:"sessionID"`
 }
+
+// AuthenticationLevel The authentication assurance level (NIST SP 800-63B), `aal1` with one factor, `aal2` with two
+//
+// Example: aal1
+type AuthenticationLevel string
 
 // ChangeUserPasswordFailure400 Why a change of the password was rejected with 400: a parameter is missing or malformed, or the new password has control characters.
 //
@@ -1085,6 +1142,91 @@ type SignUpRequest struct {
 	Language string `json:"language"`
 }
 
+// StepUpResponse The access token of the session after a successful step-up
+//
+// Example: {"accessToken":"eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6IjEifQ.eyJzdWIiOiIwMTlhYWY2ZS0wIn0.c2lnbmF0dXJl","acr":"aal1","authenticatedAt":"2026-11-23T09:41:07.123456Z","expiresIn":600}
+type StepUpResponse struct {
+	// AccessToken The new access token of the session
+	//
+	// Example: eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6IjEifQ.eyJzdWIiOiIwMTlhYWY2ZS0wIn0.c2lnbmF0dXJl
+	AccessToken string `json:"accessToken"`
+
+	// Acr The authentication assurance level (NIST SP 800-63B), `aal1` with one factor, `aal2` with two
+	//
+	// Example: aal1
+	Acr AuthenticationLevel `json:"acr"`
+
+	// AuthenticatedAt Time of the authentication, in UTC and with six digits of a second
+	//
+	// Example: 2026-11-23T09:41:07.123456Z
+	AuthenticatedAt string `json:"authenticatedAt"`
+
+	// ExpiresIn The lifetime of the access token in seconds, as `expires_in` of RFC 6749 section 5.1
+	//
+	// Example: 600
+	ExpiresIn *int64 `json:"expiresIn,omitempty"`
+}
+
+// StepUpSessionFailure400 Why a step-up was rejected with 400: a parameter is missing or malformed.
+//
+// Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["password"]}
+type StepUpSessionFailure400 struct {
+	// Code The HTTP status
+	//
+	// Example: 400
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: BAD_PARAMETERS
+	Message StepUpSessionFailure400Message `json:"message"`
+
+	// Parameters What was missing, malformed or not allowed: the names of headers (`request-id`, `content-type`), of path and query parameters
+	// (`sessionID`), and of properties of the body (`language`, `device.width`), or `body` if the body itself is wrong: it is not one
+	// JSON object, has unknown or duplicate keys, or contains U+0000. Never values. The list is missing if the request is wrong in another way, for
+	// example if its URL is too long.
+	//
+	//
+	// Example: ["language"]
+	Parameters *RejectedParameters `json:"parameters,omitempty"`
+}
+
+// StepUpSessionFailure400Message The reason
+//
+// Example: BAD_PARAMETERS
+type StepUpSessionFailure400Message string
+
+// StepUpSessionFailure403 Why a step-up was rejected with 403: the password is wrong (`AUTHENTICATION_FAILED`), or the account has a second factor, and a password
+// is not enough (`SECOND_FACTOR_REQUIRED`).
+//
+// Example: {"code":403,"message":"AUTHENTICATION_FAILED"}
+type StepUpSessionFailure403 struct {
+	// Code The HTTP status
+	//
+	// Example: 403
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: AUTHENTICATION_FAILED
+	Message StepUpSessionFailure403Message `json:"message"`
+}
+
+// StepUpSessionFailure403Message The reason
+//
+// Example: AUTHENTICATION_FAILED
+type StepUpSessionFailure403Message string
+
+// StepUpSessionRequest The proof that the user is the one to whom the session belongs
+//
+// Example: {"password":"qmhVXVC1%hVNa0Hcq"}
+type StepUpSessionRequest struct {
+	// Password The password with which the user would log in now
+	//
+	// Example: qmhVXVC1%hVNa0Hcq
+	Password string `json:"password"`
+}
+
 // User The account of a user
 //
 // Example: {"createdAt":"2026-11-20T18:02:55.654321Z","email":"test.user@financelime.com","language":"en","passwordChosen":false,"userID":"019aaf6e-0b1c-7d52-9f3a-6b1f0c2d4e5f"}
@@ -1224,6 +1366,13 @@ type RefreshAccessTokenParams struct {
 	RequestID RequestID `json:"request-id"`
 }
 
+// StepUpSessionParams defines parameters for StepUpSession.
+type StepUpSessionParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
 // VerifyAccessTokenParams defines parameters for VerifyAccessToken.
 type VerifyAccessTokenParams struct {
 	// RequestID The request ID. If it is missing, the service generates one.
@@ -1297,6 +1446,9 @@ type CreateAccessTokenJSONRequestBody = CreateAccessTokenRequest
 
 // RefreshAccessTokenJSONRequestBody defines body for RefreshAccessToken for application/json ContentType.
 type RefreshAccessTokenJSONRequestBody = RefreshAccessTokenRequest
+
+// StepUpSessionJSONRequestBody defines body for StepUpSession for application/json ContentType.
+type StepUpSessionJSONRequestBody = StepUpSessionRequest
 
 // RevokeRefreshTokenJSONRequestBody defines body for RevokeRefreshToken for application/json ContentType.
 type RevokeRefreshTokenJSONRequestBody = RevokeRefreshTokenRequest
@@ -1435,6 +1587,9 @@ type ServerInterface interface {
 	// RefreshAccessToken Refresh the access token
 	// (PUT /v1/oauth/refresh)
 	RefreshAccessToken(ctx echo.Context, params RefreshAccessTokenParams) error
+	// StepUpSession Authenticate again in a session
+	// (POST /v1/oauth/step_up)
+	StepUpSession(ctx echo.Context, params StepUpSessionParams) error
 	// VerifyAccessToken Verify an access token, for gateways that check every request
 	// (GET /v1/oauth/verify)
 	VerifyAccessToken(ctx echo.Context, params VerifyAccessTokenParams) error
@@ -1815,6 +1970,37 @@ func (w *ServerInterfaceWrapper) RefreshAccessToken(ctx echo.Context) error {
 	return err
 }
 
+// StepUpSession converts echo context to params.
+func (w *ServerInterfaceWrapper) StepUpSession(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params StepUpSessionParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "request-id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("request-id")]; found {
+		var RequestID RequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for request-id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "request-id", valueList[0], &RequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter request-id: %s", err))
+		}
+
+		params.RequestID = RequestID
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter request-id is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.StepUpSession(ctx, params)
+	return err
+}
+
 // VerifyAccessToken converts echo context to params.
 func (w *ServerInterfaceWrapper) VerifyAccessToken(ctx echo.Context) error {
 	var err error
@@ -2184,6 +2370,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/u/:confirmationKey", wrapper.ConfirmUserEmail, options.OperationMiddlewares["confirm_user_email"]...)
 	router.POST(options.BaseURL+"/v1/oauth/create", wrapper.CreateAccessToken, options.OperationMiddlewares["create_access_token"]...)
 	router.PUT(options.BaseURL+"/v1/oauth/refresh", wrapper.RefreshAccessToken, options.OperationMiddlewares["refresh_access_token"]...)
+	router.POST(options.BaseURL+"/v1/oauth/step_up", wrapper.StepUpSession, options.OperationMiddlewares["step_up_session"]...)
 	router.GET(options.BaseURL+"/v1/oauth/verify", wrapper.VerifyAccessToken, options.OperationMiddlewares["verify_access_token"]...)
 	router.DELETE(options.BaseURL+"/v1/session/:sessionID", wrapper.RevokeSession, options.OperationMiddlewares["revoke_session"]...)
 	router.GET(options.BaseURL+"/v1/session/list", wrapper.GetListActiveSessions, options.OperationMiddlewares["get_list_active_sessions"]...)
@@ -2714,6 +2901,57 @@ func (response RefreshAccessToken404JSONResponse) VisitRefreshAccessTokenRespons
 	return err
 }
 
+type StepUpSessionRequestObject struct {
+	Params StepUpSessionParams
+	Body   *StepUpSessionJSONRequestBody
+}
+
+type StepUpSessionResponseObject interface {
+	VisitStepUpSessionResponse(w http.ResponseWriter) error
+}
+
+type StepUpSession200JSONResponse StepUpResponse
+
+func (response StepUpSession200JSONResponse) VisitStepUpSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StepUpSession400JSONResponse StepUpSessionFailure400
+
+func (response StepUpSession400JSONResponse) VisitStepUpSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StepUpSession403JSONResponse StepUpSessionFailure403
+
+func (response StepUpSession403JSONResponse) VisitStepUpSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type VerifyAccessTokenRequestObject struct {
 	Params VerifyAccessTokenParams
 }
@@ -3142,6 +3380,9 @@ type StrictServerInterface interface {
 	// RefreshAccessToken Refresh the access token
 	// (PUT /v1/oauth/refresh)
 	RefreshAccessToken(ctx context.Context, request RefreshAccessTokenRequestObject) (RefreshAccessTokenResponseObject, error)
+	// StepUpSession Authenticate again in a session
+	// (POST /v1/oauth/step_up)
+	StepUpSession(ctx context.Context, request StepUpSessionRequestObject) (StepUpSessionResponseObject, error)
 	// VerifyAccessToken Verify an access token, for gateways that check every request
 	// (GET /v1/oauth/verify)
 	VerifyAccessToken(ctx context.Context, request VerifyAccessTokenRequestObject) (VerifyAccessTokenResponseObject, error)
@@ -3453,6 +3694,54 @@ func (sh *strictHandler) RefreshAccessToken(ctx echo.Context, params RefreshAcce
 		return err
 	} else if validResponse, ok := response.(RefreshAccessTokenResponseObject); ok {
 		return validResponse.VisitRefreshAccessTokenResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// StepUpSession operation middleware
+func (sh *strictHandler) StepUpSession(ctx echo.Context, params StepUpSessionParams) error {
+	var request StepUpSessionRequestObject
+
+	request.Params = params
+
+	var body StepUpSessionJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.StepUpSession(ctx.Request().Context(), request.(StepUpSessionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "StepUpSession")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(StepUpSessionResponseObject); ok {
+		return validResponse.VisitStepUpSessionResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

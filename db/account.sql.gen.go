@@ -423,6 +423,26 @@ func (q *Queries) LockAccountByEmail(ctx context.Context, email string) (Account
 	return i, err
 }
 
+const lockAccountWithPassword = `-- name: LockAccountWithPassword :execrows
+UPDATE account SET language = language
+WHERE id = $1 AND password_hash = $2 AND pending_until IS NULL AND disabled_at IS NULL
+`
+
+type LockAccountWithPasswordParams struct {
+	ID           uuid.UUID
+	VerifiedHash *string
+}
+
+// LockAccountWithPassword locks an account as a login does. No row: the password is no longer the one that was verified, or the account is not
+// active.
+func (q *Queries) LockAccountWithPassword(ctx context.Context, arg LockAccountWithPasswordParams) (int64, error) {
+	result, err := q.db.Exec(ctx, lockAccountWithPassword, arg.ID, arg.VerifiedHash)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const markOwnerNotified = `-- name: MarkOwnerNotified :execrows
 UPDATE account SET notified_mail_id = $1
 WHERE id = $2 AND disabled_at IS NULL

@@ -13,27 +13,31 @@ import (
 )
 
 const advanceSession = `-- name: AdvanceSession :one
-UPDATE session SET generation = generation + 1, remote_addr = $1,
-    refreshed_at = CASE WHEN refreshed_at > $2 AND refreshed_at <= $3 THEN refreshed_at ELSE $2 END
-WHERE id = $4 AND account_id = $5 AND created_at > $6 AND refreshed_at > $7
+UPDATE session SET generation = generation + 1, remote_addr = $1, authenticated_at = $2, methods = $3,
+    refreshed_at = CASE WHEN refreshed_at > $4 AND refreshed_at <= $5 THEN refreshed_at ELSE $4 END
+WHERE id = $6 AND account_id = $7 AND created_at > $8 AND refreshed_at > $9
 RETURNING id, account_id, generation, client_id, platform, remote_addr, created_at, refreshed_at, authenticated_at, methods
 `
 
 type AdvanceSessionParams struct {
-	RemoteAddr     string
-	Now            time.Time
-	FarAhead       time.Time
-	ID             uuid.UUID
-	AccountID      uuid.UUID
-	CreatedAfter   time.Time
-	RefreshedAfter time.Time
+	RemoteAddr      string
+	AuthenticatedAt *time.Time
+	Methods         *string
+	Now             time.Time
+	FarAhead        time.Time
+	ID              uuid.UUID
+	AccountID       uuid.UUID
+	CreatedAfter    time.Time
+	RefreshedAfter  time.Time
 }
 
 // AdvanceSession does the same to a session of an account without looking at the presented token, so that every older one is used. No row:
-// the session has ended.
+// the session has ended. The user has authenticated for it.
 func (q *Queries) AdvanceSession(ctx context.Context, arg AdvanceSessionParams) (Session, error) {
 	row := q.db.QueryRow(ctx, advanceSession,
 		arg.RemoteAddr,
+		arg.AuthenticatedAt,
+		arg.Methods,
 		arg.Now,
 		arg.FarAhead,
 		arg.ID,
@@ -192,6 +196,45 @@ func (q *Queries) DeleteSessionRange(ctx context.Context, arg DeleteSessionRange
 	return result.RowsAffected(), nil
 }
 
+const getActiveSession = `-- name: GetActiveSession :one
+SELECT session.id, session.account_id, session.generation, session.client_id, session.platform, session.remote_addr, session.created_at, session.refreshed_at, session.authenticated_at, session.methods FROM session
+JOIN account ON account.id = session.account_id
+WHERE session.id = $1 AND session.account_id = $2
+    AND session.created_at > $3 AND session.refreshed_at > $4
+    AND account.disabled_at IS NULL
+`
+
+type GetActiveSessionParams struct {
+	ID             uuid.UUID
+	AccountID      uuid.UUID
+	CreatedAfter   time.Time
+	RefreshedAfter time.Time
+}
+
+// GetActiveSession returns a session that an active account can still refresh.
+func (q *Queries) GetActiveSession(ctx context.Context, arg GetActiveSessionParams) (Session, error) {
+	row := q.db.QueryRow(ctx, getActiveSession,
+		arg.ID,
+		arg.AccountID,
+		arg.CreatedAfter,
+		arg.RefreshedAfter,
+	)
+	var i Session
+	err := row.Scan(
+		&i.ID,
+		&i.AccountID,
+		&i.Generation,
+		&i.ClientID,
+		&i.Platform,
+		&i.RemoteAddr,
+		&i.CreatedAt,
+		&i.RefreshedAt,
+		&i.AuthenticatedAt,
+		&i.Methods,
+	)
+	return i, err
+}
+
 const getSession = `-- name: GetSession :one
 SELECT id, account_id, generation, client_id, platform, remote_addr, created_at, refreshed_at, authenticated_at, methods FROM session WHERE id = $1
 `
@@ -215,17 +258,21 @@ func (q *Queries) GetSession(ctx context.Context, id uuid.UUID) (Session, error)
 }
 
 const insertSession = `-- name: InsertSession :exec
-INSERT INTO session (id, account_id, generation, client_id, platform, remote_addr, created_at, refreshed_at)
-VALUES ($1, $2, 1, $3, $4, $5, $6, $6)
+INSERT INTO session (
+    id, account_id, generation, client_id, platform, remote_addr, created_at, refreshed_at, authenticated_at, methods
+)
+VALUES ($1, $2, 1, $3, $4, $5, $6, $6, $7, $8)
 `
 
 type InsertSessionParams struct {
-	ID         uuid.UUID
-	AccountID  uuid.UUID
-	ClientID   string
-	Platform   string
-	RemoteAddr string
-	Now        time.Time
+	ID              uuid.UUID
+	AccountID       uuid.UUID
+	ClientID        string
+	Platform        string
+	RemoteAddr      string
+	Now             time.Time
+	AuthenticatedAt *time.Time
+	Methods         *string
 }
 
 func (q *Queries) InsertSession(ctx context.Context, arg InsertSessionParams) error {
@@ -236,36 +283,10 @@ func (q *Queries) InsertSession(ctx context.Context, arg InsertSessionParams) er
 		arg.Platform,
 		arg.RemoteAddr,
 		arg.Now,
+		arg.AuthenticatedAt,
+		arg.Methods,
 	)
 	return err
-}
-
-const isSessionAlive = `-- name: IsSessionAlive :one
-SELECT session.id FROM session
-JOIN account ON account.id = session.account_id
-WHERE session.id = $1 AND session.account_id = $2
-    AND session.created_at > $3 AND session.refreshed_at > $4
-    AND account.disabled_at IS NULL
-`
-
-type IsSessionAliveParams struct {
-	ID             uuid.UUID
-	AccountID      uuid.UUID
-	CreatedAfter   time.Time
-	RefreshedAfter time.Time
-}
-
-// IsSessionAlive returns a row if an active account can still refresh the session.
-func (q *Queries) IsSessionAlive(ctx context.Context, arg IsSessionAliveParams) (uuid.UUID, error) {
-	row := q.db.QueryRow(ctx, isSessionAlive,
-		arg.ID,
-		arg.AccountID,
-		arg.CreatedAfter,
-		arg.RefreshedAfter,
-	)
-	var id uuid.UUID
-	err := row.Scan(&id)
-	return id, err
 }
 
 const lastRefreshedAt = `-- name: LastRefreshedAt :one
@@ -451,6 +472,49 @@ func (q *Queries) ListSessions(ctx context.Context, arg ListSessionsParams) ([]S
 		return nil, err
 	}
 	return items, nil
+}
+
+const recordAuthentication = `-- name: RecordAuthentication :one
+UPDATE session SET authenticated_at = $1, methods = $2, remote_addr = $3
+WHERE id = $4 AND account_id = $5 AND created_at > $6 AND refreshed_at > $7
+RETURNING id, account_id, generation, client_id, platform, remote_addr, created_at, refreshed_at, authenticated_at, methods
+`
+
+type RecordAuthenticationParams struct {
+	AuthenticatedAt *time.Time
+	Methods         *string
+	RemoteAddr      string
+	ID              uuid.UUID
+	AccountID       uuid.UUID
+	CreatedAfter    time.Time
+	RefreshedAfter  time.Time
+}
+
+// RecordAuthentication records that the user has authenticated again in a session. No row: the session has ended.
+func (q *Queries) RecordAuthentication(ctx context.Context, arg RecordAuthenticationParams) (Session, error) {
+	row := q.db.QueryRow(ctx, recordAuthentication,
+		arg.AuthenticatedAt,
+		arg.Methods,
+		arg.RemoteAddr,
+		arg.ID,
+		arg.AccountID,
+		arg.CreatedAfter,
+		arg.RefreshedAfter,
+	)
+	var i Session
+	err := row.Scan(
+		&i.ID,
+		&i.AccountID,
+		&i.Generation,
+		&i.ClientID,
+		&i.Platform,
+		&i.RemoteAddr,
+		&i.CreatedAt,
+		&i.RefreshedAt,
+		&i.AuthenticatedAt,
+		&i.Methods,
+	)
+	return i, err
 }
 
 const rotateSession = `-- name: RotateSession :one

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/reqinfo"
@@ -13,7 +14,7 @@ import (
 // callingAccount returns the account of an access token. It fails with reqinfo.ErrUnauthorized if the token's session has ended, or the
 // account is disabled or deleted.
 func (s *Service) callingAccount(ctx context.Context, claims token.Claims) (db.Account, error) {
-	if err := s.requireSession(ctx, claims); err != nil {
+	if _, err := s.activeSession(ctx, s.Store.Read(), claims, s.Clock.Now()); err != nil {
 		return db.Account{}, err
 	}
 	account, err := s.Store.Read().GetAccount(ctx, claims.AccountID)
@@ -23,20 +24,20 @@ func (s *Service) callingAccount(ctx context.Context, claims token.Claims) (db.A
 	return account, nil
 }
 
-// requireSession fails with reqinfo.ErrUnauthorized if the session of an access token has ended or its account is disabled.
+// activeSession returns the session of an access token. It fails with reqinfo.ErrUnauthorized if the session has ended or its account is
+// disabled.
 //
 // Clocks: both periods are days or longer. A clock that is 5 s off, or was set back by 10 min, ends a session by as much too early or
 // too late.
-func (s *Service) requireSession(ctx context.Context, claims token.Claims) error {
-	now := s.Clock.Now()
-	_, err := s.Store.Read().IsSessionAlive(ctx, db.IsSessionAliveParams{
+func (s *Service) activeSession(ctx context.Context, q *db.Queries, claims token.Claims, now time.Time) (db.Session, error) {
+	session, err := q.GetActiveSession(ctx, db.GetActiveSessionParams{
 		ID: claims.SessionID, AccountID: claims.AccountID,
 		CreatedAfter: now.Add(-s.SessionMaxAge), RefreshedAfter: now.Add(-s.RefreshTTL),
 	})
 	if err != nil {
-		return unauthorizedIfGone(fmt.Errorf("find the session: %w", err))
+		return session, unauthorizedIfGone(fmt.Errorf("find the session: %w", err))
 	}
-	return nil
+	return session, nil
 }
 
 // unauthorizedIfGone turns db.ErrNotFound into reqinfo.ErrUnauthorized: what the access token belongs to is gone.

@@ -11,7 +11,6 @@ import (
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/event"
 	"github.com/financelime/authorization/impl/limit"
-	"github.com/financelime/authorization/impl/link"
 	"github.com/financelime/authorization/impl/mail"
 	"github.com/financelime/authorization/impl/password"
 	"github.com/financelime/authorization/impl/reqinfo"
@@ -110,12 +109,29 @@ func (s *Service) changePassword(claims token.Claims, chosen string) verifiedUse
 	}}
 }
 
+// requireRecentSecondFactor fails with reqinfo.ErrNotRecent if a login to the account needs a second factor, and the user has not recently
+// authenticated with one. The current password is a proof itself, but only of one factor.
+func (s *Service) requireRecentSecondFactor(ctx context.Context, q *db.Queries, claims token.Claims, now time.Time) error {
+	account, err := q.LockAccount(ctx, claims.AccountID)
+	if err != nil {
+		return unauthorizedIfGone(fmt.Errorf("lock the account: %w", err))
+	}
+	if account.SecondFactorSince == nil {
+		return nil
+	}
+	_, err = s.requireRecentAuthentication(ctx, q, claims, now)
+	return err
+}
+
 // changePasswordTx replaces the password, and voids everything that could still log in with an older one.
 //
 // Clocks: as in rotate and startSessionTx.
 func (s *Service) changePasswordTx(
 	ctx context.Context, q *db.Queries, claims token.Claims, hash string, verified credential, attempt limit.LoginAttempt, now time.Time,
 ) (session db.Session, ended int64, err error) {
+	if err := s.requireRecentSecondFactor(ctx, q, claims, now); err != nil {
+		return session, 0, err
+	}
 	changed, err := q.ChangePassword(ctx, db.ChangePasswordParams{
 		PasswordHash: &hash, Now: &now, ID: claims.AccountID, VerifiedHash: &verified.hash,
 	})
@@ -131,6 +147,7 @@ func (s *Service) changePasswordTx(
 	addr := reqinfo.FromContext(ctx).Addr.String()
 	session, err = q.AdvanceSession(ctx, db.AdvanceSessionParams{
 		ID: claims.SessionID, AccountID: claims.AccountID, RemoteAddr: addr, Now: now, FarAhead: now.Add(maxSkew),
+		AuthenticatedAt: &now, Methods: &byPassword,
 		CreatedAfter: now.Add(-s.SessionMaxAge), RefreshedAfter: now.Add(-s.RefreshTTL),
 	})
 	if err != nil {
@@ -140,9 +157,8 @@ func (s *Service) changePasswordTx(
 	if err != nil {
 		return session, 0, fmt.Errorf("end the other sessions: %w", err)
 	}
-	err = q.DeleteConfirmation(ctx, db.DeleteConfirmationParams{AccountID: claims.AccountID, Purpose: string(link.PasswordReset)})
-	if err != nil {
-		return session, 0, fmt.Errorf("delete the reset link: %w", err)
+	if err := deleteResetLinks(ctx, q, claims.AccountID); err != nil {
+		return session, 0, err
 	}
 	if err := q.DeleteOlderPasswordMails(ctx, claims.AccountID); err != nil {
 		return session, 0, fmt.Errorf("delete mails with older passwords: %w", err)

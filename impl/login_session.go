@@ -13,7 +13,6 @@ import (
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/event"
 	"github.com/financelime/authorization/impl/limit"
-	"github.com/financelime/authorization/impl/link"
 	"github.com/financelime/authorization/impl/reqinfo"
 )
 
@@ -42,6 +41,9 @@ func (s *Service) startSession(
 		RemoteAddr:  reqinfo.FromContext(ctx).Addr.String(),
 		CreatedAt:   now,
 		RefreshedAt: now,
+
+		AuthenticatedAt: &now,
+		Methods:         &byPassword,
 	}
 	var start sessionStart
 	err := s.Store.InTx(ctx, func(q *db.Queries) (err error) {
@@ -71,7 +73,8 @@ func (s *Service) startSessionTx(
 	// Clocks: a pending password lives for a day; a clock that is 5 s off, or was set back by 10 min, changes its end by as much. Which of
 	// two logins is the first, and which sessions are older, is decided by the account's row, not by a time.
 	if verified.pending {
-		if start.activated, start.endedByPassword, err = activatePendingPassword(ctx, q, account, verified.hash, now); err != nil {
+		start.activated, start.endedByPassword, err = activatePendingPassword(ctx, q, account.ID, verified.hash, uuid.Nil, now)
+		if err != nil {
 			return start, err
 		}
 	}
@@ -123,6 +126,7 @@ func (s *Service) insertSession(ctx context.Context, q *db.Queries, session db.S
 	err = q.InsertSession(ctx, db.InsertSessionParams{
 		ID: session.ID, AccountID: session.AccountID, ClientID: session.ClientID, Platform: session.Platform,
 		RemoteAddr: session.RemoteAddr, Now: session.CreatedAt,
+		AuthenticatedAt: session.AuthenticatedAt, Methods: session.Methods,
 	})
 	if err != nil {
 		return 0, fmt.Errorf("insert the session: %w", err)
@@ -136,23 +140,20 @@ func (s *Service) insertSession(ctx context.Context, q *db.Queries, session db.S
 	return ended, nil
 }
 
-// activatePendingPassword makes the pending password the password, and returns how many sessions this ended. If another login did so
-// before, it does nothing.
+// activatePendingPassword makes the pending password the password and ends all sessions but keep, which may be uuid.Nil. It returns how many
+// it ended. If another login did so before, it does nothing.
 func activatePendingPassword(
-	ctx context.Context, q *db.Queries, account db.Account, hash string, now time.Time,
+	ctx context.Context, q *db.Queries, accountID uuid.UUID, hash string, keep uuid.UUID, now time.Time,
 ) (activated bool, ended int64, err error) {
-	used, err := q.RecordLoginWithPendingPassword(ctx, db.RecordLoginWithPendingPasswordParams{Now: &now, ID: account.ID, VerifiedHash: &hash})
+	used, err := q.RecordLoginWithPendingPassword(ctx, db.RecordLoginWithPendingPasswordParams{Now: &now, ID: accountID, VerifiedHash: &hash})
 	if err != nil {
 		return false, 0, fmt.Errorf("activate the pending password: %w", err)
 	}
 	if used == 0 {
 		return false, 0, nil
 	}
-	if ended, err = q.DeleteAccountSessions(ctx, account.ID); err != nil {
+	if ended, err = q.DeleteOtherSessions(ctx, db.DeleteOtherSessionsParams{AccountID: accountID, Keep: keep}); err != nil {
 		return false, 0, fmt.Errorf("end the older sessions: %w", err)
 	}
-	if err := q.DeleteConfirmation(ctx, db.DeleteConfirmationParams{AccountID: account.ID, Purpose: string(link.PasswordReset)}); err != nil {
-		return false, 0, fmt.Errorf("delete the reset link: %w", err)
-	}
-	return true, ended, nil
+	return true, ended, deleteResetLinks(ctx, q, accountID)
 }

@@ -39,6 +39,18 @@ func (s *Service) resetPassword(ctx context.Context, q *db.Queries, email string
 	})
 }
 
+// deleteResetLinks voids the reset links of an account, in both forms.
+func deleteResetLinks(ctx context.Context, q *db.Queries, accountID uuid.UUID) error {
+	err := q.DeleteConfirmation(ctx, db.DeleteConfirmationParams{AccountID: accountID, Purpose: string(link.PasswordReset)})
+	if err != nil {
+		return fmt.Errorf("delete the reset link: %w", err)
+	}
+	if _, err := q.DeleteLink(ctx, db.DeleteLinkParams{AccountID: accountID, Purpose: string(link.PasswordReset)}); err != nil {
+		return fmt.Errorf("delete the reset link: %w", err)
+	}
+	return nil
+}
+
 // resetCommitted logs a reset after its commit and wakes the mail worker.
 func (s *Service) resetCommitted(ctx context.Context, account db.Account) {
 	kind := mail.KindPasswordLink

@@ -19,7 +19,7 @@ func (s *Service) RevokeOtherSessions(
 	if err != nil {
 		return nil, err
 	}
-	if err := s.requireSession(ctx, claims); err != nil {
+	if _, err := s.activeSession(ctx, s.Store.Read(), claims, s.Clock.Now()); err != nil {
 		return nil, err
 	}
 	var ended int64

@@ -14,7 +14,7 @@ func (s *Service) tokens(ctx context.Context, session db.Session) (api.AccessTok
 	req := reqinfo.FromContext(ctx)
 	req.AccountID, req.SessionID = session.AccountID.String(), session.ID.String()
 
-	access, err := s.Access.Sign(session.AccountID, session.ID, session.ClientID)
+	access, err := s.Access.Sign(session.AccountID, session.ID, session.ClientID, authentication(session))
 	if err != nil {
 		return api.AccessTokenResponse{}, fmt.Errorf("sign the access token: %w", err)
 	}

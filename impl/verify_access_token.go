@@ -3,6 +3,7 @@ package impl
 import (
 	"context"
 	"net/http"
+	"strconv"
 
 	"github.com/financelime/authorization/api"
 	"github.com/financelime/authorization/impl/token"
@@ -17,20 +18,27 @@ func (s *Service) VerifyAccessToken(
 	if err != nil {
 		return nil, err
 	}
-	if err := s.requireSession(ctx, claims); err != nil {
+	session, err := s.activeSession(ctx, s.Store.Read(), claims, s.Clock.Now())
+	if err != nil {
 		return nil, err
 	}
-	return verifiedResponse(claims), nil
+	return verifiedResponse{claims, authentication(session)}, nil
 }
 
-// verifiedResponse has the claims in headers that a gateway can forward.
-type verifiedResponse token.Claims
+// verifiedResponse has the claims in headers that a gateway can forward. How the user has authenticated is that of the session, which may be
+// newer than the token.
+type verifiedResponse struct {
+	token.Claims
+	authenticated token.Authentication
+}
 
 // VisitVerifyAccessTokenResponse implements api.VerifyAccessTokenResponseObject.
 func (v verifiedResponse) VisitVerifyAccessTokenResponse(w http.ResponseWriter) error {
 	w.Header().Set("X-Auth-User-Id", v.AccountID.String())
 	w.Header().Set("X-Auth-Session-Id", v.SessionID.String())
 	w.Header().Set("X-Auth-Client-Id", v.ClientID)
+	w.Header().Set("X-Auth-Acr", v.authenticated.Level())
+	w.Header().Set("X-Auth-Time", strconv.FormatInt(v.authenticated.Time.Unix(), 10))
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

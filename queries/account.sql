@@ -75,6 +75,12 @@ UPDATE account SET
 WHERE id = @id AND pending_until IS NULL AND disabled_at IS NULL
     AND (password_hash = @verified_hash OR (pending_password_hash = @verified_hash AND pending_password_expires_at > @now));
 
+-- LockAccountWithPassword locks an account as a login does. No row: the password is no longer the one that was verified, or the account is not
+-- active.
+-- name: LockAccountWithPassword :execrows
+UPDATE account SET language = language
+WHERE id = @id AND password_hash = @verified_hash AND pending_until IS NULL AND disabled_at IS NULL;
+
 -- name: RehashPassword :exec
 UPDATE account SET password_hash = @password_hash
 WHERE id = @id AND password_hash = @verified_hash AND pending_password_hash IS NULL;

@@ -1,6 +1,8 @@
 -- name: InsertSession :exec
-INSERT INTO session (id, account_id, generation, client_id, platform, remote_addr, created_at, refreshed_at)
-VALUES (@id, @account_id, 1, @client_id, @platform, @remote_addr, @now, @now);
+INSERT INTO session (
+    id, account_id, generation, client_id, platform, remote_addr, created_at, refreshed_at, authenticated_at, methods
+)
+VALUES (@id, @account_id, 1, @client_id, @platform, @remote_addr, @now, @now, @authenticated_at, @methods);
 
 -- RotateSession is the whole of a refresh: of several requests at the same time with one token, one gets the row.
 -- A replica whose clock is behind does not set refreshed_at back; otherwise DeleteExcessSessions would end the session too early. A time
@@ -12,9 +14,9 @@ WHERE id = @id AND generation = @generation AND created_at > @created_after
 RETURNING *;
 
 -- AdvanceSession does the same to a session of an account without looking at the presented token, so that every older one is used. No row:
--- the session has ended.
+-- the session has ended. The user has authenticated for it.
 -- name: AdvanceSession :one
-UPDATE session SET generation = generation + 1, remote_addr = @remote_addr,
+UPDATE session SET generation = generation + 1, remote_addr = @remote_addr, authenticated_at = @authenticated_at, methods = @methods,
     refreshed_at = CASE WHEN refreshed_at > @now AND refreshed_at <= @far_ahead THEN refreshed_at ELSE @now END
 WHERE id = @id AND account_id = @account_id AND created_at > @created_after AND refreshed_at > @refreshed_after
 RETURNING *;
@@ -27,9 +29,15 @@ ORDER BY refreshed_at DESC LIMIT 1;
 -- name: GetSession :one
 SELECT * FROM session WHERE id = @id;
 
--- IsSessionAlive returns a row if an active account can still refresh the session.
--- name: IsSessionAlive :one
-SELECT session.id FROM session
+-- RecordAuthentication records that the user has authenticated again in a session. No row: the session has ended.
+-- name: RecordAuthentication :one
+UPDATE session SET authenticated_at = @authenticated_at, methods = @methods, remote_addr = @remote_addr
+WHERE id = @id AND account_id = @account_id AND created_at > @created_after AND refreshed_at > @refreshed_after
+RETURNING *;
+
+-- GetActiveSession returns a session that an active account can still refresh.
+-- name: GetActiveSession :one
+SELECT session.* FROM session
 JOIN account ON account.id = session.account_id
 WHERE session.id = @id AND session.account_id = @account_id
     AND session.created_at > @created_after AND session.refreshed_at > @refreshed_after

@@ -44,11 +44,14 @@ const (
 	ErrTooManyRequests  = Code(client.CommonFailure429MessageN429TooManyRequests)       // 429: wait for Error.RetryAfter
 
 	ErrWrongPassword                = Code(client.ChangeUserPasswordFailure403MessageWRONGPASSWORD)                // 403: the current password is wrong
-	ErrRecentAuthenticationRequired = Code(client.ChangeUserPasswordFailure403MessageRECENTAUTHENTICATIONREQUIRED) // 403: prove the second factor again
+	ErrRecentAuthenticationRequired = Code(client.ChangeUserPasswordFailure403MessageRECENTAUTHENTICATIONREQUIRED) // 403: the user must authenticate again
 	ErrPasswordTooShort             = Code(client.ChangeUserPasswordFailure422MessagePASSWORDTOOSHORT)             // 422: the new password is too short
 	ErrPasswordKnown                = Code(client.ChangeUserPasswordFailure422MessagePASSWORDKNOWN)                // 422: it is in a list of known passwords
 	ErrPasswordGuessable            = Code(client.ChangeUserPasswordFailure422MessagePASSWORDGUESSABLE)            // 422: it is easy to guess
 	ErrPasswordUnchanged            = Code(client.ChangeUserPasswordFailure422MessagePASSWORDUNCHANGED)            // 422: it is the current one
+
+	ErrAuthenticationFailed = Code(client.StepUpSessionFailure403MessageAUTHENTICATIONFAILED) // 403: the password with which the user authenticates again is wrong
+	ErrSecondFactorRequired = Code(client.StepUpSessionFailure403MessageSECONDFACTORREQUIRED) // 403: a password is not enough
 
 	ErrInternal    = Code(client.CommonFailureMessageN500InternalServerError)   // 500: a defect of the service
 	ErrUnavailable = Code(client.CommonFailure503MessageN503ServiceUnavailable) // 503, after all attempts: wait for Error.RetryAfter

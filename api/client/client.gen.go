@@ -19,6 +19,24 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for AuthenticationLevel.
+const (
+	AuthenticationLevelAal1 AuthenticationLevel = "aal1"
+	AuthenticationLevelAal2 AuthenticationLevel = "aal2"
+)
+
+// Valid indicates whether the value is a known member of the AuthenticationLevel enum.
+func (e AuthenticationLevel) Valid() bool {
+	switch e {
+	case AuthenticationLevelAal1:
+		return true
+	case AuthenticationLevelAal2:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ChangeUserPasswordFailure400Message.
 const (
 	ChangeUserPasswordFailure400MessageBADPARAMETERS ChangeUserPasswordFailure400Message = "BAD_PARAMETERS"
@@ -430,13 +448,47 @@ func (e SignUpFailure409Message) Valid() bool {
 	}
 }
 
+// Defines values for StepUpSessionFailure400Message.
+const (
+	StepUpSessionFailure400MessageBADPARAMETERS StepUpSessionFailure400Message = "BAD_PARAMETERS"
+)
+
+// Valid indicates whether the value is a known member of the StepUpSessionFailure400Message enum.
+func (e StepUpSessionFailure400Message) Valid() bool {
+	switch e {
+	case StepUpSessionFailure400MessageBADPARAMETERS:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for StepUpSessionFailure403Message.
+const (
+	StepUpSessionFailure403MessageAUTHENTICATIONFAILED StepUpSessionFailure403Message = "AUTHENTICATION_FAILED"
+	StepUpSessionFailure403MessageSECONDFACTORREQUIRED StepUpSessionFailure403Message = "SECOND_FACTOR_REQUIRED"
+)
+
+// Valid indicates whether the value is a known member of the StepUpSessionFailure403Message enum.
+func (e StepUpSessionFailure403Message) Valid() bool {
+	switch e {
+	case StepUpSessionFailure403MessageAUTHENTICATIONFAILED:
+		return true
+	case StepUpSessionFailure403MessageSECONDFACTORREQUIRED:
+		return true
+	default:
+		return false
+	}
+}
+
 // AccessTokenResponse The tokens of a session
 //
 // Example: {"accessToken":"eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6IjEifQ.eyJzdWIiOiIwMTlhYWY2ZS0wIn0.c2lnbmF0dXJl","expiresIn":600,"refreshToken":"eyJhbGciOiJIUzI1NiIsInR5cCI6InJ0K2p3dCJ9.eyJnZW4iOjF9.c2lnbmF0dXJl","sessionID":"019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7"}
 type AccessTokenResponse struct {
 	// AccessToken A JWT (RFC 9068, `typ: at+jwt`) for the header `authorization` of this and of other services. Other services verify it
 	// with the keys of `/.well-known/jwks.json`. Claims: `iss`, `sub` (the user's ID), `aud`, `exp`, `iat`, `jti`,
-	// `sid` (the session's ID), `client_id`.
+	// `sid` (the session's ID), `client_id`, and how the user has last authenticated in the session: `auth_time`, `acr` (`aal1` with
+	// one factor, `aal2` with two) and `amr` (RFC 8176). A refresh does not change these three.
 	//
 	//
 	// Example: eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6IjEifQ.eyJzdWIiOiIwMTlhYWY2ZS0wIn0.c2lnbmF0dXJl
@@ -457,6 +509,11 @@ type AccessTokenResponse struct {
 	// Example: 019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7
 	SessionID string `json:"sessionID"`
 }
+
+// AuthenticationLevel The authentication assurance level (NIST SP 800-63B), `aal1` with one factor, `aal2` with two
+//
+// Example: aal1
+type AuthenticationLevel string
 
 // ChangeUserPasswordFailure400 Why a change of the password was rejected with 400: a parameter is missing or malformed, or the new password has control characters.
 //
@@ -1264,6 +1321,91 @@ type SignUpRequest struct {
 	Language string `json:"language"`
 }
 
+// StepUpResponse The access token of the session after a successful step-up
+//
+// Example: {"accessToken":"eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6IjEifQ.eyJzdWIiOiIwMTlhYWY2ZS0wIn0.c2lnbmF0dXJl","acr":"aal1","authenticatedAt":"2026-11-23T09:41:07.123456Z","expiresIn":600}
+type StepUpResponse struct {
+	// AccessToken The new access token of the session
+	//
+	// Example: eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6IjEifQ.eyJzdWIiOiIwMTlhYWY2ZS0wIn0.c2lnbmF0dXJl
+	AccessToken string `json:"accessToken"`
+
+	// Acr The authentication assurance level (NIST SP 800-63B), `aal1` with one factor, `aal2` with two
+	//
+	// Example: aal1
+	Acr AuthenticationLevel `json:"acr"`
+
+	// AuthenticatedAt Time of the authentication, in UTC and with six digits of a second
+	//
+	// Example: 2026-11-23T09:41:07.123456Z
+	AuthenticatedAt time.Time `json:"authenticatedAt"`
+
+	// ExpiresIn The lifetime of the access token in seconds, as `expires_in` of RFC 6749 section 5.1
+	//
+	// Example: 600
+	ExpiresIn *int64 `json:"expiresIn,omitempty"`
+}
+
+// StepUpSessionFailure400 Why a step-up was rejected with 400: a parameter is missing or malformed.
+//
+// Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["password"]}
+type StepUpSessionFailure400 struct {
+	// Code The HTTP status
+	//
+	// Example: 400
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: BAD_PARAMETERS
+	Message StepUpSessionFailure400Message `json:"message"`
+
+	// Parameters What was missing, malformed or not allowed: the names of headers (`request-id`, `content-type`), of path and query parameters
+	// (`sessionID`), and of properties of the body (`language`, `device.width`), or `body` if the body itself is wrong: it is not one
+	// JSON object, has unknown or duplicate keys, or contains U+0000. Never values. The list is missing if the request is wrong in another way, for
+	// example if its URL is too long.
+	//
+	//
+	// Example: ["language"]
+	Parameters *RejectedParameters `json:"parameters,omitempty"`
+}
+
+// StepUpSessionFailure400Message The reason
+//
+// Example: BAD_PARAMETERS
+type StepUpSessionFailure400Message string
+
+// StepUpSessionFailure403 Why a step-up was rejected with 403: the password is wrong (`AUTHENTICATION_FAILED`), or the account has a second factor, and a password
+// is not enough (`SECOND_FACTOR_REQUIRED`).
+//
+// Example: {"code":403,"message":"AUTHENTICATION_FAILED"}
+type StepUpSessionFailure403 struct {
+	// Code The HTTP status
+	//
+	// Example: 403
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: AUTHENTICATION_FAILED
+	Message StepUpSessionFailure403Message `json:"message"`
+}
+
+// StepUpSessionFailure403Message The reason
+//
+// Example: AUTHENTICATION_FAILED
+type StepUpSessionFailure403Message string
+
+// StepUpSessionRequest The proof that the user is the one to whom the session belongs
+//
+// Example: {"password":"qmhVXVC1%hVNa0Hcq"}
+type StepUpSessionRequest struct {
+	// Password The password with which the user would log in now
+	//
+	// Example: qmhVXVC1%hVNa0Hcq
+	Password string `json:"password"`
+}
+
 // User The account of a user
 //
 // Example: {"createdAt":"2026-11-20T18:02:55.654321Z","email":"test.user@financelime.com","language":"en","passwordChosen":false,"userID":"019aaf6e-0b1c-7d52-9f3a-6b1f0c2d4e5f"}
@@ -1458,6 +1600,13 @@ type RefreshAccessTokenParams struct {
 	RequestID RequestID `json:"request-id"`
 }
 
+// StepUpSessionParams defines parameters for StepUpSession.
+type StepUpSessionParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
 // VerifyAccessTokenParams defines parameters for VerifyAccessToken.
 type VerifyAccessTokenParams struct {
 	// RequestID The request ID. If it is missing, the service generates one.
@@ -1531,6 +1680,9 @@ type CreateAccessTokenJSONRequestBody = CreateAccessTokenRequest
 
 // RefreshAccessTokenJSONRequestBody defines body for RefreshAccessToken for application/json ContentType.
 type RefreshAccessTokenJSONRequestBody = RefreshAccessTokenRequest
+
+// StepUpSessionJSONRequestBody defines body for StepUpSession for application/json ContentType.
+type StepUpSessionJSONRequestBody = StepUpSessionRequest
 
 // RevokeRefreshTokenJSONRequestBody defines body for RevokeRefreshToken for application/json ContentType.
 type RevokeRefreshTokenJSONRequestBody = RevokeRefreshTokenRequest
@@ -1836,6 +1988,40 @@ type ClientInterface interface {
 	//
 	// Corresponds with PUT /v1/oauth/refresh (the `RefreshAccessToken` operationId).
 	RefreshAccessToken(ctx context.Context, params *RefreshAccessTokenParams, body RefreshAccessTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StepUpSessionWithBody Authenticate again in a session
+	//
+	// Proves again that the user is the one to whom the session belongs. Operations that could take the account away from the user require
+	// a recent authentication: a login or this operation within the last 10 minutes. Otherwise they respond with 403
+	// `RECENT_AUTHENTICATION_REQUIRED`. Ask the user for the password, call this operation, then repeat the other one.
+	//
+	// The session stays the same, and so does its refresh token. Use the access token in the response from now on: its `auth_time` is the
+	// time of this operation. (This service accepts the older one too.)
+	//
+	// A wrong password counts as a failed login. `password` is what the user would log in with now. If that is a mailed password that was not
+	// used yet, it becomes the user's password, and all other sessions end, as with a login.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/oauth/step_up (the `StepUpSession` operationId).
+	StepUpSessionWithBody(ctx context.Context, params *StepUpSessionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StepUpSession Authenticate again in a session
+	//
+	// Proves again that the user is the one to whom the session belongs. Operations that could take the account away from the user require
+	// a recent authentication: a login or this operation within the last 10 minutes. Otherwise they respond with 403
+	// `RECENT_AUTHENTICATION_REQUIRED`. Ask the user for the password, call this operation, then repeat the other one.
+	//
+	// The session stays the same, and so does its refresh token. Use the access token in the response from now on: its `auth_time` is the
+	// time of this operation. (This service accepts the older one too.)
+	//
+	// A wrong password counts as a failed login. `password` is what the user would log in with now. If that is a mailed password that was not
+	// used yet, it becomes the user's password, and all other sessions end, as with a login.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/oauth/step_up (the `StepUpSession` operationId).
+	StepUpSession(ctx context.Context, params *StepUpSessionParams, body StepUpSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// VerifyAccessToken Verify an access token, for gateways that check every request
 	//
@@ -2260,6 +2446,60 @@ func (c *Client) RefreshAccessTokenWithBody(ctx context.Context, params *Refresh
 // Corresponds with PUT /v1/oauth/refresh (the `RefreshAccessToken` operationId).
 func (c *Client) RefreshAccessToken(ctx context.Context, params *RefreshAccessTokenParams, body RefreshAccessTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRefreshAccessTokenRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StepUpSessionWithBody Authenticate again in a session
+//
+// Proves again that the user is the one to whom the session belongs. Operations that could take the account away from the user require
+// a recent authentication: a login or this operation within the last 10 minutes. Otherwise they respond with 403
+// `RECENT_AUTHENTICATION_REQUIRED`. Ask the user for the password, call this operation, then repeat the other one.
+//
+// The session stays the same, and so does its refresh token. Use the access token in the response from now on: its `auth_time` is the
+// time of this operation. (This service accepts the older one too.)
+//
+// A wrong password counts as a failed login. `password` is what the user would log in with now. If that is a mailed password that was not
+// used yet, it becomes the user's password, and all other sessions end, as with a login.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/oauth/step_up (the `StepUpSession` operationId).
+func (c *Client) StepUpSessionWithBody(ctx context.Context, params *StepUpSessionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStepUpSessionRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StepUpSession Authenticate again in a session
+//
+// Proves again that the user is the one to whom the session belongs. Operations that could take the account away from the user require
+// a recent authentication: a login or this operation within the last 10 minutes. Otherwise they respond with 403
+// `RECENT_AUTHENTICATION_REQUIRED`. Ask the user for the password, call this operation, then repeat the other one.
+//
+// The session stays the same, and so does its refresh token. Use the access token in the response from now on: its `auth_time` is the
+// time of this operation. (This service accepts the older one too.)
+//
+// A wrong password counts as a failed login. `password` is what the user would log in with now. If that is a mailed password that was not
+// used yet, it becomes the user's password, and all other sessions end, as with a login.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/oauth/step_up (the `StepUpSession` operationId).
+func (c *Client) StepUpSession(ctx context.Context, params *StepUpSessionParams, body StepUpSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStepUpSessionRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3086,6 +3326,59 @@ func NewRefreshAccessTokenRequestWithBody(server string, params *RefreshAccessTo
 	return req, nil
 }
 
+// NewStepUpSessionRequest calls the generic StepUpSession builder with application/json body
+func NewStepUpSessionRequest(server string, params *StepUpSessionParams, body StepUpSessionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewStepUpSessionRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewStepUpSessionRequestWithBody constructs an http.Request for the StepUpSession method, with any body, and a specified content type
+func NewStepUpSessionRequestWithBody(server string, params *StepUpSessionParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/oauth/step_up")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "request-id", params.RequestID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("request-id", headerParam0)
+
+	}
+
+	return req, nil
+}
+
 // NewVerifyAccessTokenRequest constructs an http.Request for the VerifyAccessToken method
 func NewVerifyAccessTokenRequest(server string, params *VerifyAccessTokenParams) (*http.Request, error) {
 	var err error
@@ -3729,6 +4022,40 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PUT /v1/oauth/refresh (the `RefreshAccessToken` operationId).
 	RefreshAccessTokenWithResponse(ctx context.Context, params *RefreshAccessTokenParams, body RefreshAccessTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*RefreshAccessTokenResponse, error)
+
+	// StepUpSessionWithBodyWithResponse Authenticate again in a session
+	//
+	// Proves again that the user is the one to whom the session belongs. Operations that could take the account away from the user require
+	// a recent authentication: a login or this operation within the last 10 minutes. Otherwise they respond with 403
+	// `RECENT_AUTHENTICATION_REQUIRED`. Ask the user for the password, call this operation, then repeat the other one.
+	//
+	// The session stays the same, and so does its refresh token. Use the access token in the response from now on: its `auth_time` is the
+	// time of this operation. (This service accepts the older one too.)
+	//
+	// A wrong password counts as a failed login. `password` is what the user would log in with now. If that is a mailed password that was not
+	// used yet, it becomes the user's password, and all other sessions end, as with a login.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/oauth/step_up (the `StepUpSession` operationId).
+	StepUpSessionWithBodyWithResponse(ctx context.Context, params *StepUpSessionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StepUpSessionResponse, error)
+
+	// StepUpSessionWithResponse Authenticate again in a session
+	//
+	// Proves again that the user is the one to whom the session belongs. Operations that could take the account away from the user require
+	// a recent authentication: a login or this operation within the last 10 minutes. Otherwise they respond with 403
+	// `RECENT_AUTHENTICATION_REQUIRED`. Ask the user for the password, call this operation, then repeat the other one.
+	//
+	// The session stays the same, and so does its refresh token. Use the access token in the response from now on: its `auth_time` is the
+	// time of this operation. (This service accepts the older one too.)
+	//
+	// A wrong password counts as a failed login. `password` is what the user would log in with now. If that is a mailed password that was not
+	// used yet, it becomes the user's password, and all other sessions end, as with a login.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/oauth/step_up (the `StepUpSession` operationId).
+	StepUpSessionWithResponse(ctx context.Context, params *StepUpSessionParams, body StepUpSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*StepUpSessionResponse, error)
 
 	// VerifyAccessTokenWithResponse Verify an access token, for gateways that check every request
 	//
@@ -5049,11 +5376,179 @@ func (r RefreshAccessTokenResponse) ContentType() string {
 	return ""
 }
 
+// StepUpSessionResponse200Headers the declared response headers of an HTTP 200 response for StepUpSession
+type StepUpSessionResponse200Headers struct {
+	RequestID RequestID
+}
+
+// StepUpSessionResponse400Headers the declared response headers of an HTTP 400 response for StepUpSession
+type StepUpSessionResponse400Headers struct {
+	RequestID RequestID
+}
+
+// StepUpSessionResponse401Headers the declared response headers of an HTTP 401 response for StepUpSession
+type StepUpSessionResponse401Headers struct {
+	RequestID       RequestID
+	WwwAuthenticate string
+}
+
+// StepUpSessionResponse403Headers the declared response headers of an HTTP 403 response for StepUpSession
+type StepUpSessionResponse403Headers struct {
+	RequestID RequestID
+}
+
+// StepUpSessionResponse405Headers the declared response headers of an HTTP 405 response for StepUpSession
+type StepUpSessionResponse405Headers struct {
+	Allow     string
+	RequestID RequestID
+}
+
+// StepUpSessionResponse413Headers the declared response headers of an HTTP 413 response for StepUpSession
+type StepUpSessionResponse413Headers struct {
+	RequestID RequestID
+}
+
+// StepUpSessionResponse429Headers the declared response headers of an HTTP 429 response for StepUpSession
+type StepUpSessionResponse429Headers struct {
+	Ratelimit       string
+	RatelimitPolicy string
+	RequestID       RequestID
+	RetryAfter      int64
+}
+
+// StepUpSessionResponse500Headers the declared response headers of an HTTP 500 response for StepUpSession
+type StepUpSessionResponse500Headers struct {
+	RequestID RequestID
+}
+
+// StepUpSessionResponse503Headers the declared response headers of an HTTP 503 response for StepUpSession
+type StepUpSessionResponse503Headers struct {
+	RequestID  RequestID
+	RetryAfter int64
+}
+
+type StepUpSessionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *StepUpResponse
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *StepUpSessionFailure400
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *StepUpSessionFailure403
+	// JSON405 the response for an HTTP 405 `application/json` response
+	JSON405 *MethodNotAllowed
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *PayloadTooLarge
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *StepUpSessionResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *StepUpSessionResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *StepUpSessionResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *StepUpSessionResponse403Headers
+	// Headers405 the parsed response headers for an HTTP 405 response
+	Headers405 *StepUpSessionResponse405Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *StepUpSessionResponse413Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *StepUpSessionResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *StepUpSessionResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *StepUpSessionResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r StepUpSessionResponse) GetJSON200() *StepUpResponse {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r StepUpSessionResponse) GetJSON400() *StepUpSessionFailure400 {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r StepUpSessionResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r StepUpSessionResponse) GetJSON403() *StepUpSessionFailure403 {
+	return r.JSON403
+}
+
+// GetJSON405 returns the response for an HTTP 405 `application/json` response
+func (r StepUpSessionResponse) GetJSON405() *MethodNotAllowed {
+	return r.JSON405
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r StepUpSessionResponse) GetJSON413() *PayloadTooLarge {
+	return r.JSON413
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r StepUpSessionResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r StepUpSessionResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r StepUpSessionResponse) GetJSON503() *ServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r StepUpSessionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r StepUpSessionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r StepUpSessionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r StepUpSessionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // VerifyAccessTokenResponse204Headers the declared response headers of an HTTP 204 response for VerifyAccessToken
 type VerifyAccessTokenResponse204Headers struct {
 	RequestID      RequestID
+	XAuthAcr       AuthenticationLevel
 	XAuthClientID  string
 	XAuthSessionID string
+	XAuthTime      int64
 	XAuthUserID    string
 }
 
@@ -6622,6 +7117,52 @@ func (c *ClientWithResponses) RefreshAccessTokenWithResponse(ctx context.Context
 		return nil, err
 	}
 	return ParseRefreshAccessTokenResponse(rsp)
+}
+
+// StepUpSessionWithBodyWithResponse Authenticate again in a session
+//
+// Proves again that the user is the one to whom the session belongs. Operations that could take the account away from the user require
+// a recent authentication: a login or this operation within the last 10 minutes. Otherwise they respond with 403
+// `RECENT_AUTHENTICATION_REQUIRED`. Ask the user for the password, call this operation, then repeat the other one.
+//
+// The session stays the same, and so does its refresh token. Use the access token in the response from now on: its `auth_time` is the
+// time of this operation. (This service accepts the older one too.)
+//
+// A wrong password counts as a failed login. `password` is what the user would log in with now. If that is a mailed password that was not
+// used yet, it becomes the user's password, and all other sessions end, as with a login.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/oauth/step_up (the `StepUpSession` operationId).
+func (c *ClientWithResponses) StepUpSessionWithBodyWithResponse(ctx context.Context, params *StepUpSessionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StepUpSessionResponse, error) {
+	rsp, err := c.StepUpSessionWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStepUpSessionResponse(rsp)
+}
+
+// StepUpSessionWithResponse Authenticate again in a session
+//
+// Proves again that the user is the one to whom the session belongs. Operations that could take the account away from the user require
+// a recent authentication: a login or this operation within the last 10 minutes. Otherwise they respond with 403
+// `RECENT_AUTHENTICATION_REQUIRED`. Ask the user for the password, call this operation, then repeat the other one.
+//
+// The session stays the same, and so does its refresh token. Use the access token in the response from now on: its `auth_time` is the
+// time of this operation. (This service accepts the older one too.)
+//
+// A wrong password counts as a failed login. `password` is what the user would log in with now. If that is a mailed password that was not
+// used yet, it becomes the user's password, and all other sessions end, as with a login.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/oauth/step_up (the `StepUpSession` operationId).
+func (c *ClientWithResponses) StepUpSessionWithResponse(ctx context.Context, params *StepUpSessionParams, body StepUpSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*StepUpSessionResponse, error) {
+	rsp, err := c.StepUpSession(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStepUpSessionResponse(rsp)
 }
 
 // VerifyAccessTokenWithResponse Verify an access token, for gateways that check every request
@@ -8356,6 +8897,223 @@ func ParseRefreshAccessTokenResponse(rsp *http.Response) (*RefreshAccessTokenRes
 	return response, nil
 }
 
+// ParseStepUpSessionResponse parses an HTTP response from a StepUpSessionWithResponse call
+func ParseStepUpSessionResponse(rsp *http.Response) (*StepUpSessionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &StepUpSessionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest StepUpResponse
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest StepUpSessionFailure400
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest StepUpSessionFailure403
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 405:
+		var dest MethodNotAllowed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON405 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers StepUpSessionResponse200Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers StepUpSessionResponse400Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers StepUpSessionResponse401Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("www-authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "www-authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WwwAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers StepUpSessionResponse403Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 405:
+		var headers StepUpSessionResponse405Headers
+		if values := rsp.Header.Values("allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers405 = &headers
+	case rsp.StatusCode == 413:
+		var headers StepUpSessionResponse413Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 429:
+		var headers StepUpSessionResponse429Headers
+		if values := rsp.Header.Values("ratelimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ratelimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Ratelimit = value
+		}
+		if values := rsp.Header.Values("ratelimit-policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ratelimit-policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RatelimitPolicy = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("retry-after"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "retry-after", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers StepUpSessionResponse500Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers StepUpSessionResponse503Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("retry-after"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "retry-after", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseVerifyAccessTokenResponse parses an HTTP response from a VerifyAccessTokenWithResponse call
 func ParseVerifyAccessTokenResponse(rsp *http.Response) (*VerifyAccessTokenResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -8427,6 +9185,13 @@ func ParseVerifyAccessTokenResponse(rsp *http.Response) (*VerifyAccessTokenRespo
 			}
 			headers.RequestID = value
 		}
+		if values := rsp.Header.Values("x-auth-acr"); len(values) > 0 {
+			var value AuthenticationLevel
+			if err := runtime.BindStyledParameterWithOptions("simple", "x-auth-acr", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XAuthAcr = value
+		}
 		if values := rsp.Header.Values("x-auth-client-id"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "x-auth-client-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
@@ -8440,6 +9205,13 @@ func ParseVerifyAccessTokenResponse(rsp *http.Response) (*VerifyAccessTokenRespo
 				return nil, err
 			}
 			headers.XAuthSessionID = value
+		}
+		if values := rsp.Header.Values("x-auth-time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "x-auth-time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.XAuthTime = value
 		}
 		if values := rsp.Header.Values("x-auth-user-id"); len(values) > 0 {
 			var value string

@@ -152,6 +152,7 @@ const (
 	loginPath   = "/v1/oauth/create"
 	refreshPath = "/v1/oauth/refresh"
 	changePath  = "/v1/user/password"
+	stepUpPath  = "/v1/oauth/step_up"
 	linkPath    = "/u/"
 )
 
@@ -193,7 +194,7 @@ func (h *Handler) find(r *http.Request, body []byte) (uses []use) {
 		})
 	case path == "POST "+loginPath && email == h.seed.userEmail && sent.Password == h.seed.password:
 		uses = append(uses, func(ctx context.Context, _ *http.Request) error { return h.seed.restorePassword(ctx) })
-	case path == "PUT "+changePath && sent.Current == h.seed.password:
+	case path == "PUT "+changePath && sent.Current == h.seed.password, path == "POST "+stepUpPath && sent.Password == h.seed.password:
 		uses = append(uses, func(ctx context.Context, _ *http.Request) error { return h.seed.restorePassword(ctx) })
 	case path == "PUT "+refreshPath && slices.Contains(h.seed.refreshTokens, sent.RefreshToken):
 		uses = append(uses, h.useRefreshToken(body, sent.RefreshToken))
@@ -203,7 +204,9 @@ func (h *Handler) find(r *http.Request, body []byte) (uses []use) {
 
 // useAccessToken replaces the example of an access token by a new one of the example session.
 func (h *Handler) useAccessToken(ctx context.Context, r *http.Request) error {
-	access, err := h.access.Sign(h.seed.userID, h.seed.sessionID, h.seed.clientID)
+	access, err := h.access.Sign(h.seed.userID, h.seed.sessionID, h.seed.clientID, token.Authentication{
+		Time: now(), Methods: []string{token.Password},
+	})
 	if err != nil {
 		return fmt.Errorf("sign an access token: %w", err)
 	}

@@ -213,14 +213,17 @@ func (s *seed) setPassword(ctx context.Context, q *db.Queries, hash string) erro
 	return err
 }
 
-// restoreSession returns the example session. If it has ended, or is about to, it begins again.
+// restoreSession returns the example session, in which the user has recently authenticated. If it has ended, or is about to, it begins again.
 func (s *seed) restoreSession(ctx context.Context) (session db.Session, err error) {
 	err = retryConflicts(func() error {
 		if _, err := s.restoreUser(ctx); err != nil {
 			return err
 		}
 		session, err = s.store.Read().GetSession(ctx, s.sessionID)
-		if err == nil && session.AccountID == s.userID && s.isAlive(session) || err != nil && !errors.Is(err, db.ErrNotFound) {
+		if err == nil && session.AccountID == s.userID && s.isAlive(session) {
+			return s.authenticateAgain(ctx, session)
+		}
+		if err != nil && !errors.Is(err, db.ErrNotFound) {
 			return err
 		}
 		err = s.store.InTx(ctx, func(q *db.Queries) error {
@@ -229,6 +232,7 @@ func (s *seed) restoreSession(ctx context.Context) (session db.Session, err erro
 			}
 			return q.InsertSession(ctx, db.InsertSessionParams{
 				ID: s.sessionID, AccountID: s.userID, ClientID: s.clientID, Platform: s.platform, RemoteAddr: s.remoteAddr, Now: now(),
+				AuthenticatedAt: new(now()),
 			})
 		})
 		if err != nil {
@@ -244,6 +248,21 @@ func (s *seed) restoreSession(ctx context.Context) (session db.Session, err erro
 }
 
 // isAlive reports whether a session can be refreshed for some time: a tenth of its lifetime, at most a minute.
+// authenticateAgain makes the authentication in the example session recent, so that the examples of all operations are allowed.
+func (s *seed) authenticateAgain(ctx context.Context, session db.Session) error {
+	at := now()
+	if last := session.AuthenticatedAt; last != nil && at.Sub(*last) < time.Minute {
+		return nil
+	}
+	return s.store.Write(ctx, func(q *db.Queries) error {
+		_, err := q.RecordAuthentication(ctx, db.RecordAuthenticationParams{
+			ID: session.ID, AccountID: session.AccountID, AuthenticatedAt: &at, Methods: session.Methods, RemoteAddr: session.RemoteAddr,
+			CreatedAfter: at.Add(-s.sessionMaxAge), RefreshedAfter: at.Add(-s.refreshTTL),
+		})
+		return err
+	})
+}
+
 func (s *seed) isAlive(session db.Session) bool {
 	margin := func(life time.Duration) time.Duration { return life - min(life/10, time.Minute) }
 	at := now()

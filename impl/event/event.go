@@ -42,6 +42,8 @@ const (
 	SessionReuseDetected Name = "session.reuse_detected"
 	SessionRevoked       Name = "session.revoked"
 	SessionRevokedOthers Name = "session.revoked_others"
+	SessionSteppedUp     Name = "session.stepped_up"
+	SessionStepUpRefused Name = "session.step_up_refused"
 	SessionCapped        Name = "session.capped"
 
 	TokenRefused       Name = "token.refused"
@@ -81,7 +83,7 @@ const (
 func (n Name) outcome() Outcome {
 	switch n {
 	case SignUpAccepted, LinkUsed, PasswordResetRequested, PasswordActivated, PasswordChanged, LoginSucceeded,
-		SessionRefreshed, SessionRepeated, SessionRevoked, SessionRevokedOthers, SessionCapped:
+		SessionRefreshed, SessionRepeated, SessionRevoked, SessionRevokedOthers, SessionCapped, SessionSteppedUp:
 		return Success
 	default:
 		return Failure

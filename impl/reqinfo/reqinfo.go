@@ -30,6 +30,10 @@ type Info struct {
 // ErrUnauthorized is returned when an authentic access token is no longer valid: its session has ended. The response is 401.
 var ErrUnauthorized = errors.New("the session of the access token has ended")
 
+// ErrNotRecent is returned when an operation requires that the user has recently authenticated in the session, and they have not. The response
+// is 403 RECENT_AUTHENTICATION_REQUIRED.
+var ErrNotRecent = errors.New("the user has not authenticated recently")
+
 type contextKey struct{}
 
 // NewContext returns a context that carries info.

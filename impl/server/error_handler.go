@@ -104,10 +104,14 @@ type failure struct {
 	Parameters []string `json:"parameters,omitempty"`
 }
 
-// jsonFailure returns the body of a failure: BAD_PARAMETERS and the rejected parameters for 400, the text of the status for all others.
+// jsonFailure returns the body of a failure: BAD_PARAMETERS and the rejected parameters for 400, the reason for 403, the text of the status
+// for all others.
 func jsonFailure(status int, rejected []string) failure {
-	if status == http.StatusBadRequest {
+	switch status {
+	case http.StatusBadRequest:
 		return failure{Code: status, Message: string(api.CommonFailure400MessageBADPARAMETERS), Parameters: rejected}
+	case http.StatusForbidden:
+		return failure{Code: status, Message: string(api.ChangeUserPasswordFailure403MessageRECENTAUTHENTICATIONREQUIRED)}
 	}
 	return failure{Code: status, Message: fmt.Sprintf("%d %s", status, http.StatusText(status))}
 }

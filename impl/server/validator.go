@@ -79,11 +79,15 @@ func (v *validator) malformed(cause error) error {
 }
 
 // documented maps downstream errors to the statuses that this operation documents: the 400 of the generated code, which rejects a
-// parameter with more than one value and an integer that is written as 1e3 or 1.0, and the 401 of an operation whose token is valid but
-// whose session has ended.
+// parameter with more than one value and an integer that is written as 1e3 or 1.0, the 401 of an operation whose token is valid but
+// whose session has ended, and the 403 of one that requires a recent authentication.
 func (v *validator) documented(c echo.Context, err error) error {
 	if errors.Is(err, reqinfo.ErrUnauthorized) {
 		return unauthorized(c, invalidToken, "session_ended", err)
+	}
+	if errors.Is(err, reqinfo.ErrNotRecent) {
+		c.Response().Header().Set(echo.HeaderWWWAuthenticate, notRecent)
+		return &httpError{status: http.StatusForbidden, cause: err}
 	}
 	var bound *echo.HTTPError
 	if errors.As(err, &bound) && bound.Code == http.StatusBadRequest {

@@ -57,6 +57,14 @@ type accessClaims struct {
 	ClientID *string `json:"client_id"`
 }
 
+// signedClaims adds how the user has authenticated (RFC 9068 section 2.2.1). Verify does not read it: the session's row has the newest state.
+type signedClaims struct {
+	accessClaims
+	AuthTime int64    `json:"auth_time"`
+	Level    string   `json:"acr"`
+	Methods  []string `json:"amr"`
+}
+
 // UnmarshalJSON parses the claims strictly, even when golang-jwt's lenient decoder calls it.
 func (c *accessClaims) UnmarshalJSON(text []byte) error {
 	type plain accessClaims
@@ -68,17 +76,22 @@ func (a *Access) Lifetime() int64 { return seconds(a.cfg.AccessTTL) }
 
 // Sign returns an access token for a session. Of the user it contains only the IDs of the account and of the session. Both are UUIDv7: they
 // also reveal when they were created. The ID of the token (jti) is random.
-func (a *Access) Sign(accountID, sessionID uuid.UUID, clientID string) (string, error) {
+func (a *Access) Sign(accountID, sessionID uuid.UUID, clientID string, authenticated Authentication) (string, error) {
 	id, err := uuid.NewRandom()
 	if err != nil {
 		return "", fmt.Errorf("create token ID: %w", err)
 	}
-	claims := accessClaims{
-		commonClaims: commonClaims{Issuer: a.cfg.Issuer, Audience: a.cfg.Audience},
-		Subject:      accountID.String(),
-		ID:           id.String(),
-		Session:      sessionID.String(),
-		ClientID:     &clientID,
+	claims := signedClaims{
+		accessClaims: accessClaims{
+			commonClaims: commonClaims{Issuer: a.cfg.Issuer, Audience: a.cfg.Audience},
+			Subject:      accountID.String(),
+			ID:           id.String(),
+			Session:      sessionID.String(),
+			ClientID:     &clientID,
+		},
+		AuthTime: authenticated.Time.Unix(),
+		Level:    authenticated.Level(),
+		Methods:  authenticated.Methods,
 	}
 	claims.IssuedAt, claims.ExpiresAt = issueTimes(a.cfg.Clock.Now(), a.cfg.AccessTTL)
 	key := a.keys.signing()

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -37,7 +38,7 @@ func newFixture(t testing.TB, algorithm string) fixture {
 
 func (b fixture) sign(t testing.TB) string {
 	t.Helper()
-	token, err := b.access.Sign(uuid.New(), uuid.New(), "web")
+	token, err := b.access.Sign(uuid.New(), uuid.New(), "web", byPassword)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +117,7 @@ func TestAccessToken(t *testing.T) {
 			t.Parallel()
 			b := newFixture(t, algorithm)
 			account, session := uuid.New(), uuid.New()
-			token, err := b.access.Sign(account, session, `we"b <1>`)
+			token, err := b.access.Sign(account, session, `we"b <1>`, byPassword)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -144,8 +145,9 @@ func TestAccessToken(t *testing.T) {
 			wantBody := map[string]any{
 				"iss": issuer, "aud": audience, "sub": account.String(), "sid": session.String(), "client_id": `we"b <1>`,
 				"jti": body["jti"], "iat": float64(now.Unix()), "exp": float64(now.Unix() + 600),
+				"auth_time": float64(byPassword.Time.Unix()), "acr": AAL1, "amr": []any{Password},
 			}
-			if !maps.Equal(body, wantBody) { // aud is a plain string among them
+			if !reflect.DeepEqual(body, wantBody) { // aud is a plain string among them
 				t.Errorf("claims %v, want %v", body, wantBody)
 			}
 			if id, ok := body["jti"].(string); !ok || len(id) != 36 {
@@ -162,7 +164,7 @@ func TestTokenIDsDiffer(t *testing.T) {
 	account, session := uuid.New(), uuid.New()
 	seen := map[string]bool{}
 	for range 100 {
-		token, err := b.access.Sign(account, session, "web")
+		token, err := b.access.Sign(account, session, "web", byPassword)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -256,7 +258,7 @@ func TestOtherEnvironment(t *testing.T) {
 	} {
 		cfg := b.cfg
 		change(&cfg)
-		token, err := newAccess(t, b.keys, cfg).Sign(uuid.New(), uuid.New(), "web")
+		token, err := newAccess(t, b.keys, cfg).Sign(uuid.New(), uuid.New(), "web", byPassword)
 		if err != nil {
 			t.Fatal(err)
 		}

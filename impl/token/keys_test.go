@@ -98,7 +98,7 @@ func testRotation(t *testing.T, store *db.Store) {
 	if keys.signing().id != first {
 		t.Error("the next key already signs")
 	}
-	old, err := access.Sign(uuid.New(), uuid.New(), "web")
+	old, err := access.Sign(uuid.New(), uuid.New(), "web", byPassword)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func testRestart(t *testing.T, store *db.Store) {
 	c, root := fakeclock.New(start), newRoot(t)
 	cfg := newConfig(c)
 	before := openKeys(t, store, root, cfg)
-	token, err := newAccess(t, before, cfg).Sign(uuid.New(), uuid.New(), "web")
+	token, err := newAccess(t, before, cfg).Sign(uuid.New(), uuid.New(), "web", byPassword)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +209,7 @@ func testAlgorithmChange(t *testing.T, store *db.Store) {
 		t.Error("the new algorithm signs immediately")
 	}
 	c.Advance(PublishAhead - time.Minute)
-	token, err := access.Sign(uuid.New(), uuid.New(), "web")
+	token, err := access.Sign(uuid.New(), uuid.New(), "web", byPassword)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +220,7 @@ func testAlgorithmChange(t *testing.T, store *db.Store) {
 	if changed.signing().algorithm != RS256 {
 		t.Error("the new algorithm does not sign")
 	}
-	newToken, err := access.Sign(uuid.New(), uuid.New(), "web")
+	newToken, err := access.Sign(uuid.New(), uuid.New(), "web", byPassword)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -333,7 +333,7 @@ func testUnknownKey(t *testing.T, store *db.Store) {
 	if two.signing().id == one.signing().id {
 		t.Fatal("no rotation")
 	}
-	stranger, err := foreign.Sign(uuid.New(), uuid.New(), "web")
+	stranger, err := foreign.Sign(uuid.New(), uuid.New(), "web", byPassword)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -356,7 +356,7 @@ func testUnknownKey(t *testing.T, store *db.Store) {
 	if _, err := access.Verify(t.Context(), token); err != nil {
 		t.Errorf("5 s after the last query: %v", err)
 	}
-	fresh, err := newAccess(t, two, cfg).Sign(uuid.New(), uuid.New(), "web")
+	fresh, err := newAccess(t, two, cfg).Sign(uuid.New(), uuid.New(), "web", byPassword)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -380,7 +380,7 @@ func TestDatabaseUnavailable(t *testing.T) {
 	}
 	keys := openKeys(t, store, root, cfg)
 	access := newAccess(t, keys, cfg)
-	stranger, err := newAccess(t, openKeys(t, newStore(t), newRoot(t), cfg), cfg).Sign(uuid.New(), uuid.New(), "web")
+	stranger, err := newAccess(t, openKeys(t, newStore(t), newRoot(t), cfg), cfg).Sign(uuid.New(), uuid.New(), "web", byPassword)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -392,7 +392,7 @@ func TestDatabaseUnavailable(t *testing.T) {
 	if err := keys.refresh(t.Context()); !errors.Is(err, db.ErrUnavailable) {
 		t.Errorf("refresh: %v", err)
 	}
-	token, err := access.Sign(uuid.New(), uuid.New(), "web")
+	token, err := access.Sign(uuid.New(), uuid.New(), "web", byPassword)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -539,7 +539,7 @@ func TestEverythingAtOnce(t *testing.T) {
 					t.Error(err)
 				}
 			default:
-				token, err := access.Sign(uuid.New(), uuid.New(), "web")
+				token, err := access.Sign(uuid.New(), uuid.New(), "web", byPassword)
 				if err != nil {
 					t.Error(err)
 					continue

@@ -175,7 +175,7 @@ func TestRefreshParseRefuses(t *testing.T) {
 
 func refusedRefreshHeaders(t *testing.T, f refreshFixture) map[string]string {
 	t.Helper()
-	access, err := newAccess(t, openKeys(t, newStore(t), f.root, f.cfg), f.cfg).Sign(uuid.New(), uuid.New(), "web")
+	access, err := newAccess(t, openKeys(t, newStore(t), f.root, f.cfg), f.cfg).Sign(uuid.New(), uuid.New(), "web", byPassword)
 	if err != nil {
 		t.Fatal(err)
 	}

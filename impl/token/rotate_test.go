@@ -146,7 +146,7 @@ func testReplaceAll(t *testing.T, store *db.Store) {
 		t.Fatal(err)
 	}
 	refreshKeys(t, replicas...)
-	old, err := newAccess(t, one, cfg).Sign(uuid.New(), uuid.New(), "web")
+	old, err := newAccess(t, one, cfg).Sign(uuid.New(), uuid.New(), "web", byPassword)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +185,7 @@ func testReplaceAll(t *testing.T, store *db.Store) {
 		if _, err := access.Verify(t.Context(), old); !errors.Is(err, ErrInvalid) {
 			t.Errorf("replica %d: a token of the leaked key: %v", i, err)
 		}
-		fresh, err := access.Sign(uuid.New(), uuid.New(), "web")
+		fresh, err := access.Sign(uuid.New(), uuid.New(), "web", byPassword)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -33,6 +33,7 @@ func validRequests() []*http.Request {
 		{http.MethodPost, "/v1/session/remove_others", ""},
 		{http.MethodGet, "/v1/user", ""},
 		{http.MethodPut, "/v1/user/password", `{"currentPassword":"p","newPassword":"` + chosenPassword + `"}`},
+		{http.MethodPost, "/v1/oauth/step_up", `{"password":"p"}`},
 		{http.MethodGet, "/v1/version", ""},
 		{http.MethodGet, "/.well-known/jwks.json", ""},
 		{http.MethodGet, "/openapi.json", ""},

@@ -124,7 +124,7 @@ func (p *person) revoke(sessionID string) {
 type request struct{ method, path, body string }
 
 // The first requests are those of operations with a limit, then follow the others that need the database.
-const limitedRequests, databaseRequests = 5, 12
+const limitedRequests, databaseRequests = 6, 13
 
 func requests() []request {
 	return []request{
@@ -133,6 +133,7 @@ func requests() []request {
 		{http.MethodGet, "/u/" + strings.Repeat("A", 43) + "?rid=" + rid(), ""},
 		{http.MethodPost, "/v1/oauth/create", `{"email":"a@example.com","password":"p","clientID":"c","device":{}}`},
 		{http.MethodPut, "/v1/user/password", `{"currentPassword":"p","newPassword":"seven green boats at noon"}`},
+		{http.MethodPost, "/v1/oauth/step_up", `{"password":"p"}`},
 		{http.MethodGet, "/v1/user", ""},
 		{http.MethodPut, "/v1/oauth/refresh", `{"refreshToken":"a.b.c"}`},
 		{http.MethodGet, "/v1/oauth/verify", ""},
@@ -166,7 +167,7 @@ func allowed(path string) string {
 }
 
 func (r request) secured() bool {
-	return strings.HasPrefix(r.path, "/v1/session/") || r.path == "/v1/oauth/verify" || r.path == "/v1/user" ||
+	return strings.HasPrefix(r.path, "/v1/session/") || r.path == "/v1/oauth/verify" || r.path == "/v1/oauth/step_up" || r.path == "/v1/user" ||
 		r.method == http.MethodPut && r.path == "/v1/user/password"
 }
 
@@ -368,6 +369,10 @@ func (f failing) RevokeOtherSessions(context.Context, api.RevokeOtherSessionsReq
 }
 
 func (f failing) GetUser(context.Context, api.GetUserRequestObject) (api.GetUserResponseObject, error) {
+	return nil, f.err
+}
+
+func (f failing) StepUpSession(context.Context, api.StepUpSessionRequestObject) (api.StepUpSessionResponseObject, error) {
 	return nil, f.err
 }
 

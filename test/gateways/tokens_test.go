@@ -110,7 +110,8 @@ func (m minter) token(iss, aud string, shift time.Duration) string {
 		m.t.Fatal(err)
 	}
 	claims := decode(m.t, strings.Split(m.template, ".")[1])
-	raw, err := access.Sign(id(m.t, claims["sub"]), id(m.t, claims["sid"]), claims["client_id"].(string))
+	raw, err := access.Sign(id(m.t, claims["sub"]), id(m.t, claims["sid"]), claims["client_id"].(string),
+		token.Authentication{Time: time.Now().Add(shift), Methods: []string{token.Password}})
 	if err != nil {
 		m.t.Fatal(err)
 	}

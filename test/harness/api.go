@@ -103,6 +103,15 @@ func (a API) RevokeOthers(accessToken string) *client.RevokeOtherSessionsRespons
 	return r
 }
 
+// StepUp authenticates the access token's user again.
+func (a API) StepUp(accessToken, password string) *client.StepUpSessionResponse {
+	a.T.Helper()
+	r, err := a.Client.StepUpSessionWithResponse(a.T.Context(), &client.StepUpSessionParams{RequestID: uuid.NewString()},
+		client.StepUpSessionRequest{Password: password}, Bearer(accessToken))
+	a.must(err)
+	return r
+}
+
 // Bearer adds an access token to a request.
 func Bearer(token string) client.RequestEditorFn {
 	return func(_ context.Context, r *http.Request) error {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	_ "modernc.org/sqlite"             // the driver "sqlite"
@@ -51,6 +52,16 @@ func (s *Service) Exec(t testing.TB, query string, args ...any) {
 	})
 }
 
+// AgeAuthentications makes all authentications older, so that they are no longer recent after ten minutes.
+func (s *Service) AgeAuthentications(t testing.TB, by time.Duration) {
+	t.Helper()
+	age := fmt.Sprint(by.Microseconds())
+	if !strings.HasPrefix(s.DatabaseURL, "sqlite") {
+		age = "interval '" + age + " microseconds'"
+	}
+	s.Exec(t, "UPDATE session SET authenticated_at = authenticated_at - "+age)
+}
+
 // Count returns the number that a query selects.
 func (s *Service) Count(t testing.TB, query string, args ...any) int {
 	t.Helper()
@@ -67,7 +78,7 @@ func (s *Service) Count(t testing.TB, query string, args ...any) int {
 func Tables() []string {
 	return []string{
 		"invite", "account", "confirmation", "session", "mail", "signing_key", "rate_limit", "login_failure", "login_attempt", "device",
-		"reset_request", "heartbeat", "audit_event",
+		"reset_request", "heartbeat", "audit_event", "link",
 	}
 }
 

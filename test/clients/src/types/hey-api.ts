@@ -6,6 +6,7 @@ type Responses = {
   signup: hey.SignupResponses & hey.SignupErrors;
   get_user: hey.GetUserResponses & hey.GetUserErrors;
   change_user_password: hey.ChangeUserPasswordResponses & hey.ChangeUserPasswordErrors;
+  step_up_session: hey.StepUpSessionResponses & hey.StepUpSessionErrors;
   user_password_reset: hey.UserPasswordResetResponses & hey.UserPasswordResetErrors;
   confirm_user_email: hey.ConfirmUserEmailResponses & hey.ConfirmUserEmailErrors;
   create_access_token: hey.CreateAccessTokenResponses & hey.CreateAccessTokenErrors;
@@ -36,6 +37,7 @@ type Requests = [
   hey.RevokeSessionData,
   hey.GetUserData,
   hey.ChangeUserPasswordData,
+  hey.StepUpSessionData,
   hey.RevokeOtherSessionsData,
   hey.GetVersionData,
   hey.GetJwksData,

@@ -10,6 +10,7 @@ type Responses = {
   signup: ByStatus<orval.signupResponse>;
   get_user: ByStatus<orval.getUserResponse>;
   change_user_password: ByStatus<orval.changeUserPasswordResponse>;
+  step_up_session: ByStatus<orval.stepUpSessionResponse>;
   user_password_reset: ByStatus<orval.userPasswordResetResponse>;
   confirm_user_email: ByStatus<orval.confirmUserEmailResponse>;
   create_access_token: ByStatus<orval.createAccessTokenResponse>;
@@ -35,6 +36,7 @@ type Requests = [
   orval.RefreshAccessTokenRequest,
   orval.RevokeRefreshTokenRequest,
   orval.ChangeUserPasswordRequest,
+  orval.StepUpSessionRequest,
 ];
 
 export type Proofs = [
