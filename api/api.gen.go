@@ -246,6 +246,33 @@ func (e JWKUse) Valid() bool {
 	}
 }
 
+// Defines values for LinkResponsePurpose.
+const (
+	LinkResponsePurposeDeletionUndo LinkResponsePurpose = "deletion_undo"
+	LinkResponsePurposeEmail        LinkResponsePurpose = "email"
+	LinkResponsePurposeEmailUndo    LinkResponsePurpose = "email_undo"
+	LinkResponsePurposePassword     LinkResponsePurpose = "password"
+	LinkResponsePurposeSignup       LinkResponsePurpose = "signup"
+)
+
+// Valid indicates whether the value is a known member of the LinkResponsePurpose enum.
+func (e LinkResponsePurpose) Valid() bool {
+	switch e {
+	case LinkResponsePurposeDeletionUndo:
+		return true
+	case LinkResponsePurposeEmail:
+		return true
+	case LinkResponsePurposeEmailUndo:
+		return true
+	case LinkResponsePurposePassword:
+		return true
+	case LinkResponsePurposeSignup:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for RefreshAccessTokenFailure400Message.
 const (
 	RefreshAccessTokenFailure400MessageBADPARAMETERS RefreshAccessTokenFailure400Message = "BAD_PARAMETERS"
@@ -396,6 +423,57 @@ func (e StepUpSessionFailure403Message) Valid() bool {
 	case StepUpSessionFailure403MessageAUTHENTICATIONFAILED:
 		return true
 	case StepUpSessionFailure403MessageSECONDFACTORREQUIRED:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for UseLinkFailure400Message.
+const (
+	UseLinkFailure400MessageBADPARAMETERS UseLinkFailure400Message = "BAD_PARAMETERS"
+)
+
+// Valid indicates whether the value is a known member of the UseLinkFailure400Message enum.
+func (e UseLinkFailure400Message) Valid() bool {
+	switch e {
+	case UseLinkFailure400MessageBADPARAMETERS:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for UseLinkFailure409Message.
+const (
+	UseLinkFailure409MessageEMAILTAKEN UseLinkFailure409Message = "EMAIL_TAKEN"
+)
+
+// Valid indicates whether the value is a known member of the UseLinkFailure409Message enum.
+func (e UseLinkFailure409Message) Valid() bool {
+	switch e {
+	case UseLinkFailure409MessageEMAILTAKEN:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for UseLinkFailure422Message.
+const (
+	UseLinkFailure422MessagePASSWORDGUESSABLE UseLinkFailure422Message = "PASSWORD_GUESSABLE"
+	UseLinkFailure422MessagePASSWORDKNOWN     UseLinkFailure422Message = "PASSWORD_KNOWN"
+	UseLinkFailure422MessagePASSWORDTOOSHORT  UseLinkFailure422Message = "PASSWORD_TOO_SHORT"
+)
+
+// Valid indicates whether the value is a known member of the UseLinkFailure422Message enum.
+func (e UseLinkFailure422Message) Valid() bool {
+	switch e {
+	case UseLinkFailure422MessagePASSWORDGUESSABLE:
+		return true
+	case UseLinkFailure422MessagePASSWORDKNOWN:
+		return true
+	case UseLinkFailure422MessagePASSWORDTOOSHORT:
 		return true
 	default:
 		return false
@@ -795,6 +873,26 @@ type JWKS struct {
 // Example: sig
 type JWKUse string
 
+// LinkResponse What a link does, or has done
+//
+// Example: {"message":"Your password is set. Log in with it.","purpose":"password"}
+type LinkResponse struct {
+	// Message A message for the user, in the user's language
+	//
+	// Example: Your password is set. Log in with it.
+	Message string `json:"message"`
+
+	// Purpose The purpose of the link
+	//
+	// Example: password
+	Purpose LinkResponsePurpose `json:"purpose"`
+}
+
+// LinkResponsePurpose The purpose of the link
+//
+// Example: password
+type LinkResponsePurpose string
+
 // OpenAPIDocument An OpenAPI 3.0.3 document
 //
 // Example: {"info":{"title":"Financelime Authorization","version":"v0.2.0-alpha"},"openapi":"3.0.3","paths":{}}
@@ -956,6 +1054,13 @@ type RequestUserPasswordResetFailure404Message string
 //
 // Example: {"email":"test.user@financelime.com"}
 type RequestUserPasswordResetRequest struct {
+	// ChoosePassword `true`: the user chooses a password on the page of the link. Otherwise the service makes a password and mails it after the
+	// link was opened.
+	//
+	//
+	// Example: true
+	ChoosePassword *bool `json:"choosePassword,omitempty"`
+
 	// Email The email address: one plain ASCII address without a display name, quotes or comments. The domain may be in any script.
 	// Letter case does not matter: `Test.User@Financelime.com` is the same user.
 	//
@@ -1121,6 +1226,13 @@ type SignUpFailure409Message string
 //
 // Example: {"email":"new.user@financelime.com","inviteCode":"testInviteCode","language":"en"}
 type SignUpRequest struct {
+	// ChoosePassword `true`: the user chooses a password on the page of the link. Otherwise the service makes a password and mails it after the
+	// link was opened.
+	//
+	//
+	// Example: true
+	ChoosePassword *bool `json:"choosePassword,omitempty"`
+
 	// Email The email address: one plain ASCII address without a display name, quotes or comments. The domain may be in any script.
 	// Letter case does not matter: `Test.User@Financelime.com` is the same user.
 	//
@@ -1227,6 +1339,87 @@ type StepUpSessionRequest struct {
 	Password string `json:"password"`
 }
 
+// UseLinkFailure400 Why a link was not used (400): `newPassword` is missing, malformed or not allowed for this link.
+// The link is still unused.
+//
+// Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["newPassword"]}
+type UseLinkFailure400 struct {
+	// Code The HTTP status
+	//
+	// Example: 400
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: BAD_PARAMETERS
+	Message UseLinkFailure400Message `json:"message"`
+
+	// Parameters What was missing, malformed or not allowed: the names of headers (`request-id`, `content-type`), of path and query parameters
+	// (`sessionID`), and of properties of the body (`language`, `device.width`), or `body` if the body itself is wrong: it is not one
+	// JSON object, has unknown or duplicate keys, or contains U+0000. Never values. The list is missing if the request is wrong in another way, for
+	// example if its URL is too long.
+	//
+	//
+	// Example: ["language"]
+	Parameters *RejectedParameters `json:"parameters,omitempty"`
+}
+
+// UseLinkFailure400Message The reason
+//
+// Example: BAD_PARAMETERS
+type UseLinkFailure400Message string
+
+// UseLinkFailure409 Why a link was not used (409): the address has another user now (`EMAIL_TAKEN`).
+//
+// Example: {"code":409,"message":"EMAIL_TAKEN"}
+type UseLinkFailure409 struct {
+	// Code The HTTP status
+	//
+	// Example: 409
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: EMAIL_TAKEN
+	Message UseLinkFailure409Message `json:"message"`
+}
+
+// UseLinkFailure409Message The reason
+//
+// Example: EMAIL_TAKEN
+type UseLinkFailure409Message string
+
+// UseLinkFailure422 Why a password was rejected with 422: it is too short (`PASSWORD_TOO_SHORT`), in a list of known passwords (`PASSWORD_KNOWN`),
+// or easy to guess, such as a sequence or the user's own address (`PASSWORD_GUESSABLE`). The link is still unused.
+//
+// Example: {"code":422,"message":"PASSWORD_TOO_SHORT"}
+type UseLinkFailure422 struct {
+	// Code The HTTP status
+	//
+	// Example: 422
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: PASSWORD_TOO_SHORT
+	Message UseLinkFailure422Message `json:"message"`
+}
+
+// UseLinkFailure422Message The reason
+//
+// Example: PASSWORD_TOO_SHORT
+type UseLinkFailure422Message string
+
+// UseLinkRequest What the user has decided
+//
+// Example: {"newPassword":"seven green boats at noon"}
+type UseLinkRequest struct {
+	// NewPassword The new password, as the user typed it. All characters are allowed, also spaces.
+	//
+	// Example: seven green boats at noon
+	NewPassword *string `json:"newPassword,omitempty"`
+}
+
 // User The account of a user
 //
 // Example: {"createdAt":"2026-11-20T18:02:55.654321Z","email":"test.user@financelime.com","language":"en","passwordChosen":false,"userID":"019aaf6e-0b1c-7d52-9f3a-6b1f0c2d4e5f"}
@@ -1275,10 +1468,16 @@ type VersionResponse struct {
 // IfNoneMatch defines model for IfNoneMatch.
 type IfNoneMatch = string
 
+// LinkKey defines model for LinkKey.
+type LinkKey = string
+
 // OptionalRequestID The ID of one request
 //
 // Example: 4f7c1f1e-8a52-4d5b-9c0c-0c1d6a0f5a11
 type OptionalRequestID = RequestID
+
+// RID defines model for RID.
+type RID = string
 
 // BadParameters A parameter is missing or malformed.
 //
@@ -1326,6 +1525,18 @@ type GetDocsAssetParams struct {
 
 	// IfNoneMatch The `etag` of a cached response. If it is current, the service responds with 304 and no body.
 	IfNoneMatch *IfNoneMatch `json:"if-none-match,omitempty"`
+}
+
+// OpenLinkParams defines parameters for OpenLink.
+type OpenLinkParams struct {
+	// Rid The request ID of the request that caused the email. The response has it in the header `request-id`.
+	Rid RID `form:"rid" json:"rid"`
+}
+
+// UseLinkParams defines parameters for UseLink.
+type UseLinkParams struct {
+	// Rid The request ID of the request that caused the email. The response has it in the header `request-id`.
+	Rid RID `form:"rid" json:"rid"`
 }
 
 // GetOpenapiJSONParams defines parameters for GetOpenapiJSON.
@@ -1440,6 +1651,9 @@ type GetVersionParams struct {
 	// not have to be unique, but a unique one is easier to find in the logs.
 	RequestID RequestID `json:"request-id"`
 }
+
+// UseLinkJSONRequestBody defines body for UseLink for application/json ContentType.
+type UseLinkJSONRequestBody = UseLinkRequest
 
 // CreateAccessTokenJSONRequestBody defines body for CreateAccessToken for application/json ContentType.
 type CreateAccessTokenJSONRequestBody = CreateAccessTokenRequest
@@ -1572,6 +1786,12 @@ type ServerInterface interface {
 	// GetDocsAsset Get a file of the documentation page
 	// (GET /docs/{asset})
 	GetDocsAsset(ctx echo.Context, asset string, params GetDocsAssetParams) error
+	// OpenLink Show the page of a link
+	// (GET /l/{linkKey})
+	OpenLink(ctx echo.Context, linkKey LinkKey, params OpenLinkParams) error
+	// UseLink Use a link
+	// (POST /l/{linkKey})
+	UseLink(ctx echo.Context, linkKey LinkKey, params UseLinkParams) error
 	// GetOpenapiJSON Get this document as JSON
 	// (GET /openapi.json)
 	GetOpenapiJSON(ctx echo.Context, params GetOpenapiJSONParams) error
@@ -1792,6 +2012,56 @@ func (w *ServerInterfaceWrapper) GetDocsAsset(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetDocsAsset(ctx, asset, params)
+	return err
+}
+
+// OpenLink converts echo context to params.
+func (w *ServerInterfaceWrapper) OpenLink(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "linkKey" -------------
+	var linkKey LinkKey
+
+	err = runtime.BindStyledParameterWithOptions("simple", "linkKey", ctx.Param("linkKey"), &linkKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter linkKey: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params OpenLinkParams
+	// ------------- Required query parameter "rid" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "rid", ctx.QueryParams(), &params.Rid, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter rid: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.OpenLink(ctx, linkKey, params)
+	return err
+}
+
+// UseLink converts echo context to params.
+func (w *ServerInterfaceWrapper) UseLink(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "linkKey" -------------
+	var linkKey LinkKey
+
+	err = runtime.BindStyledParameterWithOptions("simple", "linkKey", ctx.Param("linkKey"), &linkKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter linkKey: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UseLinkParams
+	// ------------- Required query parameter "rid" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "rid", ctx.QueryParams(), &params.Rid, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter rid: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UseLink(ctx, linkKey, params)
 	return err
 }
 
@@ -2365,6 +2635,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/.well-known/openid-configuration", wrapper.GetOpenidConfiguration, options.OperationMiddlewares["get_openid_configuration"]...)
 	router.GET(options.BaseURL+"/docs", wrapper.GetDocs, options.OperationMiddlewares["get_docs"]...)
 	router.GET(options.BaseURL+"/docs/:asset", wrapper.GetDocsAsset, options.OperationMiddlewares["get_docs_asset"]...)
+	router.GET(options.BaseURL+"/l/:linkKey", wrapper.OpenLink, options.OperationMiddlewares["open_link"]...)
+	router.POST(options.BaseURL+"/l/:linkKey", wrapper.UseLink, options.OperationMiddlewares["use_link"]...)
 	router.GET(options.BaseURL+"/openapi.json", wrapper.GetOpenapiJSON, options.OperationMiddlewares["get_openapi_json"]...)
 	router.GET(options.BaseURL+"/openapi.yaml", wrapper.GetOpenapiYaml, options.OperationMiddlewares["get_openapi_yaml"]...)
 	router.GET(options.BaseURL+"/u/:confirmationKey", wrapper.ConfirmUserEmail, options.OperationMiddlewares["confirm_user_email"]...)
@@ -2608,6 +2880,334 @@ func (response GetDocsAsset404JSONResponse) VisitGetDocsAssetResponse(w http.Res
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(404)
 	_, err := buf.WriteTo(w)
+	return err
+}
+
+type OpenLinkRequestObject struct {
+	LinkKey LinkKey `json:"linkKey"`
+	Params  OpenLinkParams
+}
+
+type OpenLinkResponseObject interface {
+	VisitOpenLinkResponse(w http.ResponseWriter) error
+}
+
+type OpenLink200JSONResponse LinkResponse
+
+func (response OpenLink200JSONResponse) VisitOpenLinkResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type OpenLink200TextHTMLResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response OpenLink200TextHTMLResponse) VisitOpenLinkResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type OpenLink200TextResponse string
+
+func (response OpenLink200TextResponse) VisitOpenLinkResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/plain")
+	w.WriteHeader(200)
+
+	_, err := w.Write([]byte(fmt.Sprint(response)))
+	return err
+}
+
+type OpenLink404JSONResponse struct{ PageNotFoundJSONResponse }
+
+func (response OpenLink404JSONResponse) VisitOpenLinkResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type OpenLink404TextHTMLResponse struct{ PageNotFoundTextHTMLResponse }
+
+func (response OpenLink404TextHTMLResponse) VisitOpenLinkResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(404)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type OpenLink404TextResponse PageNotFoundTextResponse
+
+func (response OpenLink404TextResponse) VisitOpenLinkResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/plain")
+	w.WriteHeader(404)
+
+	_, err := w.Write([]byte(fmt.Sprint(response)))
+	return err
+}
+
+type UseLinkRequestObject struct {
+	LinkKey LinkKey `json:"linkKey"`
+	Params  UseLinkParams
+	Body    *UseLinkJSONRequestBody
+}
+
+type UseLinkResponseObject interface {
+	VisitUseLinkResponse(w http.ResponseWriter) error
+}
+
+type UseLink200JSONResponse LinkResponse
+
+func (response UseLink200JSONResponse) VisitUseLinkResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UseLink200TextHTMLResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response UseLink200TextHTMLResponse) VisitUseLinkResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type UseLink200TextResponse string
+
+func (response UseLink200TextResponse) VisitUseLinkResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/plain")
+	w.WriteHeader(200)
+
+	_, err := w.Write([]byte(fmt.Sprint(response)))
+	return err
+}
+
+type UseLink400JSONResponse UseLinkFailure400
+
+func (response UseLink400JSONResponse) VisitUseLinkResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UseLink400TextHTMLResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response UseLink400TextHTMLResponse) VisitUseLinkResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(400)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type UseLink400TextResponse FailureText
+
+func (response UseLink400TextResponse) VisitUseLinkResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/plain")
+	w.WriteHeader(400)
+
+	_, err := w.Write([]byte(fmt.Sprint(response)))
+	return err
+}
+
+type UseLink404JSONResponse struct{ PageNotFoundJSONResponse }
+
+func (response UseLink404JSONResponse) VisitUseLinkResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UseLink404TextHTMLResponse struct{ PageNotFoundTextHTMLResponse }
+
+func (response UseLink404TextHTMLResponse) VisitUseLinkResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(404)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type UseLink404TextResponse PageNotFoundTextResponse
+
+func (response UseLink404TextResponse) VisitUseLinkResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/plain")
+	w.WriteHeader(404)
+
+	_, err := w.Write([]byte(fmt.Sprint(response)))
+	return err
+}
+
+type UseLink409JSONResponse UseLinkFailure409
+
+func (response UseLink409JSONResponse) VisitUseLinkResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UseLink409TextHTMLResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response UseLink409TextHTMLResponse) VisitUseLinkResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(409)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type UseLink409TextResponse FailureText
+
+func (response UseLink409TextResponse) VisitUseLinkResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/plain")
+	w.WriteHeader(409)
+
+	_, err := w.Write([]byte(fmt.Sprint(response)))
+	return err
+}
+
+type UseLink422JSONResponse UseLinkFailure422
+
+func (response UseLink422JSONResponse) VisitUseLinkResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UseLink422TextHTMLResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response UseLink422TextHTMLResponse) VisitUseLinkResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(422)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type UseLink422TextResponse FailureText
+
+func (response UseLink422TextResponse) VisitUseLinkResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/plain")
+	w.WriteHeader(422)
+
+	_, err := w.Write([]byte(fmt.Sprint(response)))
 	return err
 }
 
@@ -3365,6 +3965,12 @@ type StrictServerInterface interface {
 	// GetDocsAsset Get a file of the documentation page
 	// (GET /docs/{asset})
 	GetDocsAsset(ctx context.Context, request GetDocsAssetRequestObject) (GetDocsAssetResponseObject, error)
+	// OpenLink Show the page of a link
+	// (GET /l/{linkKey})
+	OpenLink(ctx context.Context, request OpenLinkRequestObject) (OpenLinkResponseObject, error)
+	// UseLink Use a link
+	// (POST /l/{linkKey})
+	UseLink(ctx context.Context, request UseLinkRequestObject) (UseLinkResponseObject, error)
 	// GetOpenapiJSON Get this document as JSON
 	// (GET /openapi.json)
 	GetOpenapiJSON(ctx context.Context, request GetOpenapiJSONRequestObject) (GetOpenapiJSONResponseObject, error)
@@ -3522,6 +4128,81 @@ func (sh *strictHandler) GetDocsAsset(ctx echo.Context, asset string, params Get
 		return err
 	} else if validResponse, ok := response.(GetDocsAssetResponseObject); ok {
 		return validResponse.VisitGetDocsAssetResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// OpenLink operation middleware
+func (sh *strictHandler) OpenLink(ctx echo.Context, linkKey LinkKey, params OpenLinkParams) error {
+	var request OpenLinkRequestObject
+
+	request.LinkKey = linkKey
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.OpenLink(ctx.Request().Context(), request.(OpenLinkRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "OpenLink")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(OpenLinkResponseObject); ok {
+		return validResponse.VisitOpenLinkResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// UseLink operation middleware
+func (sh *strictHandler) UseLink(ctx echo.Context, linkKey LinkKey, params UseLinkParams) error {
+	var request UseLinkRequestObject
+
+	request.LinkKey = linkKey
+	request.Params = params
+
+	var body UseLinkJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.UseLink(ctx.Request().Context(), request.(UseLinkRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UseLink")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(UseLinkResponseObject); ok {
+		return validResponse.VisitUseLinkResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

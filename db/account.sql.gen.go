@@ -546,6 +546,32 @@ func (q *Queries) RehashPassword(ctx context.Context, arg RehashPasswordParams) 
 	return err
 }
 
+const setChosenPassword = `-- name: SetChosenPassword :execrows
+UPDATE account SET
+    password_hash = $1,
+    password_chosen_at = $2,
+    pending_password_hash = NULL,
+    pending_password_expires_at = NULL,
+    pending_password_number = last_password_number
+WHERE id = $3 AND pending_until IS NULL AND disabled_at IS NULL
+`
+
+type SetChosenPasswordParams struct {
+	PasswordHash *string
+	Now          *time.Time
+	ID           uuid.UUID
+}
+
+// SetChosenPassword sets a password that the user has chosen by a link. The caller has locked the account and consumed the link. Mailed
+// passwords become void, as in ChangePassword. No row: the account is not active.
+func (q *Queries) SetChosenPassword(ctx context.Context, arg SetChosenPasswordParams) (int64, error) {
+	result, err := q.db.Exec(ctx, setChosenPassword, arg.PasswordHash, arg.Now, arg.ID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const setPendingPassword = `-- name: SetPendingPassword :execrows
 UPDATE account SET
     pending_password_hash = $1,

@@ -132,13 +132,14 @@ type RateLimit struct {
 }
 
 type ResetRequest struct {
-	ID         uuid.UUID
-	Email      string
-	RequestID  string
-	RemoteAddr string
-	CreatedAt  time.Time
-	Attempts   int64
-	DueAt      *time.Time
+	ID             uuid.UUID
+	Email          string
+	RequestID      string
+	RemoteAddr     string
+	CreatedAt      time.Time
+	Attempts       int64
+	DueAt          *time.Time
+	ChoosePassword int64
 }
 
 type Session struct {

@@ -13,7 +13,7 @@ import (
 )
 
 const claimResetRequest = `-- name: ClaimResetRequest :one
-DELETE FROM reset_request WHERE id = $1 RETURNING id, email, request_id, remote_addr, created_at, attempts, due_at
+DELETE FROM reset_request WHERE id = $1 RETURNING id, email, request_id, remote_addr, created_at, attempts, due_at, choose_password
 `
 
 // ClaimResetRequest deletes a request and returns it to one of several workers. No row: another was faster.
@@ -28,6 +28,7 @@ func (q *Queries) ClaimResetRequest(ctx context.Context, id uuid.UUID) (ResetReq
 		&i.CreatedAt,
 		&i.Attempts,
 		&i.DueAt,
+		&i.ChoosePassword,
 	)
 	return i, err
 }
@@ -70,16 +71,17 @@ func (q *Queries) GetResetAttempts(ctx context.Context, id uuid.UUID) (int64, er
 }
 
 const insertResetRequest = `-- name: InsertResetRequest :exec
-INSERT INTO reset_request (id, email, request_id, remote_addr, created_at)
-VALUES ($1, $2, $3, $4, $5)
+INSERT INTO reset_request (id, email, request_id, remote_addr, created_at, choose_password)
+VALUES ($1, $2, $3, $4, $5, $6)
 `
 
 type InsertResetRequestParams struct {
-	ID         uuid.UUID
-	Email      string
-	RequestID  string
-	RemoteAddr string
-	Now        time.Time
+	ID             uuid.UUID
+	Email          string
+	RequestID      string
+	RemoteAddr     string
+	Now            time.Time
+	ChoosePassword int64
 }
 
 func (q *Queries) InsertResetRequest(ctx context.Context, arg InsertResetRequestParams) error {
@@ -89,6 +91,7 @@ func (q *Queries) InsertResetRequest(ctx context.Context, arg InsertResetRequest
 		arg.RequestID,
 		arg.RemoteAddr,
 		arg.Now,
+		arg.ChoosePassword,
 	)
 	return err
 }

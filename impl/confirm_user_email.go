@@ -122,6 +122,10 @@ func (s *Service) confirm(ctx context.Context, q *db.Queries, found db.Confirmat
 	if _, err := q.ConsumeConfirmation(ctx, db.ConsumeConfirmationParams{KeyHash: found.KeyHash, Now: now}); err != nil {
 		return account, fmt.Errorf("consume the link: %w", err)
 	}
+	// There is none of the other form, unless the version before has created this one: it does not know the other form.
+	if _, err := q.DeleteLink(ctx, db.DeleteLinkParams{AccountID: account.ID, Purpose: found.Purpose}); err != nil {
+		return account, fmt.Errorf("delete the link of the other form: %w", err)
+	}
 	if err := q.DeleteOlderPasswordMails(ctx, account.ID); err != nil {
 		return account, fmt.Errorf("delete mails with older passwords: %w", err)
 	}
@@ -133,18 +137,28 @@ func (s *Service) confirm(ctx context.Context, q *db.Queries, found db.Confirmat
 // confirmSignUp turns the reserved use of the invite into a use, and confirms the account. It locks the invite's row before the account's, as
 // a sign-up does, so that the two cannot deadlock.
 func (s *Service) confirmSignUp(ctx context.Context, q *db.Queries, account db.Account) error {
-	if account.InviteID != nil {
-		consumed, err := q.ConsumeInvite(ctx, *account.InviteID)
-		if err != nil {
-			return fmt.Errorf("use the invite: %w", err)
-		}
-		if consumed == 0 {
-			// By another replica's clock, this sign-up had expired, and its use went to another one.
-			return db.ErrNotFound
-		}
+	if err := consumeReservedInvite(ctx, q, account); err != nil {
+		return err
 	}
 	if _, err := q.ConfirmAccount(ctx, account.ID); err != nil {
 		return fmt.Errorf("confirm the account: %w", err)
+	}
+	return nil
+}
+
+// consumeReservedInvite turns the use of an invite that a sign-up reserved into a use. It locks the invite's row. It fails with db.ErrNotFound
+// if the use is gone.
+func consumeReservedInvite(ctx context.Context, q *db.Queries, account db.Account) error {
+	if account.InviteID == nil {
+		return nil
+	}
+	consumed, err := q.ConsumeInvite(ctx, *account.InviteID)
+	if err != nil {
+		return fmt.Errorf("use the invite: %w", err)
+	}
+	if consumed == 0 {
+		// By another replica's clock, this sign-up had expired, and its use went to another one.
+		return db.ErrNotFound
 	}
 	return nil
 }
@@ -156,3 +170,9 @@ type pageResponse struct{ page.Page }
 func (r pageResponse) VisitConfirmUserEmailResponse(w http.ResponseWriter) error {
 	return r.Send(w)
 }
+
+// VisitOpenLinkResponse implements api.OpenLinkResponseObject.
+func (r pageResponse) VisitOpenLinkResponse(w http.ResponseWriter) error { return r.Send(w) }
+
+// VisitUseLinkResponse implements api.UseLinkResponseObject.
+func (r pageResponse) VisitUseLinkResponse(w http.ResponseWriter) error { return r.Send(w) }

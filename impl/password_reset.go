@@ -10,14 +10,15 @@ import (
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/event"
 	"github.com/financelime/authorization/impl/link"
-	"github.com/financelime/authorization/impl/mail"
 )
 
 // The reset itself, which user_password_reset.go does immediately, or reset_worker.go later if accounts are hidden.
 
 // resetPassword enqueues a mail with a reset link, or with the sign-up link again if the account is unconfirmed. It fails with
 // db.ErrNotFound if the address has no account, a disabled one or an expired sign-up.
-func (s *Service) resetPassword(ctx context.Context, q *db.Queries, email string) (account db.Account, err error) {
+func (s *Service) resetPassword(
+	ctx context.Context, q *db.Queries, email string, choosePassword bool,
+) (account db.Account, err error) {
 	now := s.Clock.Now()
 	account, err = q.LockAccountByEmail(ctx, email) // locked, so that no link is created after the account was disabled or deleted
 	switch {
@@ -26,38 +27,26 @@ func (s *Service) resetPassword(ctx context.Context, q *db.Queries, email string
 	case account.DisabledAt != nil:
 		return account, db.ErrNotFound
 	case account.PendingUntil == nil:
-		return account, s.enqueueLink(ctx, q, account.ID, link.PasswordReset, mail.KindPasswordLink, now, now.Add(s.PasswordLinkTTL))
+		return account, s.enqueuePasswordLink(
+			ctx, q, account.ID, link.PasswordReset, choosePassword, linkKind(link.PasswordReset, choosePassword), now, now.Add(s.PasswordLinkTTL))
 	case !account.PendingUntil.After(now):
 		return account, db.ErrNotFound
 	}
-	pending, err := q.GetConfirmation(ctx, db.GetConfirmationParams{AccountID: account.ID, Purpose: string(link.SignUp)})
-	if err != nil {
-		return account, fmt.Errorf("find the pending confirmation: %w", err)
-	}
-	return account, enqueueMail(ctx, q, db.InsertMailParams{
-		AccountID: account.ID, Kind: mail.KindSignUpLink, ConfirmationID: &pending.ID, Now: now,
-	})
+	return account, s.enqueueSignUpLinkAgain(ctx, q, account, choosePassword, now)
 }
 
 // deleteResetLinks voids the reset links of an account, in both forms.
 func deleteResetLinks(ctx context.Context, q *db.Queries, accountID uuid.UUID) error {
-	err := q.DeleteConfirmation(ctx, db.DeleteConfirmationParams{AccountID: accountID, Purpose: string(link.PasswordReset)})
-	if err != nil {
-		return fmt.Errorf("delete the reset link: %w", err)
-	}
-	if _, err := q.DeleteLink(ctx, db.DeleteLinkParams{AccountID: accountID, Purpose: string(link.PasswordReset)}); err != nil {
-		return fmt.Errorf("delete the reset link: %w", err)
-	}
-	return nil
+	return deletePasswordLinks(ctx, q, accountID, link.PasswordReset)
 }
 
 // resetCommitted logs a reset after its commit and wakes the mail worker.
-func (s *Service) resetCommitted(ctx context.Context, account db.Account) {
-	kind := mail.KindPasswordLink
+func (s *Service) resetCommitted(ctx context.Context, account db.Account, choosePassword bool) {
+	purpose := link.PasswordReset
 	if account.PendingUntil != nil {
-		kind = mail.KindSignUpLink
+		purpose = link.SignUp
 	}
-	event.Record(ctx, s.Log, event.PasswordResetRequested, event.Account(account.ID), slog.String("kind", kind))
+	event.Record(ctx, s.Log, event.PasswordResetRequested, event.Account(account.ID), slog.String("kind", linkKind(purpose, choosePassword)))
 	s.MailQueued()
 }
 

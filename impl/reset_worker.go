@@ -158,9 +158,10 @@ func (s *Service) dropOldResets(ctx context.Context, now time.Time) error {
 
 // resetResult is what the transaction of a reset did.
 type resetResult struct {
-	account db.Account
-	limited bool // the limit of mails is exceeded
-	refused bool // resetPassword failed with db.ErrNotFound
+	account        db.Account
+	choosePassword bool
+	limited        bool // the limit of mails is exceeded
+	refused        bool // resetPassword failed with db.ErrNotFound
 }
 
 // runReset does one reset, unless another replica was faster. It logs with the ID and client IP of the request. A panic becomes an error, so
@@ -182,7 +183,7 @@ func (s *Service) runReset(ctx context.Context, id uuid.UUID) (err error) {
 		}
 		req.RequestID = request.RequestID
 		req.Addr, _ = netip.ParseAddr(request.RemoteAddr) // what queueReset stored: an address, or none
-		result, err = s.runResetTx(ctx, q, request.Email)
+		result, err = s.runResetTx(ctx, q, request)
 		return err
 	})
 	switch {
@@ -194,13 +195,15 @@ func (s *Service) runReset(ctx context.Context, id uuid.UUID) (err error) {
 	case result.refused:
 		s.logResetRefused(ctx, result.account)
 	default:
-		s.resetCommitted(ctx, result.account)
+		s.resetCommitted(ctx, result.account, result.choosePassword)
 	}
 	return nil
 }
 
 // runResetTx does a reset whose request was claimed. A refusal is a result, not an error, so that the request is deleted.
-func (s *Service) runResetTx(ctx context.Context, q *db.Queries, email string) (result resetResult, err error) {
+func (s *Service) runResetTx(ctx context.Context, q *db.Queries, request db.ResetRequest) (result resetResult, err error) {
+	email := request.Email
+	result.choosePassword = request.ChoosePassword != 0
 	result.account, err = q.LockAccountByEmail(ctx, email)
 	if err == nil {
 		err = s.Limits.Take(ctx, q, s.Clock.Now(), s.resetMailQuota(result.account, email))
@@ -209,7 +212,7 @@ func (s *Service) runResetTx(ctx context.Context, q *db.Queries, email string) (
 		return result, nil
 	}
 	if err == nil {
-		result.account, err = s.resetPassword(ctx, q, email)
+		result.account, err = s.resetPassword(ctx, q, email, result.choosePassword)
 	}
 	if result.refused = errors.Is(err, db.ErrNotFound); result.refused {
 		return result, nil

@@ -36,7 +36,8 @@ func (s *Service) Signup(ctx context.Context, request api.SignupRequestObject) (
 	language := locale.Primary(request.Body.Language) // openapi.yaml lists the languages
 
 	accountID := newID()
-	err = s.signUp(ctx, db.InsertAccountParams{ID: accountID, Email: email, Language: language}, code)
+	choosePassword := request.Body.ChoosePassword != nil && *request.Body.ChoosePassword
+	err = s.signUp(ctx, db.InsertAccountParams{ID: accountID, Email: email, Language: language}, code, choosePassword)
 	s.logSignUp(ctx, accountID, err)
 	switch {
 	case errors.Is(err, errInviteNotFound):
@@ -75,7 +76,7 @@ func (s *Service) logSignUp(ctx context.Context, accountID uuid.UUID, err error)
 //
 // Sign-ups with an invite code from one client IP run one after another, because the limit of unknown codes is locked. So parallel guesses
 // gain nothing over sequential ones, and a valid code is never counted.
-func (s *Service) signUp(ctx context.Context, account db.InsertAccountParams, code string) error {
+func (s *Service) signUp(ctx context.Context, account db.InsertAccountParams, code string, choosePassword bool) error {
 	clientIP := reqinfo.FromContext(ctx).Addr
 	signUps, unknownCodes := s.Limits.ClientIPQuota(limit.SignUpSource, clientIP), limit.Quota{}
 	if code != "" {
@@ -102,7 +103,7 @@ func (s *Service) signUp(ctx context.Context, account db.InsertAccountParams, co
 		if err != nil {
 			return err
 		}
-		err = s.createAccount(ctx, q, account, code, now)
+		err = s.createAccount(ctx, q, account, code, choosePassword, now)
 		switch refusal = nil; {
 		case errors.Is(err, errInviteNotFound):
 			refusal = err

@@ -8,7 +8,6 @@ import (
 
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/link"
-	"github.com/financelime/authorization/impl/mail"
 )
 
 var errUserExists = errors.New("the address is taken")
@@ -16,7 +15,9 @@ var errUserExists = errors.New("the address is taken")
 // createAccount refuses in the order of the contract: the invite does not exist, the address is taken, the invite is exhausted. So a client
 // that repeats a sign-up after a lost response learns that the address is taken, not that the invite is exhausted. With hidden accounts,
 // the address is not checked. A refusal comes before the first change.
-func (s *Service) createAccount(ctx context.Context, q *db.Queries, account db.InsertAccountParams, code string, now time.Time) error {
+func (s *Service) createAccount(
+	ctx context.Context, q *db.Queries, account db.InsertAccountParams, code string, choosePassword bool, now time.Time,
+) error {
 	use, err := s.findInviteUse(ctx, q, code, now)
 	switch {
 	case errors.Is(err, errInviteExhausted) && s.InviteRequired:
@@ -29,7 +30,7 @@ func (s *Service) createAccount(ctx context.Context, q *db.Queries, account db.I
 	}
 	expiresAt := now.Add(s.SignUpLinkTTL)
 	account.InviteID, account.CreatedAt, account.PendingUntil = use.inviteID, now, &expiresAt
-	kind, err := s.insertAccount(ctx, q, account)
+	kind, err := s.insertAccount(ctx, q, account, linkKind(link.SignUp, choosePassword))
 	if err != nil {
 		return err
 	}
@@ -41,7 +42,7 @@ func (s *Service) createAccount(ctx context.Context, q *db.Queries, account db.I
 	if err := s.Limits.Take(ctx, q, now, s.signUpMailQuota(account.Email)); err != nil {
 		return err
 	}
-	return s.enqueueLink(ctx, q, account.ID, link.SignUp, kind, now, expiresAt)
+	return s.enqueuePasswordLink(ctx, q, account.ID, link.SignUp, choosePassword, kind, now, expiresAt)
 }
 
 // refuseExhausted returns errUserExists if the address is taken, and otherwise the given refusal.
@@ -61,10 +62,13 @@ func (s *Service) refuseExhausted(ctx context.Context, q *db.Queries, email stri
 	return errUserExists
 }
 
-// insertAccount inserts the account of a sign-up and returns the kind of mail to enqueue. It fails with errUserExists.
-func (s *Service) insertAccount(ctx context.Context, q *db.Queries, account db.InsertAccountParams) (kind string, err error) {
+// insertAccount inserts the account of a sign-up and returns the kind of mail to enqueue: linkKind, unless it is a decoy. It fails with
+// errUserExists.
+func (s *Service) insertAccount(
+	ctx context.Context, q *db.Queries, account db.InsertAccountParams, linkKind string,
+) (kind string, err error) {
 	if s.HideAccounts {
-		return insertAccountOrDecoy(ctx, q, account)
+		return insertAccountOrDecoy(ctx, q, account, linkKind)
 	}
 	inserted, err := q.InsertAccount(ctx, account)
 	if err != nil {
@@ -73,5 +77,5 @@ func (s *Service) insertAccount(ctx context.Context, q *db.Queries, account db.I
 	if inserted == 0 {
 		return "", errUserExists
 	}
-	return mail.KindSignUpLink, nil
+	return linkKind, nil
 }

@@ -12,10 +12,12 @@ import (
 // insertAccountOrDecoy inserts the account of a sign-up while accounts are hidden, and returns the kind of mail to enqueue. If the address
 // is taken, it inserts a decoy instead: an account that nobody can confirm. The mail then tells the owner of the address about the sign-up.
 // A decoy reserves a use of the invite until it expires, as every unconfirmed account does. So both cases write the same rows.
-func insertAccountOrDecoy(ctx context.Context, q *db.Queries, account db.InsertAccountParams) (kind string, err error) {
+func insertAccountOrDecoy(
+	ctx context.Context, q *db.Queries, account db.InsertAccountParams, linkKind string,
+) (kind string, err error) {
 	const attempts = 3
 	for range attempts {
-		row, kind := account, mail.KindSignUpLink
+		row, kind := account, linkKind
 		owner, err := q.GetAccountByEmail(ctx, account.Email)
 		if err != nil && !errors.Is(err, db.ErrNotFound) {
 			return "", fmt.Errorf("check whether the address is taken: %w", err)

@@ -23,13 +23,14 @@ func (s *Service) UserPasswordReset(
 			Code: 400, Message: api.RequestUserPasswordResetFailure400MessageBADPARAMETERS, Parameters: reject(ctx, "email"),
 		}, nil
 	}
+	choosePassword := request.Body.ChoosePassword != nil && *request.Body.ChoosePassword
 	if s.HideAccounts {
-		if err := s.queueReset(ctx, email); err != nil {
+		if err := s.queueReset(ctx, email, choosePassword); err != nil {
 			return nil, fmt.Errorf("queue the reset: %w", err)
 		}
 		return api.UserPasswordReset204Response{}, nil
 	}
-	account, err := s.resetNow(ctx, email)
+	account, err := s.resetNow(ctx, email, choosePassword)
 	if errors.Is(err, db.ErrNotFound) {
 		s.logResetRefused(ctx, account)
 		return api.UserPasswordReset404JSONResponse{
@@ -39,12 +40,12 @@ func (s *Service) UserPasswordReset(
 	if err != nil {
 		return nil, fmt.Errorf("reset the password: %w", err)
 	}
-	s.resetCommitted(ctx, account)
+	s.resetCommitted(ctx, account, choosePassword)
 	return api.UserPasswordReset204Response{}, nil
 }
 
 // resetNow does the reset in one transaction. It fails with db.ErrNotFound as resetPassword does; that counts towards the limits too.
-func (s *Service) resetNow(ctx context.Context, email string) (db.Account, error) {
+func (s *Service) resetNow(ctx context.Context, email string, choosePassword bool) (db.Account, error) {
 	account, err := s.findAccount(ctx, email)
 	if err != nil {
 		return account, err
@@ -63,7 +64,7 @@ func (s *Service) resetNow(ctx context.Context, email string) (db.Account, error
 		if err := s.Limits.Take(ctx, q, s.Clock.Now(), resets); err != nil {
 			return err
 		}
-		account, refusal = s.resetPassword(ctx, q, email)
+		account, refusal = s.resetPassword(ctx, q, email, choosePassword)
 		if refusal != nil && !errors.Is(refusal, db.ErrNotFound) {
 			return refusal
 		}
@@ -77,7 +78,7 @@ func (s *Service) resetNow(ctx context.Context, email string) (db.Account, error
 
 // queueReset stores the request for a reset while accounts are hidden; reset_worker.go does it later. It does not look the account up, so
 // the limit of mails to an address is applied only then, and no response reveals that it is exceeded.
-func (s *Service) queueReset(ctx context.Context, email string) error {
+func (s *Service) queueReset(ctx context.Context, email string, choosePassword bool) error {
 	req := reqinfo.FromContext(ctx)
 	resets := s.Limits.ClientIPQuota(limit.ResetSource, req.Addr)
 	if err := s.Limits.Check(ctx, s.Store, s.Clock.Now(), resets); err != nil {
@@ -88,13 +89,16 @@ func (s *Service) queueReset(ctx context.Context, email string) error {
 		return err
 	}
 	defer unlock()
+	row := db.InsertResetRequestParams{ID: newID(), Email: email, RequestID: req.RequestID, RemoteAddr: req.Addr.String()}
+	if choosePassword {
+		row.ChoosePassword = 1
+	}
 	err = s.Store.InTx(ctx, func(q *db.Queries) error {
 		if err := s.Limits.Take(ctx, q, s.Clock.Now(), resets); err != nil {
 			return err
 		}
-		return q.InsertResetRequest(ctx, db.InsertResetRequestParams{
-			ID: newID(), Email: email, RequestID: req.RequestID, RemoteAddr: req.Addr.String(), Now: s.Clock.Now(),
-		})
+		row.Now = s.Clock.Now()
+		return q.InsertResetRequest(ctx, row)
 	})
 	if err != nil {
 		return err

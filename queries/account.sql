@@ -81,6 +81,17 @@ WHERE id = @id AND pending_until IS NULL AND disabled_at IS NULL
 UPDATE account SET language = language
 WHERE id = @id AND password_hash = @verified_hash AND pending_until IS NULL AND disabled_at IS NULL;
 
+-- SetChosenPassword sets a password that the user has chosen by a link. The caller has locked the account and consumed the link. Mailed
+-- passwords become void, as in ChangePassword. No row: the account is not active.
+-- name: SetChosenPassword :execrows
+UPDATE account SET
+    password_hash = @password_hash,
+    password_chosen_at = @now,
+    pending_password_hash = NULL,
+    pending_password_expires_at = NULL,
+    pending_password_number = last_password_number
+WHERE id = @id AND pending_until IS NULL AND disabled_at IS NULL;
+
 -- name: RehashPassword :exec
 UPDATE account SET password_hash = @password_hash
 WHERE id = @id AND password_hash = @verified_hash AND pending_password_hash IS NULL;

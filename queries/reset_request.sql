@@ -1,6 +1,6 @@
 -- name: InsertResetRequest :exec
-INSERT INTO reset_request (id, email, request_id, remote_addr, created_at)
-VALUES (@id, @email, @request_id, @remote_addr, @now);
+INSERT INTO reset_request (id, email, request_id, remote_addr, created_at, choose_password)
+VALUES (@id, @email, @request_id, @remote_addr, @now, @choose_password);
 
 -- ListResetRequests lists the due requests, the oldest first by the clocks of the replicas. Of two requests for one address, seconds apart,
 -- the one processed last has the link that works and the mail that is enqueued last.

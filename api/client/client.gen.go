@@ -325,6 +325,33 @@ func (e JWKUse) Valid() bool {
 	}
 }
 
+// Defines values for LinkResponsePurpose.
+const (
+	LinkResponsePurposeDeletionUndo LinkResponsePurpose = "deletion_undo"
+	LinkResponsePurposeEmail        LinkResponsePurpose = "email"
+	LinkResponsePurposeEmailUndo    LinkResponsePurpose = "email_undo"
+	LinkResponsePurposePassword     LinkResponsePurpose = "password"
+	LinkResponsePurposeSignup       LinkResponsePurpose = "signup"
+)
+
+// Valid indicates whether the value is a known member of the LinkResponsePurpose enum.
+func (e LinkResponsePurpose) Valid() bool {
+	switch e {
+	case LinkResponsePurposeDeletionUndo:
+		return true
+	case LinkResponsePurposeEmail:
+		return true
+	case LinkResponsePurposeEmailUndo:
+		return true
+	case LinkResponsePurposePassword:
+		return true
+	case LinkResponsePurposeSignup:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for RefreshAccessTokenFailure400Message.
 const (
 	RefreshAccessTokenFailure400MessageBADPARAMETERS RefreshAccessTokenFailure400Message = "BAD_PARAMETERS"
@@ -475,6 +502,57 @@ func (e StepUpSessionFailure403Message) Valid() bool {
 	case StepUpSessionFailure403MessageAUTHENTICATIONFAILED:
 		return true
 	case StepUpSessionFailure403MessageSECONDFACTORREQUIRED:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for UseLinkFailure400Message.
+const (
+	UseLinkFailure400MessageBADPARAMETERS UseLinkFailure400Message = "BAD_PARAMETERS"
+)
+
+// Valid indicates whether the value is a known member of the UseLinkFailure400Message enum.
+func (e UseLinkFailure400Message) Valid() bool {
+	switch e {
+	case UseLinkFailure400MessageBADPARAMETERS:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for UseLinkFailure409Message.
+const (
+	UseLinkFailure409MessageEMAILTAKEN UseLinkFailure409Message = "EMAIL_TAKEN"
+)
+
+// Valid indicates whether the value is a known member of the UseLinkFailure409Message enum.
+func (e UseLinkFailure409Message) Valid() bool {
+	switch e {
+	case UseLinkFailure409MessageEMAILTAKEN:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for UseLinkFailure422Message.
+const (
+	UseLinkFailure422MessagePASSWORDGUESSABLE UseLinkFailure422Message = "PASSWORD_GUESSABLE"
+	UseLinkFailure422MessagePASSWORDKNOWN     UseLinkFailure422Message = "PASSWORD_KNOWN"
+	UseLinkFailure422MessagePASSWORDTOOSHORT  UseLinkFailure422Message = "PASSWORD_TOO_SHORT"
+)
+
+// Valid indicates whether the value is a known member of the UseLinkFailure422Message enum.
+func (e UseLinkFailure422Message) Valid() bool {
+	switch e {
+	case UseLinkFailure422MessagePASSWORDGUESSABLE:
+		return true
+	case UseLinkFailure422MessagePASSWORDKNOWN:
+		return true
+	case UseLinkFailure422MessagePASSWORDTOOSHORT:
 		return true
 	default:
 		return false
@@ -974,6 +1052,26 @@ type JWKS struct {
 // Example: sig
 type JWKUse string
 
+// LinkResponse What a link does, or has done
+//
+// Example: {"message":"Your password is set. Log in with it.","purpose":"password"}
+type LinkResponse struct {
+	// Message A message for the user, in the user's language
+	//
+	// Example: Your password is set. Log in with it.
+	Message string `json:"message"`
+
+	// Purpose The purpose of the link
+	//
+	// Example: password
+	Purpose LinkResponsePurpose `json:"purpose"`
+}
+
+// LinkResponsePurpose The purpose of the link
+//
+// Example: password
+type LinkResponsePurpose string
+
 // OpenAPIDocument An OpenAPI 3.0.3 document
 //
 // Example: {"info":{"title":"Financelime Authorization","version":"v0.2.0-alpha"},"openapi":"3.0.3","paths":{}}
@@ -1135,6 +1233,13 @@ type RequestUserPasswordResetFailure404Message string
 //
 // Example: {"email":"test.user@financelime.com"}
 type RequestUserPasswordResetRequest struct {
+	// ChoosePassword `true`: the user chooses a password on the page of the link. Otherwise the service makes a password and mails it after the
+	// link was opened.
+	//
+	//
+	// Example: true
+	ChoosePassword *bool `json:"choosePassword,omitempty"`
+
 	// Email The email address: one plain ASCII address without a display name, quotes or comments. The domain may be in any script.
 	// Letter case does not matter: `Test.User@Financelime.com` is the same user.
 	//
@@ -1300,6 +1405,13 @@ type SignUpFailure409Message string
 //
 // Example: {"email":"new.user@financelime.com","inviteCode":"testInviteCode","language":"en"}
 type SignUpRequest struct {
+	// ChoosePassword `true`: the user chooses a password on the page of the link. Otherwise the service makes a password and mails it after the
+	// link was opened.
+	//
+	//
+	// Example: true
+	ChoosePassword *bool `json:"choosePassword,omitempty"`
+
 	// Email The email address: one plain ASCII address without a display name, quotes or comments. The domain may be in any script.
 	// Letter case does not matter: `Test.User@Financelime.com` is the same user.
 	//
@@ -1406,6 +1518,87 @@ type StepUpSessionRequest struct {
 	Password string `json:"password"`
 }
 
+// UseLinkFailure400 Why a link was not used (400): `newPassword` is missing, malformed or not allowed for this link.
+// The link is still unused.
+//
+// Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["newPassword"]}
+type UseLinkFailure400 struct {
+	// Code The HTTP status
+	//
+	// Example: 400
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: BAD_PARAMETERS
+	Message UseLinkFailure400Message `json:"message"`
+
+	// Parameters What was missing, malformed or not allowed: the names of headers (`request-id`, `content-type`), of path and query parameters
+	// (`sessionID`), and of properties of the body (`language`, `device.width`), or `body` if the body itself is wrong: it is not one
+	// JSON object, has unknown or duplicate keys, or contains U+0000. Never values. The list is missing if the request is wrong in another way, for
+	// example if its URL is too long.
+	//
+	//
+	// Example: ["language"]
+	Parameters *RejectedParameters `json:"parameters,omitempty"`
+}
+
+// UseLinkFailure400Message The reason
+//
+// Example: BAD_PARAMETERS
+type UseLinkFailure400Message string
+
+// UseLinkFailure409 Why a link was not used (409): the address has another user now (`EMAIL_TAKEN`).
+//
+// Example: {"code":409,"message":"EMAIL_TAKEN"}
+type UseLinkFailure409 struct {
+	// Code The HTTP status
+	//
+	// Example: 409
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: EMAIL_TAKEN
+	Message UseLinkFailure409Message `json:"message"`
+}
+
+// UseLinkFailure409Message The reason
+//
+// Example: EMAIL_TAKEN
+type UseLinkFailure409Message string
+
+// UseLinkFailure422 Why a password was rejected with 422: it is too short (`PASSWORD_TOO_SHORT`), in a list of known passwords (`PASSWORD_KNOWN`),
+// or easy to guess, such as a sequence or the user's own address (`PASSWORD_GUESSABLE`). The link is still unused.
+//
+// Example: {"code":422,"message":"PASSWORD_TOO_SHORT"}
+type UseLinkFailure422 struct {
+	// Code The HTTP status
+	//
+	// Example: 422
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: PASSWORD_TOO_SHORT
+	Message UseLinkFailure422Message `json:"message"`
+}
+
+// UseLinkFailure422Message The reason
+//
+// Example: PASSWORD_TOO_SHORT
+type UseLinkFailure422Message string
+
+// UseLinkRequest What the user has decided
+//
+// Example: {"newPassword":"seven green boats at noon"}
+type UseLinkRequest struct {
+	// NewPassword The new password, as the user typed it. All characters are allowed, also spaces.
+	//
+	// Example: seven green boats at noon
+	NewPassword *string `json:"newPassword,omitempty"`
+}
+
 // User The account of a user
 //
 // Example: {"createdAt":"2026-11-20T18:02:55.654321Z","email":"test.user@financelime.com","language":"en","passwordChosen":false,"userID":"019aaf6e-0b1c-7d52-9f3a-6b1f0c2d4e5f"}
@@ -1454,10 +1647,16 @@ type VersionResponse struct {
 // IfNoneMatch defines model for IfNoneMatch.
 type IfNoneMatch = string
 
+// LinkKey defines model for LinkKey.
+type LinkKey = string
+
 // OptionalRequestID The ID of one request
 //
 // Example: 4f7c1f1e-8a52-4d5b-9c0c-0c1d6a0f5a11
 type OptionalRequestID = RequestID
+
+// RID defines model for RID.
+type RID = string
 
 // BadParameters A parameter is missing or malformed.
 //
@@ -1560,6 +1759,18 @@ type GetDocsAssetParams struct {
 
 	// IfNoneMatch The `etag` of a cached response. If it is current, the service responds with 304 and no body.
 	IfNoneMatch *IfNoneMatch `json:"if-none-match,omitempty"`
+}
+
+// OpenLinkParams defines parameters for OpenLink.
+type OpenLinkParams struct {
+	// Rid The request ID of the request that caused the email. The response has it in the header `request-id`.
+	Rid RID `form:"rid" json:"rid"`
+}
+
+// UseLinkParams defines parameters for UseLink.
+type UseLinkParams struct {
+	// Rid The request ID of the request that caused the email. The response has it in the header `request-id`.
+	Rid RID `form:"rid" json:"rid"`
 }
 
 // GetOpenapiJSONParams defines parameters for GetOpenapiJSON.
@@ -1674,6 +1885,12 @@ type GetVersionParams struct {
 	// not have to be unique, but a unique one is easier to find in the logs.
 	RequestID RequestID `json:"request-id"`
 }
+
+// UseLinkJSONRequestBody defines body for UseLink for application/json ContentType.
+type UseLinkJSONRequestBody = UseLinkRequest
+
+// UseLinkFormdataRequestBody defines body for UseLink for application/x-www-form-urlencoded ContentType.
+type UseLinkFormdataRequestBody = UseLinkRequest
 
 // CreateAccessTokenJSONRequestBody defines body for CreateAccessToken for application/json ContentType.
 type CreateAccessTokenJSONRequestBody = CreateAccessTokenRequest
@@ -1896,6 +2113,93 @@ type ClientInterface interface {
 	// Corresponds with GET /docs/{asset} (the `GetDocsAsset` operationId).
 	GetDocsAsset(ctx context.Context, asset string, params *GetDocsAssetParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// OpenLink Show the page of a link
+	//
+	// Returns an HTML page that says what the link does, with a form that does it: a field for the new password, or one button. Opening the
+	// page changes nothing, so a program that opens the links of an email before the user cannot act for the user.
+	//
+	// The links in emails after which the user decides something lead to this path: choose a password, confirm another address, undo.
+	// The page is in the user's language and needs no script. The media types are negotiated as for a
+	// [confirmation](#/User/confirm_user_email).
+	//
+	// Any key that does not work (used, expired, replaced by a newer one, unknown, malformed) and a missing or malformed `rid`
+	// give the same 404. Its page explains what to do next.
+	//
+	// Corresponds with GET /l/{linkKey} (the `OpenLink` operationId).
+	OpenLink(ctx context.Context, linkKey LinkKey, params *OpenLinkParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UseLinkWithBody Use a link
+	//
+	// Does what the link is for, once. A client that has a page of its own for the link sends JSON; the form of the service's page sends
+	// `application/x-www-form-urlencoded`. The response has the negotiated media type in both cases.
+	//
+	// | `purpose` | Effect |
+	// | --- | --- |
+	// | `signup` | Confirms the user with the chosen password. |
+	// | `password` | Replaces the password by the chosen one, ends all sessions, and voids mailed passwords. The user receives an email. |
+	// | `email` | Changes the user's address to the one that received the link. |
+	// | `email_undo` | Restores the older address. |
+	// | `deletion_undo` | Keeps the user whose deletion was requested. |
+	//
+	// `newPassword` is required for `signup` and `password`, and not allowed for the others (400). A link logs nobody in: the user logs in
+	// with the password afterwards.
+	//
+	// A malformed body is refused first (400). Then the service checks in this order: the link (404), whether it needs a password (400), the policy for passwords (422), which is that of
+	// [change_user_password](#/User/change_user_password). After a 400 or a 422 the link still works.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /l/{linkKey} (the `UseLink` operationId).
+	UseLinkWithBody(ctx context.Context, linkKey LinkKey, params *UseLinkParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UseLink Use a link
+	//
+	// Does what the link is for, once. A client that has a page of its own for the link sends JSON; the form of the service's page sends
+	// `application/x-www-form-urlencoded`. The response has the negotiated media type in both cases.
+	//
+	// | `purpose` | Effect |
+	// | --- | --- |
+	// | `signup` | Confirms the user with the chosen password. |
+	// | `password` | Replaces the password by the chosen one, ends all sessions, and voids mailed passwords. The user receives an email. |
+	// | `email` | Changes the user's address to the one that received the link. |
+	// | `email_undo` | Restores the older address. |
+	// | `deletion_undo` | Keeps the user whose deletion was requested. |
+	//
+	// `newPassword` is required for `signup` and `password`, and not allowed for the others (400). A link logs nobody in: the user logs in
+	// with the password afterwards.
+	//
+	// A malformed body is refused first (400). Then the service checks in this order: the link (404), whether it needs a password (400), the policy for passwords (422), which is that of
+	// [change_user_password](#/User/change_user_password). After a 400 or a 422 the link still works.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /l/{linkKey} (the `UseLink` operationId).
+	UseLink(ctx context.Context, linkKey LinkKey, params *UseLinkParams, body UseLinkJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UseLinkWithFormdataBody Use a link
+	//
+	// Does what the link is for, once. A client that has a page of its own for the link sends JSON; the form of the service's page sends
+	// `application/x-www-form-urlencoded`. The response has the negotiated media type in both cases.
+	//
+	// | `purpose` | Effect |
+	// | --- | --- |
+	// | `signup` | Confirms the user with the chosen password. |
+	// | `password` | Replaces the password by the chosen one, ends all sessions, and voids mailed passwords. The user receives an email. |
+	// | `email` | Changes the user's address to the one that received the link. |
+	// | `email_undo` | Restores the older address. |
+	// | `deletion_undo` | Keeps the user whose deletion was requested. |
+	//
+	// `newPassword` is required for `signup` and `password`, and not allowed for the others (400). A link logs nobody in: the user logs in
+	// with the password afterwards.
+	//
+	// A malformed body is refused first (400). Then the service checks in this order: the link (404), whether it needs a password (400), the policy for passwords (422), which is that of
+	// [change_user_password](#/User/change_user_password). After a 400 or a 422 the link still works.
+	//
+	// Takes a body of the `application/x-www-form-urlencoded` content type.
+	//
+	// Corresponds with POST /l/{linkKey} (the `UseLink` operationId).
+	UseLinkWithFormdataBody(ctx context.Context, linkKey LinkKey, params *UseLinkParams, body UseLinkFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetOpenapiJSON Get this document as JSON
 	//
 	// The document against which the service validates requests.
@@ -2101,13 +2405,16 @@ type ClientInterface interface {
 
 	// UserPasswordResetWithBody Request a password reset
 	//
-	// Sends a link to the email address. When the user opens the link, the service sends a new password by email.
+	// Sends a link to the email address. When the user opens the link, the service sends a new password by email. The old password and
+	// all sessions stay valid until the user logs in with the new password.
 	//
-	// The old password and all sessions stay valid until the user logs in with the new password.
-	// A newer link invalidates the older one. A link is valid for 30 minutes by default.
+	// With `choosePassword`, the link opens a [page](#/User/open_link) on which the user chooses a password instead. The choice replaces
+	// the old password and ends all sessions.
+	//
+	// A newer link invalidates the older one, whatever their forms. A link is valid for 30 minutes by default.
 	//
 	// If the address belongs to a sign-up that waits for its confirmation, the service sends the confirmation link again, with
-	// its remaining lifetime.
+	// its remaining lifetime and in the form of this request.
 	//
 	// If the service hides accounts, it responds with 204 whether or not the user exists. Ask the user to check the mailbox.
 	//
@@ -2118,13 +2425,16 @@ type ClientInterface interface {
 
 	// UserPasswordReset Request a password reset
 	//
-	// Sends a link to the email address. When the user opens the link, the service sends a new password by email.
+	// Sends a link to the email address. When the user opens the link, the service sends a new password by email. The old password and
+	// all sessions stay valid until the user logs in with the new password.
 	//
-	// The old password and all sessions stay valid until the user logs in with the new password.
-	// A newer link invalidates the older one. A link is valid for 30 minutes by default.
+	// With `choosePassword`, the link opens a [page](#/User/open_link) on which the user chooses a password instead. The choice replaces
+	// the old password and ends all sessions.
+	//
+	// A newer link invalidates the older one, whatever their forms. A link is valid for 30 minutes by default.
 	//
 	// If the address belongs to a sign-up that waits for its confirmation, the service sends the confirmation link again, with
-	// its remaining lifetime.
+	// its remaining lifetime and in the form of this request.
 	//
 	// If the service hides accounts, it responds with 204 whether or not the user exists. Ask the user to check the mailbox.
 	//
@@ -2174,7 +2484,7 @@ type ClientInterface interface {
 	// SignupWithBody Sign up
 	//
 	// Creates a user and sends a confirmation link to the email address. When the user opens the link, the service sends a
-	// password by email.
+	// password by email. With `choosePassword`, the link opens a [page](#/User/open_link) on which the user chooses a password instead.
 	//
 	// The sign-up reserves one use of the invite code. If nobody opens the link before it expires (after 24 hours by default),
 	// the service deletes the sign-up and releases the use and the address.
@@ -2196,7 +2506,7 @@ type ClientInterface interface {
 	// Signup Sign up
 	//
 	// Creates a user and sends a confirmation link to the email address. When the user opens the link, the service sends a
-	// password by email.
+	// password by email. With `choosePassword`, the link opens a [page](#/User/open_link) on which the user chooses a password instead.
 	//
 	// The sign-up reserves one use of the invite code. If nobody opens the link before it expires (after 24 hours by default),
 	// the service deletes the sign-up and releases the use and the address.
@@ -2283,6 +2593,133 @@ func (c *Client) GetDocs(ctx context.Context, params *GetDocsParams, reqEditors 
 // Corresponds with GET /docs/{asset} (the `GetDocsAsset` operationId).
 func (c *Client) GetDocsAsset(ctx context.Context, asset string, params *GetDocsAssetParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetDocsAssetRequest(c.Server, asset, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// OpenLink Show the page of a link
+//
+// Returns an HTML page that says what the link does, with a form that does it: a field for the new password, or one button. Opening the
+// page changes nothing, so a program that opens the links of an email before the user cannot act for the user.
+//
+// The links in emails after which the user decides something lead to this path: choose a password, confirm another address, undo.
+// The page is in the user's language and needs no script. The media types are negotiated as for a
+// [confirmation](#/User/confirm_user_email).
+//
+// Any key that does not work (used, expired, replaced by a newer one, unknown, malformed) and a missing or malformed `rid`
+// give the same 404. Its page explains what to do next.
+//
+// Corresponds with GET /l/{linkKey} (the `OpenLink` operationId).
+func (c *Client) OpenLink(ctx context.Context, linkKey LinkKey, params *OpenLinkParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewOpenLinkRequest(c.Server, linkKey, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UseLinkWithBody Use a link
+//
+// Does what the link is for, once. A client that has a page of its own for the link sends JSON; the form of the service's page sends
+// `application/x-www-form-urlencoded`. The response has the negotiated media type in both cases.
+//
+// | `purpose` | Effect |
+// | --- | --- |
+// | `signup` | Confirms the user with the chosen password. |
+// | `password` | Replaces the password by the chosen one, ends all sessions, and voids mailed passwords. The user receives an email. |
+// | `email` | Changes the user's address to the one that received the link. |
+// | `email_undo` | Restores the older address. |
+// | `deletion_undo` | Keeps the user whose deletion was requested. |
+//
+// `newPassword` is required for `signup` and `password`, and not allowed for the others (400). A link logs nobody in: the user logs in
+// with the password afterwards.
+//
+// A malformed body is refused first (400). Then the service checks in this order: the link (404), whether it needs a password (400), the policy for passwords (422), which is that of
+// [change_user_password](#/User/change_user_password). After a 400 or a 422 the link still works.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /l/{linkKey} (the `UseLink` operationId).
+func (c *Client) UseLinkWithBody(ctx context.Context, linkKey LinkKey, params *UseLinkParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUseLinkRequestWithBody(c.Server, linkKey, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UseLink Use a link
+//
+// Does what the link is for, once. A client that has a page of its own for the link sends JSON; the form of the service's page sends
+// `application/x-www-form-urlencoded`. The response has the negotiated media type in both cases.
+//
+// | `purpose` | Effect |
+// | --- | --- |
+// | `signup` | Confirms the user with the chosen password. |
+// | `password` | Replaces the password by the chosen one, ends all sessions, and voids mailed passwords. The user receives an email. |
+// | `email` | Changes the user's address to the one that received the link. |
+// | `email_undo` | Restores the older address. |
+// | `deletion_undo` | Keeps the user whose deletion was requested. |
+//
+// `newPassword` is required for `signup` and `password`, and not allowed for the others (400). A link logs nobody in: the user logs in
+// with the password afterwards.
+//
+// A malformed body is refused first (400). Then the service checks in this order: the link (404), whether it needs a password (400), the policy for passwords (422), which is that of
+// [change_user_password](#/User/change_user_password). After a 400 or a 422 the link still works.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /l/{linkKey} (the `UseLink` operationId).
+func (c *Client) UseLink(ctx context.Context, linkKey LinkKey, params *UseLinkParams, body UseLinkJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUseLinkRequest(c.Server, linkKey, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UseLinkWithFormdataBody Use a link
+//
+// Does what the link is for, once. A client that has a page of its own for the link sends JSON; the form of the service's page sends
+// `application/x-www-form-urlencoded`. The response has the negotiated media type in both cases.
+//
+// | `purpose` | Effect |
+// | --- | --- |
+// | `signup` | Confirms the user with the chosen password. |
+// | `password` | Replaces the password by the chosen one, ends all sessions, and voids mailed passwords. The user receives an email. |
+// | `email` | Changes the user's address to the one that received the link. |
+// | `email_undo` | Restores the older address. |
+// | `deletion_undo` | Keeps the user whose deletion was requested. |
+//
+// `newPassword` is required for `signup` and `password`, and not allowed for the others (400). A link logs nobody in: the user logs in
+// with the password afterwards.
+//
+// A malformed body is refused first (400). Then the service checks in this order: the link (404), whether it needs a password (400), the policy for passwords (422), which is that of
+// [change_user_password](#/User/change_user_password). After a 400 or a 422 the link still works.
+//
+// Takes a body of the `application/x-www-form-urlencoded` content type.
+//
+// Corresponds with POST /l/{linkKey} (the `UseLink` operationId).
+func (c *Client) UseLinkWithFormdataBody(ctx context.Context, linkKey LinkKey, params *UseLinkParams, body UseLinkFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUseLinkRequestWithFormdataBody(c.Server, linkKey, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2658,13 +3095,16 @@ func (c *Client) GetUser(ctx context.Context, params *GetUserParams, reqEditors 
 
 // UserPasswordResetWithBody Request a password reset
 //
-// Sends a link to the email address. When the user opens the link, the service sends a new password by email.
+// Sends a link to the email address. When the user opens the link, the service sends a new password by email. The old password and
+// all sessions stay valid until the user logs in with the new password.
 //
-// The old password and all sessions stay valid until the user logs in with the new password.
-// A newer link invalidates the older one. A link is valid for 30 minutes by default.
+// With `choosePassword`, the link opens a [page](#/User/open_link) on which the user chooses a password instead. The choice replaces
+// the old password and ends all sessions.
+//
+// A newer link invalidates the older one, whatever their forms. A link is valid for 30 minutes by default.
 //
 // If the address belongs to a sign-up that waits for its confirmation, the service sends the confirmation link again, with
-// its remaining lifetime.
+// its remaining lifetime and in the form of this request.
 //
 // If the service hides accounts, it responds with 204 whether or not the user exists. Ask the user to check the mailbox.
 //
@@ -2685,13 +3125,16 @@ func (c *Client) UserPasswordResetWithBody(ctx context.Context, params *UserPass
 
 // UserPasswordReset Request a password reset
 //
-// Sends a link to the email address. When the user opens the link, the service sends a new password by email.
+// Sends a link to the email address. When the user opens the link, the service sends a new password by email. The old password and
+// all sessions stay valid until the user logs in with the new password.
 //
-// The old password and all sessions stay valid until the user logs in with the new password.
-// A newer link invalidates the older one. A link is valid for 30 minutes by default.
+// With `choosePassword`, the link opens a [page](#/User/open_link) on which the user chooses a password instead. The choice replaces
+// the old password and ends all sessions.
+//
+// A newer link invalidates the older one, whatever their forms. A link is valid for 30 minutes by default.
 //
 // If the address belongs to a sign-up that waits for its confirmation, the service sends the confirmation link again, with
-// its remaining lifetime.
+// its remaining lifetime and in the form of this request.
 //
 // If the service hides accounts, it responds with 204 whether or not the user exists. Ask the user to check the mailbox.
 //
@@ -2771,7 +3214,7 @@ func (c *Client) ChangeUserPassword(ctx context.Context, params *ChangeUserPassw
 // SignupWithBody Sign up
 //
 // Creates a user and sends a confirmation link to the email address. When the user opens the link, the service sends a
-// password by email.
+// password by email. With `choosePassword`, the link opens a [page](#/User/open_link) on which the user chooses a password instead.
 //
 // The sign-up reserves one use of the invite code. If nobody opens the link before it expires (after 24 hours by default),
 // the service deletes the sign-up and releases the use and the address.
@@ -2803,7 +3246,7 @@ func (c *Client) SignupWithBody(ctx context.Context, params *SignupParams, conte
 // Signup Sign up
 //
 // Creates a user and sends a confirmation link to the email address. When the user opens the link, the service sends a
-// password by email.
+// password by email. With `choosePassword`, the link opens a [page](#/User/open_link) on which the user chooses a password instead.
 //
 // The sign-up reserves one use of the invite code. If nobody opens the link before it expires (after 24 hours by default),
 // the service deletes the sign-up and releases the use and the address.
@@ -3053,6 +3496,144 @@ func NewGetDocsAssetRequest(server string, asset string, params *GetDocsAssetPar
 		}
 
 	}
+
+	return req, nil
+}
+
+// NewOpenLinkRequest constructs an http.Request for the OpenLink method
+func NewOpenLinkRequest(server string, linkKey LinkKey, params *OpenLinkParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "linkKey", linkKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/l/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "rid", params.Rid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewUseLinkRequest calls the generic UseLink builder with application/json body
+func NewUseLinkRequest(server string, linkKey LinkKey, params *UseLinkParams, body UseLinkJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewUseLinkRequestWithBody(server, linkKey, params, "application/json", bodyReader)
+}
+
+// NewUseLinkRequestWithFormdataBody calls the generic UseLink builder with application/x-www-form-urlencoded body
+func NewUseLinkRequestWithFormdataBody(server string, linkKey LinkKey, params *UseLinkParams, body UseLinkFormdataRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	bodyStr, err := runtime.MarshalForm(body, nil)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = strings.NewReader(bodyStr.Encode())
+	return NewUseLinkRequestWithBody(server, linkKey, params, "application/x-www-form-urlencoded", bodyReader)
+}
+
+// NewUseLinkRequestWithBody constructs an http.Request for the UseLink method, with any body, and a specified content type
+func NewUseLinkRequestWithBody(server string, linkKey LinkKey, params *UseLinkParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "linkKey", linkKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/l/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "rid", params.Rid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -3924,6 +4505,95 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /docs/{asset} (the `GetDocsAsset` operationId).
 	GetDocsAssetWithResponse(ctx context.Context, asset string, params *GetDocsAssetParams, reqEditors ...RequestEditorFn) (*GetDocsAssetResponse, error)
 
+	// OpenLinkWithResponse Show the page of a link
+	//
+	// Returns an HTML page that says what the link does, with a form that does it: a field for the new password, or one button. Opening the
+	// page changes nothing, so a program that opens the links of an email before the user cannot act for the user.
+	//
+	// The links in emails after which the user decides something lead to this path: choose a password, confirm another address, undo.
+	// The page is in the user's language and needs no script. The media types are negotiated as for a
+	// [confirmation](#/User/confirm_user_email).
+	//
+	// Any key that does not work (used, expired, replaced by a newer one, unknown, malformed) and a missing or malformed `rid`
+	// give the same 404. Its page explains what to do next.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /l/{linkKey} (the `OpenLink` operationId).
+	OpenLinkWithResponse(ctx context.Context, linkKey LinkKey, params *OpenLinkParams, reqEditors ...RequestEditorFn) (*OpenLinkResponse, error)
+
+	// UseLinkWithBodyWithResponse Use a link
+	//
+	// Does what the link is for, once. A client that has a page of its own for the link sends JSON; the form of the service's page sends
+	// `application/x-www-form-urlencoded`. The response has the negotiated media type in both cases.
+	//
+	// | `purpose` | Effect |
+	// | --- | --- |
+	// | `signup` | Confirms the user with the chosen password. |
+	// | `password` | Replaces the password by the chosen one, ends all sessions, and voids mailed passwords. The user receives an email. |
+	// | `email` | Changes the user's address to the one that received the link. |
+	// | `email_undo` | Restores the older address. |
+	// | `deletion_undo` | Keeps the user whose deletion was requested. |
+	//
+	// `newPassword` is required for `signup` and `password`, and not allowed for the others (400). A link logs nobody in: the user logs in
+	// with the password afterwards.
+	//
+	// A malformed body is refused first (400). Then the service checks in this order: the link (404), whether it needs a password (400), the policy for passwords (422), which is that of
+	// [change_user_password](#/User/change_user_password). After a 400 or a 422 the link still works.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /l/{linkKey} (the `UseLink` operationId).
+	UseLinkWithBodyWithResponse(ctx context.Context, linkKey LinkKey, params *UseLinkParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UseLinkResponse, error)
+
+	// UseLinkWithResponse Use a link
+	//
+	// Does what the link is for, once. A client that has a page of its own for the link sends JSON; the form of the service's page sends
+	// `application/x-www-form-urlencoded`. The response has the negotiated media type in both cases.
+	//
+	// | `purpose` | Effect |
+	// | --- | --- |
+	// | `signup` | Confirms the user with the chosen password. |
+	// | `password` | Replaces the password by the chosen one, ends all sessions, and voids mailed passwords. The user receives an email. |
+	// | `email` | Changes the user's address to the one that received the link. |
+	// | `email_undo` | Restores the older address. |
+	// | `deletion_undo` | Keeps the user whose deletion was requested. |
+	//
+	// `newPassword` is required for `signup` and `password`, and not allowed for the others (400). A link logs nobody in: the user logs in
+	// with the password afterwards.
+	//
+	// A malformed body is refused first (400). Then the service checks in this order: the link (404), whether it needs a password (400), the policy for passwords (422), which is that of
+	// [change_user_password](#/User/change_user_password). After a 400 or a 422 the link still works.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /l/{linkKey} (the `UseLink` operationId).
+	UseLinkWithResponse(ctx context.Context, linkKey LinkKey, params *UseLinkParams, body UseLinkJSONRequestBody, reqEditors ...RequestEditorFn) (*UseLinkResponse, error)
+
+	// UseLinkWithFormdataBodyWithResponse Use a link
+	//
+	// Does what the link is for, once. A client that has a page of its own for the link sends JSON; the form of the service's page sends
+	// `application/x-www-form-urlencoded`. The response has the negotiated media type in both cases.
+	//
+	// | `purpose` | Effect |
+	// | --- | --- |
+	// | `signup` | Confirms the user with the chosen password. |
+	// | `password` | Replaces the password by the chosen one, ends all sessions, and voids mailed passwords. The user receives an email. |
+	// | `email` | Changes the user's address to the one that received the link. |
+	// | `email_undo` | Restores the older address. |
+	// | `deletion_undo` | Keeps the user whose deletion was requested. |
+	//
+	// `newPassword` is required for `signup` and `password`, and not allowed for the others (400). A link logs nobody in: the user logs in
+	// with the password afterwards.
+	//
+	// A malformed body is refused first (400). Then the service checks in this order: the link (404), whether it needs a password (400), the policy for passwords (422), which is that of
+	// [change_user_password](#/User/change_user_password). After a 400 or a 422 the link still works.
+	//
+	// Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /l/{linkKey} (the `UseLink` operationId).
+	UseLinkWithFormdataBodyWithResponse(ctx context.Context, linkKey LinkKey, params *UseLinkParams, body UseLinkFormdataRequestBody, reqEditors ...RequestEditorFn) (*UseLinkResponse, error)
+
 	// GetOpenapiJSONWithResponse Get this document as JSON
 	//
 	// The document against which the service validates requests.
@@ -4145,13 +4815,16 @@ type ClientWithResponsesInterface interface {
 
 	// UserPasswordResetWithBodyWithResponse Request a password reset
 	//
-	// Sends a link to the email address. When the user opens the link, the service sends a new password by email.
+	// Sends a link to the email address. When the user opens the link, the service sends a new password by email. The old password and
+	// all sessions stay valid until the user logs in with the new password.
 	//
-	// The old password and all sessions stay valid until the user logs in with the new password.
-	// A newer link invalidates the older one. A link is valid for 30 minutes by default.
+	// With `choosePassword`, the link opens a [page](#/User/open_link) on which the user chooses a password instead. The choice replaces
+	// the old password and ends all sessions.
+	//
+	// A newer link invalidates the older one, whatever their forms. A link is valid for 30 minutes by default.
 	//
 	// If the address belongs to a sign-up that waits for its confirmation, the service sends the confirmation link again, with
-	// its remaining lifetime.
+	// its remaining lifetime and in the form of this request.
 	//
 	// If the service hides accounts, it responds with 204 whether or not the user exists. Ask the user to check the mailbox.
 	//
@@ -4162,13 +4835,16 @@ type ClientWithResponsesInterface interface {
 
 	// UserPasswordResetWithResponse Request a password reset
 	//
-	// Sends a link to the email address. When the user opens the link, the service sends a new password by email.
+	// Sends a link to the email address. When the user opens the link, the service sends a new password by email. The old password and
+	// all sessions stay valid until the user logs in with the new password.
 	//
-	// The old password and all sessions stay valid until the user logs in with the new password.
-	// A newer link invalidates the older one. A link is valid for 30 minutes by default.
+	// With `choosePassword`, the link opens a [page](#/User/open_link) on which the user chooses a password instead. The choice replaces
+	// the old password and ends all sessions.
+	//
+	// A newer link invalidates the older one, whatever their forms. A link is valid for 30 minutes by default.
 	//
 	// If the address belongs to a sign-up that waits for its confirmation, the service sends the confirmation link again, with
-	// its remaining lifetime.
+	// its remaining lifetime and in the form of this request.
 	//
 	// If the service hides accounts, it responds with 204 whether or not the user exists. Ask the user to check the mailbox.
 	//
@@ -4218,7 +4894,7 @@ type ClientWithResponsesInterface interface {
 	// SignupWithBodyWithResponse Sign up
 	//
 	// Creates a user and sends a confirmation link to the email address. When the user opens the link, the service sends a
-	// password by email.
+	// password by email. With `choosePassword`, the link opens a [page](#/User/open_link) on which the user chooses a password instead.
 	//
 	// The sign-up reserves one use of the invite code. If nobody opens the link before it expires (after 24 hours by default),
 	// the service deletes the sign-up and releases the use and the address.
@@ -4240,7 +4916,7 @@ type ClientWithResponsesInterface interface {
 	// SignupWithResponse Sign up
 	//
 	// Creates a user and sends a confirmation link to the email address. When the user opens the link, the service sends a
-	// password by email.
+	// password by email. With `choosePassword`, the link opens a [page](#/User/open_link) on which the user chooses a password instead.
 	//
 	// The sign-up reserves one use of the invite code. If nobody opens the link before it expires (after 24 hours by default),
 	// the service deletes the sign-up and releases the use and the address.
@@ -4716,6 +5392,322 @@ func (r GetDocsAssetResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetDocsAssetResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// OpenLinkResponse200Headers the declared response headers of an HTTP 200 response for OpenLink
+type OpenLinkResponse200Headers struct {
+	RequestID RequestID
+}
+
+// OpenLinkResponse404Headers the declared response headers of an HTTP 404 response for OpenLink
+type OpenLinkResponse404Headers struct {
+	RequestID RequestID
+}
+
+// OpenLinkResponse405Headers the declared response headers of an HTTP 405 response for OpenLink
+type OpenLinkResponse405Headers struct {
+	Allow     string
+	RequestID RequestID
+}
+
+// OpenLinkResponse413Headers the declared response headers of an HTTP 413 response for OpenLink
+type OpenLinkResponse413Headers struct {
+	RequestID RequestID
+}
+
+// OpenLinkResponse429Headers the declared response headers of an HTTP 429 response for OpenLink
+type OpenLinkResponse429Headers struct {
+	Ratelimit       string
+	RatelimitPolicy string
+	RequestID       RequestID
+	RetryAfter      int64
+}
+
+// OpenLinkResponse500Headers the declared response headers of an HTTP 500 response for OpenLink
+type OpenLinkResponse500Headers struct {
+	RequestID RequestID
+}
+
+// OpenLinkResponse503Headers the declared response headers of an HTTP 503 response for OpenLink
+type OpenLinkResponse503Headers struct {
+	RequestID  RequestID
+	RetryAfter int64
+}
+
+type OpenLinkResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *LinkResponse
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *PageNotFound
+	// JSON405 the response for an HTTP 405 `application/json` response
+	JSON405 *PageMethodNotAllowed
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *PagePayloadTooLarge
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *PageTooManyRequests
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *PageInternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *PageServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *OpenLinkResponse200Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *OpenLinkResponse404Headers
+	// Headers405 the parsed response headers for an HTTP 405 response
+	Headers405 *OpenLinkResponse405Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *OpenLinkResponse413Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *OpenLinkResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *OpenLinkResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *OpenLinkResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r OpenLinkResponse) GetJSON200() *LinkResponse {
+	return r.JSON200
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r OpenLinkResponse) GetJSON404() *PageNotFound {
+	return r.JSON404
+}
+
+// GetJSON405 returns the response for an HTTP 405 `application/json` response
+func (r OpenLinkResponse) GetJSON405() *PageMethodNotAllowed {
+	return r.JSON405
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r OpenLinkResponse) GetJSON413() *PagePayloadTooLarge {
+	return r.JSON413
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r OpenLinkResponse) GetJSON429() *PageTooManyRequests {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r OpenLinkResponse) GetJSON500() *PageInternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r OpenLinkResponse) GetJSON503() *PageServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r OpenLinkResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r OpenLinkResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r OpenLinkResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r OpenLinkResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// UseLinkResponse200Headers the declared response headers of an HTTP 200 response for UseLink
+type UseLinkResponse200Headers struct {
+	RequestID RequestID
+}
+
+// UseLinkResponse400Headers the declared response headers of an HTTP 400 response for UseLink
+type UseLinkResponse400Headers struct {
+	RequestID RequestID
+}
+
+// UseLinkResponse404Headers the declared response headers of an HTTP 404 response for UseLink
+type UseLinkResponse404Headers struct {
+	RequestID RequestID
+}
+
+// UseLinkResponse405Headers the declared response headers of an HTTP 405 response for UseLink
+type UseLinkResponse405Headers struct {
+	Allow     string
+	RequestID RequestID
+}
+
+// UseLinkResponse409Headers the declared response headers of an HTTP 409 response for UseLink
+type UseLinkResponse409Headers struct {
+	RequestID RequestID
+}
+
+// UseLinkResponse413Headers the declared response headers of an HTTP 413 response for UseLink
+type UseLinkResponse413Headers struct {
+	RequestID RequestID
+}
+
+// UseLinkResponse422Headers the declared response headers of an HTTP 422 response for UseLink
+type UseLinkResponse422Headers struct {
+	RequestID RequestID
+}
+
+// UseLinkResponse429Headers the declared response headers of an HTTP 429 response for UseLink
+type UseLinkResponse429Headers struct {
+	Ratelimit       string
+	RatelimitPolicy string
+	RequestID       RequestID
+	RetryAfter      int64
+}
+
+// UseLinkResponse500Headers the declared response headers of an HTTP 500 response for UseLink
+type UseLinkResponse500Headers struct {
+	RequestID RequestID
+}
+
+// UseLinkResponse503Headers the declared response headers of an HTTP 503 response for UseLink
+type UseLinkResponse503Headers struct {
+	RequestID  RequestID
+	RetryAfter int64
+}
+
+type UseLinkResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *LinkResponse
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *UseLinkFailure400
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *PageNotFound
+	// JSON405 the response for an HTTP 405 `application/json` response
+	JSON405 *PageMethodNotAllowed
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *UseLinkFailure409
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *PagePayloadTooLarge
+	// JSON422 the response for an HTTP 422 `application/json` response
+	JSON422 *UseLinkFailure422
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *PageTooManyRequests
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *PageInternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *PageServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *UseLinkResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *UseLinkResponse400Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *UseLinkResponse404Headers
+	// Headers405 the parsed response headers for an HTTP 405 response
+	Headers405 *UseLinkResponse405Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *UseLinkResponse409Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *UseLinkResponse413Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *UseLinkResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *UseLinkResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *UseLinkResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *UseLinkResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r UseLinkResponse) GetJSON200() *LinkResponse {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r UseLinkResponse) GetJSON400() *UseLinkFailure400 {
+	return r.JSON400
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r UseLinkResponse) GetJSON404() *PageNotFound {
+	return r.JSON404
+}
+
+// GetJSON405 returns the response for an HTTP 405 `application/json` response
+func (r UseLinkResponse) GetJSON405() *PageMethodNotAllowed {
+	return r.JSON405
+}
+
+// GetJSON409 returns the response for an HTTP 409 `application/json` response
+func (r UseLinkResponse) GetJSON409() *UseLinkFailure409 {
+	return r.JSON409
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r UseLinkResponse) GetJSON413() *PagePayloadTooLarge {
+	return r.JSON413
+}
+
+// GetJSON422 returns the response for an HTTP 422 `application/json` response
+func (r UseLinkResponse) GetJSON422() *UseLinkFailure422 {
+	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r UseLinkResponse) GetJSON429() *PageTooManyRequests {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r UseLinkResponse) GetJSON500() *PageInternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r UseLinkResponse) GetJSON503() *PageServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r UseLinkResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UseLinkResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UseLinkResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UseLinkResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -6978,6 +7970,119 @@ func (c *ClientWithResponses) GetDocsAssetWithResponse(ctx context.Context, asse
 	return ParseGetDocsAssetResponse(rsp)
 }
 
+// OpenLinkWithResponse Show the page of a link
+//
+// Returns an HTML page that says what the link does, with a form that does it: a field for the new password, or one button. Opening the
+// page changes nothing, so a program that opens the links of an email before the user cannot act for the user.
+//
+// The links in emails after which the user decides something lead to this path: choose a password, confirm another address, undo.
+// The page is in the user's language and needs no script. The media types are negotiated as for a
+// [confirmation](#/User/confirm_user_email).
+//
+// Any key that does not work (used, expired, replaced by a newer one, unknown, malformed) and a missing or malformed `rid`
+// give the same 404. Its page explains what to do next.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /l/{linkKey} (the `OpenLink` operationId).
+func (c *ClientWithResponses) OpenLinkWithResponse(ctx context.Context, linkKey LinkKey, params *OpenLinkParams, reqEditors ...RequestEditorFn) (*OpenLinkResponse, error) {
+	rsp, err := c.OpenLink(ctx, linkKey, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseOpenLinkResponse(rsp)
+}
+
+// UseLinkWithBodyWithResponse Use a link
+//
+// Does what the link is for, once. A client that has a page of its own for the link sends JSON; the form of the service's page sends
+// `application/x-www-form-urlencoded`. The response has the negotiated media type in both cases.
+//
+// | `purpose` | Effect |
+// | --- | --- |
+// | `signup` | Confirms the user with the chosen password. |
+// | `password` | Replaces the password by the chosen one, ends all sessions, and voids mailed passwords. The user receives an email. |
+// | `email` | Changes the user's address to the one that received the link. |
+// | `email_undo` | Restores the older address. |
+// | `deletion_undo` | Keeps the user whose deletion was requested. |
+//
+// `newPassword` is required for `signup` and `password`, and not allowed for the others (400). A link logs nobody in: the user logs in
+// with the password afterwards.
+//
+// A malformed body is refused first (400). Then the service checks in this order: the link (404), whether it needs a password (400), the policy for passwords (422), which is that of
+// [change_user_password](#/User/change_user_password). After a 400 or a 422 the link still works.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /l/{linkKey} (the `UseLink` operationId).
+func (c *ClientWithResponses) UseLinkWithBodyWithResponse(ctx context.Context, linkKey LinkKey, params *UseLinkParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UseLinkResponse, error) {
+	rsp, err := c.UseLinkWithBody(ctx, linkKey, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUseLinkResponse(rsp)
+}
+
+// UseLinkWithResponse Use a link
+//
+// Does what the link is for, once. A client that has a page of its own for the link sends JSON; the form of the service's page sends
+// `application/x-www-form-urlencoded`. The response has the negotiated media type in both cases.
+//
+// | `purpose` | Effect |
+// | --- | --- |
+// | `signup` | Confirms the user with the chosen password. |
+// | `password` | Replaces the password by the chosen one, ends all sessions, and voids mailed passwords. The user receives an email. |
+// | `email` | Changes the user's address to the one that received the link. |
+// | `email_undo` | Restores the older address. |
+// | `deletion_undo` | Keeps the user whose deletion was requested. |
+//
+// `newPassword` is required for `signup` and `password`, and not allowed for the others (400). A link logs nobody in: the user logs in
+// with the password afterwards.
+//
+// A malformed body is refused first (400). Then the service checks in this order: the link (404), whether it needs a password (400), the policy for passwords (422), which is that of
+// [change_user_password](#/User/change_user_password). After a 400 or a 422 the link still works.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /l/{linkKey} (the `UseLink` operationId).
+func (c *ClientWithResponses) UseLinkWithResponse(ctx context.Context, linkKey LinkKey, params *UseLinkParams, body UseLinkJSONRequestBody, reqEditors ...RequestEditorFn) (*UseLinkResponse, error) {
+	rsp, err := c.UseLink(ctx, linkKey, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUseLinkResponse(rsp)
+}
+
+// UseLinkWithFormdataBodyWithResponse Use a link
+//
+// Does what the link is for, once. A client that has a page of its own for the link sends JSON; the form of the service's page sends
+// `application/x-www-form-urlencoded`. The response has the negotiated media type in both cases.
+//
+// | `purpose` | Effect |
+// | --- | --- |
+// | `signup` | Confirms the user with the chosen password. |
+// | `password` | Replaces the password by the chosen one, ends all sessions, and voids mailed passwords. The user receives an email. |
+// | `email` | Changes the user's address to the one that received the link. |
+// | `email_undo` | Restores the older address. |
+// | `deletion_undo` | Keeps the user whose deletion was requested. |
+//
+// `newPassword` is required for `signup` and `password`, and not allowed for the others (400). A link logs nobody in: the user logs in
+// with the password afterwards.
+//
+// A malformed body is refused first (400). Then the service checks in this order: the link (404), whether it needs a password (400), the policy for passwords (422), which is that of
+// [change_user_password](#/User/change_user_password). After a 400 or a 422 the link still works.
+//
+// Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /l/{linkKey} (the `UseLink` operationId).
+func (c *ClientWithResponses) UseLinkWithFormdataBodyWithResponse(ctx context.Context, linkKey LinkKey, params *UseLinkParams, body UseLinkFormdataRequestBody, reqEditors ...RequestEditorFn) (*UseLinkResponse, error) {
+	rsp, err := c.UseLinkWithFormdataBody(ctx, linkKey, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUseLinkResponse(rsp)
+}
+
 // GetOpenapiJSONWithResponse Get this document as JSON
 //
 // The document against which the service validates requests.
@@ -7295,13 +8400,16 @@ func (c *ClientWithResponses) GetUserWithResponse(ctx context.Context, params *G
 
 // UserPasswordResetWithBodyWithResponse Request a password reset
 //
-// Sends a link to the email address. When the user opens the link, the service sends a new password by email.
+// Sends a link to the email address. When the user opens the link, the service sends a new password by email. The old password and
+// all sessions stay valid until the user logs in with the new password.
 //
-// The old password and all sessions stay valid until the user logs in with the new password.
-// A newer link invalidates the older one. A link is valid for 30 minutes by default.
+// With `choosePassword`, the link opens a [page](#/User/open_link) on which the user chooses a password instead. The choice replaces
+// the old password and ends all sessions.
+//
+// A newer link invalidates the older one, whatever their forms. A link is valid for 30 minutes by default.
 //
 // If the address belongs to a sign-up that waits for its confirmation, the service sends the confirmation link again, with
-// its remaining lifetime.
+// its remaining lifetime and in the form of this request.
 //
 // If the service hides accounts, it responds with 204 whether or not the user exists. Ask the user to check the mailbox.
 //
@@ -7318,13 +8426,16 @@ func (c *ClientWithResponses) UserPasswordResetWithBodyWithResponse(ctx context.
 
 // UserPasswordResetWithResponse Request a password reset
 //
-// Sends a link to the email address. When the user opens the link, the service sends a new password by email.
+// Sends a link to the email address. When the user opens the link, the service sends a new password by email. The old password and
+// all sessions stay valid until the user logs in with the new password.
 //
-// The old password and all sessions stay valid until the user logs in with the new password.
-// A newer link invalidates the older one. A link is valid for 30 minutes by default.
+// With `choosePassword`, the link opens a [page](#/User/open_link) on which the user chooses a password instead. The choice replaces
+// the old password and ends all sessions.
+//
+// A newer link invalidates the older one, whatever their forms. A link is valid for 30 minutes by default.
 //
 // If the address belongs to a sign-up that waits for its confirmation, the service sends the confirmation link again, with
-// its remaining lifetime.
+// its remaining lifetime and in the form of this request.
 //
 // If the service hides accounts, it responds with 204 whether or not the user exists. Ask the user to check the mailbox.
 //
@@ -7392,7 +8503,7 @@ func (c *ClientWithResponses) ChangeUserPasswordWithResponse(ctx context.Context
 // SignupWithBodyWithResponse Sign up
 //
 // Creates a user and sends a confirmation link to the email address. When the user opens the link, the service sends a
-// password by email.
+// password by email. With `choosePassword`, the link opens a [page](#/User/open_link) on which the user chooses a password instead.
 //
 // The sign-up reserves one use of the invite code. If nobody opens the link before it expires (after 24 hours by default),
 // the service deletes the sign-up and releases the use and the address.
@@ -7420,7 +8531,7 @@ func (c *ClientWithResponses) SignupWithBodyWithResponse(ctx context.Context, pa
 // SignupWithResponse Sign up
 //
 // Creates a user and sends a confirmation link to the email address. When the user opens the link, the service sends a
-// password by email.
+// password by email. With `choosePassword`, the link opens a [page](#/User/open_link) on which the user chooses a password instead.
 //
 // The sign-up reserves one use of the invite code. If nobody opens the link before it expires (after 24 hours by default),
 // the service deletes the sign-up and releases the use and the address.
@@ -8037,6 +9148,460 @@ func ParseGetDocsAssetResponse(rsp *http.Response) (*GetDocsAssetResponse, error
 			headers.RequestID = value
 		}
 		response.Headers500 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseOpenLinkResponse parses an HTTP response from a OpenLinkWithResponse call
+func ParseOpenLinkResponse(rsp *http.Response) (*OpenLinkResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &OpenLinkResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest LinkResponse
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest PageNotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 405:
+		var dest PageMethodNotAllowed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON405 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PagePayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest PageTooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest PageInternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest PageServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	case rsp.StatusCode == 200:
+	// Content-type (text/plain) unsupported
+
+	case rsp.StatusCode == 404:
+	// Content-type (text/plain) unsupported
+
+	case rsp.StatusCode == 405:
+	// Content-type (text/plain) unsupported
+
+	case rsp.StatusCode == 413:
+	// Content-type (text/plain) unsupported
+
+	case rsp.StatusCode == 429:
+	// Content-type (text/plain) unsupported
+
+	case rsp.StatusCode == 500:
+	// Content-type (text/plain) unsupported
+
+	case rsp.StatusCode == 503:
+		// Content-type (text/plain) unsupported
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers OpenLinkResponse200Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 404:
+		var headers OpenLinkResponse404Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 405:
+		var headers OpenLinkResponse405Headers
+		if values := rsp.Header.Values("allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers405 = &headers
+	case rsp.StatusCode == 413:
+		var headers OpenLinkResponse413Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 429:
+		var headers OpenLinkResponse429Headers
+		if values := rsp.Header.Values("ratelimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ratelimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Ratelimit = value
+		}
+		if values := rsp.Header.Values("ratelimit-policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ratelimit-policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RatelimitPolicy = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("retry-after"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "retry-after", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers OpenLinkResponse500Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers OpenLinkResponse503Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("retry-after"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "retry-after", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseUseLinkResponse parses an HTTP response from a UseLinkWithResponse call
+func ParseUseLinkResponse(rsp *http.Response) (*UseLinkResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UseLinkResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest LinkResponse
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest UseLinkFailure400
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest PageNotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 405:
+		var dest PageMethodNotAllowed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON405 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest UseLinkFailure409
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PagePayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest UseLinkFailure422
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest PageTooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest PageInternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest PageServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	case rsp.StatusCode == 200:
+	// Content-type (text/plain) unsupported
+
+	case rsp.StatusCode == 400:
+	// Content-type (text/plain) unsupported
+
+	case rsp.StatusCode == 404:
+	// Content-type (text/plain) unsupported
+
+	case rsp.StatusCode == 405:
+	// Content-type (text/plain) unsupported
+
+	case rsp.StatusCode == 409:
+	// Content-type (text/plain) unsupported
+
+	case rsp.StatusCode == 413:
+	// Content-type (text/plain) unsupported
+
+	case rsp.StatusCode == 422:
+	// Content-type (text/plain) unsupported
+
+	case rsp.StatusCode == 429:
+	// Content-type (text/plain) unsupported
+
+	case rsp.StatusCode == 500:
+	// Content-type (text/plain) unsupported
+
+	case rsp.StatusCode == 503:
+		// Content-type (text/plain) unsupported
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers UseLinkResponse200Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers UseLinkResponse400Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 404:
+		var headers UseLinkResponse404Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 405:
+		var headers UseLinkResponse405Headers
+		if values := rsp.Header.Values("allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers405 = &headers
+	case rsp.StatusCode == 409:
+		var headers UseLinkResponse409Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers409 = &headers
+	case rsp.StatusCode == 413:
+		var headers UseLinkResponse413Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 422:
+		var headers UseLinkResponse422Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers UseLinkResponse429Headers
+		if values := rsp.Header.Values("ratelimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ratelimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Ratelimit = value
+		}
+		if values := rsp.Header.Values("ratelimit-policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ratelimit-policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RatelimitPolicy = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("retry-after"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "retry-after", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers UseLinkResponse500Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers UseLinkResponse503Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("retry-after"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "retry-after", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil

@@ -20,6 +20,7 @@ func TestExamplesOfTheDocument(t *testing.T) {
 		"session":     {found.sessionID.String(), "019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7"},
 		"user ID":     {found.userID.String(), "019aaf6e-0b1c-7d52-9f3a-6b1f0c2d4e5f"},
 		"key":         {found.confirmationKey, "0Zq5V8XpZ3rT1m2nB7cK4yHdLwQeGsUaFiJoRvNxM9k"},
+		"link key":    {found.linkKey, "7Kd2Qx0wYb9sNf4tGh6uJm1vLp8zRc3eTa5iUoWqSgE"},
 		"client":      {found.clientID, "PWA_v0.0.1"},
 	} {
 		if pair[0] != pair[1] {

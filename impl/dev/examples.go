@@ -30,7 +30,8 @@ type examples struct {
 	accessTokens  []string // several examples of the document mean the same session
 	refreshTokens []string
 
-	confirmationKey string
+	confirmationKey string // of the example sign-up, whose link has either form
+	linkKey         string
 }
 
 // readExamples reads the examples from openapi.yaml. It fails if one is missing, because a test or a tool relies on each of them.
@@ -55,9 +56,15 @@ func readExamples() (examples, error) {
 		accessTokens:    r.everywhere("accessToken"),
 		refreshTokens:   r.everywhere("refreshToken"),
 		confirmationKey: r.text(r.parameter("confirm_user_email", "confirmationKey")),
+		linkKey:         r.text(r.parameter("open_link", "linkKey")),
 	}
-	if _, ok := link.Hash(ex.confirmationKey); !ok {
-		r.failf("the example of confirmationKey is not a key")
+	for _, key := range []string{ex.confirmationKey, ex.linkKey} {
+		if _, ok := link.Hash(key); !ok {
+			r.failf("%q, the example of a link, is not a key", key)
+		}
+	}
+	if ex.confirmationKey == ex.linkKey {
+		r.failf("the examples of both forms of a link have the same key")
 	}
 	if ex.newEmail == ex.userEmail {
 		r.failf("the examples of the sign-up and of the login have the same address")

@@ -154,6 +154,7 @@ const (
 	changePath  = "/v1/user/password"
 	stepUpPath  = "/v1/oauth/step_up"
 	linkPath    = "/u/"
+	pagePath    = "/l/"
 )
 
 // use restores what one example in a request needs, and replaces the example.
@@ -170,8 +171,11 @@ func (h *Handler) find(r *http.Request, body []byte) (uses []use) {
 			uses = append(uses, h.useAccessToken)
 		}
 	}
-	if key, is := strings.CutPrefix(r.URL.Path, linkPath); is && key == h.seed.confirmationKey && r.Method == http.MethodGet {
-		uses = append(uses, h.useLink)
+	switch {
+	case r.URL.Path == linkPath+h.seed.confirmationKey && r.Method == http.MethodGet:
+		uses = append(uses, h.useLink(linkPath))
+	case r.URL.Path == pagePath+h.seed.linkKey && (r.Method == http.MethodGet || r.Method == http.MethodPost):
+		uses = append(uses, h.useLink(pagePath))
 	}
 	var sent struct {
 		Email        string `json:"email"`
@@ -236,14 +240,16 @@ func (h *Handler) useRefreshToken(body []byte, example string) use {
 	}
 }
 
-// useLink replaces the example of a link key by the key of the example sign-up.
-func (h *Handler) useLink(ctx context.Context, r *http.Request) error {
-	key, err := h.seed.restoreSignUp(ctx)
-	if err != nil {
-		return err
+// useLink replaces the example of a link key by the key of the example sign-up, whose link has the form of the path.
+func (h *Handler) useLink(path string) use {
+	return func(ctx context.Context, r *http.Request) error {
+		key, err := h.seed.restoreSignUp(ctx, path == pagePath)
+		if err != nil {
+			return err
+		}
+		url := *r.URL
+		url.Path, url.RawPath = path+key, ""
+		r.URL = &url
+		return nil
 	}
-	url := *r.URL
-	url.Path, url.RawPath = linkPath+key, ""
-	r.URL = &url
-	return nil
 }

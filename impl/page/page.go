@@ -1,8 +1,11 @@
-// Package page renders the response to a click on a mailed link: HTML for people, plain text or JSON for programs.
+// Package page renders the responses about mailed links: HTML for people, plain text or JSON for programs.
 //
 // The words of a page are page/NAME.txt in each language's folder of impl/locale: Title, Hint and perhaps Note as fields, then one
 // paragraph about what happened, then a paragraph for each thing that the user can do. A page about a failure is named by its
 // status, a page about a link that worked by the purpose of the link.
+//
+// The links of /l/ have pages of their own: open_PURPOSE has the form, used_PURPOSE says that the link worked, link_STATUS is a
+// failure, if it differs from that of /u/. choose.txt has the words around the field for a password. See form.go.
 //
 // A page whose words have the field Button is one after which the user continues in the app: a link that worked, and one that no
 // longer works. If the service has the app's URL (AUTH_APP_URL), the page has a button that leads there. The other failures ask the
@@ -48,8 +51,11 @@ func NewRenderer(service, appURL string) *Renderer {
 // Failure is what a page about a failure depends on.
 type Failure struct {
 	Status     int
+	OpensPage  bool          // the link opens a page (/l/)
 	RequestID  string        // a page about a status of 500 shows it
 	RetryAfter time.Duration // a page about a status of 429 shows it
+	Message    string        // the message in JSON; empty: the status and its text
+	Parameters []string      // the rejected parameters in JSON; may be empty
 }
 
 // Confirmed renders the page about a link that worked. The language is the user's. A purpose without a page is an error.
@@ -71,25 +77,44 @@ func (r *Renderer) Confirmed(format Format, language string, purpose link.Purpos
 // known whose link it was. The JSON is that of any failure of the API.
 func (r *Renderer) Failure(format Format, acceptLanguage string, f Failure) Page {
 	language := r.catalog.Match(acceptLanguage)
-	words := fill(language, failureName(language, f.Status), values{
+	words := fill(language, failureName(language, f), values{
 		RequestID: f.RequestID, Wait: formatWait(f.RetryAfter, language),
 	})
-	return r.write(format, language, f.Status, words, struct {
-		Code    int    `json:"code"`
-		Message string `json:"message"`
-	}{f.Status, strconv.Itoa(f.Status) + " " + http.StatusText(f.Status)})
+	return r.write(format, language, f.Status, words, f.json())
 }
 
-// failureName returns the name of the page about a status. A status without a page has that of its class.
-func failureName(language *locale.Language, status int) string {
-	name := strconv.Itoa(status)
-	if _, ok := language.Text(textDirectory + "/" + name); ok {
-		return name
+// failureJSON is the JSON of a failure.
+type failureJSON struct {
+	Code       int      `json:"code"`
+	Message    string   `json:"message"`
+	Parameters []string `json:"parameters,omitempty"`
+}
+
+func (f Failure) json() failureJSON {
+	if f.Message == "" {
+		f.Message = strconv.Itoa(f.Status) + " " + http.StatusText(f.Status)
 	}
-	if status < http.StatusInternalServerError {
-		return strconv.Itoa(http.StatusBadRequest)
+	return failureJSON{f.Status, f.Message, f.Parameters}
+}
+
+// failureName returns the name of the page about a failure. A status without a page has that of its class.
+func failureName(language *locale.Language, f Failure) string {
+	class := http.StatusInternalServerError
+	if f.Status < class {
+		class = http.StatusBadRequest
 	}
-	return strconv.Itoa(http.StatusInternalServerError)
+	for _, status := range []int{f.Status, class} {
+		names := []string{strconv.Itoa(status)}
+		if f.OpensPage {
+			names = []string{"link_" + names[0], names[0]}
+		}
+		for _, name := range names {
+			if _, ok := language.Text(textDirectory + "/" + name); ok {
+				return name
+			}
+		}
+	}
+	panic(fmt.Sprintf("page: no page for the class %d", class)) // a test renders every class
 }
 
 // textDirectory is the directory of a language's folder that has the words of pages.
@@ -99,6 +124,9 @@ const textDirectory = "page"
 type values struct {
 	RequestID string
 	Wait      string
+
+	Email, Address string // of Link
+	MinLength      int
 }
 
 // words are the words of one page.
@@ -110,21 +138,27 @@ type words struct {
 	Note  string   // may be empty
 
 	Button string // the caption of the button that leads to the app; empty on a page without one
+	Form   *form  // nil on a page without one
 }
 
 func fill(language *locale.Language, name string, v values) words {
+	filled := fillText(language, name, v)
+	return words{
+		Title: filled.Fields["Title"], Lead: filled.Paragraphs[0], Hint: filled.Fields["Hint"], Next: filled.Paragraphs[1:],
+		Note: filled.Fields["Note"], Button: filled.Fields["Button"],
+	}
+}
+
+func fillText(language *locale.Language, name string, v values) locale.Filled {
 	text, ok := language.Text(textDirectory + "/" + name)
 	if !ok {
-		panic(fmt.Sprintf("page: no page %q", name)) // Confirmed and failureName return names of pages only
+		panic(fmt.Sprintf("page: no page %q", name)) // only names of pages get here
 	}
 	filled, err := text.Fill(v)
 	if err != nil {
 		panic(fmt.Sprintf("page: fill %s in %s: %v", name, language.Tag, err)) // a test fills every page
 	}
-	return words{
-		Title: filled.Fields["Title"], Lead: filled.Paragraphs[0], Hint: filled.Fields["Hint"], Next: filled.Paragraphs[1:],
-		Note: filled.Fields["Note"], Button: filled.Fields["Button"],
-	}
+	return filled
 }
 
 // write renders a page; asJSON is its form for programs.
@@ -132,7 +166,8 @@ func (r *Renderer) write(format Format, language *locale.Language, status int, t
 	if r.appURL == "" {
 		text.Button = ""
 	}
-	style := pageStyle(format == HTML && text.Button != "")
+	hasForm := format == HTML && text.Form != nil
+	style := pageStyle(format == HTML && text.Button != "", hasForm)
 	var body bytes.Buffer
 	var err error
 	switch format {
@@ -154,7 +189,7 @@ func (r *Renderer) write(format Format, language *locale.Language, status int, t
 	if err != nil {
 		panic(fmt.Sprintf("page: write %d in %s: %v", status, format, err)) // a test renders every page
 	}
-	page := Page{Status: status, ContentType: format.String(), Header: header(format, language.Tag, style), Body: body.Bytes()}
+	page := Page{Status: status, ContentType: format.String(), Header: header(format, language.Tag, csp(style, hasForm)), Body: body.Bytes()}
 	if format != JSON { // JSON is UTF-8 by definition: RFC 8259, section 11
 		page.ContentType += "; charset=utf-8"
 	}
@@ -166,6 +201,9 @@ func (r *Renderer) writeText(body *bytes.Buffer, text words) {
 		fmt.Fprintf(body, "%s: ", r.service)
 	}
 	fmt.Fprintf(body, "%s.\n%s\n\n", text.Title, text.Lead)
+	if text.Form != nil {
+		text.Form.writeText(body)
+	}
 	if text.Button != "" {
 		fmt.Fprintf(body, "%s: %s\n\n", text.Button, r.appURL)
 	}
@@ -178,12 +216,12 @@ func (r *Renderer) writeText(body *bytes.Buffer, text words) {
 	}
 }
 
-func header(format Format, lang, style string) http.Header {
+func header(format Format, lang, policy string) http.Header {
 	h := http.Header{
 		// The address of a page is secret until it is used, and its content is true only now. The app must not receive it as a Referer.
 		"Cache-Control":           {"no-store"},
 		"Referrer-Policy":         {"no-referrer"},
-		"Content-Security-Policy": {csp(style)},
+		"Content-Security-Policy": {policy},
 		"X-Content-Type-Options":  {"nosniff"},
 		"X-Robots-Tag":            {"noindex"},
 		"Vary":                    {"Accept, Accept-Language"},
@@ -200,12 +238,19 @@ var baseStyle string
 //go:embed button.css
 var buttonStyle string
 
-// pageStyle returns the style of a page. A page without a button has none for it.
-func pageStyle(button bool) string {
-	if button {
-		return baseStyle + buttonStyle
+//go:embed form.css
+var formStyle string
+
+// pageStyle returns the style of a page. A page without a button and without a form has none for them.
+func pageStyle(button, form bool) string {
+	style := baseStyle
+	if button || form {
+		style += buttonStyle
 	}
-	return baseStyle
+	if form {
+		style += formStyle
+	}
+	return style
 }
 
 //go:embed page.html.tmpl
@@ -213,7 +258,12 @@ var htmlSource string
 
 var htmlTemplate = template.Must(template.New("page").Parse(htmlSource))
 
-// csp returns the content security policy of a page with a style. It allows nothing but that inline style.
-func csp(style string) string {
-	return "default-src 'none'; style-src " + digest.CSPSource(style) + "; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+// csp returns the content security policy of a page with a style. It allows nothing but that inline style and, if the page has a form, to
+// send it to this service.
+func csp(style string, form bool) string {
+	action := "'none'"
+	if form {
+		action = "'self'"
+	}
+	return "default-src 'none'; style-src " + digest.CSPSource(style) + "; base-uri 'none'; form-action " + action + "; frame-ancestors 'none'"
 }

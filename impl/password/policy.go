@@ -61,7 +61,7 @@ func (p *Policy) Check(newPassword, emailAddress string) error {
 		return ErrControlCharacter
 	case length > MaxCodePoints: // some characters have a longer NFC
 		return ErrTooLong
-	case length < p.minLength():
+	case length < p.Minimum():
 		return ErrTooShort
 	}
 	if found, err := p.isKnown(password); err != nil {
@@ -72,7 +72,8 @@ func (p *Policy) Check(newPassword, emailAddress string) error {
 	return p.checkGuessable(password, emailAddress)
 }
 
-func (p *Policy) minLength() int {
+// Minimum returns the minimum length of a password in code points.
+func (p *Policy) Minimum() int {
 	if p.MinLength == 0 {
 		return DefaultMinLength
 	}
@@ -102,7 +103,7 @@ func (p *Policy) checkGuessable(password, emailAddress string) error {
 		return ErrGuessable
 	}
 	// Short passwords, which an operator can allow, often have a sequence such as "123". Half of the password must be something else.
-	if unpredictable(text, words, true) < min(minLeft, (p.minLength()+1)/2) {
+	if unpredictable(text, words, true) < min(minLeft, (p.Minimum()+1)/2) {
 		return ErrGuessable
 	}
 	if unit, repeated := repeatedUnit(text); repeated {

@@ -37,8 +37,15 @@ func checkBody(input *openapi3filter.RequestValidationInput, spec *openapi3.Requ
 	if encoding := list(r.Header, echo.HeaderContentEncoding); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return &parameterError{[]string{"content-encoding"}, errors.New("the body is compressed")}
 	}
-	if !isJSON(r.Header) {
-		return &parameterError{[]string{"content-type"}, errors.New("the body is not application/json in UTF-8")}
+	switch {
+	case hasMediaType(r.Header, echo.MIMEApplicationJSON):
+	case spec.Content[echo.MIMEApplicationForm] != nil && hasMediaType(r.Header, echo.MIMEApplicationForm):
+		var err error
+		if body, err = formToJSON(body); err != nil {
+			return &parameterError{[]string{rejectedBody}, err}
+		}
+	default:
+		return &parameterError{[]string{"content-type"}, errors.New("the body is not of a documented media type in UTF-8")}
 	}
 	if err := strictJSON(body); err != nil {
 		return &parameterError{[]string{rejectedBody}, err}
@@ -53,14 +60,14 @@ func checkBody(input *openapi3filter.RequestValidationInput, spec *openapi3.Requ
 	return nil
 }
 
-// isJSON reports whether there is exactly one Content-Type and it is application/json in UTF-8.
-func isJSON(h http.Header) bool {
+// hasMediaType reports whether there is exactly one Content-Type and it is that media type in UTF-8.
+func hasMediaType(h http.Header, want string) bool {
 	values := h.Values(echo.HeaderContentType)
 	if len(values) != 1 {
 		return false
 	}
 	mediaType, params, err := mime.ParseMediaType(values[0])
-	if err != nil || mediaType != echo.MIMEApplicationJSON {
+	if err != nil || mediaType != want {
 		return false
 	}
 	charset, found := params["charset"]

@@ -89,11 +89,14 @@ func seconds(d time.Duration) string {
 // writeFailure writes a failure in the form of the operation: a page, or JSON.
 func (h *errorHandler) writeFailure(c echo.Context, status int, retryAfter time.Duration) error {
 	req := reqinfo.FromContext(c.Request().Context())
-	if op := operationOf(c); op == nil || !op.pages {
+	op := operationOf(c)
+	if op == nil || !op.pages {
 		return c.JSON(status, jsonFailure(status, req.Rejected))
 	}
+	json := jsonFailure(status, req.Rejected)
 	return h.pages.Failure(page.Negotiate(req.Accept), req.AcceptLanguage, page.Failure{
-		Status: status, RequestID: req.RequestID, RetryAfter: retryAfter,
+		Status: status, OpensPage: op.opensPage, RequestID: req.RequestID, RetryAfter: retryAfter,
+		Message: json.Message, Parameters: json.Parameters,
 	}).Send(c.Response())
 }
 

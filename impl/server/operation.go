@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/routers"
@@ -22,10 +23,13 @@ type operation struct {
 	body    *openapi3.RequestBody
 	secured bool // needs an access token
 
-	// malformed is the status of a malformed request: 400, or 404 if the operation does not document 400.
+	// malformed is the status of a malformed request: 400, or 404 if the operation does not document 400. For a mailed link it is 404: a
+	// malformed link does not exist. Only a malformed body of such a request is 400.
 	malformed int
 	// pages is set if failures are pages in the format that the Accept header prefers.
 	pages bool
+	// opensPage is set if a mailed link opens a page on which the user acts.
+	opensPage bool
 	// ridInQuery is set if the request ID is the query parameter rid and not a header.
 	ridInQuery bool
 }
@@ -76,11 +80,12 @@ func (op *operation) read(spec *openapi3.Operation) error {
 		}
 		op.secured = true
 	}
-	if spec.Responses.Status(http.StatusBadRequest) != nil {
-		op.malformed = http.StatusBadRequest
-	}
 	if failure := spec.Responses.Status(http.StatusInternalServerError); failure != nil {
 		op.pages = failure.Value.Content["text/html"] != nil
+	}
+	op.opensPage = strings.HasPrefix(op.route.Path, "/l/")
+	if spec.Responses.Status(http.StatusBadRequest) != nil && !op.pages {
+		op.malformed = http.StatusBadRequest
 	}
 	return nil
 }

@@ -40,7 +40,7 @@ func (v *validator) wrap(next echo.HandlerFunc) echo.HandlerFunc {
 			if errors.Is(err, errTooLarge) {
 				return &httpError{status: http.StatusRequestEntityTooLarge, cause: err}
 			}
-			return v.malformed(&parameterError{[]string{rejectedBody}, err})
+			return v.malformedBody(&parameterError{[]string{rejectedBody}, err})
 		}
 		pathParams, err := readPathParams(c)
 		if err != nil {
@@ -66,7 +66,7 @@ func (v *validator) wrap(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		if op.body != nil {
 			if err := checkBody(input, op.body, body); err != nil {
-				return v.malformed(err)
+				return v.malformedBody(err)
 			}
 		}
 		return v.documented(c, next(c))
@@ -76,6 +76,14 @@ func (v *validator) wrap(next echo.HandlerFunc) echo.HandlerFunc {
 // malformed returns the error for a malformed request: 400, or 404 if the operation does not document 400.
 func (v *validator) malformed(cause error) error {
 	return &httpError{status: v.operation.malformed, cause: cause}
+}
+
+// malformedBody returns the error for a malformed body: 400 if the operation has one, otherwise that of a malformed request.
+func (v *validator) malformedBody(cause error) error {
+	if v.operation.body != nil {
+		return &httpError{status: http.StatusBadRequest, cause: cause}
+	}
+	return v.malformed(cause)
 }
 
 // documented maps downstream errors to the statuses that this operation documents: the 400 of the generated code, which rejects a

@@ -15,6 +15,9 @@ type operation struct{ method, path string }
 // someSession is the ID of a session that does not exist.
 const someSession = "019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7"
 
+// unknownPageLink is a link of /l/ that does not exist, without its rid.
+var unknownPageLink = "/l/" + strings.Repeat("A", 43)
+
 func operations() []operation {
 	return []operation{
 		{http.MethodPost, "/v1/user/signup"}, {http.MethodPost, "/v1/user/password"}, {http.MethodGet, "/u/" + strings.Repeat("A", 43)},
@@ -25,6 +28,7 @@ func operations() []operation {
 		{http.MethodGet, "/docs/docs.js"},
 		{http.MethodGet, "/v1/user"}, {http.MethodPut, "/v1/user/password"}, {http.MethodPost, "/v1/session/remove_others"},
 		{http.MethodPost, "/v1/oauth/step_up"},
+		{http.MethodGet, unknownPageLink}, {http.MethodPost, unknownPageLink},
 	}
 }
 
@@ -56,7 +60,7 @@ func otherMethods(t *testing.T, s *harness.Service) {
 			if response.StatusCode != 405 || response.Header.Get("Allow") != strings.Join(allowed, ", ") {
 				t.Errorf("%s %s: %d, Allow %q", method, op.path, response.StatusCode, response.Header.Get("Allow"))
 			}
-			if method != http.MethodHead && !strings.HasPrefix(op.path, "/u/") {
+			if method != http.MethodHead && !strings.HasPrefix(op.path, "/u/") && !strings.HasPrefix(op.path, "/l/") {
 				wantFailure(t, method+" "+op.path, response, body, 405, "405 Method Not Allowed")
 			}
 		}
@@ -65,7 +69,7 @@ func otherMethods(t *testing.T, s *harness.Service) {
 
 func unknownPaths(t *testing.T, s *harness.Service) {
 	for _, path := range []string{
-		"/", "/v1", "/v1/", "/v1/version/", "//v1/version", "/V1/version", "/v1/%76ersion", "/v1/oauth/../version", "/u/", "/u",
+		"/", "/v1", "/v1/", "/v1/version/", "//v1/version", "/V1/version", "/v1/%76ersion", "/v1/oauth/../version", "/u/", "/u", "/l/", "/l",
 		"/healthz", "/readyz", "/metrics", "/mail", "/mail.json", "/debug/pprof/", "/v1/session/", "/favicon.ico",
 		"/v1/session/list/", "/v1/session/a/b", "/docs/docs.js/", "/docs/a/b",
 	} {

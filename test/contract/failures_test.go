@@ -25,6 +25,8 @@ func validRequests() []*http.Request {
 		{http.MethodPost, "/v1/user/signup", `{"email":"a@example.com","inviteCode":"c","language":"en"}`},
 		{http.MethodPost, "/v1/user/password", `{"email":"a@example.com"}`},
 		{http.MethodGet, "/u/" + key, ""},
+		{http.MethodGet, "/l/" + key, ""},
+		{http.MethodPost, "/l/" + key, `{"newPassword":"` + chosenPassword + `"}`},
 		{http.MethodPost, "/v1/oauth/create", `{"email":"a@example.com","password":"p","clientID":"c","device":{}}`},
 		{http.MethodPut, "/v1/oauth/refresh", `{"refreshToken":"a.b.c"}`},
 		{http.MethodGet, "/v1/session/list", ""},

@@ -26,6 +26,7 @@ func TestHiddenAccounts(t *testing.T) {
 			"concurrent sign-ups with one address get the same response":      hiddenRace,
 			"every reset gets the same response":                              hiddenReset,
 			"a reset does what it does otherwise":                             hiddenResetWorks,
+			"choosing a password reveals nothing":                             hiddenChoice,
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/url"
+	"path"
 	"strings"
 	"testing"
 
@@ -75,6 +77,37 @@ func (a API) ResetPassword(email string) *client.UserPasswordResetResponse {
 		client.RequestUserPasswordResetRequest{Email: email})
 	a.must(err)
 	return r
+}
+
+// ResetToChoose requests a link to a page on which the user chooses a password.
+func (a API) ResetToChoose(email string) *client.UserPasswordResetResponse {
+	a.T.Helper()
+	choose := true
+	r, err := a.Client.UserPasswordResetWithResponse(a.T.Context(), &client.UserPasswordResetParams{RequestID: uuid.NewString()},
+		client.RequestUserPasswordResetRequest{Email: email, ChoosePassword: &choose})
+	a.must(err)
+	return r
+}
+
+// OpenLink shows what a link of /l/ does, without a page.
+func (a API) OpenLink(link *url.URL) *client.OpenLinkResponse {
+	a.T.Helper()
+	r, err := a.Client.OpenLinkWithResponse(a.T.Context(), path.Base(link.Path), &client.OpenLinkParams{Rid: link.Query().Get("rid")}, acceptJSON)
+	a.must(err)
+	return r
+}
+
+// UseLink uses a link of /l/.
+func (a API) UseLink(link *url.URL, body client.UseLinkRequest) *client.UseLinkResponse {
+	a.T.Helper()
+	r, err := a.Client.UseLinkWithResponse(a.T.Context(), path.Base(link.Path), &client.UseLinkParams{Rid: link.Query().Get("rid")}, body, acceptJSON)
+	a.must(err)
+	return r
+}
+
+func acceptJSON(_ context.Context, r *http.Request) error {
+	r.Header.Set("accept", "application/json")
+	return nil
 }
 
 // User returns the account of the access token's user.
