@@ -34,7 +34,7 @@ func (s *Service) OpenLink(ctx context.Context, request api.OpenLinkRequestObjec
 }
 
 // findPageLink returns a usable link of /l/ and its account, or db.ErrNotFound, which it logs. An unknown link counts as a guess. It locks
-// nothing: whoever acts looks again in a transaction.
+// nothing: UseLink looks again in its transaction.
 func (s *Service) findPageLink(ctx context.Context, key string) (found db.Link, account db.Account, err error) {
 	req := reqinfo.FromContext(ctx)
 	keyHash, ok := link.Hash(key)

@@ -50,6 +50,8 @@ const (
 	ErrPasswordGuessable            = Code(client.ChangeUserPasswordFailure422MessagePASSWORDGUESSABLE)            // 422: it is easy to guess
 	ErrPasswordUnchanged            = Code(client.ChangeUserPasswordFailure422MessagePASSWORDUNCHANGED)            // 422: it is the current one
 
+	ErrEmailTaken = Code(client.UseLinkFailure409MessageEMAILTAKEN) // 409: the address has another user now
+
 	ErrAuthenticationFailed = Code(client.StepUpSessionFailure403MessageAUTHENTICATIONFAILED) // 403: the password with which the user authenticates again is wrong
 	ErrSecondFactorRequired = Code(client.StepUpSessionFailure403MessageSECONDFACTORREQUIRED) // 403: a password is not enough
 

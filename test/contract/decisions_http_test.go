@@ -12,6 +12,9 @@ import (
 // operation is one operation of the contract with a concrete path.
 type operation struct{ method, path string }
 
+// isLink reports whether it is a mailed link, whose responses are pages.
+func (o operation) isLink() bool { return strings.HasPrefix(o.path, "/u/") || strings.HasPrefix(o.path, "/l/") }
+
 // someSession is the ID of a session that does not exist.
 const someSession = "019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7"
 
@@ -60,7 +63,7 @@ func otherMethods(t *testing.T, s *harness.Service) {
 			if response.StatusCode != 405 || response.Header.Get("Allow") != strings.Join(allowed, ", ") {
 				t.Errorf("%s %s: %d, Allow %q", method, op.path, response.StatusCode, response.Header.Get("Allow"))
 			}
-			if method != http.MethodHead && !strings.HasPrefix(op.path, "/u/") && !strings.HasPrefix(op.path, "/l/") {
+			if method != http.MethodHead && !op.isLink() {
 				wantFailure(t, method+" "+op.path, response, body, 405, "405 Method Not Allowed")
 			}
 		}

@@ -58,7 +58,11 @@ func bodyAttacks(t *testing.T, op operation) []attack {
 				r.body = "email=canary%40example.com&password=canary"
 			}).expect(400),
 			op.variant(t, "the body in the query", func(_ *environment, r *request) {
-				r.target, r.body = r.target+"?email=canary@example.com&sessionID=x&refreshToken=canary", ""
+				separator := "?"
+				if strings.Contains(r.target, "?") {
+					separator = "&"
+				}
+				r.target, r.body = r.target+separator+"email=canary@example.com&sessionID=x&refreshToken=canary&newPassword=canary", ""
 			}).expect(400),
 		)
 	}

@@ -138,9 +138,11 @@ func (r request) check(a response) error {
 	if err != nil {
 		return fmt.Errorf("net/http accepted the path %q", path)
 	}
-	if strings.HasPrefix(path, "/u/") && a.status == http.StatusNotFound {
-		// A link that a mail program has lengthened still gets a page.
-		path, plain = "/u/x", "/u/x"
+	for _, link := range []string{"/u/", "/l/"} {
+		if strings.HasPrefix(path, link) && a.status == http.StatusNotFound {
+			// A link that a mail program has lengthened still gets a page.
+			path, plain = link+"x", link+"x"
+		}
 	}
 	return contract.Check(&http.Request{Method: r.method, URL: &url.URL{Path: plain, RawPath: path}}, a.status, a.header, []byte(a.body))
 }

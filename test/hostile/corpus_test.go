@@ -152,11 +152,14 @@ func difference(before, after string) string {
 
 // valuesFor returns the values for an attack on one field. All other values are valid, so the field is the only reason to reject the
 // request. The exception are attacks on fields other than email and password: their login uses a client that may not log in,
-// because a device may send any text about itself.
+// because a device may send any text about itself. Attacks on a new password use a link that does not exist.
 func (op operation) valuesFor(env *environment, field string) values {
 	v := maps.Clone(env.accepted)
 	if field != "email" && field != "password" {
 		v["password"], v["clientID"] = wrongPassword, "unknown_v1"
+	}
+	if field == "newPassword" {
+		delete(v, "linkKey") // the example of the document does not exist: a password that is valid nevertheless has no effect
 	}
 	if field != "email" && slices.Contains(op.fields(), "inviteCode") {
 		v["email"] = "free@example.com"

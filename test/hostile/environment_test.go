@@ -47,6 +47,11 @@ func newEnvironment(t *testing.T, engine string) *environment {
 	session, other := env.login(env.email, env.password), env.login(env.email, env.password)
 	env.signUp(env.pendingEmail, code, 204)
 	key := strings.TrimPrefix(s.WaitMails(t, env.pendingEmail, 1)[0].Link(t).Path, "/u/")
+	choosing := newAddress()
+	env.want("sign up to choose", env.call(http.MethodPost, "/v1/user/signup", map[string]any{
+		"email": choosing, "inviteCode": code, "language": "en", "choosePassword": true,
+	}), 204)
+	linkKey := strings.TrimPrefix(s.WaitMails(t, choosing, 1)[0].Link(t).Path, "/l/")
 	single := newAddress()
 	env.join(single, code)
 	only := env.login(single, s.WaitMails(t, single, 2)[0].Password(t))
@@ -59,7 +64,8 @@ func newEnvironment(t *testing.T, engine string) *environment {
 	}
 	env.accepted = values{
 		"email": env.email, "password": env.password, "inviteCode": code, "language": "en", "clientID": "hostile_v1",
-		"refreshToken": session["refreshToken"], "sessionID": other["sessionID"], "confirmationKey": key,
+		"refreshToken": session["refreshToken"], "sessionID": other["sessionID"], "confirmationKey": key, "linkKey": linkKey,
+		"newPassword":   "short", // refused by the policy, so the link stays usable
 		"authorization": session["accessToken"], "request-id": env.rejected["request-id"], "rid": env.rejected["rid"],
 		"onlySession": only["accessToken"],
 	}
@@ -67,7 +73,7 @@ func newEnvironment(t *testing.T, engine string) *environment {
 		"authorization": env.forger(session["accessToken"]).tokens(), "refreshToken": env.forger(session["refreshToken"]).tokens(),
 	}
 	env.secrets = []string{
-		env.password, code, key, session["accessToken"], session["refreshToken"], other["accessToken"], other["refreshToken"], only["accessToken"], "canary", s.Secret(t),
+		env.password, code, key, linkKey, session["accessToken"], session["refreshToken"], other["accessToken"], other["refreshToken"], only["accessToken"], "canary", s.Secret(t),
 	}
 	return env
 }
@@ -214,6 +220,9 @@ func (env *environment) checkWorking() {
 		env.t.Errorf("%d sessions, want 2", n)
 	}
 	env.want("open the link", env.mustSend(request{method: http.MethodGet, target: "/u/" + env.accepted["confirmationKey"] + "?rid=" + env.accepted["rid"]}), 200)
+	env.want("use the link", env.call(http.MethodPost, "/l/"+env.accepted["linkKey"]+"?rid="+env.accepted["rid"], map[string]any{
+		"newPassword": "seven green boats at noon",
+	}), 200)
 	env.signUp(newAddress(), env.accepted["inviteCode"], 204)
 	env.want("log in", env.tryLogin(env.email, env.password), 200)
 }

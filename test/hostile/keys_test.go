@@ -12,7 +12,7 @@ import (
 )
 
 // secretNames are the fields and parameters whose value is a secret or an ID.
-var secretNames = []string{"password", "inviteCode", "refreshToken", "sessionID", "confirmationKey"}
+var secretNames = []string{"password", "inviteCode", "refreshToken", "sessionID", "confirmationKey", "linkKey"}
 
 // alteredKeys returns changes of a key. None of them may be accepted instead of the key.
 func alteredKeys(key string) map[string]string {

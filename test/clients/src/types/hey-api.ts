@@ -9,6 +9,8 @@ type Responses = {
   step_up_session: hey.StepUpSessionResponses & hey.StepUpSessionErrors;
   user_password_reset: hey.UserPasswordResetResponses & hey.UserPasswordResetErrors;
   confirm_user_email: hey.ConfirmUserEmailResponses & hey.ConfirmUserEmailErrors;
+  open_link: hey.OpenLinkResponses & hey.OpenLinkErrors;
+  use_link: hey.UseLinkResponses & hey.UseLinkErrors;
   create_access_token: hey.CreateAccessTokenResponses & hey.CreateAccessTokenErrors;
   refresh_access_token: hey.RefreshAccessTokenResponses & hey.RefreshAccessTokenErrors;
   verify_access_token: hey.VerifyAccessTokenResponses & hey.VerifyAccessTokenErrors;
@@ -29,6 +31,8 @@ type Requests = [
   hey.SignupData,
   hey.UserPasswordResetData,
   hey.ConfirmUserEmailData,
+  hey.OpenLinkData,
+  hey.UseLinkData,
   hey.CreateAccessTokenData,
   hey.RefreshAccessTokenData,
   hey.VerifyAccessTokenData,
@@ -45,7 +49,7 @@ type Requests = [
 
 export type Proofs = [
   Expect<Equal<CodesOf<Responses>, Codes>>,
-  Expect<Equal<keyof Codes | "confirm_user_email", keyof Responses>>,
+  Expect<Equal<keyof Codes | "confirm_user_email" | "open_link", keyof Responses>>,
   Expect<Equal<Untyped<Requests, "">, never>>,
   Expect<Equal<Exclude<Untyped<Responses, "">, AnyJSON<".get_openapi_json.200">>, never>>,
 ];

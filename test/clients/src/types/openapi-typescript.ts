@@ -16,7 +16,7 @@ type Requests = { [Operation in keyof operations]: operations[Operation] extends
 
 export type Proofs = [
   Expect<Equal<CodesOf<Responses>, Codes>>,
-  Expect<Equal<keyof Codes | "confirm_user_email", keyof operations>>,
+  Expect<Equal<keyof Codes | "confirm_user_email" | "open_link", keyof operations>>,
   Expect<Equal<Untyped<Parameters, "parameters">, never>>,
   Expect<Equal<Untyped<Requests, "requests">, never>>,
   Expect<Equal<Exclude<Untyped<Contents, "">, AnyJSON<".get_openapi_json.200.application/json">>, never>>,

@@ -13,6 +13,8 @@ type Responses = {
   step_up_session: ByStatus<orval.stepUpSessionResponse>;
   user_password_reset: ByStatus<orval.userPasswordResetResponse>;
   confirm_user_email: ByStatus<orval.confirmUserEmailResponse>;
+  open_link: ByStatus<orval.openLinkResponse>;
+  use_link: ByStatus<orval.useLinkResponse>;
   create_access_token: ByStatus<orval.createAccessTokenResponse>;
   refresh_access_token: ByStatus<orval.refreshAccessTokenResponse>;
   verify_access_token: ByStatus<orval.verifyAccessTokenResponse>;
@@ -37,11 +39,12 @@ type Requests = [
   orval.RevokeRefreshTokenRequest,
   orval.ChangeUserPasswordRequest,
   orval.StepUpSessionRequest,
+  orval.UseLinkRequest,
 ];
 
 export type Proofs = [
   Expect<Equal<CodesOf<Responses>, Codes>>,
-  Expect<Equal<keyof Codes | "confirm_user_email", keyof Responses>>,
+  Expect<Equal<keyof Codes | "confirm_user_email" | "open_link", keyof Responses>>,
   Expect<Equal<Untyped<Requests, "">, never>>,
   Expect<Equal<Exclude<Untyped<Responses, "">, AnyJSON<".get_openapi_json.200">>, never>>,
 ];
