@@ -100,7 +100,7 @@ func TestCodesAreComplete(t *testing.T) {
 		authclient.ErrRequestTooLarge, authclient.ErrTooManyRequests, authclient.ErrInternal, authclient.ErrUnavailable,
 		authclient.ErrWrongPassword, authclient.ErrRecentAuthenticationRequired, authclient.ErrPasswordTooShort, authclient.ErrPasswordKnown,
 		authclient.ErrPasswordGuessable, authclient.ErrPasswordUnchanged,
-		authclient.ErrAuthenticationFailed, authclient.ErrSecondFactorRequired,
+		authclient.ErrAuthenticationFailed, authclient.ErrSecondFactorRequired, authclient.ErrEmailTaken,
 	}
 	doc, err := openapi3.NewLoader().LoadFromData(authorization.Spec())
 	if err != nil {

@@ -96,8 +96,30 @@ func TestInChromium(t *testing.T) {
 	}
 }
 
+// linkPage renders a page about a link of /l/, and reports whether it is the name of one.
+func linkPage(pages *page.Renderer, language, name string) (shown page.Page, ok bool) {
+	kind, rest, _ := strings.Cut(name, "_")
+	about := page.Link{Purpose: link.Purpose(rest), Email: "user@example.com", Address: "new.user@example.com", MinLength: 15}
+	err := error(nil)
+	switch kind {
+	case "open":
+		shown, err = pages.Open(page.HTML, language, about)
+	case "used":
+		shown, err = pages.Used(page.HTML, language, about)
+	case "refused":
+		shown, err = pages.Refused(page.HTML, language, about, page.Known)
+	case "link":
+		status, _ := strconv.Atoi(rest)
+		shown = pages.Failure(page.HTML, language, page.Failure{Status: status, OpensPage: true, RequestID: "request-1", RetryAfter: time.Minute})
+	default:
+		return shown, false
+	}
+	return shown, err == nil
+}
+
 // anyPage serves every page of impl/page, at /LANGUAGE/STATUS and /LANGUAGE/PURPOSE: a click cannot cause most of the failures. Below
-// /app the pages lead to an app.
+// /app the pages lead to an app. The pages about links of /l/ are at /LANGUAGE/open_PURPOSE, /LANGUAGE/used_PURPOSE,
+// /LANGUAGE/refused_PURPOSE and /LANGUAGE/link_STATUS.
 func anyPage(appURL string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		path, pages := r.URL.Path, page.NewRenderer("Financelime", "")
@@ -105,6 +127,10 @@ func anyPage(appURL string) http.HandlerFunc {
 			path, pages = rest, page.NewRenderer("Financelime", appURL)
 		}
 		language, name, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+		if shown, is := linkPage(pages, language, name); is {
+			_ = shown.Send(w)
+			return
+		}
 		status, err := strconv.Atoi(name)
 		if err != nil {
 			confirmed, err := pages.Confirmed(page.HTML, language, link.Purpose(name))

@@ -13,7 +13,9 @@ import (
 type operation struct{ method, path string }
 
 // isLink reports whether it is a mailed link, whose responses are pages.
-func (o operation) isLink() bool { return strings.HasPrefix(o.path, "/u/") || strings.HasPrefix(o.path, "/l/") }
+func (o operation) isLink() bool {
+	return strings.HasPrefix(o.path, "/u/") || strings.HasPrefix(o.path, "/l/")
+}
 
 // someSession is the ID of a session that does not exist.
 const someSession = "019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7"

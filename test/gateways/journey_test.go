@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -89,6 +90,27 @@ func journey(p *person) {
 	p.want("open the reset link", p.open(p.mail().Link(p.t)), 200)
 	p.password = p.mail().Password(p.t)
 	p.login()
+	p.choosePassword()
+}
+
+// choosePassword uses a link that opens a page, with JSON and with the form of the page.
+func (p *person) choosePassword() {
+	const chosen = "nine quiet rivers after dusk"
+	p.want("reset to choose", p.calls().ResetToChoose(p.email).StatusCode(), 204)
+	link := p.mail().Link(p.t)
+	p.want("the page", p.open(link), 200)
+	short := "short"
+	p.want("no password", p.calls().UseLink(link, client.UseLinkRequest{}).StatusCode(), 400)
+	p.want("a short password", p.calls().UseLink(link, client.UseLinkRequest{NewPassword: &short}).StatusCode(), 422)
+	form := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Accept": {"text/html"}, "Origin": {"null"}}
+	response, page := p.send(http.MethodPost, link.RequestURI(), form, "newPassword="+url.QueryEscape(chosen))
+	if response.StatusCode != 200 || !strings.Contains(page, "<h1>") {
+		p.t.Errorf("the form of the page: %d %s", response.StatusCode, page)
+	}
+	p.want("the form again", p.calls().UseLink(link, client.UseLinkRequest{NewPassword: &short}).StatusCode(), 404)
+	p.want("open the used link", p.open(link), 404)
+	p.password = chosen
+	p.login()
 }
 
 // changePassword calls the operations of the user's own account.
@@ -124,13 +146,15 @@ func (p *person) revoke(sessionID string) {
 type request struct{ method, path, body string }
 
 // The first requests are those of operations with a limit, then follow the others that need the database.
-const limitedRequests, databaseRequests = 6, 13
+const limitedRequests, databaseRequests = 8, 15
 
 func requests() []request {
 	return []request{
 		{http.MethodPost, "/v1/user/signup", `{"email":"a@example.com","inviteCode":"c","language":"en"}`},
 		{http.MethodPost, "/v1/user/password", `{"email":"a@example.com"}`},
 		{http.MethodGet, "/u/" + strings.Repeat("A", 43) + "?rid=" + rid(), ""},
+		{http.MethodGet, "/l/" + strings.Repeat("A", 43) + "?rid=" + rid(), ""},
+		{http.MethodPost, "/l/" + strings.Repeat("A", 43) + "?rid=" + rid(), `{"newPassword":"seven green boats at noon"}`},
 		{http.MethodPost, "/v1/oauth/create", `{"email":"a@example.com","password":"p","clientID":"c","device":{}}`},
 		{http.MethodPut, "/v1/user/password", `{"currentPassword":"p","newPassword":"seven green boats at noon"}`},
 		{http.MethodPost, "/v1/oauth/step_up", `{"password":"p"}`},
@@ -151,11 +175,16 @@ func requests() []request {
 	}
 }
 
+// isLink reports whether a path is that of a mailed link, whose responses are pages.
+func isLink(path string) bool {
+	return strings.HasPrefix(path, "/u/") || strings.HasPrefix(path, "/l/")
+}
+
 // allowed returns the methods of a path, as in the header Allow.
 func allowed(path string) string {
 	var methods []string
 	for _, r := range requests() {
-		if r.path == path || strings.HasPrefix(path, "/u/") && strings.HasPrefix(r.path, "/u/") {
+		if r.path == path || isLink(path) && path[:3] == r.path[:3] {
 			methods = append(methods, r.method)
 		}
 	}
@@ -187,7 +216,7 @@ func (r request) header(token string) http.Header {
 func checkErrors(p *person) {
 	for _, r := range requests() {
 		what := r.method + " " + r.path
-		page := strings.HasPrefix(r.path, "/u/")
+		page := isLink(r.path)
 
 		large := r.header(p.session.AccessToken)
 		large.Set("Content-Type", "application/json")
@@ -337,6 +366,14 @@ func (f failing) UserPasswordReset(context.Context, api.UserPasswordResetRequest
 }
 
 func (f failing) ConfirmUserEmail(context.Context, api.ConfirmUserEmailRequestObject) (api.ConfirmUserEmailResponseObject, error) {
+	return nil, f.err
+}
+
+func (f failing) OpenLink(context.Context, api.OpenLinkRequestObject) (api.OpenLinkResponseObject, error) {
+	return nil, f.err
+}
+
+func (f failing) UseLink(context.Context, api.UseLinkRequestObject) (api.UseLinkResponseObject, error) {
 	return nil, f.err
 }
 

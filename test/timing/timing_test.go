@@ -110,6 +110,11 @@ func (f *fixture) signUp(email string) string {
 	return fmt.Sprintf(`{"email":%q,"inviteCode":%q,"language":"en"}`, email, f.code)
 }
 
+// signUpToChoose is signUp with choosePassword.
+func (f *fixture) signUpToChoose(email string) string {
+	return strings.TrimSuffix(f.signUp(email), "}") + `,"choosePassword":true}`
+}
+
 func (f *fixture) login(email, password string) string {
 	return fmt.Sprintf(`{"email":%q,"password":%q,"clientID":"timing","device":{}}`, email, password)
 }
@@ -177,6 +182,8 @@ type timingCase struct {
 
 func (f *fixture) cases() []timingCase {
 	free := func() string { return f.signUp(f.address()) }
+	freeToChoose := func() string { return f.signUpToChoose(f.address()) }
+	takenToChoose := func() string { return f.signUpToChoose(f.active) }
 	unknown := func() string { return f.reset(f.address()) }
 	wrong := func(email string) kind {
 		return func() string { return f.login(email, "k3v9-0a1b-2c3d-4e5f-6g7h-8j9k-mnpq") }
@@ -192,6 +199,7 @@ func (f *fixture) cases() []timingCase {
 		{"login", "wrong password, disabled account", [2]kind{wrong(f.active), wrong(f.disabled)}, refused, false, true},
 		{"signup", "free address, taken address", [2]kind{free, signUp(f.active)}, accepted, false, true},
 		{"signup", "free address, address of a pending sign-up", [2]kind{free, signUp(f.pending)}, accepted, false, true},
+		{"signup", "free address, taken address, with choosePassword", [2]kind{freeToChoose, takenToChoose}, accepted, false, true},
 		{"reset", "known address, unknown address", [2]kind{reset(f.active), unknown}, accepted, false, true},
 		{"reset", "address of a pending sign-up, unknown address", [2]kind{reset(f.pending), unknown}, accepted, false, true},
 		{"reset", "address of a disabled account, unknown address", [2]kind{reset(f.disabled), unknown}, accepted, false, true},
