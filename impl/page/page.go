@@ -91,10 +91,11 @@ type failureJSON struct {
 }
 
 func (f Failure) json() failureJSON {
-	if f.Message == "" {
-		f.Message = strconv.Itoa(f.Status) + " " + http.StatusText(f.Status)
+	message := f.Message
+	if message == "" {
+		message = strconv.Itoa(f.Status) + " " + http.StatusText(f.Status)
 	}
-	return failureJSON{f.Status, f.Message, f.Parameters}
+	return failureJSON{f.Status, message, f.Parameters}
 }
 
 // failureName returns the name of the page about a failure. A status without a page has that of its class.

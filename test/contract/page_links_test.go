@@ -222,7 +222,7 @@ func refusedChoice(t *testing.T, s *harness.Service) {
 				t.Errorf("%q: %d %s, want %s", chosen, r.StatusCode(), r.Body, want)
 			}
 		}
-		for name, body := range map[string]client.UseLinkRequest{"nothing": {}, "a control character": {NewPassword: ptr("a bell\arings in the room")}} {
+		for name, body := range map[string]client.UseLinkRequest{"nothing": {}, "a control character": {NewPassword: new("a bell\arings in the room")}} {
 			r := p.api().UseLink(link, body)
 			if r.StatusCode() != 400 || r.JSON400.Parameters == nil || len(*r.JSON400.Parameters) != 1 || (*r.JSON400.Parameters)[0] != "newPassword" {
 				t.Errorf("%s: %d %s", name, r.StatusCode(), r.Body)
@@ -233,8 +233,6 @@ func refusedChoice(t *testing.T, s *harness.Service) {
 	}
 	wantEvent(t, logLines(t, s), logLine{Event: "password.refused", Level: "INFO", Outcome: "failure", Reason: "PASSWORD_KNOWN", AccountID: loginID(t, resetting)})
 }
-
-func ptr[T any](v T) *T { return &v }
 
 // loginID logs in with the chosen password and returns the ID of the account.
 func loginID(t *testing.T, p *person) string {

@@ -17,6 +17,10 @@ import (
 var beyondSpecmatic = map[string]string{
 	"confirm_user_email application/json": "it sends `Accept: */*`, which gets the page",
 	"confirm_user_email text/plain":       "it sends `Accept: */*`, which gets the page",
+	"open_link application/json":          "the same",
+	"open_link text/plain":                "the same",
+	"use_link application/json":           "the same",
+	"use_link text/plain":                 "the same",
 	"get_openapi_json application/json":   "it expects all elements of an array without a schema to look like the first one",
 }
 
