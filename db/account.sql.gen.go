@@ -12,6 +12,28 @@ import (
 	"github.com/google/uuid"
 )
 
+const changeAccountEmail = `-- name: ChangeAccountEmail :exec
+UPDATE account SET
+    email = $1,
+    pending_password_hash = NULL,
+    pending_password_expires_at = NULL,
+    pending_password_number = last_password_number
+WHERE id = $2
+`
+
+type ChangeAccountEmailParams struct {
+	Email string
+	ID    uuid.UUID
+}
+
+// ChangeAccountEmail changes the address of an account. Mailed passwords that were not used become void, also those in the queue, as in
+// ChangePassword: they went to the old address. The statement waits for a change or a sign-up in progress with the same address, and fails
+// with a conflict if the address is taken. The caller then checks in another statement whether it is reserved: see IsAddressReserved.
+func (q *Queries) ChangeAccountEmail(ctx context.Context, arg ChangeAccountEmailParams) error {
+	_, err := q.db.Exec(ctx, changeAccountEmail, arg.Email, arg.ID)
+	return err
+}
+
 const changePassword = `-- name: ChangePassword :execrows
 UPDATE account SET
     password_hash = $1,
@@ -242,6 +264,41 @@ func (q *Queries) GetAccountByEmail(ctx context.Context, email string) (Account,
 		&i.SecondFactorSince,
 		&i.ClosingUntil,
 	)
+	return i, err
+}
+
+const getAddressOwner = `-- name: GetAddressOwner :one
+SELECT account.id, CAST(0 AS bigint) AS reserved FROM account
+WHERE account.email = $1 AND (account.pending_until IS NULL OR account.pending_until > $2) AND account.id <> $3
+UNION ALL
+SELECT link.account_id, CAST(1 AS bigint) FROM link
+WHERE link.address = $1 AND link.purpose = 'email_undo' AND link.expires_at > $4 AND link.account_id <> $3
+LIMIT 1
+`
+
+type GetAddressOwnerParams struct {
+	Address       string
+	Now           *time.Time
+	AccountID     uuid.UUID
+	ReservedAfter time.Time
+}
+
+type GetAddressOwnerRow struct {
+	ID       uuid.UUID
+	Reserved int64
+}
+
+// GetAddressOwner returns the account that has an address, or has reserved it by an undo (see IsAddressReserved), if it is not the given
+// one. A sign-up that was not confirmed in time does not count.
+func (q *Queries) GetAddressOwner(ctx context.Context, arg GetAddressOwnerParams) (GetAddressOwnerRow, error) {
+	row := q.db.QueryRow(ctx, getAddressOwner,
+		arg.Address,
+		arg.Now,
+		arg.AccountID,
+		arg.ReservedAfter,
+	)
+	var i GetAddressOwnerRow
+	err := row.Scan(&i.ID, &i.Reserved)
 	return i, err
 }
 
@@ -620,6 +677,34 @@ type SetPendingPasswordExpiryParams struct {
 // none. Here and in ClearPendingPassword the mail's ID only identifies the password; the order of IDs does not matter.
 func (q *Queries) SetPendingPasswordExpiry(ctx context.Context, arg SetPendingPasswordExpiryParams) (int64, error) {
 	result, err := q.db.Exec(ctx, setPendingPasswordExpiry, arg.ExpiresAt, arg.MailID, arg.ID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const undoAccountEmail = `-- name: UndoAccountEmail :execrows
+UPDATE account SET
+    email = $1,
+    password_hash = NULL,
+    password_chosen_at = NULL,
+    pending_password_hash = NULL,
+    pending_password_expires_at = NULL,
+    pending_password_number = last_password_number,
+    disabled_at = NULL,
+    closing_until = NULL
+WHERE id = $2 AND (disabled_at IS NULL OR closing_until IS NOT NULL)
+`
+
+type UndoAccountEmailParams struct {
+	Email string
+	ID    uuid.UUID
+}
+
+// UndoAccountEmail returns an account to an earlier address, voids its password and cancels its deletion. No row: an operator has disabled
+// the account.
+func (q *Queries) UndoAccountEmail(ctx context.Context, arg UndoAccountEmailParams) (int64, error) {
+	result, err := q.db.Exec(ctx, undoAccountEmail, arg.Email, arg.ID)
 	if err != nil {
 		return 0, err
 	}

@@ -133,6 +133,27 @@ func (q *Queries) GetLinkByKey(ctx context.Context, arg GetLinkByKeyParams) (Lin
 	return i, err
 }
 
+const isAddressReserved = `-- name: IsAddressReserved :one
+SELECT account_id FROM link
+WHERE address = $1 AND purpose = 'email_undo' AND expires_at > $2 AND account_id <> $3
+LIMIT 1
+`
+
+type IsAddressReservedParams struct {
+	Address       *string
+	ReservedAfter time.Time
+	AccountID     uuid.UUID
+}
+
+// IsAddressReserved returns a row if another account can undo a change of its address, and so return to this one. On PostgreSQL it must be a
+// statement after the one that sets the address of an account: that one waits for the change in progress, and this one sees its link.
+func (q *Queries) IsAddressReserved(ctx context.Context, arg IsAddressReservedParams) (uuid.UUID, error) {
+	row := q.db.QueryRow(ctx, isAddressReserved, arg.Address, arg.ReservedAfter, arg.AccountID)
+	var account_id uuid.UUID
+	err := row.Scan(&account_id)
+	return account_id, err
+}
+
 const listLinkIDs = `-- name: ListLinkIDs :many
 SELECT id FROM link WHERE id > $1 ORDER BY id LIMIT CAST($2 AS bigint)
 `

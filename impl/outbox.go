@@ -2,7 +2,6 @@ package impl
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -27,10 +26,7 @@ func enqueueMail(ctx context.Context, q *db.Queries, m db.InsertMailParams) erro
 func (s *Service) enqueueLink(
 	ctx context.Context, q *db.Queries, accountID uuid.UUID, purpose link.Purpose, kind string, now, expiresAt time.Time,
 ) error {
-	id, keyHash, err := s.newLink()
-	if err != nil {
-		return err
-	}
+	id, keyHash := s.Links.Create()
 	if err := q.UpsertConfirmation(ctx, db.UpsertConfirmationParams{
 		ID: id, AccountID: accountID, Purpose: string(purpose), KeyHash: keyHash, CreatedAt: now, ExpiresAt: expiresAt,
 	}); err != nil {
@@ -42,21 +38,5 @@ func (s *Service) enqueueLink(
 // enqueuePageLink creates a link that opens a page, which replaces an older one of the account for the same purpose, and enqueues a mail of
 // the given kind with it. The ID and the hash of the key in row are ignored. It returns the ID of the link.
 func (s *Service) enqueuePageLink(ctx context.Context, q *db.Queries, row db.UpsertLinkParams, kind string) (id uuid.UUID, err error) {
-	if row.ID, row.KeyHash, err = s.newLink(); err != nil {
-		return row.ID, err
-	}
-	if err := q.UpsertLink(ctx, row); err != nil {
-		return row.ID, fmt.Errorf("store the link: %w", err)
-	}
-	return row.ID, enqueueMail(ctx, q, db.InsertMailParams{AccountID: row.AccountID, Kind: kind, ConfirmationID: &row.ID, Now: row.CreatedAt})
-}
-
-// newLink returns the ID of a new link and the hash of its key.
-func (s *Service) newLink() (id uuid.UUID, keyHash []byte, err error) {
-	id = uuid.New() // random: the key of the link is derived from it
-	keyHash, ok := link.Hash(s.Links.Key(id))
-	if !ok {
-		return id, nil, errors.New("a generated link key is malformed")
-	}
-	return id, keyHash, nil
+	return mail.EnqueuePageLink(ctx, q, s.Links, row, kind, reqinfo.FromContext(ctx).RequestID)
 }

@@ -75,6 +75,41 @@ UPDATE account SET
 WHERE id = @id AND pending_until IS NULL AND disabled_at IS NULL
     AND (password_hash = @verified_hash OR (pending_password_hash = @verified_hash AND pending_password_expires_at > @now));
 
+-- ChangeAccountEmail changes the address of an account. Mailed passwords that were not used become void, also those in the queue, as in
+-- ChangePassword: they went to the old address. The statement waits for a change or a sign-up in progress with the same address, and fails
+-- with a conflict if the address is taken. The caller then checks in another statement whether it is reserved: see IsAddressReserved.
+-- name: ChangeAccountEmail :exec
+UPDATE account SET
+    email = @email,
+    pending_password_hash = NULL,
+    pending_password_expires_at = NULL,
+    pending_password_number = last_password_number
+WHERE id = @id;
+
+-- UndoAccountEmail returns an account to an earlier address, voids its password and cancels its deletion. No row: an operator has disabled
+-- the account.
+-- name: UndoAccountEmail :execrows
+UPDATE account SET
+    email = @email,
+    password_hash = NULL,
+    password_chosen_at = NULL,
+    pending_password_hash = NULL,
+    pending_password_expires_at = NULL,
+    pending_password_number = last_password_number,
+    disabled_at = NULL,
+    closing_until = NULL
+WHERE id = @id AND (disabled_at IS NULL OR closing_until IS NOT NULL);
+
+-- GetAddressOwner returns the account that has an address, or has reserved it by an undo (see IsAddressReserved), if it is not the given
+-- one. A sign-up that was not confirmed in time does not count.
+-- name: GetAddressOwner :one
+SELECT account.id, CAST(0 AS bigint) AS reserved FROM account
+WHERE account.email = @address AND (account.pending_until IS NULL OR account.pending_until > @now) AND account.id <> @account_id
+UNION ALL
+SELECT link.account_id, CAST(1 AS bigint) FROM link
+WHERE link.address = @address AND link.purpose = 'email_undo' AND link.expires_at > @reserved_after AND link.account_id <> @account_id
+LIMIT 1;
+
 -- LockAccountWithPassword locks an account as a login does. No row: the password is no longer the one that was verified, or the account is not
 -- active.
 -- name: LockAccountWithPassword :execrows

@@ -26,6 +26,13 @@ SELECT * FROM link WHERE account_id = @account_id ORDER BY purpose;
 -- name: DeleteAccountLinks :execrows
 DELETE FROM link WHERE account_id = @account_id;
 
+-- IsAddressReserved returns a row if another account can undo a change of its address, and so return to this one. On PostgreSQL it must be a
+-- statement after the one that sets the address of an account: that one waits for the change in progress, and this one sees its link.
+-- name: IsAddressReserved :one
+SELECT account_id FROM link
+WHERE address = @address AND purpose = 'email_undo' AND expires_at > @reserved_after AND account_id <> @account_id
+LIMIT 1;
+
 -- ListLinkIDs and DeleteExpiredLinks walk through all links. Used links have no row.
 -- name: ListLinkIDs :many
 SELECT id FROM link WHERE id > @after ORDER BY id LIMIT CAST(@max_rows AS bigint);

@@ -38,6 +38,13 @@ func New(root secret.Root) Keys {
 	return Keys{root: root}
 }
 
+// Create returns the ID of a new link and the hash of its key.
+func (k Keys) Create() (id uuid.UUID, keyHash []byte) {
+	id = uuid.New() // random: the key of the link is derived from it
+	sum := sha256.Sum256([]byte(k.Key(id)))
+	return id, sum[:]
+}
+
 // Key returns the key of a new confirmation: 32 bytes as 43 characters of base64url, which mail programs do not break.
 func (k Keys) Key(confirmationID uuid.UUID) string { return key(k.root, confirmationID) }
 

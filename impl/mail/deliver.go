@@ -35,7 +35,7 @@ const (
 	errLinkExpired      withdrawn = "expired" // or used
 	errAccountDeleted   withdrawn = "account is deleted"
 	errAccountDisabled  withdrawn = "account is disabled"
-	errNotifiedRecently withdrawn = "the owner was notified of another sign-up recently"
+	errNotifiedRecently withdrawn = "the owner of the address was notified recently"
 )
 
 // errForeignSecret: the link of the confirmation cannot be derived. The mail is tried again, because the secret can come back.
@@ -125,11 +125,13 @@ func (d *delivery) attempt(ctx context.Context) error {
 		return errAccountDisabled
 	}
 
-	recipient := account.Email
+	kind, recipient := d.mail.Kind, account.Email
 	values := Values{Service: d.sender.service, AppURL: d.AppURL}
 	switch d.mail.Kind {
-	case KindSignUpLink, KindPasswordLink, KindSignUpChooseLink, KindPasswordChooseLink, KindEmailLink, KindEmailUndo, KindDeletionUndo:
+	case KindSignUpLink, KindPasswordLink, KindSignUpChooseLink, KindPasswordChooseLink, KindEmailUndo, KindDeletionUndo:
 		recipient, err = d.addLink(ctx, &values, account)
+	case KindEmailLink:
+		kind, recipient, account, err = d.addEmailLink(ctx, &values, account)
 	case KindPassword:
 		err = d.addPassword(ctx, &values, account)
 	case KindLoginNotice, KindPasswordNotice, KindPasswordChanged:
@@ -139,8 +141,7 @@ func (d *delivery) attempt(ctx context.Context) error {
 			err = d.addLogin(&values)
 		}
 	case KindSignUpNotice:
-		account, err = d.findOwner(ctx, account)
-		recipient = account.Email
+		account, recipient, err = d.findOwner(ctx, account)
 	default:
 		err = unknownKindError(d.mail.Kind)
 	}
@@ -148,7 +149,7 @@ func (d *delivery) attempt(ctx context.Context) error {
 		return err
 	}
 
-	message, err := Render(d.mail.Kind, account.Language, values)
+	message, err := Render(kind, account.Language, values)
 	if err != nil {
 		return permanent(err)
 	}
@@ -158,7 +159,7 @@ func (d *delivery) attempt(ctx context.Context) error {
 	}
 	d.recipient = recipient
 	err = d.Transport.Send(ctx, Envelope{
-		ID: d.mail.ID, Kind: d.mail.Kind, CreatedAt: d.mail.CreatedAt,
+		ID: d.mail.ID, Kind: kind, CreatedAt: d.mail.CreatedAt,
 		From: d.sender.address, To: recipient, Data: data, Commit: d.lease.commit,
 	})
 	d.attempted = true

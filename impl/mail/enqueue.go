@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/link"
 )
 
 // clockAllowance is by how much the clocks of replicas may differ, or one may be set back, before a new mail is delayed.
@@ -27,4 +28,19 @@ func Enqueue(ctx context.Context, q *db.Queries, m db.InsertMailParams) (uuid.UU
 		return uuid.Nil, fmt.Errorf("enqueue the %s mail: %w", m.Kind, err)
 	}
 	return m.ID, nil
+}
+
+// EnqueuePageLink creates a link that opens a page, which replaces an older one of the account for the same purpose, and enqueues a mail of
+// the given kind with it. The ID and the hash of the key in row are ignored. It returns the ID of the link.
+func EnqueuePageLink(
+	ctx context.Context, q *db.Queries, keys link.Keys, row db.UpsertLinkParams, kind, requestID string,
+) (id uuid.UUID, err error) {
+	row.ID, row.KeyHash = keys.Create()
+	if err := q.UpsertLink(ctx, row); err != nil {
+		return row.ID, fmt.Errorf("store the link: %w", err)
+	}
+	_, err = Enqueue(ctx, q, db.InsertMailParams{
+		AccountID: row.AccountID, Kind: kind, ConfirmationID: &row.ID, RequestID: requestID, Now: row.CreatedAt,
+	})
+	return row.ID, err
 }

@@ -31,7 +31,8 @@ const (
 	KindEmailUndo          = "email_undo"    // to the old address, after a change
 	KindDeletionUndo       = "deletion_undo" // the account will be deleted
 
-	KindEmailAsked = "email_asked" // someone who is logged in wants to change the address
+	KindEmailAsked  = "email_asked"  // someone who is logged in wants to change the address
+	KindEmailNotice = "email_notice" // sent in place of an email_link whose address is taken; no row has this kind
 )
 
 // Kinds returns all kinds of mail: those that have a text.

@@ -19,6 +19,7 @@ var (
 		KindSignUpLink, KindPasswordLink, KindPassword, KindSignUpNotice, KindLoginNotice, KindPasswordNotice,
 		KindPasswordChanged,
 		KindSignUpChooseLink, KindPasswordChooseLink, KindEmailLink, KindEmailUndo, KindDeletionUndo, KindEmailAsked,
+		KindEmailNotice,
 	}
 	allLanguages = locale.Default().Tags()
 )
