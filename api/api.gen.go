@@ -105,6 +105,21 @@ func (e CommonFailure400Message) Valid() bool {
 	}
 }
 
+// Defines values for CommonFailure403Message.
+const (
+	CommonFailure403MessageRECENTAUTHENTICATIONREQUIRED CommonFailure403Message = "RECENT_AUTHENTICATION_REQUIRED"
+)
+
+// Valid indicates whether the value is a known member of the CommonFailure403Message enum.
+func (e CommonFailure403Message) Valid() bool {
+	switch e {
+	case CommonFailure403MessageRECENTAUTHENTICATIONREQUIRED:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for CommonFailureMessage.
 const (
 	CommonFailureMessageN404NotFound            CommonFailureMessage = "404 Not Found"
@@ -297,6 +312,39 @@ const (
 func (e RefreshAccessTokenFailure404Message) Valid() bool {
 	switch e {
 	case RefreshAccessTokenFailure404MessageUSERNOTFOUND:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RequestEmailChangeFailure400Message.
+const (
+	RequestEmailChangeFailure400MessageBADPARAMETERS RequestEmailChangeFailure400Message = "BAD_PARAMETERS"
+)
+
+// Valid indicates whether the value is a known member of the RequestEmailChangeFailure400Message enum.
+func (e RequestEmailChangeFailure400Message) Valid() bool {
+	switch e {
+	case RequestEmailChangeFailure400MessageBADPARAMETERS:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RequestEmailChangeFailure409Message.
+const (
+	RequestEmailChangeFailure409MessageEMAILTAKEN     RequestEmailChangeFailure409Message = "EMAIL_TAKEN"
+	RequestEmailChangeFailure409MessageEMAILUNCHANGED RequestEmailChangeFailure409Message = "EMAIL_UNCHANGED"
+)
+
+// Valid indicates whether the value is a known member of the RequestEmailChangeFailure409Message enum.
+func (e RequestEmailChangeFailure409Message) Valid() bool {
+	switch e {
+	case RequestEmailChangeFailure409MessageEMAILTAKEN:
+		return true
+	case RequestEmailChangeFailure409MessageEMAILUNCHANGED:
 		return true
 	default:
 		return false
@@ -643,6 +691,26 @@ type CommonFailure400 struct {
 //
 // Example: BAD_PARAMETERS
 type CommonFailure400Message string
+
+// CommonFailure403 The user has not authenticated in this session recently.
+//
+// Example: {"code":403,"message":"RECENT_AUTHENTICATION_REQUIRED"}
+type CommonFailure403 struct {
+	// Code The HTTP status
+	//
+	// Example: 403
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: RECENT_AUTHENTICATION_REQUIRED
+	Message CommonFailure403Message `json:"message"`
+}
+
+// CommonFailure403Message The reason
+//
+// Example: RECENT_AUTHENTICATION_REQUIRED
+type CommonFailure403Message string
 
 // CommonFailureMessage The HTTP status as text
 //
@@ -995,6 +1063,68 @@ type RefreshAccessTokenRequest struct {
 //
 // Example: ["language"]
 type RejectedParameters = []string
+
+// RequestEmailChangeFailure400 Why a request for another address was rejected with 400. `newEmail` is not an email address.
+//
+// Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["newEmail"]}
+type RequestEmailChangeFailure400 struct {
+	// Code The HTTP status
+	//
+	// Example: 400
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: BAD_PARAMETERS
+	Message RequestEmailChangeFailure400Message `json:"message"`
+
+	// Parameters What was missing, malformed or not allowed: the names of headers (`request-id`, `content-type`), of path and query parameters
+	// (`sessionID`), and of properties of the body (`language`, `device.width`), or `body` if the body itself is wrong: it is not one
+	// JSON object, has unknown or duplicate keys, or contains U+0000. Never values. The list is missing if the request is wrong in another way, for
+	// example if its URL is too long.
+	//
+	//
+	// Example: ["language"]
+	Parameters *RejectedParameters `json:"parameters,omitempty"`
+}
+
+// RequestEmailChangeFailure400Message The reason
+//
+// Example: BAD_PARAMETERS
+type RequestEmailChangeFailure400Message string
+
+// RequestEmailChangeFailure409 Why a request for another address was rejected with 409: another user has the address, or had it within the last three days and can
+// still return to it (`EMAIL_TAKEN`; never with hidden accounts), or it is the user's address (`EMAIL_UNCHANGED`).
+//
+// Example: {"code":409,"message":"EMAIL_TAKEN"}
+type RequestEmailChangeFailure409 struct {
+	// Code The HTTP status
+	//
+	// Example: 409
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: EMAIL_TAKEN
+	Message RequestEmailChangeFailure409Message `json:"message"`
+}
+
+// RequestEmailChangeFailure409Message The reason
+//
+// Example: EMAIL_TAKEN
+type RequestEmailChangeFailure409Message string
+
+// RequestEmailChangeRequest Another email address for the user
+//
+// Example: {"newEmail":"new.address@financelime.com"}
+type RequestEmailChangeRequest struct {
+	// NewEmail The email address: one plain ASCII address without a display name, quotes or comments. The domain may be in any script.
+	// Letter case does not matter: `Test.User@Financelime.com` is the same user.
+	//
+	//
+	// Example: test.user@financelime.com
+	NewEmail Email `json:"newEmail"`
+}
 
 // RequestID The ID of one request
 //
@@ -1444,6 +1574,11 @@ type User struct {
 	// Example: false
 	PasswordChosen bool `json:"passwordChosen"`
 
+	// PendingEmail The address that the user has asked for and not confirmed yet. It is absent if there is none or its link has expired.
+	//
+	// Example: new.address@financelime.com
+	PendingEmail *string `json:"pendingEmail,omitempty"`
+
 	// UserID The user's ID, the `sub` of the access token
 	//
 	// Example: 019aaf6e-0b1c-7d52-9f3a-6b1f0c2d4e5f
@@ -1493,6 +1628,11 @@ type NotFound = CommonFailure
 //
 // Example: {"code":404,"message":"404 Not Found"}
 type PageNotFound = CommonFailure
+
+// RecentAuthenticationRequired The user has not authenticated in this session recently.
+//
+// Example: {"code":403,"message":"RECENT_AUTHENTICATION_REQUIRED"}
+type RecentAuthenticationRequired = CommonFailure403
 
 // GetJwksParams defines parameters for GetJwks.
 type GetJwksParams struct {
@@ -1624,6 +1764,20 @@ type GetUserParams struct {
 	RequestID RequestID `json:"request-id"`
 }
 
+// CancelEmailChangeParams defines parameters for CancelEmailChange.
+type CancelEmailChangeParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
+// RequestEmailChangeParams defines parameters for RequestEmailChange.
+type RequestEmailChangeParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
 // UserPasswordResetParams defines parameters for UserPasswordReset.
 type UserPasswordResetParams struct {
 	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
@@ -1666,6 +1820,9 @@ type StepUpSessionJSONRequestBody = StepUpSessionRequest
 
 // RevokeRefreshTokenJSONRequestBody defines body for RevokeRefreshToken for application/json ContentType.
 type RevokeRefreshTokenJSONRequestBody = RevokeRefreshTokenRequest
+
+// RequestEmailChangeJSONRequestBody defines body for RequestEmailChange for application/json ContentType.
+type RequestEmailChangeJSONRequestBody = RequestEmailChangeRequest
 
 // UserPasswordResetJSONRequestBody defines body for UserPasswordReset for application/json ContentType.
 type UserPasswordResetJSONRequestBody = RequestUserPasswordResetRequest
@@ -1828,6 +1985,12 @@ type ServerInterface interface {
 	// GetUser Get the user's account
 	// (GET /v1/user)
 	GetUser(ctx echo.Context, params GetUserParams) error
+	// CancelEmailChange Cancel the request for another email address
+	// (DELETE /v1/user/email)
+	CancelEmailChange(ctx echo.Context, params CancelEmailChangeParams) error
+	// RequestEmailChange Request another email address
+	// (POST /v1/user/email)
+	RequestEmailChange(ctx echo.Context, params RequestEmailChangeParams) error
 	// UserPasswordReset Request a password reset
 	// (POST /v1/user/password)
 	UserPasswordReset(ctx echo.Context, params UserPasswordResetParams) error
@@ -2460,6 +2623,68 @@ func (w *ServerInterfaceWrapper) GetUser(ctx echo.Context) error {
 	return err
 }
 
+// CancelEmailChange converts echo context to params.
+func (w *ServerInterfaceWrapper) CancelEmailChange(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CancelEmailChangeParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "request-id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("request-id")]; found {
+		var RequestID RequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for request-id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "request-id", valueList[0], &RequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter request-id: %s", err))
+		}
+
+		params.RequestID = RequestID
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter request-id is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CancelEmailChange(ctx, params)
+	return err
+}
+
+// RequestEmailChange converts echo context to params.
+func (w *ServerInterfaceWrapper) RequestEmailChange(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RequestEmailChangeParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "request-id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("request-id")]; found {
+		var RequestID RequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for request-id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "request-id", valueList[0], &RequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter request-id: %s", err))
+		}
+
+		params.RequestID = RequestID
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter request-id is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RequestEmailChange(ctx, params)
+	return err
+}
+
 // UserPasswordReset converts echo context to params.
 func (w *ServerInterfaceWrapper) UserPasswordReset(ctx echo.Context) error {
 	var err error
@@ -2649,6 +2874,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.DELETE(options.BaseURL+"/v1/session/remove", wrapper.RevokeRefreshToken, options.OperationMiddlewares["revoke_refresh_token"]...)
 	router.POST(options.BaseURL+"/v1/session/remove_others", wrapper.RevokeOtherSessions, options.OperationMiddlewares["revoke_other_sessions"]...)
 	router.GET(options.BaseURL+"/v1/user", wrapper.GetUser, options.OperationMiddlewares["get_user"]...)
+	router.DELETE(options.BaseURL+"/v1/user/email", wrapper.CancelEmailChange, options.OperationMiddlewares["cancel_email_change"]...)
+	router.POST(options.BaseURL+"/v1/user/email", wrapper.RequestEmailChange, options.OperationMiddlewares["request_email_change"]...)
 	router.POST(options.BaseURL+"/v1/user/password", wrapper.UserPasswordReset, options.OperationMiddlewares["user_password_reset"]...)
 	router.PUT(options.BaseURL+"/v1/user/password", wrapper.ChangeUserPassword, options.OperationMiddlewares["change_user_password"]...)
 	router.POST(options.BaseURL+"/v1/user/signup", wrapper.Signup, options.OperationMiddlewares["signup"]...)
@@ -2670,6 +2897,8 @@ type PageNotFoundTextHTMLResponse struct {
 	ContentLength int64
 }
 type PageNotFoundTextResponse FailureText
+
+type RecentAuthenticationRequiredJSONResponse CommonFailure403
 
 type GetJwksRequestObject struct {
 	Params GetJwksParams
@@ -3746,6 +3975,97 @@ func (response GetUser400JSONResponse) VisitGetUserResponse(w http.ResponseWrite
 	return err
 }
 
+type CancelEmailChangeRequestObject struct {
+	Params CancelEmailChangeParams
+}
+
+type CancelEmailChangeResponseObject interface {
+	VisitCancelEmailChangeResponse(w http.ResponseWriter) error
+}
+
+type CancelEmailChange204Response struct {
+}
+
+func (response CancelEmailChange204Response) VisitCancelEmailChangeResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type CancelEmailChange400JSONResponse struct{ BadParametersJSONResponse }
+
+func (response CancelEmailChange400JSONResponse) VisitCancelEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RequestEmailChangeRequestObject struct {
+	Params RequestEmailChangeParams
+	Body   *RequestEmailChangeJSONRequestBody
+}
+
+type RequestEmailChangeResponseObject interface {
+	VisitRequestEmailChangeResponse(w http.ResponseWriter) error
+}
+
+type RequestEmailChange204Response struct {
+}
+
+func (response RequestEmailChange204Response) VisitRequestEmailChangeResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RequestEmailChange400JSONResponse RequestEmailChangeFailure400
+
+func (response RequestEmailChange400JSONResponse) VisitRequestEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RequestEmailChange403JSONResponse struct {
+	RecentAuthenticationRequiredJSONResponse
+}
+
+func (response RequestEmailChange403JSONResponse) VisitRequestEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RequestEmailChange409JSONResponse RequestEmailChangeFailure409
+
+func (response RequestEmailChange409JSONResponse) VisitRequestEmailChangeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type UserPasswordResetRequestObject struct {
 	Params UserPasswordResetParams
 	Body   *UserPasswordResetJSONRequestBody
@@ -4007,6 +4327,12 @@ type StrictServerInterface interface {
 	// GetUser Get the user's account
 	// (GET /v1/user)
 	GetUser(ctx context.Context, request GetUserRequestObject) (GetUserResponseObject, error)
+	// CancelEmailChange Cancel the request for another email address
+	// (DELETE /v1/user/email)
+	CancelEmailChange(ctx context.Context, request CancelEmailChangeRequestObject) (CancelEmailChangeResponseObject, error)
+	// RequestEmailChange Request another email address
+	// (POST /v1/user/email)
+	RequestEmailChange(ctx context.Context, request RequestEmailChangeRequestObject) (RequestEmailChangeResponseObject, error)
 	// UserPasswordReset Request a password reset
 	// (POST /v1/user/password)
 	UserPasswordReset(ctx context.Context, request UserPasswordResetRequestObject) (UserPasswordResetResponseObject, error)
@@ -4597,6 +4923,79 @@ func (sh *strictHandler) GetUser(ctx echo.Context, params GetUserParams) error {
 		return err
 	} else if validResponse, ok := response.(GetUserResponseObject); ok {
 		return validResponse.VisitGetUserResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CancelEmailChange operation middleware
+func (sh *strictHandler) CancelEmailChange(ctx echo.Context, params CancelEmailChangeParams) error {
+	var request CancelEmailChangeRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CancelEmailChange(ctx.Request().Context(), request.(CancelEmailChangeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CancelEmailChange")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CancelEmailChangeResponseObject); ok {
+		return validResponse.VisitCancelEmailChangeResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RequestEmailChange operation middleware
+func (sh *strictHandler) RequestEmailChange(ctx echo.Context, params RequestEmailChangeParams) error {
+	var request RequestEmailChangeRequestObject
+
+	request.Params = params
+
+	var body RequestEmailChangeJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RequestEmailChange(ctx.Request().Context(), request.(RequestEmailChangeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RequestEmailChange")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RequestEmailChangeResponseObject); ok {
+		return validResponse.VisitRequestEmailChangeResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

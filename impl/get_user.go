@@ -2,8 +2,14 @@ package impl
 
 import (
 	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/api"
+	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/link"
 )
 
 // GetUser returns the account of the calling user.
@@ -16,11 +22,28 @@ func (s *Service) GetUser(ctx context.Context, _ api.GetUserRequestObject) (api.
 	if err != nil {
 		return nil, err
 	}
+	pending, err := s.pendingEmail(ctx, account.ID)
+	if err != nil {
+		return nil, err
+	}
 	return api.GetUser200JSONResponse{
 		UserID:         account.ID.String(),
 		Email:          account.Email,
 		Language:       account.Language,
 		CreatedAt:      timestamp(account.CreatedAt),
 		PasswordChosen: account.PasswordChosenAt != nil,
+		PendingEmail:   pending,
 	}, nil
+}
+
+// pendingEmail returns the address that a user has asked for and can still confirm; nil if there is none.
+func (s *Service) pendingEmail(ctx context.Context, accountID uuid.UUID) (*string, error) {
+	found, err := s.Store.Read().GetLink(ctx, db.GetLinkParams{AccountID: accountID, Purpose: string(link.Email)})
+	if errors.Is(err, db.ErrNotFound) || err == nil && !found.ExpiresAt.After(s.Clock.Now()) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find the link to a new address: %w", err)
+	}
+	return found.Address, nil
 }

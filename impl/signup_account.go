@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/address"
 	"github.com/financelime/authorization/impl/link"
 )
 
@@ -14,7 +17,7 @@ var errUserExists = errors.New("the address is taken")
 
 // createAccount refuses in the order of the contract: the invite does not exist, the address is taken, the invite is exhausted. So a client
 // that repeats a sign-up after a lost response learns that the address is taken, not that the invite is exhausted. With hidden accounts,
-// the address is not checked. A refusal comes before the first change.
+// the address is not checked. A refusal leaves no change behind.
 func (s *Service) createAccount(
 	ctx context.Context, q *db.Queries, account db.InsertAccountParams, code string, choosePassword bool, now time.Time,
 ) error {
@@ -30,7 +33,7 @@ func (s *Service) createAccount(
 	}
 	expiresAt := now.Add(s.SignUpLinkTTL)
 	account.InviteID, account.CreatedAt, account.PendingUntil = use.inviteID, now, &expiresAt
-	kind, err := s.insertAccount(ctx, q, account, linkKind(link.SignUp, choosePassword))
+	kind, err := s.insertAccount(ctx, q, account, linkKind(link.SignUp, choosePassword), now)
 	if err != nil {
 		return err
 	}
@@ -50,14 +53,12 @@ func (s *Service) refuseExhausted(ctx context.Context, q *db.Queries, email stri
 	if s.HideAccounts {
 		return exhausted
 	}
-	account, err := q.GetAccountByEmail(ctx, email)
+	_, err := address.FindOwner(ctx, q, email, uuid.Nil, now)
 	switch {
 	case errors.Is(err, db.ErrNotFound):
 		return exhausted
 	case err != nil:
-		return fmt.Errorf("check whether the address is taken: %w", err)
-	case account.PendingUntil != nil && !account.PendingUntil.After(now):
-		return exhausted
+		return err
 	}
 	return errUserExists
 }
@@ -65,17 +66,36 @@ func (s *Service) refuseExhausted(ctx context.Context, q *db.Queries, email stri
 // insertAccount inserts the account of a sign-up and returns the kind of mail to enqueue: linkKind, unless it is a decoy. It fails with
 // errUserExists.
 func (s *Service) insertAccount(
-	ctx context.Context, q *db.Queries, account db.InsertAccountParams, linkKind string,
+	ctx context.Context, q *db.Queries, account db.InsertAccountParams, linkKind string, now time.Time,
 ) (kind string, err error) {
 	if s.HideAccounts {
-		return insertAccountOrDecoy(ctx, q, account, linkKind)
+		return insertAccountOrDecoy(ctx, q, account, linkKind, now)
 	}
-	inserted, err := q.InsertAccount(ctx, account)
+	inserted, err := insertUnreserved(ctx, q, account, account.Email, now)
 	if err != nil {
-		return "", fmt.Errorf("insert the account: %w", err)
+		return "", err
 	}
-	if inserted == 0 {
+	if !inserted {
 		return "", errUserExists
 	}
 	return linkKind, nil
+}
+
+// insertUnreserved inserts an account and reports whether it did: not if the address is taken, or if another account can return to it. The
+// second check comes after the insert, which has waited for a change of address in progress.
+func insertUnreserved(
+	ctx context.Context, q *db.Queries, account db.InsertAccountParams, email string, now time.Time,
+) (bool, error) {
+	inserted, err := q.InsertAccount(ctx, account)
+	if err != nil {
+		return false, fmt.Errorf("insert the account: %w", err)
+	}
+	reserved, err := address.IsReserved(ctx, q, email, account.ID, now)
+	if err != nil || inserted == 0 || !reserved || account.DecoyOf != nil {
+		return inserted > 0, err
+	}
+	if _, err := q.DeleteAccount(ctx, account.ID); err != nil {
+		return false, fmt.Errorf("delete the account with a reserved address: %w", err)
+	}
+	return false, nil
 }

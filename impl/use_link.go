@@ -15,8 +15,8 @@ import (
 	"github.com/financelime/authorization/impl/password"
 )
 
-// errEmailTaken means that the address of a link has another account now.
-var errEmailTaken = errors.New("the address has another account")
+// errEmailTaken means that another account has an address, or can return to it.
+var errEmailTaken = errors.New("the address is taken or reserved")
 
 // UseLink does what a link of /l/ is for, once. It logs nobody in.
 //
@@ -143,6 +143,11 @@ func (s *Service) useLinkTx(ctx context.Context, q *db.Queries, use *linkUse) er
 	case link.PasswordReset:
 		use.sessionsEnded, err = s.usePasswordLink(ctx, q, account, use.passwordHash, now)
 		return err
+	case link.Email:
+		return s.useEmailLink(ctx, q, account, use.found, now)
+	case link.EmailUndo:
+		use.sessionsEnded, err = s.useEmailUndoLink(ctx, q, account, use.found, now)
+		return err
 	default: // of a newer version: the link stays usable there
 		return fmt.Errorf("unknown purpose of a link: %q", purpose)
 	}
@@ -152,7 +157,13 @@ func (s *Service) useLinkTx(ctx context.Context, q *db.Queries, use *linkUse) er
 func (s *Service) logLinkUsed(ctx context.Context, use linkUse) {
 	purpose := link.Purpose(use.found.Purpose)
 	event.Record(ctx, s.Log, event.LinkUsed, slog.String("purpose", string(purpose)))
-	if purpose == link.PasswordReset {
-		event.Record(ctx, s.Log, event.PasswordChanged, slog.Int64("sessions_ended", use.sessionsEnded))
+	switch ended := slog.Int64("sessions_ended", use.sessionsEnded); purpose {
+	case link.PasswordReset:
+		event.Record(ctx, s.Log, event.PasswordChanged, ended)
+	case link.Email:
+		event.Record(ctx, s.Log, event.EmailChanged)
+	case link.EmailUndo:
+		event.Record(ctx, s.Log, event.EmailUndone, ended)
+	default:
 	}
 }

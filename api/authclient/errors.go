@@ -49,8 +49,8 @@ const (
 	ErrPasswordKnown                = Code(client.ChangeUserPasswordFailure422MessagePASSWORDKNOWN)                // 422: it is in a list of known passwords
 	ErrPasswordGuessable            = Code(client.ChangeUserPasswordFailure422MessagePASSWORDGUESSABLE)            // 422: it is easy to guess
 	ErrPasswordUnchanged            = Code(client.ChangeUserPasswordFailure422MessagePASSWORDUNCHANGED)            // 422: it is the current one
-
-	ErrEmailTaken = Code(client.UseLinkFailure409MessageEMAILTAKEN) // 409: the address has another user now
+	ErrEmailTaken                   = Code(client.RequestEmailChangeFailure409MessageEMAILTAKEN)                   // 409: another user has the new address, or can return to it
+	ErrEmailUnchanged               = Code(client.RequestEmailChangeFailure409MessageEMAILUNCHANGED)               // 409: it is the user's address
 
 	ErrAuthenticationFailed = Code(client.StepUpSessionFailure403MessageAUTHENTICATIONFAILED) // 403: the password with which the user authenticates again is wrong
 	ErrSecondFactorRequired = Code(client.StepUpSessionFailure403MessageSECONDFACTORREQUIRED) // 403: a password is not enough

@@ -100,7 +100,8 @@ func TestCodesAreComplete(t *testing.T) {
 		authclient.ErrRequestTooLarge, authclient.ErrTooManyRequests, authclient.ErrInternal, authclient.ErrUnavailable,
 		authclient.ErrWrongPassword, authclient.ErrRecentAuthenticationRequired, authclient.ErrPasswordTooShort, authclient.ErrPasswordKnown,
 		authclient.ErrPasswordGuessable, authclient.ErrPasswordUnchanged,
-		authclient.ErrAuthenticationFailed, authclient.ErrSecondFactorRequired, authclient.ErrEmailTaken,
+		authclient.ErrEmailTaken, authclient.ErrEmailUnchanged,
+		authclient.ErrAuthenticationFailed, authclient.ErrSecondFactorRequired,
 	}
 	doc, err := openapi3.NewLoader().LoadFromData(authorization.Spec())
 	if err != nil {

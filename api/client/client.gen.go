@@ -124,6 +124,21 @@ func (e CommonFailure401Message) Valid() bool {
 	}
 }
 
+// Defines values for CommonFailure403Message.
+const (
+	CommonFailure403MessageRECENTAUTHENTICATIONREQUIRED CommonFailure403Message = "RECENT_AUTHENTICATION_REQUIRED"
+)
+
+// Valid indicates whether the value is a known member of the CommonFailure403Message enum.
+func (e CommonFailure403Message) Valid() bool {
+	switch e {
+	case CommonFailure403MessageRECENTAUTHENTICATIONREQUIRED:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for CommonFailure405Message.
 const (
 	CommonFailure405MessageN405MethodNotAllowed CommonFailure405Message = "405 Method Not Allowed"
@@ -376,6 +391,39 @@ const (
 func (e RefreshAccessTokenFailure404Message) Valid() bool {
 	switch e {
 	case RefreshAccessTokenFailure404MessageUSERNOTFOUND:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RequestEmailChangeFailure400Message.
+const (
+	RequestEmailChangeFailure400MessageBADPARAMETERS RequestEmailChangeFailure400Message = "BAD_PARAMETERS"
+)
+
+// Valid indicates whether the value is a known member of the RequestEmailChangeFailure400Message enum.
+func (e RequestEmailChangeFailure400Message) Valid() bool {
+	switch e {
+	case RequestEmailChangeFailure400MessageBADPARAMETERS:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RequestEmailChangeFailure409Message.
+const (
+	RequestEmailChangeFailure409MessageEMAILTAKEN     RequestEmailChangeFailure409Message = "EMAIL_TAKEN"
+	RequestEmailChangeFailure409MessageEMAILUNCHANGED RequestEmailChangeFailure409Message = "EMAIL_UNCHANGED"
+)
+
+// Valid indicates whether the value is a known member of the RequestEmailChangeFailure409Message enum.
+func (e RequestEmailChangeFailure409Message) Valid() bool {
+	switch e {
+	case RequestEmailChangeFailure409MessageEMAILTAKEN:
+		return true
+	case RequestEmailChangeFailure409MessageEMAILUNCHANGED:
 		return true
 	default:
 		return false
@@ -742,6 +790,26 @@ type CommonFailure401 struct {
 //
 // Example: 401 Unauthorized
 type CommonFailure401Message string
+
+// CommonFailure403 The user has not authenticated in this session recently.
+//
+// Example: {"code":403,"message":"RECENT_AUTHENTICATION_REQUIRED"}
+type CommonFailure403 struct {
+	// Code The HTTP status
+	//
+	// Example: 403
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: RECENT_AUTHENTICATION_REQUIRED
+	Message CommonFailure403Message `json:"message"`
+}
+
+// CommonFailure403Message The reason
+//
+// Example: RECENT_AUTHENTICATION_REQUIRED
+type CommonFailure403Message string
 
 // CommonFailure405 The path does not support the method.
 //
@@ -1174,6 +1242,68 @@ type RefreshAccessTokenRequest struct {
 //
 // Example: ["language"]
 type RejectedParameters = []string
+
+// RequestEmailChangeFailure400 Why a request for another address was rejected with 400. `newEmail` is not an email address.
+//
+// Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["newEmail"]}
+type RequestEmailChangeFailure400 struct {
+	// Code The HTTP status
+	//
+	// Example: 400
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: BAD_PARAMETERS
+	Message RequestEmailChangeFailure400Message `json:"message"`
+
+	// Parameters What was missing, malformed or not allowed: the names of headers (`request-id`, `content-type`), of path and query parameters
+	// (`sessionID`), and of properties of the body (`language`, `device.width`), or `body` if the body itself is wrong: it is not one
+	// JSON object, has unknown or duplicate keys, or contains U+0000. Never values. The list is missing if the request is wrong in another way, for
+	// example if its URL is too long.
+	//
+	//
+	// Example: ["language"]
+	Parameters *RejectedParameters `json:"parameters,omitempty"`
+}
+
+// RequestEmailChangeFailure400Message The reason
+//
+// Example: BAD_PARAMETERS
+type RequestEmailChangeFailure400Message string
+
+// RequestEmailChangeFailure409 Why a request for another address was rejected with 409: another user has the address, or had it within the last three days and can
+// still return to it (`EMAIL_TAKEN`; never with hidden accounts), or it is the user's address (`EMAIL_UNCHANGED`).
+//
+// Example: {"code":409,"message":"EMAIL_TAKEN"}
+type RequestEmailChangeFailure409 struct {
+	// Code The HTTP status
+	//
+	// Example: 409
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: EMAIL_TAKEN
+	Message RequestEmailChangeFailure409Message `json:"message"`
+}
+
+// RequestEmailChangeFailure409Message The reason
+//
+// Example: EMAIL_TAKEN
+type RequestEmailChangeFailure409Message string
+
+// RequestEmailChangeRequest Another email address for the user
+//
+// Example: {"newEmail":"new.address@financelime.com"}
+type RequestEmailChangeRequest struct {
+	// NewEmail The email address: one plain ASCII address without a display name, quotes or comments. The domain may be in any script.
+	// Letter case does not matter: `Test.User@Financelime.com` is the same user.
+	//
+	//
+	// Example: test.user@financelime.com
+	NewEmail Email `json:"newEmail"`
+}
 
 // RequestID The ID of one request
 //
@@ -1623,6 +1753,11 @@ type User struct {
 	// Example: false
 	PasswordChosen bool `json:"passwordChosen"`
 
+	// PendingEmail The address that the user has asked for and not confirmed yet. It is absent if there is none or its link has expired.
+	//
+	// Example: new.address@financelime.com
+	PendingEmail *string `json:"pendingEmail,omitempty"`
+
 	// UserID The user's ID, the `sub` of the access token
 	//
 	// Example: 019aaf6e-0b1c-7d52-9f3a-6b1f0c2d4e5f
@@ -1712,6 +1847,11 @@ type PageTooManyRequests = CommonFailure429
 //
 // Example: {"code":413,"message":"413 Request Entity Too Large"}
 type PayloadTooLarge = CommonFailure413
+
+// RecentAuthenticationRequired The user has not authenticated in this session recently.
+//
+// Example: {"code":403,"message":"RECENT_AUTHENTICATION_REQUIRED"}
+type RecentAuthenticationRequired = CommonFailure403
 
 // ServiceUnavailable The service made no decision. Repeat the request after the seconds in `Retry-After`.
 //
@@ -1858,6 +1998,20 @@ type GetUserParams struct {
 	RequestID RequestID `json:"request-id"`
 }
 
+// CancelEmailChangeParams defines parameters for CancelEmailChange.
+type CancelEmailChangeParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
+// RequestEmailChangeParams defines parameters for RequestEmailChange.
+type RequestEmailChangeParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
 // UserPasswordResetParams defines parameters for UserPasswordReset.
 type UserPasswordResetParams struct {
 	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
@@ -1903,6 +2057,9 @@ type StepUpSessionJSONRequestBody = StepUpSessionRequest
 
 // RevokeRefreshTokenJSONRequestBody defines body for RevokeRefreshToken for application/json ContentType.
 type RevokeRefreshTokenJSONRequestBody = RevokeRefreshTokenRequest
+
+// RequestEmailChangeJSONRequestBody defines body for RequestEmailChange for application/json ContentType.
+type RequestEmailChangeJSONRequestBody = RequestEmailChangeRequest
 
 // UserPasswordResetJSONRequestBody defines body for UserPasswordReset for application/json ContentType.
 type UserPasswordResetJSONRequestBody = RequestUserPasswordResetRequest
@@ -2402,6 +2559,46 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/user (the `GetUser` operationId).
 	GetUser(ctx context.Context, params *GetUserParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CancelEmailChange Cancel the request for another email address
+	//
+	// Voids the link that was mailed to the new address. Without such a link, nothing changes, and the response is the same. A change that was
+	// confirmed already stays: only the link to the old address undoes it.
+	//
+	// Corresponds with DELETE /v1/user/email (the `CancelEmailChange` operationId).
+	CancelEmailChange(ctx context.Context, params *CancelEmailChangeParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RequestEmailChangeWithBody Request another email address
+	//
+	// Mails a link to the new address, which is valid for one hour. The user's address changes when the user confirms it on the page of that
+	// link, and not before. A newer request replaces the older one. The current address receives a notice.
+	//
+	// After the change, the old address can undo it for three days by a link that is mailed to it. Nobody else can take the old address
+	// meanwhile. A link for a password that was mailed to the old address becomes void; sessions stay.
+	//
+	// The operation requires a [recent authentication](#/Authorization/step_up_session). With hidden accounts (`AUTH_HIDE_ACCOUNTS`), the
+	// response to a taken address is 204 too, and the owner of that address receives a notice.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/user/email (the `RequestEmailChange` operationId).
+	RequestEmailChangeWithBody(ctx context.Context, params *RequestEmailChangeParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RequestEmailChange Request another email address
+	//
+	// Mails a link to the new address, which is valid for one hour. The user's address changes when the user confirms it on the page of that
+	// link, and not before. A newer request replaces the older one. The current address receives a notice.
+	//
+	// After the change, the old address can undo it for three days by a link that is mailed to it. Nobody else can take the old address
+	// meanwhile. A link for a password that was mailed to the old address becomes void; sessions stay.
+	//
+	// The operation requires a [recent authentication](#/Authorization/step_up_session). With hidden accounts (`AUTH_HIDE_ACCOUNTS`), the
+	// response to a taken address is 204 too, and the owner of that address receives a notice.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/user/email (the `RequestEmailChange` operationId).
+	RequestEmailChange(ctx context.Context, params *RequestEmailChangeParams, body RequestEmailChangeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// UserPasswordResetWithBody Request a password reset
 	//
@@ -3083,6 +3280,76 @@ func (c *Client) RevokeSession(ctx context.Context, sessionID string, params *Re
 // Corresponds with GET /v1/user (the `GetUser` operationId).
 func (c *Client) GetUser(ctx context.Context, params *GetUserParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetUserRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CancelEmailChange Cancel the request for another email address
+//
+// Voids the link that was mailed to the new address. Without such a link, nothing changes, and the response is the same. A change that was
+// confirmed already stays: only the link to the old address undoes it.
+//
+// Corresponds with DELETE /v1/user/email (the `CancelEmailChange` operationId).
+func (c *Client) CancelEmailChange(ctx context.Context, params *CancelEmailChangeParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCancelEmailChangeRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RequestEmailChangeWithBody Request another email address
+//
+// Mails a link to the new address, which is valid for one hour. The user's address changes when the user confirms it on the page of that
+// link, and not before. A newer request replaces the older one. The current address receives a notice.
+//
+// After the change, the old address can undo it for three days by a link that is mailed to it. Nobody else can take the old address
+// meanwhile. A link for a password that was mailed to the old address becomes void; sessions stay.
+//
+// The operation requires a [recent authentication](#/Authorization/step_up_session). With hidden accounts (`AUTH_HIDE_ACCOUNTS`), the
+// response to a taken address is 204 too, and the owner of that address receives a notice.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/user/email (the `RequestEmailChange` operationId).
+func (c *Client) RequestEmailChangeWithBody(ctx context.Context, params *RequestEmailChangeParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRequestEmailChangeRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RequestEmailChange Request another email address
+//
+// Mails a link to the new address, which is valid for one hour. The user's address changes when the user confirms it on the page of that
+// link, and not before. A newer request replaces the older one. The current address receives a notice.
+//
+// After the change, the old address can undo it for three days by a link that is mailed to it. Nobody else can take the old address
+// meanwhile. A link for a password that was mailed to the old address becomes void; sessions stay.
+//
+// The operation requires a [recent authentication](#/Authorization/step_up_session). With hidden accounts (`AUTH_HIDE_ACCOUNTS`), the
+// response to a taken address is 204 too, and the owner of that address receives a notice.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/user/email (the `RequestEmailChange` operationId).
+func (c *Client) RequestEmailChange(ctx context.Context, params *RequestEmailChangeParams, body RequestEmailChangeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRequestEmailChangeRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4224,6 +4491,99 @@ func NewGetUserRequest(server string, params *GetUserParams) (*http.Request, err
 	return req, nil
 }
 
+// NewCancelEmailChangeRequest constructs an http.Request for the CancelEmailChange method
+func NewCancelEmailChangeRequest(server string, params *CancelEmailChangeParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/user/email")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "request-id", params.RequestID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("request-id", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewRequestEmailChangeRequest calls the generic RequestEmailChange builder with application/json body
+func NewRequestEmailChangeRequest(server string, params *RequestEmailChangeParams, body RequestEmailChangeJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRequestEmailChangeRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewRequestEmailChangeRequestWithBody constructs an http.Request for the RequestEmailChange method, with any body, and a specified content type
+func NewRequestEmailChangeRequestWithBody(server string, params *RequestEmailChangeParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/user/email")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "request-id", params.RequestID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("request-id", headerParam0)
+
+	}
+
+	return req, nil
+}
+
 // NewUserPasswordResetRequest calls the generic UserPasswordReset builder with application/json body
 func NewUserPasswordResetRequest(server string, params *UserPasswordResetParams, body UserPasswordResetJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -4812,6 +5172,48 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/user (the `GetUser` operationId).
 	GetUserWithResponse(ctx context.Context, params *GetUserParams, reqEditors ...RequestEditorFn) (*GetUserResponse, error)
+
+	// CancelEmailChangeWithResponse Cancel the request for another email address
+	//
+	// Voids the link that was mailed to the new address. Without such a link, nothing changes, and the response is the same. A change that was
+	// confirmed already stays: only the link to the old address undoes it.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/user/email (the `CancelEmailChange` operationId).
+	CancelEmailChangeWithResponse(ctx context.Context, params *CancelEmailChangeParams, reqEditors ...RequestEditorFn) (*CancelEmailChangeResponse, error)
+
+	// RequestEmailChangeWithBodyWithResponse Request another email address
+	//
+	// Mails a link to the new address, which is valid for one hour. The user's address changes when the user confirms it on the page of that
+	// link, and not before. A newer request replaces the older one. The current address receives a notice.
+	//
+	// After the change, the old address can undo it for three days by a link that is mailed to it. Nobody else can take the old address
+	// meanwhile. A link for a password that was mailed to the old address becomes void; sessions stay.
+	//
+	// The operation requires a [recent authentication](#/Authorization/step_up_session). With hidden accounts (`AUTH_HIDE_ACCOUNTS`), the
+	// response to a taken address is 204 too, and the owner of that address receives a notice.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/user/email (the `RequestEmailChange` operationId).
+	RequestEmailChangeWithBodyWithResponse(ctx context.Context, params *RequestEmailChangeParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RequestEmailChangeResponse, error)
+
+	// RequestEmailChangeWithResponse Request another email address
+	//
+	// Mails a link to the new address, which is valid for one hour. The user's address changes when the user confirms it on the page of that
+	// link, and not before. A newer request replaces the older one. The current address receives a notice.
+	//
+	// After the change, the old address can undo it for three days by a link that is mailed to it. Nobody else can take the old address
+	// meanwhile. A link for a password that was mailed to the old address becomes void; sessions stay.
+	//
+	// The operation requires a [recent authentication](#/Authorization/step_up_session). With hidden accounts (`AUTH_HIDE_ACCOUNTS`), the
+	// response to a taken address is 204 too, and the owner of that address receives a notice.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/user/email (the `RequestEmailChange` operationId).
+	RequestEmailChangeWithResponse(ctx context.Context, params *RequestEmailChangeParams, body RequestEmailChangeJSONRequestBody, reqEditors ...RequestEditorFn) (*RequestEmailChangeResponse, error)
 
 	// UserPasswordResetWithBodyWithResponse Request a password reset
 	//
@@ -7321,6 +7723,308 @@ func (r GetUserResponse) ContentType() string {
 	return ""
 }
 
+// CancelEmailChangeResponse204Headers the declared response headers of an HTTP 204 response for CancelEmailChange
+type CancelEmailChangeResponse204Headers struct {
+	RequestID RequestID
+}
+
+// CancelEmailChangeResponse400Headers the declared response headers of an HTTP 400 response for CancelEmailChange
+type CancelEmailChangeResponse400Headers struct {
+	RequestID RequestID
+}
+
+// CancelEmailChangeResponse401Headers the declared response headers of an HTTP 401 response for CancelEmailChange
+type CancelEmailChangeResponse401Headers struct {
+	RequestID       RequestID
+	WwwAuthenticate string
+}
+
+// CancelEmailChangeResponse405Headers the declared response headers of an HTTP 405 response for CancelEmailChange
+type CancelEmailChangeResponse405Headers struct {
+	Allow     string
+	RequestID RequestID
+}
+
+// CancelEmailChangeResponse413Headers the declared response headers of an HTTP 413 response for CancelEmailChange
+type CancelEmailChangeResponse413Headers struct {
+	RequestID RequestID
+}
+
+// CancelEmailChangeResponse500Headers the declared response headers of an HTTP 500 response for CancelEmailChange
+type CancelEmailChangeResponse500Headers struct {
+	RequestID RequestID
+}
+
+// CancelEmailChangeResponse503Headers the declared response headers of an HTTP 503 response for CancelEmailChange
+type CancelEmailChangeResponse503Headers struct {
+	RequestID  RequestID
+	RetryAfter int64
+}
+
+type CancelEmailChangeResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadParameters
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON405 the response for an HTTP 405 `application/json` response
+	JSON405 *MethodNotAllowed
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *PayloadTooLarge
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ServiceUnavailable
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *CancelEmailChangeResponse204Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *CancelEmailChangeResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *CancelEmailChangeResponse401Headers
+	// Headers405 the parsed response headers for an HTTP 405 response
+	Headers405 *CancelEmailChangeResponse405Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *CancelEmailChangeResponse413Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *CancelEmailChangeResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *CancelEmailChangeResponse503Headers
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r CancelEmailChangeResponse) GetJSON400() *BadParameters {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r CancelEmailChangeResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON405 returns the response for an HTTP 405 `application/json` response
+func (r CancelEmailChangeResponse) GetJSON405() *MethodNotAllowed {
+	return r.JSON405
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r CancelEmailChangeResponse) GetJSON413() *PayloadTooLarge {
+	return r.JSON413
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r CancelEmailChangeResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r CancelEmailChangeResponse) GetJSON503() *ServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r CancelEmailChangeResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CancelEmailChangeResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CancelEmailChangeResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CancelEmailChangeResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RequestEmailChangeResponse204Headers the declared response headers of an HTTP 204 response for RequestEmailChange
+type RequestEmailChangeResponse204Headers struct {
+	RequestID RequestID
+}
+
+// RequestEmailChangeResponse400Headers the declared response headers of an HTTP 400 response for RequestEmailChange
+type RequestEmailChangeResponse400Headers struct {
+	RequestID RequestID
+}
+
+// RequestEmailChangeResponse401Headers the declared response headers of an HTTP 401 response for RequestEmailChange
+type RequestEmailChangeResponse401Headers struct {
+	RequestID       RequestID
+	WwwAuthenticate string
+}
+
+// RequestEmailChangeResponse403Headers the declared response headers of an HTTP 403 response for RequestEmailChange
+type RequestEmailChangeResponse403Headers struct {
+	RequestID       RequestID
+	WwwAuthenticate string
+}
+
+// RequestEmailChangeResponse405Headers the declared response headers of an HTTP 405 response for RequestEmailChange
+type RequestEmailChangeResponse405Headers struct {
+	Allow     string
+	RequestID RequestID
+}
+
+// RequestEmailChangeResponse409Headers the declared response headers of an HTTP 409 response for RequestEmailChange
+type RequestEmailChangeResponse409Headers struct {
+	RequestID RequestID
+}
+
+// RequestEmailChangeResponse413Headers the declared response headers of an HTTP 413 response for RequestEmailChange
+type RequestEmailChangeResponse413Headers struct {
+	RequestID RequestID
+}
+
+// RequestEmailChangeResponse429Headers the declared response headers of an HTTP 429 response for RequestEmailChange
+type RequestEmailChangeResponse429Headers struct {
+	Ratelimit       string
+	RatelimitPolicy string
+	RequestID       RequestID
+	RetryAfter      int64
+}
+
+// RequestEmailChangeResponse500Headers the declared response headers of an HTTP 500 response for RequestEmailChange
+type RequestEmailChangeResponse500Headers struct {
+	RequestID RequestID
+}
+
+// RequestEmailChangeResponse503Headers the declared response headers of an HTTP 503 response for RequestEmailChange
+type RequestEmailChangeResponse503Headers struct {
+	RequestID  RequestID
+	RetryAfter int64
+}
+
+type RequestEmailChangeResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *RequestEmailChangeFailure400
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *RecentAuthenticationRequired
+	// JSON405 the response for an HTTP 405 `application/json` response
+	JSON405 *MethodNotAllowed
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *RequestEmailChangeFailure409
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *PayloadTooLarge
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ServiceUnavailable
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *RequestEmailChangeResponse204Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *RequestEmailChangeResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *RequestEmailChangeResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *RequestEmailChangeResponse403Headers
+	// Headers405 the parsed response headers for an HTTP 405 response
+	Headers405 *RequestEmailChangeResponse405Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *RequestEmailChangeResponse409Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *RequestEmailChangeResponse413Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *RequestEmailChangeResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *RequestEmailChangeResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *RequestEmailChangeResponse503Headers
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r RequestEmailChangeResponse) GetJSON400() *RequestEmailChangeFailure400 {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r RequestEmailChangeResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r RequestEmailChangeResponse) GetJSON403() *RecentAuthenticationRequired {
+	return r.JSON403
+}
+
+// GetJSON405 returns the response for an HTTP 405 `application/json` response
+func (r RequestEmailChangeResponse) GetJSON405() *MethodNotAllowed {
+	return r.JSON405
+}
+
+// GetJSON409 returns the response for an HTTP 409 `application/json` response
+func (r RequestEmailChangeResponse) GetJSON409() *RequestEmailChangeFailure409 {
+	return r.JSON409
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r RequestEmailChangeResponse) GetJSON413() *PayloadTooLarge {
+	return r.JSON413
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r RequestEmailChangeResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r RequestEmailChangeResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r RequestEmailChangeResponse) GetJSON503() *ServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r RequestEmailChangeResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RequestEmailChangeResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RequestEmailChangeResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RequestEmailChangeResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // UserPasswordResetResponse204Headers the declared response headers of an HTTP 204 response for UserPasswordReset
 type UserPasswordResetResponse204Headers struct {
 	RequestID RequestID
@@ -8396,6 +9100,66 @@ func (c *ClientWithResponses) GetUserWithResponse(ctx context.Context, params *G
 		return nil, err
 	}
 	return ParseGetUserResponse(rsp)
+}
+
+// CancelEmailChangeWithResponse Cancel the request for another email address
+//
+// Voids the link that was mailed to the new address. Without such a link, nothing changes, and the response is the same. A change that was
+// confirmed already stays: only the link to the old address undoes it.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/user/email (the `CancelEmailChange` operationId).
+func (c *ClientWithResponses) CancelEmailChangeWithResponse(ctx context.Context, params *CancelEmailChangeParams, reqEditors ...RequestEditorFn) (*CancelEmailChangeResponse, error) {
+	rsp, err := c.CancelEmailChange(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCancelEmailChangeResponse(rsp)
+}
+
+// RequestEmailChangeWithBodyWithResponse Request another email address
+//
+// Mails a link to the new address, which is valid for one hour. The user's address changes when the user confirms it on the page of that
+// link, and not before. A newer request replaces the older one. The current address receives a notice.
+//
+// After the change, the old address can undo it for three days by a link that is mailed to it. Nobody else can take the old address
+// meanwhile. A link for a password that was mailed to the old address becomes void; sessions stay.
+//
+// The operation requires a [recent authentication](#/Authorization/step_up_session). With hidden accounts (`AUTH_HIDE_ACCOUNTS`), the
+// response to a taken address is 204 too, and the owner of that address receives a notice.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/user/email (the `RequestEmailChange` operationId).
+func (c *ClientWithResponses) RequestEmailChangeWithBodyWithResponse(ctx context.Context, params *RequestEmailChangeParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RequestEmailChangeResponse, error) {
+	rsp, err := c.RequestEmailChangeWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRequestEmailChangeResponse(rsp)
+}
+
+// RequestEmailChangeWithResponse Request another email address
+//
+// Mails a link to the new address, which is valid for one hour. The user's address changes when the user confirms it on the page of that
+// link, and not before. A newer request replaces the older one. The current address receives a notice.
+//
+// After the change, the old address can undo it for three days by a link that is mailed to it. Nobody else can take the old address
+// meanwhile. A link for a password that was mailed to the old address becomes void; sessions stay.
+//
+// The operation requires a [recent authentication](#/Authorization/step_up_session). With hidden accounts (`AUTH_HIDE_ACCOUNTS`), the
+// response to a taken address is 204 too, and the owner of that address receives a notice.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/user/email (the `RequestEmailChange` operationId).
+func (c *ClientWithResponses) RequestEmailChangeWithResponse(ctx context.Context, params *RequestEmailChangeParams, body RequestEmailChangeJSONRequestBody, reqEditors ...RequestEditorFn) (*RequestEmailChangeResponse, error) {
+	rsp, err := c.RequestEmailChange(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRequestEmailChangeResponse(rsp)
 }
 
 // UserPasswordResetWithBodyWithResponse Request a password reset
@@ -11650,6 +12414,401 @@ func ParseGetUserResponse(rsp *http.Response) (*GetUserResponse, error) {
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers GetUserResponse503Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("retry-after"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "retry-after", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCancelEmailChangeResponse parses an HTTP response from a CancelEmailChangeWithResponse call
+func ParseCancelEmailChangeResponse(rsp *http.Response) (*CancelEmailChangeResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CancelEmailChangeResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadParameters
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 405:
+		var dest MethodNotAllowed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON405 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		var headers CancelEmailChangeResponse204Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers204 = &headers
+	case rsp.StatusCode == 400:
+		var headers CancelEmailChangeResponse400Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers CancelEmailChangeResponse401Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("www-authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "www-authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WwwAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 405:
+		var headers CancelEmailChangeResponse405Headers
+		if values := rsp.Header.Values("allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers405 = &headers
+	case rsp.StatusCode == 413:
+		var headers CancelEmailChangeResponse413Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 500:
+		var headers CancelEmailChangeResponse500Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers CancelEmailChangeResponse503Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("retry-after"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "retry-after", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRequestEmailChangeResponse parses an HTTP response from a RequestEmailChangeWithResponse call
+func ParseRequestEmailChangeResponse(rsp *http.Response) (*RequestEmailChangeResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RequestEmailChangeResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest RequestEmailChangeFailure400
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest RecentAuthenticationRequired
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 405:
+		var dest MethodNotAllowed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON405 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest RequestEmailChangeFailure409
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		var headers RequestEmailChangeResponse204Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers204 = &headers
+	case rsp.StatusCode == 400:
+		var headers RequestEmailChangeResponse400Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers RequestEmailChangeResponse401Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("www-authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "www-authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WwwAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers RequestEmailChangeResponse403Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("www-authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "www-authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WwwAuthenticate = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 405:
+		var headers RequestEmailChangeResponse405Headers
+		if values := rsp.Header.Values("allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers405 = &headers
+	case rsp.StatusCode == 409:
+		var headers RequestEmailChangeResponse409Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers409 = &headers
+	case rsp.StatusCode == 413:
+		var headers RequestEmailChangeResponse413Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 429:
+		var headers RequestEmailChangeResponse429Headers
+		if values := rsp.Header.Values("ratelimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ratelimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Ratelimit = value
+		}
+		if values := rsp.Header.Values("ratelimit-policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ratelimit-policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RatelimitPolicy = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("retry-after"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "retry-after", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers RequestEmailChangeResponse500Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers RequestEmailChangeResponse503Headers
 		if values := rsp.Header.Values("request-id"); len(values) > 0 {
 			var value RequestID
 			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {

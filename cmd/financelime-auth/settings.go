@@ -66,6 +66,7 @@ type Settings struct {
 	ResetSource  limit.Rate `group:"Limits" name:"limit-reset-source" env:"AUTH_LIMIT_RESET_SOURCE" default:"60/1h" help:"Password resets requested from one client IP."`
 	InviteSource limit.Rate `group:"Limits" name:"limit-invite-source" env:"AUTH_LIMIT_INVITE_SOURCE" default:"20/1h" help:"Unknown invite codes from one client IP."`
 	LinkSource   limit.Rate `group:"Limits" name:"limit-link-source" env:"AUTH_LIMIT_LINK_SOURCE" default:"20/1h" help:"Opened links that the service never created, from one client IP."`
+	EmailAccount limit.Rate `group:"Limits" name:"limit-email-account" env:"AUTH_LIMIT_EMAIL_ACCOUNT" default:"5/24h" help:"Requested changes of the email address of one account."`
 
 	AccessTTL     time.Duration `group:"Tokens" name:"access-token-ttl" env:"AUTH_ACCESS_TOKEN_TTL" default:"10m" range:"1s..24h" help:"How long an access token is valid."`
 	RefreshTTL    time.Duration `group:"Tokens" name:"refresh-token-ttl" env:"AUTH_REFRESH_TOKEN_TTL" default:"720h" range:"1s..3650d" help:"How long a session lasts without a refresh."`
@@ -147,6 +148,7 @@ func (s *Settings) limits() map[limit.Name]limit.Rate {
 		limit.LoginAccount: s.LoginAccount, limit.LoginSource: s.LoginSource, limit.MailAddress: s.MailAddress,
 		limit.SignUpSource: s.SignUpSource, limit.ResetSource: s.ResetSource,
 		limit.InviteSource: s.InviteSource, limit.LinkSource: s.LinkSource,
+		limit.EmailAccount: s.EmailAccount,
 	}
 }
 

@@ -65,14 +65,20 @@ func openWithSecret(ctx context.Context, s *Settings) (secret.Root, *db.Store, e
 	if err != nil {
 		return secret.Root{}, nil, err
 	}
-	root, err := s.root()
-	if err == nil {
-		err = token.CheckSecret(ctx, store, root)
-	}
+	root, err := s.databaseRoot(ctx, store)
 	if err != nil {
 		return root, nil, errors.Join(err, store.Close())
 	}
 	return root, store, nil
+}
+
+// databaseRoot reads the secret, which must be the one of the database.
+func (s *Settings) databaseRoot(ctx context.Context, store *db.Store) (secret.Root, error) {
+	root, err := s.root()
+	if err == nil {
+		err = token.CheckSecret(ctx, store, root)
+	}
+	return root, err
 }
 
 // sqliteCheckTimeout limits the whole check of an SQLite file at startup.

@@ -21,6 +21,7 @@ type users struct {
 	Show    userShow    `cmd:"" help:"Show a user with their sessions, links and emails."`
 	Disable userDisable `cmd:"" help:"Disable a user: end their sessions, and withdraw reset links and unsent emails."`
 	Enable  userEnable  `cmd:"" help:"Let a disabled user log in again or continue the sign-up."`
+	Email   userEmail   `cmd:"" help:"Change the email address of a user without confirmation: end their sessions, and mail the old address a link to undo it."`
 	Delete  userDelete  `cmd:"" help:"Delete a user and all their data. This cannot be undone."`
 }
 
@@ -100,11 +101,18 @@ type userDetails struct {
 // linkRow is a mailed link. The link itself is not stored.
 type linkRow struct {
 	Purpose string    `json:"purpose"`
+	Address *string   `json:"address,omitempty"` // to which it was mailed, if not to that of the user
 	Created time.Time `json:"created"`
 	Expires time.Time `json:"expires"`
 }
 
-func (r linkRow) cells(time.Time) []any { return []any{r.Purpose, r.Created, r.Expires} }
+func (r linkRow) cells(time.Time) []any {
+	address := "-"
+	if r.Address != nil {
+		address = *r.Address
+	}
+	return []any{r.Purpose, address, r.Created, r.Expires}
+}
 
 // mailsShown limits how many mails of a user are shown.
 const mailsShown = 20
@@ -122,6 +130,9 @@ func (cmd *userShow) Run(ctx context.Context, s *Settings, c console) error {
 		}
 		for _, l := range user.Links {
 			details.Links = append(details.Links, linkRow{Purpose: l.Purpose, Created: l.CreatedAt.UTC(), Expires: l.ExpiresAt.UTC()})
+		}
+		for _, l := range user.Pages {
+			details.Links = append(details.Links, linkRow{Purpose: l.Purpose, Address: l.Address, Created: l.CreatedAt.UTC(), Expires: l.ExpiresAt.UTC()})
 		}
 		if cmd.JSON {
 			return printJSON(c, details)
@@ -147,7 +158,7 @@ func (d userDetails) print(c console) error {
 	}
 	return errors.Join(
 		printSection(c, "Sessions", sessionHeader, d.Sessions),
-		printSection(c, "Links", "PURPOSE|CREATED|EXPIRES", d.Links),
+		printSection(c, "Links", "PURPOSE|ADDRESS|CREATED|EXPIRES", d.Links),
 		printSection(c, fmt.Sprintf("Mails (the newest %d)", mailsShown), mailHeader, d.Mails),
 	)
 }
@@ -156,7 +167,7 @@ func (d userDetails) print(c console) error {
 type result struct {
 	ID     uuid.UUID `json:"id"`
 	Email  string    `json:"email"`
-	Action string    `json:"did"` // disabled, enabled or deleted
+	Action string    `json:"did"` // disabled, enabled, deleted or email changed
 	*admin.Ended
 	Queued int64 `json:"queued,omitempty"` // mails that were queued
 }

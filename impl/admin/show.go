@@ -12,6 +12,7 @@ type Person struct {
 	Account  db.Account
 	Sessions []db.Session // those that can be refreshed, the most recently refreshed first
 	Links    []db.Confirmation
+	Pages    []db.Link // links that open a page
 	Mails    []db.Mail // the newest first
 }
 
@@ -24,6 +25,9 @@ func Show(ctx context.Context, store *db.Store, account db.Account, alive Alive,
 	}
 	if p.Links, err = store.Read().ListConfirmations(ctx, account.ID); err != nil {
 		return p, fmt.Errorf("list the links: %w", err)
+	}
+	if p.Pages, err = store.Read().ListLinks(ctx, account.ID); err != nil {
+		return p, fmt.Errorf("list the links that open pages: %w", err)
 	}
 	if p.Mails, err = store.Read().ListAccountMails(ctx, db.ListAccountMailsParams{AccountID: account.ID, MaxRows: mails}); err != nil {
 		return p, fmt.Errorf("list the mails: %w", err)

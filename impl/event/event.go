@@ -32,6 +32,11 @@ const (
 	PasswordRefused        Name = "password.refused"
 	PasswordRehashFailed   Name = "password.rehash_failed"
 
+	EmailAsked   Name = "email.asked"
+	EmailRefused Name = "email.refused"
+	EmailChanged Name = "email.changed"
+	EmailUndone  Name = "email.undone"
+
 	LoginSucceeded Name = "login.succeeded"
 	LoginFailed    Name = "login.failed"
 
@@ -61,7 +66,7 @@ func (n Name) level() slog.Level {
 	switch n {
 	case RequestFailed:
 		return slog.LevelError
-	case SessionReuseDetected, PasswordSwitchedOff, InviteExhausted, PasswordRehashFailed, LimitReleaseFailed, RequestUnavailable:
+	case SessionReuseDetected, EmailUndone, PasswordSwitchedOff, InviteExhausted, PasswordRehashFailed, LimitReleaseFailed, RequestUnavailable:
 		return slog.LevelWarn
 	case SessionRefreshed, SessionRepeated, RequestResponseLost:
 		return slog.LevelDebug
@@ -83,6 +88,7 @@ const (
 func (n Name) outcome() Outcome {
 	switch n {
 	case SignUpAccepted, LinkUsed, PasswordResetRequested, PasswordActivated, PasswordChanged, LoginSucceeded,
+		EmailAsked, EmailChanged, EmailUndone,
 		SessionRefreshed, SessionRepeated, SessionRevoked, SessionRevokedOthers, SessionCapped, SessionSteppedUp:
 		return Success
 	default:

@@ -20,6 +20,7 @@ const (
 	ResetSource  Name = "reset-source"
 	InviteSource Name = "invite-source"
 	LinkSource   Name = "link-source"
+	EmailAccount Name = "email-account"
 )
 
 // Limits are the limits of a service. The zero Limits refuse nothing and write nothing.

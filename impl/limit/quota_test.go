@@ -179,7 +179,7 @@ func TestKeysAreKeyedHashes(t *testing.T) {
 	seen := map[string]bool{}
 	for _, root := range []secret.Root{one, other} {
 		l := New(root, nil)
-		for _, name := range []Name{LoginAccount, LoginSource, MailAddress, SignUpSource, ResetSource, InviteSource, LinkSource} {
+		for _, name := range []Name{LoginAccount, LoginSource, MailAddress, SignUpSource, ResetSource, InviteSource, LinkSource, EmailAccount} {
 			for _, subject := range []string{"a@example.com", "b@example.com"} {
 				key := string(l.key(name, subject))
 				if seen[key] || len(key) != secret.Size {

@@ -23,6 +23,7 @@ func bodies() []body {
 		{operation{http.MethodPost, "/v1/oauth/create"}, `{"email":"a@example.com","password":"p","clientID":"c","device":{"platform":"x"}}`, []string{"email", "password", "clientID", "device"}},
 		{operation{http.MethodPut, "/v1/oauth/refresh"}, `{"refreshToken":"a.b.c"}`, []string{"refreshToken"}},
 		{operation{http.MethodPut, "/v1/user/password"}, `{"currentPassword":"p","newPassword":"q"}`, []string{"currentPassword", "newPassword"}},
+		{operation{http.MethodPost, "/v1/user/email"}, `{"newEmail":"a@example.com"}`, []string{"newEmail"}},
 		{operation{http.MethodPost, "/v1/oauth/step_up"}, `{"password":"p"}`, []string{"password"}},
 		{operation{http.MethodDelete, "/v1/session/remove"}, `{"sessionID":"x"}`, []string{"sessionID"}},
 		{operation{http.MethodPost, unknownPageLink + "?rid=" + rid()}, `{"newPassword":"q"}`, []string{"newPassword"}},

@@ -32,6 +32,7 @@ func operations() []operation {
 		{http.MethodGet, "/v1/oauth/verify"}, {http.MethodGet, "/.well-known/openid-configuration"}, {http.MethodGet, "/docs"},
 		{http.MethodGet, "/docs/docs.js"},
 		{http.MethodGet, "/v1/user"}, {http.MethodPut, "/v1/user/password"}, {http.MethodPost, "/v1/session/remove_others"},
+		{http.MethodPost, "/v1/user/email"}, {http.MethodDelete, "/v1/user/email"},
 		{http.MethodPost, "/v1/oauth/step_up"},
 		{http.MethodGet, unknownPageLink}, {http.MethodPost, unknownPageLink},
 	}

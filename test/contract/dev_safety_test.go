@@ -20,6 +20,7 @@ func TestExamplesWithoutDev(t *testing.T) {
 		refused := map[string]int{
 			"signup": 404, "user_password_reset": 404, "confirm_user_email": 404, "open_link": 404, "use_link": 404, "create_access_token": 404, "refresh_access_token": 400,
 			"verify_access_token": 401, "get_user": 401, "change_user_password": 401, "revoke_other_sessions": 401,
+			"request_email_change": 401, "cancel_email_change": 401,
 			"get_list_active_sessions": 401, "revoke_refresh_token": 401, "revoke_session": 401, "step_up_session": 401,
 		}
 		for _, e := range exampleRequests(t) {

@@ -35,6 +35,8 @@ func validRequests() []*http.Request {
 		{http.MethodPost, "/v1/session/remove_others", ""},
 		{http.MethodGet, "/v1/user", ""},
 		{http.MethodPut, "/v1/user/password", `{"currentPassword":"p","newPassword":"` + chosenPassword + `"}`},
+		{http.MethodPost, "/v1/user/email", `{"newEmail":"a@example.com"}`},
+		{http.MethodDelete, "/v1/user/email", ""},
 		{http.MethodPost, "/v1/oauth/step_up", `{"password":"p"}`},
 		{http.MethodGet, "/v1/version", ""},
 		{http.MethodGet, "/.well-known/jwks.json", ""},

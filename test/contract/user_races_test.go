@@ -29,7 +29,7 @@ func TestRaceCommandsOnUsers(t *testing.T) {
 	harness.EachWay(t, func(t *testing.T, engine string) {
 		// The limits are counted and not reached.
 		settings := []string{"AUTH_LIMITS=on"}
-		for _, name := range []string{"LOGIN_ACCOUNT", "LOGIN_SOURCE", "MAIL_ADDRESS", "SIGNUP_SOURCE", "RESET_SOURCE", "INVITE_SOURCE", "LINK_SOURCE"} {
+		for _, name := range []string{"LOGIN_ACCOUNT", "LOGIN_SOURCE", "MAIL_ADDRESS", "SIGNUP_SOURCE", "RESET_SOURCE", "INVITE_SOURCE", "LINK_SOURCE", "EMAIL_ACCOUNT"} {
 			settings = append(settings, "AUTH_LIMIT_"+name+"=1000000/1m")
 		}
 		s := harness.Start(t, binary, contract, engine, settings...)

@@ -123,6 +123,11 @@ func (p *person) changePassword() {
 	p.want("change the password", changed.StatusCode(), 200)
 	p.password, p.session = chosen, *changed.JSON200
 	p.want("end the other sessions", p.calls().RevokeOthers(p.session.AccessToken).StatusCode(), 204)
+	p.want("request the own address", p.calls().RequestEmail(p.session.AccessToken, p.email).StatusCode(), 409)
+	p.want("request another address", p.calls().RequestEmail(p.session.AccessToken, "new."+p.email).StatusCode(), 204)
+	p.want("cancel the request", p.calls().CancelEmail(p.session.AccessToken).StatusCode(), 204)
+	p.s.service.Exec(p.t, "UPDATE session SET authenticated_at = authenticated_at - 660000000") // 11 minutes
+	p.want("request another address after a while", p.calls().RequestEmail(p.session.AccessToken, "new."+p.email).StatusCode(), 403)
 	if user := p.calls().User(p.session.AccessToken); user.StatusCode() != 200 || user.JSON200.Email != p.email {
 		p.t.Errorf("the account: %d %s", user.StatusCode(), user.Body)
 	}
@@ -146,7 +151,7 @@ func (p *person) revoke(sessionID string) {
 type request struct{ method, path, body string }
 
 // The first requests are those of operations with a limit, then follow the others that need the database.
-const limitedRequests, databaseRequests = 8, 15
+const limitedRequests, databaseRequests = 9, 17
 
 func requests() []request {
 	return []request{
@@ -157,7 +162,9 @@ func requests() []request {
 		{http.MethodPost, "/l/" + strings.Repeat("A", 43) + "?rid=" + rid(), `{"newPassword":"seven green boats at noon"}`},
 		{http.MethodPost, "/v1/oauth/create", `{"email":"a@example.com","password":"p","clientID":"c","device":{}}`},
 		{http.MethodPut, "/v1/user/password", `{"currentPassword":"p","newPassword":"seven green boats at noon"}`},
+		{http.MethodPost, "/v1/user/email", `{"newEmail":"a@example.com"}`},
 		{http.MethodPost, "/v1/oauth/step_up", `{"password":"p"}`},
+		{http.MethodDelete, "/v1/user/email", ""},
 		{http.MethodGet, "/v1/user", ""},
 		{http.MethodPut, "/v1/oauth/refresh", `{"refreshToken":"a.b.c"}`},
 		{http.MethodGet, "/v1/oauth/verify", ""},
@@ -197,6 +204,7 @@ func allowed(path string) string {
 
 func (r request) secured() bool {
 	return strings.HasPrefix(r.path, "/v1/session/") || r.path == "/v1/oauth/verify" || r.path == "/v1/oauth/step_up" || r.path == "/v1/user" ||
+		r.path == "/v1/user/email" ||
 		r.method == http.MethodPut && r.path == "/v1/user/password"
 }
 
@@ -414,5 +422,13 @@ func (f failing) StepUpSession(context.Context, api.StepUpSessionRequestObject) 
 }
 
 func (f failing) ChangeUserPassword(context.Context, api.ChangeUserPasswordRequestObject) (api.ChangeUserPasswordResponseObject, error) {
+	return nil, f.err
+}
+
+func (f failing) RequestEmailChange(context.Context, api.RequestEmailChangeRequestObject) (api.RequestEmailChangeResponseObject, error) {
+	return nil, f.err
+}
+
+func (f failing) CancelEmailChange(context.Context, api.CancelEmailChangeRequestObject) (api.CancelEmailChangeResponseObject, error) {
 	return nil, f.err
 }

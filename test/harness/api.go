@@ -136,6 +136,23 @@ func (a API) RevokeOthers(accessToken string) *client.RevokeOtherSessionsRespons
 	return r
 }
 
+// RequestEmail requests another address for the access token's user.
+func (a API) RequestEmail(accessToken, email string) *client.RequestEmailChangeResponse {
+	a.T.Helper()
+	r, err := a.Client.RequestEmailChangeWithResponse(a.T.Context(), &client.RequestEmailChangeParams{RequestID: uuid.NewString()},
+		client.RequestEmailChangeRequest{NewEmail: email}, Bearer(accessToken))
+	a.must(err)
+	return r
+}
+
+// CancelEmail cancels the request for another address.
+func (a API) CancelEmail(accessToken string) *client.CancelEmailChangeResponse {
+	a.T.Helper()
+	r, err := a.Client.CancelEmailChangeWithResponse(a.T.Context(), &client.CancelEmailChangeParams{RequestID: uuid.NewString()}, Bearer(accessToken))
+	a.must(err)
+	return r
+}
+
 // StepUp authenticates the access token's user again.
 func (a API) StepUp(accessToken, password string) *client.StepUpSessionResponse {
 	a.T.Helper()

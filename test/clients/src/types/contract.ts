@@ -14,6 +14,12 @@ export type Codes = {
     409: "EMAIL_TAKEN";
     422: "PASSWORD_TOO_SHORT" | "PASSWORD_KNOWN" | "PASSWORD_GUESSABLE";
   };
+  request_email_change: {
+    400: "BAD_PARAMETERS";
+    403: "RECENT_AUTHENTICATION_REQUIRED";
+    409: "EMAIL_TAKEN" | "EMAIL_UNCHANGED";
+  };
+  cancel_email_change: { 400: "BAD_PARAMETERS" };
   step_up_session: { 400: "BAD_PARAMETERS"; 403: "AUTHENTICATION_FAILED" | "SECOND_FACTOR_REQUIRED" };
   user_password_reset: { 400: "BAD_PARAMETERS"; 404: "USER_NOT_FOUND" };
   create_access_token: { 400: "BAD_PARAMETERS"; 404: "USER_NOT_FOUND" };

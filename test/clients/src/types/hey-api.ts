@@ -6,6 +6,8 @@ type Responses = {
   signup: hey.SignupResponses & hey.SignupErrors;
   get_user: hey.GetUserResponses & hey.GetUserErrors;
   change_user_password: hey.ChangeUserPasswordResponses & hey.ChangeUserPasswordErrors;
+  request_email_change: hey.RequestEmailChangeResponses & hey.RequestEmailChangeErrors;
+  cancel_email_change: hey.CancelEmailChangeResponses & hey.CancelEmailChangeErrors;
   step_up_session: hey.StepUpSessionResponses & hey.StepUpSessionErrors;
   user_password_reset: hey.UserPasswordResetResponses & hey.UserPasswordResetErrors;
   confirm_user_email: hey.ConfirmUserEmailResponses & hey.ConfirmUserEmailErrors;
@@ -41,6 +43,8 @@ type Requests = [
   hey.RevokeSessionData,
   hey.GetUserData,
   hey.ChangeUserPasswordData,
+  hey.RequestEmailChangeData,
+  hey.CancelEmailChangeData,
   hey.StepUpSessionData,
   hey.RevokeOtherSessionsData,
   hey.GetVersionData,

@@ -10,6 +10,8 @@ type Responses = {
   signup: ByStatus<orval.signupResponse>;
   get_user: ByStatus<orval.getUserResponse>;
   change_user_password: ByStatus<orval.changeUserPasswordResponse>;
+  request_email_change: ByStatus<orval.requestEmailChangeResponse>;
+  cancel_email_change: ByStatus<orval.cancelEmailChangeResponse>;
   step_up_session: ByStatus<orval.stepUpSessionResponse>;
   user_password_reset: ByStatus<orval.userPasswordResetResponse>;
   confirm_user_email: ByStatus<orval.confirmUserEmailResponse>;
@@ -38,6 +40,7 @@ type Requests = [
   orval.RefreshAccessTokenRequest,
   orval.RevokeRefreshTokenRequest,
   orval.ChangeUserPasswordRequest,
+  orval.RequestEmailChangeRequest,
   orval.StepUpSessionRequest,
   orval.UseLinkRequest,
 ];
