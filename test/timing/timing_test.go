@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/financelime/authorization/api/client"
 	"github.com/financelime/authorization/test/harness"
 )
 
@@ -64,6 +65,8 @@ type fixture struct {
 	code string
 
 	active, disabled, pending string // addresses
+	passwords                 map[string]string
+	token                     string // of the user who requests another address
 }
 
 func newFixture(t *testing.T, binary string, contract *harness.Contract, engine string, settings ...string) *fixture {
@@ -73,6 +76,7 @@ func newFixture(t *testing.T, binary string, contract *harness.Contract, engine 
 	t.Cleanup(transport.CloseIdleConnections)
 	f := &fixture{
 		t: t, s: harness.New(t, binary, contract, engine, settings...), http: &http.Client{Transport: transport, Timeout: time.Minute},
+		passwords: make(map[string]string),
 	}
 	f.s.Env = append(f.s.Env, "AUTH_LOG_LEVEL=info") // because the harness reads the address from the log
 	f.s.Run(t)
@@ -100,6 +104,7 @@ func (f *fixture) join() string {
 	}
 	_ = response.Body.Close()
 	password := f.s.WaitMails(f.t, email, 2)[0].Password(f.t)
+	f.passwords[email] = password
 	if status, _ := f.send("login", f.login(email, password)); status != http.StatusOK {
 		f.t.Fatalf("log in: %d", status)
 	}
@@ -119,18 +124,35 @@ func (f *fixture) login(email, password string) string {
 	return fmt.Sprintf(`{"email":%q,"password":%q,"clientID":"timing","device":{}}`, email, password)
 }
 
+// authenticate begins a session of a new user, whose requests for another address need a recent login.
+func (f *fixture) authenticate() {
+	f.t.Helper()
+	email := f.join()
+	api := harness.API{T: f.t, Client: f.s.API}
+	r := api.Login(client.CreateAccessTokenRequest{Email: email, Password: f.passwords[email], ClientID: "timing"})
+	if r.StatusCode() != http.StatusOK {
+		f.t.Fatalf("log in: %d", r.StatusCode())
+	}
+	f.token = r.JSON200.AccessToken
+}
+
+func (f *fixture) newEmail(email string) string { return fmt.Sprintf(`{"newEmail":%q}`, email) }
+
 func (f *fixture) reset(email string) string { return fmt.Sprintf(`{"email":%q}`, email) }
 
 // send makes one request, and returns the status and the time until the response was complete.
 func (f *fixture) send(operation, body string) (status int, took time.Duration) {
 	f.t.Helper()
-	path := map[string]string{"signup": "/v1/user/signup", "login": "/v1/oauth/create", "reset": "/v1/user/password"}[operation]
+	path := map[string]string{"signup": "/v1/user/signup", "login": "/v1/oauth/create", "reset": "/v1/user/password", "email": "/v1/user/email"}[operation]
 	request, err := http.NewRequestWithContext(f.t.Context(), http.MethodPost, f.s.URL+path, bytes.NewBufferString(body))
 	if err != nil {
 		f.t.Fatal(err)
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Request-Id", uuid.NewString())
+	if operation == "email" {
+		request.Header.Set("Authorization", "Bearer "+f.token)
+	}
 	began := time.Now()
 	response, err := f.http.Do(request)
 	if err != nil {
@@ -184,6 +206,8 @@ func (f *fixture) cases() []timingCase {
 	free := func() string { return f.signUp(f.address()) }
 	freeToChoose := func() string { return f.signUpToChoose(f.address()) }
 	takenToChoose := func() string { return f.signUpToChoose(f.active) }
+	newFree := func() string { return f.newEmail(f.address()) }
+	newTaken := func() string { return f.newEmail(f.active) }
 	unknown := func() string { return f.reset(f.address()) }
 	wrong := func(email string) kind {
 		return func() string { return f.login(email, "k3v9-0a1b-2c3d-4e5f-6g7h-8j9k-mnpq") }
@@ -203,6 +227,7 @@ func (f *fixture) cases() []timingCase {
 		{"reset", "known address, unknown address", [2]kind{reset(f.active), unknown}, accepted, false, true},
 		{"reset", "address of a pending sign-up, unknown address", [2]kind{reset(f.pending), unknown}, accepted, false, true},
 		{"reset", "address of a disabled account, unknown address", [2]kind{reset(f.disabled), unknown}, accepted, false, true},
+		{"email", "free new address, taken new address", [2]kind{newFree, newTaken}, accepted, false, true},
 		// Cases in which the AUC must show a difference.
 		{"signup", "free address, taken address, not hidden", [2]kind{free, signUp(f.active)}, [2]int{204, 409}, true, false},
 		{"reset", "known address, unknown address, not hidden", [2]kind{reset(f.active), unknown}, [2]int{204, 404}, true, false},
@@ -237,6 +262,9 @@ func (f *fixture) check(t *testing.T, c timingCase) {
 	}
 	if c.differ {
 		n = min(n, 500)
+	}
+	if c.operation == "email" {
+		f.authenticate()
 	}
 	f.measure(c.operation, min(n, 20), pause, c.kinds) // warms up connections and caches
 	times, statuses := f.measure(c.operation, n, pause, c.kinds)
