@@ -1634,6 +1634,12 @@ type PageNotFound = CommonFailure
 // Example: {"code":403,"message":"RECENT_AUTHENTICATION_REQUIRED"}
 type RecentAuthenticationRequired = CommonFailure403
 
+// GetChangePasswordParams defines parameters for GetChangePassword.
+type GetChangePasswordParams struct {
+	// RequestID The request ID. If it is missing, the service generates one.
+	RequestID *OptionalRequestID `json:"request-id,omitempty"`
+}
+
 // GetJwksParams defines parameters for GetJwks.
 type GetJwksParams struct {
 	// RequestID The request ID. If it is missing, the service generates one.
@@ -1645,6 +1651,21 @@ type GetJwksParams struct {
 
 // GetOpenidConfigurationParams defines parameters for GetOpenidConfiguration.
 type GetOpenidConfigurationParams struct {
+	// RequestID The request ID. If it is missing, the service generates one.
+	RequestID *OptionalRequestID `json:"request-id,omitempty"`
+
+	// IfNoneMatch The `etag` of a cached response. If it is current, the service responds with 304 and no body.
+	IfNoneMatch *IfNoneMatch `json:"if-none-match,omitempty"`
+}
+
+// GetAccountPageParams defines parameters for GetAccountPage.
+type GetAccountPageParams struct {
+	// RequestID The request ID. If it is missing, the service generates one.
+	RequestID *OptionalRequestID `json:"request-id,omitempty"`
+}
+
+// GetAccountAssetParams defines parameters for GetAccountAsset.
+type GetAccountAssetParams struct {
 	// RequestID The request ID. If it is missing, the service generates one.
 	RequestID *OptionalRequestID `json:"request-id,omitempty"`
 
@@ -1931,12 +1952,21 @@ func (a OpenAPIDocument) MarshalJSON() ([]byte, error) {
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// GetChangePassword Find the page to change a password
+	// (GET /.well-known/change-password)
+	GetChangePassword(ctx echo.Context, params GetChangePasswordParams) error
 	// GetJwks Get the public keys of the access tokens
 	// (GET /.well-known/jwks.json)
 	GetJwks(ctx echo.Context, params GetJwksParams) error
 	// GetOpenidConfiguration Get the issuer and the URL of its keys
 	// (GET /.well-known/openid-configuration)
 	GetOpenidConfiguration(ctx echo.Context, params GetOpenidConfigurationParams) error
+	// GetAccountPage Manage an account in a browser
+	// (GET /account)
+	GetAccountPage(ctx echo.Context, params GetAccountPageParams) error
+	// GetAccountAsset Get a file of the account page
+	// (GET /account/{asset})
+	GetAccountAsset(ctx echo.Context, asset string, params GetAccountAssetParams) error
 	// GetDocs Read this document in a browser
 	// (GET /docs)
 	GetDocs(ctx echo.Context, params GetDocsParams) error
@@ -2008,6 +2038,35 @@ type ServerInterface interface {
 // ServerInterfaceWrapper converts echo contexts to parameters.
 type ServerInterfaceWrapper struct {
 	Handler ServerInterface
+}
+
+// GetChangePassword converts echo context to params.
+func (w *ServerInterfaceWrapper) GetChangePassword(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetChangePasswordParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "request-id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("request-id")]; found {
+		var RequestID OptionalRequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for request-id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "request-id", valueList[0], &RequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter request-id: %s", err))
+		}
+
+		params.RequestID = &RequestID
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetChangePassword(ctx, params)
+	return err
 }
 
 // GetJwks converts echo context to params.
@@ -2095,6 +2154,86 @@ func (w *ServerInterfaceWrapper) GetOpenidConfiguration(ctx echo.Context) error 
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetOpenidConfiguration(ctx, params)
+	return err
+}
+
+// GetAccountPage converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAccountPage(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetAccountPageParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "request-id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("request-id")]; found {
+		var RequestID OptionalRequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for request-id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "request-id", valueList[0], &RequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter request-id: %s", err))
+		}
+
+		params.RequestID = &RequestID
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAccountPage(ctx, params)
+	return err
+}
+
+// GetAccountAsset converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAccountAsset(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "asset" -------------
+	var asset string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "asset", ctx.Param("asset"), &asset, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter asset: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetAccountAssetParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "request-id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("request-id")]; found {
+		var RequestID OptionalRequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for request-id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "request-id", valueList[0], &RequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter request-id: %s", err))
+		}
+
+		params.RequestID = &RequestID
+	}
+	// ------------- Optional header parameter "if-none-match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("if-none-match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for if-none-match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "if-none-match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter if-none-match: %s", err))
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAccountAsset(ctx, asset, params)
 	return err
 }
 
@@ -2856,8 +2995,11 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 		Handler: si,
 	}
 
+	router.GET(options.BaseURL+"/.well-known/change-password", wrapper.GetChangePassword, options.OperationMiddlewares["get_change_password"]...)
 	router.GET(options.BaseURL+"/.well-known/jwks.json", wrapper.GetJwks, options.OperationMiddlewares["get_jwks"]...)
 	router.GET(options.BaseURL+"/.well-known/openid-configuration", wrapper.GetOpenidConfiguration, options.OperationMiddlewares["get_openid_configuration"]...)
+	router.GET(options.BaseURL+"/account", wrapper.GetAccountPage, options.OperationMiddlewares["get_account_page"]...)
+	router.GET(options.BaseURL+"/account/:asset", wrapper.GetAccountAsset, options.OperationMiddlewares["get_account_asset"]...)
 	router.GET(options.BaseURL+"/docs", wrapper.GetDocs, options.OperationMiddlewares["get_docs"]...)
 	router.GET(options.BaseURL+"/docs/:asset", wrapper.GetDocsAsset, options.OperationMiddlewares["get_docs_asset"]...)
 	router.GET(options.BaseURL+"/l/:linkKey", wrapper.OpenLink, options.OperationMiddlewares["open_link"]...)
@@ -2899,6 +3041,36 @@ type PageNotFoundTextHTMLResponse struct {
 type PageNotFoundTextResponse FailureText
 
 type RecentAuthenticationRequiredJSONResponse CommonFailure403
+
+type GetChangePasswordRequestObject struct {
+	Params GetChangePasswordParams
+}
+
+type GetChangePasswordResponseObject interface {
+	VisitGetChangePasswordResponse(w http.ResponseWriter) error
+}
+
+type GetChangePassword303Response struct {
+}
+
+func (response GetChangePassword303Response) VisitGetChangePasswordResponse(w http.ResponseWriter) error {
+	w.WriteHeader(303)
+	return nil
+}
+
+type GetChangePassword400JSONResponse struct{ BadParametersJSONResponse }
+
+func (response GetChangePassword400JSONResponse) VisitGetChangePasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
 
 type GetJwksRequestObject struct {
 	Params GetJwksParams
@@ -2982,6 +3154,132 @@ func (response GetOpenidConfiguration400JSONResponse) VisitGetOpenidConfiguratio
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAccountPageRequestObject struct {
+	Params GetAccountPageParams
+}
+
+type GetAccountPageResponseObject interface {
+	VisitGetAccountPageResponse(w http.ResponseWriter) error
+}
+
+type GetAccountPage200TextHTMLResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response GetAccountPage200TextHTMLResponse) VisitGetAccountPageResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetAccountPage400JSONResponse struct{ BadParametersJSONResponse }
+
+func (response GetAccountPage400JSONResponse) VisitGetAccountPageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAccountAssetRequestObject struct {
+	Asset  string `json:"asset"`
+	Params GetAccountAssetParams
+}
+
+type GetAccountAssetResponseObject interface {
+	VisitGetAccountAssetResponse(w http.ResponseWriter) error
+}
+
+type GetAccountAsset200TextCSSResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response GetAccountAsset200TextCSSResponse) VisitGetAccountAssetResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/css")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetAccountAsset200TextJavascriptResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response GetAccountAsset200TextJavascriptResponse) VisitGetAccountAssetResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/javascript")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetAccountAsset304Response = NotModifiedResponse
+
+func (response GetAccountAsset304Response) VisitGetAccountAssetResponse(w http.ResponseWriter) error {
+	w.WriteHeader(304)
+	return nil
+}
+
+type GetAccountAsset400JSONResponse struct{ BadParametersJSONResponse }
+
+func (response GetAccountAsset400JSONResponse) VisitGetAccountAssetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAccountAsset404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetAccountAsset404JSONResponse) VisitGetAccountAssetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -4273,12 +4571,21 @@ func (response GetVersion400JSONResponse) VisitGetVersionResponse(w http.Respons
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// GetChangePassword Find the page to change a password
+	// (GET /.well-known/change-password)
+	GetChangePassword(ctx context.Context, request GetChangePasswordRequestObject) (GetChangePasswordResponseObject, error)
 	// GetJwks Get the public keys of the access tokens
 	// (GET /.well-known/jwks.json)
 	GetJwks(ctx context.Context, request GetJwksRequestObject) (GetJwksResponseObject, error)
 	// GetOpenidConfiguration Get the issuer and the URL of its keys
 	// (GET /.well-known/openid-configuration)
 	GetOpenidConfiguration(ctx context.Context, request GetOpenidConfigurationRequestObject) (GetOpenidConfigurationResponseObject, error)
+	// GetAccountPage Manage an account in a browser
+	// (GET /account)
+	GetAccountPage(ctx context.Context, request GetAccountPageRequestObject) (GetAccountPageResponseObject, error)
+	// GetAccountAsset Get a file of the account page
+	// (GET /account/{asset})
+	GetAccountAsset(ctx context.Context, request GetAccountAssetRequestObject) (GetAccountAssetResponseObject, error)
 	// GetDocs Read this document in a browser
 	// (GET /docs)
 	GetDocs(ctx context.Context, request GetDocsRequestObject) (GetDocsResponseObject, error)
@@ -4359,6 +4666,31 @@ type strictHandler struct {
 	middlewares []StrictMiddlewareFunc
 }
 
+// GetChangePassword operation middleware
+func (sh *strictHandler) GetChangePassword(ctx echo.Context, params GetChangePasswordParams) error {
+	var request GetChangePasswordRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetChangePassword(ctx.Request().Context(), request.(GetChangePasswordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetChangePassword")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetChangePasswordResponseObject); ok {
+		return validResponse.VisitGetChangePasswordResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // GetJwks operation middleware
 func (sh *strictHandler) GetJwks(ctx echo.Context, params GetJwksParams) error {
 	var request GetJwksRequestObject
@@ -4403,6 +4735,57 @@ func (sh *strictHandler) GetOpenidConfiguration(ctx echo.Context, params GetOpen
 		return err
 	} else if validResponse, ok := response.(GetOpenidConfigurationResponseObject); ok {
 		return validResponse.VisitGetOpenidConfigurationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetAccountPage operation middleware
+func (sh *strictHandler) GetAccountPage(ctx echo.Context, params GetAccountPageParams) error {
+	var request GetAccountPageRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAccountPage(ctx.Request().Context(), request.(GetAccountPageRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAccountPage")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetAccountPageResponseObject); ok {
+		return validResponse.VisitGetAccountPageResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetAccountAsset operation middleware
+func (sh *strictHandler) GetAccountAsset(ctx echo.Context, asset string, params GetAccountAssetParams) error {
+	var request GetAccountAssetRequestObject
+
+	request.Asset = asset
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAccountAsset(ctx.Request().Context(), request.(GetAccountAssetRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAccountAsset")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetAccountAssetResponseObject); ok {
+		return validResponse.VisitGetAccountAssetResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

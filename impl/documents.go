@@ -11,6 +11,7 @@ import (
 
 	"github.com/financelime/authorization"
 	"github.com/financelime/authorization/api"
+	"github.com/financelime/authorization/impl/account"
 	"github.com/financelime/authorization/impl/digest"
 	"github.com/financelime/authorization/impl/docs"
 )
@@ -34,16 +35,18 @@ const (
 type documents struct {
 	openapiYAML, openapiJSON, openidConfiguration document
 
-	docsAssets map[string]docs.Asset
+	docsAssets    map[string]docs.Asset
+	accountPage   []byte
+	accountAssets map[string]document
 }
 
 // cachedDocuments builds the documents on the first call: that is too expensive for each request.
 func (s *Service) cachedDocuments() (*documents, error) {
-	s.documentsOnce.Do(func() { s.documents, s.documentsErr = newDocuments(s.Issuer, s.PublicURL, s.keysCacheControl()) })
+	s.documentsOnce.Do(func() { s.documents, s.documentsErr = s.newDocuments() })
 	return s.documents, s.documentsErr
 }
 
-func newDocuments(issuer, publicURL, keysCacheControl string) (*documents, error) {
+func (s *Service) newDocuments() (*documents, error) {
 	asYAML := authorization.Spec()
 	doc, err := openapi3.NewLoader().LoadFromData(asYAML)
 	if err != nil {
@@ -53,7 +56,7 @@ func newDocuments(issuer, publicURL, keysCacheControl string) (*documents, error
 	if err != nil {
 		return nil, fmt.Errorf("convert openapi.yaml to JSON: %w", err)
 	}
-	discovery, err := json.Marshal(api.OpenIDConfiguration{Issuer: issuer, JwksURI: publicURL + "/.well-known/jwks.json"})
+	discovery, err := json.Marshal(api.OpenIDConfiguration{Issuer: s.Issuer, JwksURI: s.PublicURL + "/.well-known/jwks.json"})
 	if err != nil {
 		return nil, fmt.Errorf("write the openid-configuration: %w", err)
 	}
@@ -61,12 +64,34 @@ func newDocuments(issuer, publicURL, keysCacheControl string) (*documents, error
 	if err != nil {
 		return nil, err
 	}
+	accountPage, err := s.accountPage()
+	if err != nil {
+		return nil, err
+	}
+	accountAssets, err := newAccountAssets()
+	if err != nil {
+		return nil, err
+	}
 	return &documents{
 		openapiYAML:         document{typeYAML, revalidate, digest.ETag(asYAML), asYAML},
 		openapiJSON:         document{typeJSON, revalidate, digest.ETag(asJSON), asJSON},
-		openidConfiguration: document{typeJSON, keysCacheControl, digest.ETag(discovery), discovery},
+		openidConfiguration: document{typeJSON, s.keysCacheControl(), digest.ETag(discovery), discovery},
 		docsAssets:          assets,
+		accountPage:         accountPage,
+		accountAssets:       accountAssets,
 	}, nil
+}
+
+func newAccountAssets() (map[string]document, error) {
+	assets, err := account.Assets()
+	if err != nil {
+		return nil, err
+	}
+	documents := make(map[string]document, len(assets))
+	for name, asset := range assets {
+		documents[name] = document{asset.ContentType, revalidate, digest.ETag(asset.Body), asset.Body}
+	}
+	return documents, nil
 }
 
 // respond returns the response for a client that may have a copy, whose ETags are in If-None-Match (RFC 9110 section 13.1.2).

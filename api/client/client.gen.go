@@ -1868,6 +1868,12 @@ type TooManyRequests = CommonFailure429
 // Example: {"code":401,"message":"401 Unauthorized"}
 type Unauthorized = CommonFailure401
 
+// GetChangePasswordParams defines parameters for GetChangePassword.
+type GetChangePasswordParams struct {
+	// RequestID The request ID. If it is missing, the service generates one.
+	RequestID *OptionalRequestID `json:"request-id,omitempty"`
+}
+
 // GetJwksParams defines parameters for GetJwks.
 type GetJwksParams struct {
 	// RequestID The request ID. If it is missing, the service generates one.
@@ -1879,6 +1885,21 @@ type GetJwksParams struct {
 
 // GetOpenidConfigurationParams defines parameters for GetOpenidConfiguration.
 type GetOpenidConfigurationParams struct {
+	// RequestID The request ID. If it is missing, the service generates one.
+	RequestID *OptionalRequestID `json:"request-id,omitempty"`
+
+	// IfNoneMatch The `etag` of a cached response. If it is current, the service responds with 304 and no body.
+	IfNoneMatch *IfNoneMatch `json:"if-none-match,omitempty"`
+}
+
+// GetAccountPageParams defines parameters for GetAccountPage.
+type GetAccountPageParams struct {
+	// RequestID The request ID. If it is missing, the service generates one.
+	RequestID *OptionalRequestID `json:"request-id,omitempty"`
+}
+
+// GetAccountAssetParams defines parameters for GetAccountAsset.
+type GetAccountAssetParams struct {
 	// RequestID The request ID. If it is missing, the service generates one.
 	RequestID *OptionalRequestID `json:"request-id,omitempty"`
 
@@ -2240,6 +2261,14 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 // The interface specification for the client above.
 type ClientInterface interface {
 
+	// GetChangePassword Find the page to change a password
+	//
+	// Redirects to the account page. Password managers and browsers open this URL when a user wants to change a password (W3C, A Well-Known
+	// URL for Changing Passwords).
+	//
+	// Corresponds with GET /.well-known/change-password (the `GetChangePassword` operationId).
+	GetChangePassword(ctx context.Context, params *GetChangePasswordParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetJwks Get the public keys of the access tokens
 	//
 	// A JSON Web Key Set (RFC 7517) with the public keys of all valid access tokens and of the next signing key. It is for
@@ -2255,6 +2284,21 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /.well-known/openid-configuration (the `GetOpenidConfiguration` operationId).
 	GetOpenidConfiguration(ctx context.Context, params *GetOpenidConfigurationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetAccountPage Manage an account in a browser
+	//
+	// A page for users: sign up, log in, reset a forgotten password, and manage the account. It calls the operations of this document, sets
+	// no cookie and loads nothing from other hosts.
+	//
+	// Corresponds with GET /account (the `GetAccountPage` operationId).
+	GetAccountPage(ctx context.Context, params *GetAccountPageParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetAccountAsset Get a file of the account page
+	//
+	// A script or the style sheet of [`GET /account`](#/Service/get_account_page).
+	//
+	// Corresponds with GET /account/{asset} (the `GetAccountAsset` operationId).
+	GetAccountAsset(ctx context.Context, asset string, params *GetAccountAssetParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetDocs Read this document in a browser
 	//
@@ -2730,6 +2774,24 @@ type ClientInterface interface {
 	GetVersion(ctx context.Context, params *GetVersionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
+// GetChangePassword Find the page to change a password
+//
+// Redirects to the account page. Password managers and browsers open this URL when a user wants to change a password (W3C, A Well-Known
+// URL for Changing Passwords).
+//
+// Corresponds with GET /.well-known/change-password (the `GetChangePassword` operationId).
+func (c *Client) GetChangePassword(ctx context.Context, params *GetChangePasswordParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetChangePasswordRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetJwks Get the public keys of the access tokens
 //
 // A JSON Web Key Set (RFC 7517) with the public keys of all valid access tokens and of the next signing key. It is for
@@ -2756,6 +2818,41 @@ func (c *Client) GetJwks(ctx context.Context, params *GetJwksParams, reqEditors 
 // Corresponds with GET /.well-known/openid-configuration (the `GetOpenidConfiguration` operationId).
 func (c *Client) GetOpenidConfiguration(ctx context.Context, params *GetOpenidConfigurationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetOpenidConfigurationRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetAccountPage Manage an account in a browser
+//
+// A page for users: sign up, log in, reset a forgotten password, and manage the account. It calls the operations of this document, sets
+// no cookie and loads nothing from other hosts.
+//
+// Corresponds with GET /account (the `GetAccountPage` operationId).
+func (c *Client) GetAccountPage(ctx context.Context, params *GetAccountPageParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetAccountPageRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetAccountAsset Get a file of the account page
+//
+// A script or the style sheet of [`GET /account`](#/Service/get_account_page).
+//
+// Corresponds with GET /account/{asset} (the `GetAccountAsset` operationId).
+func (c *Client) GetAccountAsset(ctx context.Context, asset string, params *GetAccountAssetParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetAccountAssetRequest(c.Server, asset, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3559,6 +3656,48 @@ func (c *Client) GetVersion(ctx context.Context, params *GetVersionParams, reqEd
 	return c.Client.Do(req)
 }
 
+// NewGetChangePasswordRequest constructs an http.Request for the GetChangePassword method
+func NewGetChangePasswordRequest(server string, params *GetChangePasswordParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/.well-known/change-password")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.RequestID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "request-id", *params.RequestID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("request-id", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewGetJwksRequest constructs an http.Request for the GetJwks method
 func NewGetJwksRequest(server string, params *GetJwksParams) (*http.Request, error) {
 	var err error
@@ -3622,6 +3761,108 @@ func NewGetOpenidConfigurationRequest(server string, params *GetOpenidConfigurat
 	}
 
 	operationPath := fmt.Sprintf("/.well-known/openid-configuration")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.RequestID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "request-id", *params.RequestID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("request-id", headerParam0)
+		}
+
+		if params.IfNoneMatch != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "if-none-match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("if-none-match", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetAccountPageRequest constructs an http.Request for the GetAccountPage method
+func NewGetAccountPageRequest(server string, params *GetAccountPageParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/account")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.RequestID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "request-id", *params.RequestID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("request-id", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetAccountAssetRequest constructs an http.Request for the GetAccountAsset method
+func NewGetAccountAssetRequest(server string, asset string, params *GetAccountAssetParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "asset", asset, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/account/%s", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -4827,6 +5068,16 @@ func WithBaseURL(baseURL string) ClientOption {
 // ClientWithResponsesInterface is the interface specification for the client with responses above.
 type ClientWithResponsesInterface interface {
 
+	// GetChangePasswordWithResponse Find the page to change a password
+	//
+	// Redirects to the account page. Password managers and browsers open this URL when a user wants to change a password (W3C, A Well-Known
+	// URL for Changing Passwords).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /.well-known/change-password (the `GetChangePassword` operationId).
+	GetChangePasswordWithResponse(ctx context.Context, params *GetChangePasswordParams, reqEditors ...RequestEditorFn) (*GetChangePasswordResponse, error)
+
 	// GetJwksWithResponse Get the public keys of the access tokens
 	//
 	// A JSON Web Key Set (RFC 7517) with the public keys of all valid access tokens and of the next signing key. It is for
@@ -4846,6 +5097,25 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /.well-known/openid-configuration (the `GetOpenidConfiguration` operationId).
 	GetOpenidConfigurationWithResponse(ctx context.Context, params *GetOpenidConfigurationParams, reqEditors ...RequestEditorFn) (*GetOpenidConfigurationResponse, error)
+
+	// GetAccountPageWithResponse Manage an account in a browser
+	//
+	// A page for users: sign up, log in, reset a forgotten password, and manage the account. It calls the operations of this document, sets
+	// no cookie and loads nothing from other hosts.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /account (the `GetAccountPage` operationId).
+	GetAccountPageWithResponse(ctx context.Context, params *GetAccountPageParams, reqEditors ...RequestEditorFn) (*GetAccountPageResponse, error)
+
+	// GetAccountAssetWithResponse Get a file of the account page
+	//
+	// A script or the style sheet of [`GET /account`](#/Service/get_account_page).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /account/{asset} (the `GetAccountAsset` operationId).
+	GetAccountAssetWithResponse(ctx context.Context, asset string, params *GetAccountAssetParams, reqEditors ...RequestEditorFn) (*GetAccountAssetResponse, error)
 
 	// GetDocsWithResponse Read this document in a browser
 	//
@@ -5347,6 +5617,105 @@ type ClientWithResponsesInterface interface {
 	GetVersionWithResponse(ctx context.Context, params *GetVersionParams, reqEditors ...RequestEditorFn) (*GetVersionResponse, error)
 }
 
+// GetChangePasswordResponse303Headers the declared response headers of an HTTP 303 response for GetChangePassword
+type GetChangePasswordResponse303Headers struct {
+	Location  string
+	RequestID RequestID
+}
+
+// GetChangePasswordResponse400Headers the declared response headers of an HTTP 400 response for GetChangePassword
+type GetChangePasswordResponse400Headers struct {
+	RequestID RequestID
+}
+
+// GetChangePasswordResponse405Headers the declared response headers of an HTTP 405 response for GetChangePassword
+type GetChangePasswordResponse405Headers struct {
+	Allow     string
+	RequestID RequestID
+}
+
+// GetChangePasswordResponse413Headers the declared response headers of an HTTP 413 response for GetChangePassword
+type GetChangePasswordResponse413Headers struct {
+	RequestID RequestID
+}
+
+// GetChangePasswordResponse500Headers the declared response headers of an HTTP 500 response for GetChangePassword
+type GetChangePasswordResponse500Headers struct {
+	RequestID RequestID
+}
+
+type GetChangePasswordResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadParameters
+	// JSON405 the response for an HTTP 405 `application/json` response
+	JSON405 *MethodNotAllowed
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *PayloadTooLarge
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// Headers303 the parsed response headers for an HTTP 303 response
+	Headers303 *GetChangePasswordResponse303Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *GetChangePasswordResponse400Headers
+	// Headers405 the parsed response headers for an HTTP 405 response
+	Headers405 *GetChangePasswordResponse405Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *GetChangePasswordResponse413Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *GetChangePasswordResponse500Headers
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r GetChangePasswordResponse) GetJSON400() *BadParameters {
+	return r.JSON400
+}
+
+// GetJSON405 returns the response for an HTTP 405 `application/json` response
+func (r GetChangePasswordResponse) GetJSON405() *MethodNotAllowed {
+	return r.JSON405
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r GetChangePasswordResponse) GetJSON413() *PayloadTooLarge {
+	return r.JSON413
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r GetChangePasswordResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetBody returns the raw response body bytes
+func (r GetChangePasswordResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetChangePasswordResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetChangePasswordResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetChangePasswordResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetJwksResponse200Headers the declared response headers of an HTTP 200 response for GetJwks
 type GetJwksResponse200Headers struct {
 	CacheControl string
@@ -5573,6 +5942,227 @@ func (r GetOpenidConfigurationResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetOpenidConfigurationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetAccountPageResponse200Headers the declared response headers of an HTTP 200 response for GetAccountPage
+type GetAccountPageResponse200Headers struct {
+	RequestID RequestID
+}
+
+// GetAccountPageResponse400Headers the declared response headers of an HTTP 400 response for GetAccountPage
+type GetAccountPageResponse400Headers struct {
+	RequestID RequestID
+}
+
+// GetAccountPageResponse405Headers the declared response headers of an HTTP 405 response for GetAccountPage
+type GetAccountPageResponse405Headers struct {
+	Allow     string
+	RequestID RequestID
+}
+
+// GetAccountPageResponse413Headers the declared response headers of an HTTP 413 response for GetAccountPage
+type GetAccountPageResponse413Headers struct {
+	RequestID RequestID
+}
+
+// GetAccountPageResponse500Headers the declared response headers of an HTTP 500 response for GetAccountPage
+type GetAccountPageResponse500Headers struct {
+	RequestID RequestID
+}
+
+type GetAccountPageResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadParameters
+	// JSON405 the response for an HTTP 405 `application/json` response
+	JSON405 *MethodNotAllowed
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *PayloadTooLarge
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetAccountPageResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *GetAccountPageResponse400Headers
+	// Headers405 the parsed response headers for an HTTP 405 response
+	Headers405 *GetAccountPageResponse405Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *GetAccountPageResponse413Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *GetAccountPageResponse500Headers
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r GetAccountPageResponse) GetJSON400() *BadParameters {
+	return r.JSON400
+}
+
+// GetJSON405 returns the response for an HTTP 405 `application/json` response
+func (r GetAccountPageResponse) GetJSON405() *MethodNotAllowed {
+	return r.JSON405
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r GetAccountPageResponse) GetJSON413() *PayloadTooLarge {
+	return r.JSON413
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r GetAccountPageResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetBody returns the raw response body bytes
+func (r GetAccountPageResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetAccountPageResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetAccountPageResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetAccountPageResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetAccountAssetResponse200Headers the declared response headers of an HTTP 200 response for GetAccountAsset
+type GetAccountAssetResponse200Headers struct {
+	CacheControl string
+	Etag         string
+	RequestID    RequestID
+}
+
+// GetAccountAssetResponse304Headers the declared response headers of an HTTP 304 response for GetAccountAsset
+type GetAccountAssetResponse304Headers struct {
+	CacheControl string
+	Etag         string
+	RequestID    RequestID
+}
+
+// GetAccountAssetResponse400Headers the declared response headers of an HTTP 400 response for GetAccountAsset
+type GetAccountAssetResponse400Headers struct {
+	RequestID RequestID
+}
+
+// GetAccountAssetResponse404Headers the declared response headers of an HTTP 404 response for GetAccountAsset
+type GetAccountAssetResponse404Headers struct {
+	RequestID RequestID
+}
+
+// GetAccountAssetResponse405Headers the declared response headers of an HTTP 405 response for GetAccountAsset
+type GetAccountAssetResponse405Headers struct {
+	Allow     string
+	RequestID RequestID
+}
+
+// GetAccountAssetResponse413Headers the declared response headers of an HTTP 413 response for GetAccountAsset
+type GetAccountAssetResponse413Headers struct {
+	RequestID RequestID
+}
+
+// GetAccountAssetResponse500Headers the declared response headers of an HTTP 500 response for GetAccountAsset
+type GetAccountAssetResponse500Headers struct {
+	RequestID RequestID
+}
+
+type GetAccountAssetResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadParameters
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *NotFound
+	// JSON405 the response for an HTTP 405 `application/json` response
+	JSON405 *MethodNotAllowed
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *PayloadTooLarge
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetAccountAssetResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetAccountAssetResponse304Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *GetAccountAssetResponse400Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *GetAccountAssetResponse404Headers
+	// Headers405 the parsed response headers for an HTTP 405 response
+	Headers405 *GetAccountAssetResponse405Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *GetAccountAssetResponse413Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *GetAccountAssetResponse500Headers
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r GetAccountAssetResponse) GetJSON400() *BadParameters {
+	return r.JSON400
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r GetAccountAssetResponse) GetJSON404() *NotFound {
+	return r.JSON404
+}
+
+// GetJSON405 returns the response for an HTTP 405 `application/json` response
+func (r GetAccountAssetResponse) GetJSON405() *MethodNotAllowed {
+	return r.JSON405
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r GetAccountAssetResponse) GetJSON413() *PayloadTooLarge {
+	return r.JSON413
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r GetAccountAssetResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetBody returns the raw response body bytes
+func (r GetAccountAssetResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetAccountAssetResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetAccountAssetResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetAccountAssetResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -8612,6 +9202,22 @@ func (r GetVersionResponse) ContentType() string {
 	return ""
 }
 
+// GetChangePasswordWithResponse Find the page to change a password
+//
+// Redirects to the account page. Password managers and browsers open this URL when a user wants to change a password (W3C, A Well-Known
+// URL for Changing Passwords).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /.well-known/change-password (the `GetChangePassword` operationId).
+func (c *ClientWithResponses) GetChangePasswordWithResponse(ctx context.Context, params *GetChangePasswordParams, reqEditors ...RequestEditorFn) (*GetChangePasswordResponse, error) {
+	rsp, err := c.GetChangePassword(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetChangePasswordResponse(rsp)
+}
+
 // GetJwksWithResponse Get the public keys of the access tokens
 //
 // A JSON Web Key Set (RFC 7517) with the public keys of all valid access tokens and of the next signing key. It is for
@@ -8642,6 +9248,37 @@ func (c *ClientWithResponses) GetOpenidConfigurationWithResponse(ctx context.Con
 		return nil, err
 	}
 	return ParseGetOpenidConfigurationResponse(rsp)
+}
+
+// GetAccountPageWithResponse Manage an account in a browser
+//
+// A page for users: sign up, log in, reset a forgotten password, and manage the account. It calls the operations of this document, sets
+// no cookie and loads nothing from other hosts.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /account (the `GetAccountPage` operationId).
+func (c *ClientWithResponses) GetAccountPageWithResponse(ctx context.Context, params *GetAccountPageParams, reqEditors ...RequestEditorFn) (*GetAccountPageResponse, error) {
+	rsp, err := c.GetAccountPage(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetAccountPageResponse(rsp)
+}
+
+// GetAccountAssetWithResponse Get a file of the account page
+//
+// A script or the style sheet of [`GET /account`](#/Service/get_account_page).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /account/{asset} (the `GetAccountAsset` operationId).
+func (c *ClientWithResponses) GetAccountAssetWithResponse(ctx context.Context, asset string, params *GetAccountAssetParams, reqEditors ...RequestEditorFn) (*GetAccountAssetResponse, error) {
+	rsp, err := c.GetAccountAsset(ctx, asset, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetAccountAssetResponse(rsp)
 }
 
 // GetDocsWithResponse Read this document in a browser
@@ -9335,6 +9972,123 @@ func (c *ClientWithResponses) GetVersionWithResponse(ctx context.Context, params
 	return ParseGetVersionResponse(rsp)
 }
 
+// ParseGetChangePasswordResponse parses an HTTP response from a GetChangePasswordWithResponse call
+func ParseGetChangePasswordResponse(rsp *http.Response) (*GetChangePasswordResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetChangePasswordResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 303:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadParameters
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 405:
+		var dest MethodNotAllowed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON405 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 303:
+		var headers GetChangePasswordResponse303Headers
+		if values := rsp.Header.Values("location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers303 = &headers
+	case rsp.StatusCode == 400:
+		var headers GetChangePasswordResponse400Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 405:
+		var headers GetChangePasswordResponse405Headers
+		if values := rsp.Header.Values("allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers405 = &headers
+	case rsp.StatusCode == 413:
+		var headers GetChangePasswordResponse413Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 500:
+		var headers GetChangePasswordResponse500Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers500 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseGetJwksResponse parses an HTTP response from a GetJwksWithResponse call
 func ParseGetJwksResponse(rsp *http.Response) (*GetJwksResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -9632,6 +10386,278 @@ func ParseGetOpenidConfigurationResponse(rsp *http.Response) (*GetOpenidConfigur
 		response.Headers413 = &headers
 	case rsp.StatusCode == 500:
 		var headers GetOpenidConfigurationResponse500Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers500 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetAccountPageResponse parses an HTTP response from a GetAccountPageWithResponse call
+func ParseGetAccountPageResponse(rsp *http.Response) (*GetAccountPageResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetAccountPageResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadParameters
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 405:
+		var dest MethodNotAllowed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON405 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetAccountPageResponse200Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers GetAccountPageResponse400Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 405:
+		var headers GetAccountPageResponse405Headers
+		if values := rsp.Header.Values("allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers405 = &headers
+	case rsp.StatusCode == 413:
+		var headers GetAccountPageResponse413Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 500:
+		var headers GetAccountPageResponse500Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers500 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetAccountAssetResponse parses an HTTP response from a GetAccountAssetWithResponse call
+func ParseGetAccountAssetResponse(rsp *http.Response) (*GetAccountAssetResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetAccountAssetResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 304:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadParameters
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 405:
+		var dest MethodNotAllowed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON405 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetAccountAssetResponse200Headers
+		if values := rsp.Header.Values("cache-control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "cache-control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = value
+		}
+		if values := rsp.Header.Values("etag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "etag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Etag = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetAccountAssetResponse304Headers
+		if values := rsp.Header.Values("cache-control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "cache-control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = value
+		}
+		if values := rsp.Header.Values("etag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "etag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Etag = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers304 = &headers
+	case rsp.StatusCode == 400:
+		var headers GetAccountAssetResponse400Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 404:
+		var headers GetAccountAssetResponse404Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 405:
+		var headers GetAccountAssetResponse405Headers
+		if values := rsp.Header.Values("allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers405 = &headers
+	case rsp.StatusCode == 413:
+		var headers GetAccountAssetResponse413Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 500:
+		var headers GetAccountAssetResponse500Headers
 		if values := rsp.Header.Values("request-id"); len(values) > 0 {
 			var value RequestID
 			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {

@@ -40,6 +40,7 @@ func printBanner(ctx context.Context, s *Settings, c console, first *firstInvite
 	}
 	rows := [][2]string{
 		{"API", s.PublicURL + "   (reference: /docs, contract: /openapi.yaml)"},
+		{"Account page", s.PublicURL + "/account   (for users: sign up, log in, manage the account)"},
 		{"Health", fmt.Sprintf("http://%s/healthz, /readyz, /metrics", admin)},
 	}
 	if files, local := transport.(*mail.Files); local {

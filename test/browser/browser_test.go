@@ -83,6 +83,11 @@ func TestInChromium(t *testing.T) {
 				settings = append(settings, "AUTH_APP_URL="+appURL)
 			case "dev.test.mjs":
 				publicURL, settings = "http://auth.localhost", []string{"AUTH_DEV=true"}
+			case "account.test.mjs": // the mailed links lead back to the page
+				publicURL = "http://auth.localhost"
+				settings = append(settings, "AUTH_APP_URL="+publicURL+"/account")
+			case "account-failures.test.mjs":
+				publicURL, settings = "http://auth.localhost", []string{"AUTH_LIMITS=on", "AUTH_LIMIT_LOGIN_ACCOUNT=5/1h"}
 			case "failures.test.mjs":
 				settings = append(settings, "AUTH_LIMITS=on")
 			}
@@ -152,7 +157,8 @@ func anyApp(w http.ResponseWriter, r *http.Request) {
 		html.EscapeString(cmp.Or(strings.Join(r.Header.Values("Referer"), " "), "none")))
 }
 
-// faults breaks the service's database, and repairs it: POST /locked, /broken, /none.
+// faults breaks the service's database, and repairs it: POST /locked, /broken, /none. POST /aged makes the last authentication of every
+// session eleven minutes older.
 type faults struct {
 	db *sql.DB
 
@@ -180,6 +186,9 @@ func (f *faults) set(ctx context.Context, fault string) error {
 	switch fault {
 	case "none":
 		return nil
+	case "aged":
+		_, err := f.db.ExecContext(ctx, "UPDATE session SET authenticated_at = authenticated_at - ?", (11 * time.Minute).Microseconds())
+		return err
 	case "broken": // a table is missing: 500
 		_, err := f.db.ExecContext(ctx, "ALTER TABLE confirmation RENAME TO confirmation_away")
 		f.repair = func(ctx context.Context) error {

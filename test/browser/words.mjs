@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { languages } from './browser.mjs';
 
 // text returns the fields and paragraphs of a text of impl/locale.
-function text(language, name) {
+export function text(language, name) {
   const source = readFileSync(new URL(`../../impl/locale/messages/${language}/${name}.txt`, import.meta.url), 'utf8')
     .replaceAll('{{.Service}}', 'Financelime');
   const [head, ...paragraphs] = source.trim().split('\n\n');

@@ -30,7 +30,8 @@ func operations() []operation {
 		{http.MethodDelete, "/v1/session/remove"}, {http.MethodDelete, "/v1/session/" + someSession}, {http.MethodGet, "/v1/version"},
 		{http.MethodGet, "/.well-known/jwks.json"}, {http.MethodGet, "/openapi.json"}, {http.MethodGet, "/openapi.yaml"},
 		{http.MethodGet, "/v1/oauth/verify"}, {http.MethodGet, "/.well-known/openid-configuration"}, {http.MethodGet, "/docs"},
-		{http.MethodGet, "/docs/docs.js"},
+		{http.MethodGet, "/docs/docs.js"}, {http.MethodGet, "/account"}, {http.MethodGet, "/account/account.js"},
+		{http.MethodGet, "/.well-known/change-password"},
 		{http.MethodGet, "/v1/user"}, {http.MethodPut, "/v1/user/password"}, {http.MethodPost, "/v1/session/remove_others"},
 		{http.MethodPost, "/v1/user/email"}, {http.MethodDelete, "/v1/user/email"},
 		{http.MethodPost, "/v1/oauth/step_up"},
@@ -78,6 +79,7 @@ func unknownPaths(t *testing.T, s *harness.Service) {
 		"/", "/v1", "/v1/", "/v1/version/", "//v1/version", "/V1/version", "/v1/%76ersion", "/v1/oauth/../version", "/u/", "/u", "/l/", "/l",
 		"/healthz", "/readyz", "/metrics", "/mail", "/mail.json", "/debug/pprof/", "/v1/session/", "/favicon.ico",
 		"/v1/session/list/", "/v1/session/a/b", "/docs/docs.js/", "/docs/a/b",
+		"/account/account.js/", "/account/a/b", "/.well-known/change-password/", "/.well-known/",
 	} {
 		response, body := send(t, s, http.MethodGet, path, http.Header{"Request-Id": {rid()}}, "")
 		wantFailure(t, path, response, body, 404, "404 Not Found")

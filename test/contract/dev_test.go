@@ -86,7 +86,7 @@ func exampleRequests(t *testing.T) []exampleRequest {
 				}
 				e.body = string(body)
 			}
-			for _, status := range []int{200, 204} {
+			for _, status := range []int{200, 204, 303} {
 				if op.Responses.Status(status) != nil {
 					e.success = status
 				}

@@ -23,6 +23,8 @@ func TestCachedDocuments(t *testing.T) {
 		"/docs/swagger-ui-bundle.js":        "public, no-cache",
 		"/docs/docs.js":                     "public, no-cache",
 		"/docs/docs.css":                    "public, no-cache",
+		"/account/account.css":              "public, no-cache",
+		"/account/account.js":               "public, no-cache",
 	} {
 		first, _ := send(t, s, http.MethodGet, path, nil, "")
 		wantStatus(t, path, first.StatusCode, 200)

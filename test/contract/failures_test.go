@@ -46,6 +46,9 @@ func validRequests() []*http.Request {
 		{http.MethodGet, "/.well-known/openid-configuration", ""},
 		{http.MethodGet, "/docs", ""},
 		{http.MethodGet, "/docs/docs.js", ""},
+		{http.MethodGet, "/account", ""},
+		{http.MethodGet, "/account/account.js", ""},
+		{http.MethodGet, "/.well-known/change-password", ""},
 	} {
 		request := httptest.NewRequest(r.method, r.path, strings.NewReader(r.body))
 		request.RequestURI = ""
@@ -157,8 +160,10 @@ func TestDatabaseUnavailable(t *testing.T) {
 		want := 503
 		switch request.URL.Path {
 		case "/v1/version", "/.well-known/jwks.json", "/openapi.json", "/openapi.yaml",
-			"/.well-known/openid-configuration", "/docs", "/docs/docs.js":
+			"/.well-known/openid-configuration", "/docs", "/docs/docs.js", "/account", "/account/account.js":
 			want = 200
+		case "/.well-known/change-password":
+			want = 303
 		}
 		if response.StatusCode != want || want == 503 && response.Header.Get("Retry-After") == "" {
 			t.Errorf("%s %s: %d, Retry-After %q; want %d", request.Method, request.URL.Path, response.StatusCode, response.Header.Get("Retry-After"), want)

@@ -21,6 +21,7 @@ func TestEveryOperationHasALimit(t *testing.T) {
 		"revoke_refresh_token": signed, "revoke_session": signed, "revoke_other_sessions": signed, "get_user": signed, "cancel_email_change": signed,
 		"get_version": public, "get_jwks": public, "get_openid_configuration": public,
 		"get_openapi_json": public, "get_openapi_yaml": public, "get_docs": public, "get_docs_asset": public,
+		"get_account_page": public, "get_account_asset": public, "get_change_password": public,
 	}
 	spec, err := openapi3.NewLoader().LoadFromData(financelime.Spec())
 	if err != nil {

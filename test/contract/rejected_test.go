@@ -114,6 +114,7 @@ func rejections() []rejection {
 		{get, "/v1/session/list", http.Header{"request-id": nil}, ``, []string{"request-id"}},
 		{get, "/.well-known/jwks.json", http.Header{"if-none-match": {strings.Repeat("x", 1025)}}, ``, []string{"if-none-match"}},
 		{get, "/docs/" + sentValue, nil, ``, []string{"asset"}}, // capital letters
+		{get, "/account/" + sentValue, nil, ``, []string{"asset"}},
 		{get, "/v1/version?" + strings.Repeat("x", 4<<10), nil, ``, nil},
 	}
 }

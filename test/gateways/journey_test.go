@@ -42,7 +42,7 @@ func TestContractThroughGateway(t *testing.T) {
 			}
 			checkServerErrors(t, s)
 			if unseen := slices.DeleteFunc(s.contract.Unseen(), func(response string) bool {
-				return r.ownErrors && strings.HasSuffix(response, " 405")
+				return r.ownErrors && strings.HasSuffix(response, " 405") || r.followsRedirects && strings.HasPrefix(response, "get_change_password ")
 			}); len(unseen) > 0 {
 				t.Errorf("of %d documented responses, these were not received: %v", s.contract.Documented(), unseen)
 			}
@@ -179,12 +179,23 @@ func requests() []request {
 		{http.MethodGet, "/openapi.yaml", ""},
 		{http.MethodGet, "/docs", ""},
 		{http.MethodGet, "/docs/docs.js", ""},
+		{http.MethodGet, "/account", ""},
+		{http.MethodGet, "/account/account.js", ""},
+		{http.MethodGet, changePasswordPath, ""},
 	}
 }
 
 // isLink reports whether a path is that of a mailed link, whose responses are pages.
 func isLink(path string) bool {
 	return strings.HasPrefix(path, "/u/") || strings.HasPrefix(path, "/l/")
+}
+
+// changePasswordPath is the path of the only operation that redirects.
+const changePasswordPath = "/.well-known/change-password"
+
+// passed returns the requests of the operations that the gateway passes.
+func (r *recipe) passed() []request {
+	return slices.DeleteFunc(requests(), func(q request) bool { return r.followsRedirects && q.path == changePasswordPath })
 }
 
 // allowed returns the methods of a path, as in the header Allow.
@@ -222,7 +233,7 @@ func (r request) header(token string) http.Header {
 
 // checkErrors checks the errors of the service's HTTP layer for every operation, and that the request ID reaches the service and returns.
 func checkErrors(p *person) {
-	for _, r := range requests() {
+	for _, r := range p.s.passed() {
 		what := r.method + " " + r.path
 		page := isLink(r.path)
 
@@ -256,7 +267,7 @@ func checkErrors(p *person) {
 
 // checkDocuments checks the cacheable documents and conditional requests.
 func checkDocuments(p *person) {
-	for _, path := range []string{"/.well-known/jwks.json", "/.well-known/openid-configuration", "/openapi.json", "/openapi.yaml", "/docs/docs.js"} {
+	for _, path := range []string{"/.well-known/jwks.json", "/.well-known/openid-configuration", "/openapi.json", "/openapi.yaml", "/docs/docs.js", "/account/account.js"} {
 		direct, want := harness.Send(p.t, http.DefaultClient, http.MethodGet, p.s.service.URL+path, nil, "")
 		response, body := p.send(http.MethodGet, path, nil, "")
 		p.want(path, response.StatusCode, 200)
@@ -271,15 +282,25 @@ func checkDocuments(p *person) {
 		again, _ := p.send(http.MethodGet, path, http.Header{"If-None-Match": {response.Header.Get("ETag")}}, "")
 		p.want(path+" again", again.StatusCode, 304)
 	}
-	direct, want := harness.Send(p.t, http.DefaultClient, http.MethodGet, p.s.service.URL+"/docs", nil, "")
-	response, page := p.send(http.MethodGet, "/docs", nil, "")
-	if csp := response.Header.Get("Content-Security-Policy"); page != want || csp == "" || csp != direct.Header.Get("Content-Security-Policy") {
-		p.t.Errorf("/docs was changed: %d bytes instead of %d, CSP %q", len(page), len(want), csp)
+	for _, path := range []string{"/docs", "/account"} {
+		direct, want := harness.Send(p.t, http.DefaultClient, http.MethodGet, p.s.service.URL+path, nil, "")
+		response, page := p.send(http.MethodGet, path, nil, "")
+		if csp := response.Header.Get("Content-Security-Policy"); page != want || csp == "" || csp != direct.Header.Get("Content-Security-Policy") {
+			p.t.Errorf("%s was changed: %d bytes instead of %d, CSP %q", path, len(page), len(want), csp)
+		}
 	}
-	response, _ = p.send(http.MethodGet, "/v1/version", http.Header{"Request-Id": {rid()}}, "")
+	if !p.s.followsRedirects {
+		response, _ := p.send(http.MethodGet, changePasswordPath, nil, "")
+		if location := response.Header.Get("Location"); response.StatusCode != 303 || !strings.HasSuffix(location, "/account#password") {
+			p.t.Errorf("the page to change the password: %d, Location %q", response.StatusCode, location)
+		}
+	}
+	response, _ := p.send(http.MethodGet, "/v1/version", http.Header{"Request-Id": {rid()}}, "")
 	p.want("version", response.StatusCode, 200)
-	response, _ = p.send(http.MethodGet, "/docs/no-such-part", nil, "")
-	p.want("an unknown part", response.StatusCode, 404)
+	for _, path := range []string{"/docs/no-such-part", "/account/no-such-part"} {
+		response, _ = p.send(http.MethodGet, path, nil, "")
+		p.want(path, response.StatusCode, 404)
+	}
 	for accept, contentType := range map[string]string{"text/plain": "text/plain", "application/json": "application/json", "text/html": "text/html"} {
 		response, _ := p.send(http.MethodGet, "/u/x?rid="+rid(), http.Header{"Accept": {accept}}, "")
 		if got := response.Header.Get("Content-Type"); response.StatusCode != 404 || !strings.HasPrefix(got, contentType) {
@@ -332,7 +353,7 @@ func checkServerErrors(t *testing.T, s *fixture) {
 	t.Cleanup(stub.Close)
 	g := s.start(t, environment{service: stub.Listener.Addr().String(), keys: s.service.URL, upstream: s.upstream.addr})
 	p := &person{t: t, s: &fixture{gateway: g}, http: s.contract.ClientFrom(t, clientAddr)}
-	for _, r := range requests() {
+	for _, r := range s.passed() {
 		header := r.header("x")
 		maps.Copy(header, spoofed())
 		response, _ := p.send(r.method, r.path, header, r.body)

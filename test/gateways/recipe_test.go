@@ -37,6 +37,8 @@ type recipe struct {
 	own401 bool
 	// otherHeaders: the gateway passes headers of clients that begin with x-auth- and that the service does not set.
 	otherHeaders bool
+	// followsRedirects: the gateway follows redirects of the service itself, so it cannot pass the one of the contract.
+	followsRedirects bool
 	// decodes: the gateway changes %76 in a path to v, which is equivalent (RFC 3986 section 6.2.2.2).
 	decodes bool
 	// firstHeader: the gateway uses the first of two authorization headers.
@@ -214,6 +216,7 @@ func krakend() *recipe {
 		command:          func(env environment) []string { return []string{"krakend", env.file("krakend.json")} },
 		exactPaths:       true,
 		ownErrors:        true,
+		followsRedirects: true,
 		own401:           true,
 		firstHeader:      true,
 		passesRequestIDs: true,

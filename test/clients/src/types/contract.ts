@@ -36,6 +36,9 @@ export type Codes = {
   get_openapi_yaml: { 400: "BAD_PARAMETERS" };
   get_docs: { 400: "BAD_PARAMETERS" };
   get_docs_asset: { 400: "BAD_PARAMETERS" };
+  get_account_page: { 400: "BAD_PARAMETERS" };
+  get_account_asset: { 400: "BAD_PARAMETERS" };
+  get_change_password: { 400: "BAD_PARAMETERS" };
 };
 
 /** The codes of a client's types, in the same form, from the types of its bodies. */

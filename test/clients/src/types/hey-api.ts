@@ -27,6 +27,9 @@ type Responses = {
   get_openapi_yaml: hey.GetOpenapiYamlResponses & hey.GetOpenapiYamlErrors;
   get_docs: hey.GetDocsResponses & hey.GetDocsErrors;
   get_docs_asset: hey.GetDocsAssetResponses & hey.GetDocsAssetErrors;
+  get_account_page: hey.GetAccountPageResponses & hey.GetAccountPageErrors;
+  get_account_asset: hey.GetAccountAssetResponses & hey.GetAccountAssetErrors;
+  get_change_password: hey.GetChangePasswordErrors;
 };
 
 type Requests = [

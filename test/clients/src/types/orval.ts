@@ -31,6 +31,9 @@ type Responses = {
   get_openapi_yaml: ByStatus<orval.getOpenapiYamlResponse>;
   get_docs: ByStatus<orval.getDocsResponse>;
   get_docs_asset: ByStatus<orval.getDocsAssetResponse>;
+  get_account_page: ByStatus<orval.getAccountPageResponse>;
+  get_account_asset: ByStatus<orval.getAccountAssetResponse>;
+  get_change_password: ByStatus<orval.getChangePasswordResponse>;
 };
 
 type Requests = [

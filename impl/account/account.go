@@ -1,0 +1,81 @@
+// Package account serves the page /account, on which users sign up, log in and manage their accounts.
+//
+// The page is an ordinary client of the public API, without a framework, a cookie or a build step: account.html.tmpl has all its elements,
+// account.js connects them to the modules beside it, and words-LANGUAGE.js has its texts. session.js keeps the tokens as docs/clients.md
+// prescribes. All URLs of the page are relative, so it also works below a path of the public URL.
+package account
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"path"
+	"time"
+)
+
+//go:embed *.js *.css
+var files embed.FS
+
+//go:embed account.html.tmpl
+var source string
+
+var pageTemplate = template.Must(template.New("account").Parse(source))
+
+// Config is what the page depends on. It contains nothing secret.
+type Config struct {
+	Service        string        // name of the service; may be empty
+	AppURL         string        // where the user continues; may be empty
+	MinLength      int           // minimum length of a chosen password
+	InviteRequired bool          // a sign-up needs an invite code
+	DeletionGrace  time.Duration // how long a deletion can be undone
+}
+
+// GraceHours returns the grace of a deletion in hours.
+func (c Config) GraceHours() float64 { return c.DeletionGrace.Hours() }
+
+// Page renders the HTML of the page.
+func Page(c Config) ([]byte, error) {
+	var page bytes.Buffer
+	if err := pageTemplate.Execute(&page, c); err != nil {
+		return nil, fmt.Errorf("render the account page: %w", err)
+	}
+	return page.Bytes(), nil
+}
+
+// CSP returns the content security policy of the page: scripts, styles and requests only from and to this service, no forms without a
+// script, and no text that becomes code.
+func CSP() string {
+	return "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; " +
+		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+}
+
+// PermissionsPolicy returns the permissions policy of the page.
+func PermissionsPolicy() string {
+	return "publickey-credentials-get=(self), publickey-credentials-create=(self)"
+}
+
+// Asset is a file that the page loads.
+type Asset struct {
+	ContentType string
+	Body        []byte
+}
+
+// Assets returns the files that the page loads, by name.
+func Assets() (map[string]Asset, error) {
+	types := map[string]string{".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
+	entries, err := fs.ReadDir(files, ".")
+	if err != nil {
+		return nil, fmt.Errorf("list the files of the account page: %w", err)
+	}
+	assets := make(map[string]Asset, len(entries))
+	for _, entry := range entries {
+		body, err := fs.ReadFile(files, entry.Name())
+		if err != nil {
+			return nil, fmt.Errorf("read %s of the account page: %w", entry.Name(), err)
+		}
+		assets[entry.Name()] = Asset{ContentType: types[path.Ext(entry.Name())], Body: body}
+	}
+	return assets, nil
+}
