@@ -157,7 +157,7 @@ func (s *Service) changePasswordTx(
 	if err != nil {
 		return session, 0, fmt.Errorf("end the other sessions: %w", err)
 	}
-	if err := deleteResetLinks(ctx, q, claims.AccountID); err != nil {
+	if err := deleteOpenLinks(ctx, q, claims.AccountID); err != nil {
 		return session, 0, err
 	}
 	if err := q.DeleteOlderPasswordMails(ctx, claims.AccountID); err != nil {

@@ -155,5 +155,5 @@ func activatePendingPassword(
 	if ended, err = q.DeleteOtherSessions(ctx, db.DeleteOtherSessionsParams{AccountID: accountID, Keep: keep}); err != nil {
 		return false, 0, fmt.Errorf("end the older sessions: %w", err)
 	}
-	return true, ended, deleteResetLinks(ctx, q, accountID)
+	return true, ended, deleteOpenLinks(ctx, q, accountID)
 }

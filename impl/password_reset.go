@@ -35,8 +35,12 @@ func (s *Service) resetPassword(
 	return account, s.enqueueSignUpLinkAgain(ctx, q, account, choosePassword, now)
 }
 
-// deleteResetLinks voids the reset links of an account, in both forms.
-func deleteResetLinks(ctx context.Context, q *db.Queries, accountID uuid.UUID) error {
+// deleteOpenLinks voids the reset links of an account, in both forms, and a requested change of its address, when the password is replaced:
+// whoever asked for those may have known only the older password.
+func deleteOpenLinks(ctx context.Context, q *db.Queries, accountID uuid.UUID) error {
+	if _, err := q.DeleteLink(ctx, db.DeleteLinkParams{AccountID: accountID, Purpose: string(link.Email)}); err != nil {
+		return fmt.Errorf("cancel a change of the address: %w", err)
+	}
 	return deletePasswordLinks(ctx, q, accountID, link.PasswordReset)
 }
 

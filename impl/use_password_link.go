@@ -33,7 +33,7 @@ func (s *Service) usePasswordLink(
 	if ended, err = q.DeleteAccountSessions(ctx, account.ID); err != nil {
 		return 0, fmt.Errorf("end the sessions: %w", err)
 	}
-	if err := deleteResetLinks(ctx, q, account.ID); err != nil {
+	if err := deleteOpenLinks(ctx, q, account.ID); err != nil {
 		return 0, err
 	}
 	if err := q.DeleteOlderPasswordMails(ctx, account.ID); err != nil {

@@ -346,6 +346,35 @@ func TestEmailRequestsEnd(t *testing.T) {
 	})
 }
 
+// A new password cancels a request of whoever knew the older one.
+func TestNewPasswordCancelsEmailChange(t *testing.T) {
+	t.Parallel()
+	harness.EachEngine(t, func(t *testing.T, engine string) {
+		s := harness.Start(t, binary, contract, engine)
+		p := newPerson(t, s).join(s.Invite(t, 1))
+		p.login()
+		for name, replace := range map[string]func(){
+			"a change": func() { p.change(chosenPassword) },
+			"a choice by link": func() {
+				p.want("choose", p.choose(p.linkToChoose(), anotherPassword).StatusCode(), 200)
+				p.password = anotherPassword
+			},
+			"a mailed password": func() {
+				p.want("reset", p.resetPassword().StatusCode(), 204)
+				p.want("open the link", p.open(p.mail().Link(t)).StatusCode, 200)
+				p.password = p.mail().Password(t)
+			},
+		} {
+			to := newPerson(t, s).email
+			p.requestEmail(to)
+			link := linkTo(t, s, to, "Your new email", 1)
+			replace()
+			p.login()
+			p.wantUse(name, link, 404)
+		}
+	})
+}
+
 // The links of a disabled account do nothing; the undo of one that is being deleted restores it.
 func TestEmailLinksOfDisabledAccounts(t *testing.T) {
 	t.Parallel()
