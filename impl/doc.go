@@ -8,7 +8,7 @@
 // a SQL driver.
 //
 // What several operations share is in a file of its own: login*.go (a login attempt, its session, its notice), signup_*.go (the account and
-// the invite of a sign-up), password_reset.go, sessions.go, tokens.go and documents.go.
+// the invite of a sign-up), password_reset.go, link_forms.go, sessions.go, tokens.go and documents.go.
 //
 // # Transactions
 //

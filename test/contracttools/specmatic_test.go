@@ -19,7 +19,8 @@ var beyondSpecmatic = map[string]string{
 	"confirm_user_email text/plain":       "it sends `Accept: */*`, which gets the page",
 	"open_link application/json":          "the same",
 	"open_link text/plain":                "the same",
-	"use_link application/json":           "the same",
+	"use_link application/json":           "it expects the example of a body to fit both JSON and a form",
+	"use_link text/html":                  "the same",
 	"use_link text/plain":                 "the same",
 	"get_openapi_json application/json":   "it expects all elements of an array without a schema to look like the first one",
 }
