@@ -140,6 +140,8 @@ func (d *delivery) attempt(ctx context.Context) error {
 		if _, err = d.findLink(ctx); err == nil {
 			err = d.addLogin(&values)
 		}
+	case KindEmailNotice:
+		err = permanent(errors.New("only a link to a new address becomes such a notice"))
 	case KindSignUpNotice:
 		account, recipient, err = d.findOwner(ctx, account)
 	default:

@@ -61,10 +61,12 @@ func newEnvironment(t *testing.T, engine string) *environment {
 	env.rejected = values{
 		"request-id": "hostile-" + uuid.NewString(), "rid": "hostile-" + uuid.NewString(), "authorization": session["accessToken"],
 		"password": wrongPassword, "sessionID": uuid.NewString(), "onlySession": only["accessToken"],
+		"newEmail": env.email, // the user's own: 409
 	}
 	env.accepted = values{
 		"email": env.email, "password": env.password, "inviteCode": code, "language": "en", "clientID": "hostile_v1",
 		"refreshToken": session["refreshToken"], "sessionID": other["sessionID"], "confirmationKey": key, "linkKey": linkKey,
+		"newEmail":      env.email,
 		"newPassword":   "short", // refused by the policy, so the link stays usable
 		"authorization": session["accessToken"], "request-id": env.rejected["request-id"], "rid": env.rejected["rid"],
 		"onlySession": only["accessToken"],

@@ -78,17 +78,19 @@ var invalidAddresses = []string{
 // addressAttacks returns invalid addresses for operations with an e-mail address.
 func addressAttacks(t *testing.T, op operation) []attack {
 	t.Helper()
-	if !slices.Contains(op.fields(), "email") {
+	i := slices.IndexFunc(op.fields(), func(field string) bool { return field == "email" || field == "newEmail" })
+	if i < 0 {
 		return nil
 	}
+	field := op.fields()[i]
 	var all []attack
 	for _, bad := range invalidAddresses {
 		all = append(all,
-			op.withField(t, fmt.Sprintf("%.60q", bad), "email", quoted(t, bad), 400),
+			op.withField(t, fmt.Sprintf("%.60q", bad), field, quoted(t, bad), 400),
 			// And together with the address of an active user.
-			attack{name: fmt.Sprintf("email is a valid one and %.60q", bad), want: []int{400}, request: func(env *environment) request {
-				r := op.request(t, op.valuesFor(env, "email"))
-				r.body = op.json(t, op.valuesFor(env, "email"), map[string]string{"email": quoted(t, env.email+","+bad)})
+			attack{name: fmt.Sprintf("%s is a valid one and %.60q", field, bad), want: []int{400}, request: func(env *environment) request {
+				r := op.request(t, op.valuesFor(env, field))
+				r.body = op.json(t, op.valuesFor(env, field), map[string]string{field: quoted(t, env.email+","+bad)})
 				return r
 			}},
 		)
