@@ -18,7 +18,7 @@ func bodyAttacks(t *testing.T, op operation) []attack {
 			r.body += strings.Repeat(" ", size-len(r.body))
 		}).expect(want...)
 	}
-	ok := []int{200, 204, 400, 403, 404}
+	ok := []int{200, 204, 400, 403, 404, 409}
 	all := []attack{
 		sized("exactly 16 KiB", maxBody, ok...), sized("one byte more", maxBody+1, 413), sized("1 MiB", 1<<20, 413),
 		op.variant(t, "a length of 1 TiB", func(_ *environment, r *request) { r.header["Content-Length"] = []string{"1099511627776"} }).expect(413),

@@ -62,10 +62,10 @@ func headerAttacks(t *testing.T, op operation) []attack {
 		}).expect(400))
 	}
 	for _, accept := range []string{"", "*/*;q=0", "text/html;q=NaN", strings.Repeat("a/b,", 1000), "application/json;q=0.0001, */*;q=1e9", "\xff/\xfe", "image/png", "../../x", "application/xml", `a/b;c="\"`} {
-		all = append(all, op.variant(t, fmt.Sprintf("Accept: %.40q", accept), func(_ *environment, r *request) { r.header["Accept"] = []string{accept} }).expect(200, 204, 400, 403, 404))
+		all = append(all, op.variant(t, fmt.Sprintf("Accept: %.40q", accept), func(_ *environment, r *request) { r.header["Accept"] = []string{accept} }).expect(200, 204, 400, 403, 404, 409))
 	}
 	for _, tag := range []string{"*", "", "W/", `"`, `W/"canary"`, strings.Repeat(`"a",`, 200), strings.Repeat("a", 1025), "\xff"} {
-		all = append(all, op.variant(t, fmt.Sprintf("If-None-Match: %.40q", tag), func(_ *environment, r *request) { r.header["If-None-Match"] = []string{tag} }).expect(200, 204, 304, 400, 403, 404))
+		all = append(all, op.variant(t, fmt.Sprintf("If-None-Match: %.40q", tag), func(_ *environment, r *request) { r.header["If-None-Match"] = []string{tag} }).expect(200, 204, 304, 400, 403, 404, 409))
 	}
 	if op.body != nil {
 		for _, contentType := range invalidContentTypes {
@@ -106,7 +106,7 @@ func (op operation) malformedHeads(t *testing.T) []attack {
 	line := func(l string) func(string) string {
 		return func(head string) string { return strings.Replace(head, "\r\n", "\r\n"+l+"\r\n", 1) }
 	}
-	rejected, anyStatus := []int{400, 404, 405, 417, 431}, []int{200, 204, 400, 401, 403, 404, 405, 431}
+	rejected, anyStatus := []int{400, 404, 405, 417, 431}, []int{200, 204, 400, 401, 403, 404, 405, 409, 431}
 	return []attack{
 		with("two hosts", line("Host: other.example"), 400),
 		with("no host", func(head string) string { return strings.Replace(head, "\r\nHost: auth.example.test", "", 1) }, 400),
