@@ -36,7 +36,7 @@ func (s *Service) resetPassword(
 }
 
 // deleteOpenLinks voids the reset links of an account, in both forms, and a requested change of its address, when the password is replaced:
-// whoever asked for those may have known only the older password.
+// a thief may have asked for those with the older password.
 func deleteOpenLinks(ctx context.Context, q *db.Queries, accountID uuid.UUID) error {
 	if _, err := q.DeleteLink(ctx, db.DeleteLinkParams{AccountID: accountID, Purpose: string(link.Email)}); err != nil {
 		return fmt.Errorf("cancel a change of the address: %w", err)

@@ -346,7 +346,7 @@ func TestEmailRequestsEnd(t *testing.T) {
 	})
 }
 
-// A new password cancels a request of whoever knew the older one.
+// A new password cancels a request of a thief who knew the older one.
 func TestNewPasswordCancelsEmailChange(t *testing.T) {
 	t.Parallel()
 	harness.EachEngine(t, func(t *testing.T, engine string) {
