@@ -14,6 +14,7 @@ import (
 
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/admin"
+	"github.com/financelime/authorization/impl/userdata"
 )
 
 type users struct {
@@ -23,6 +24,7 @@ type users struct {
 	Enable  userEnable  `cmd:"" help:"Let a disabled user log in again or continue the sign-up."`
 	Email   userEmail   `cmd:"" help:"Change the email address of a user without confirmation: end their sessions, and mail the old address a link to undo it."`
 	Restore userRestore `cmd:"" help:"Undo a deletion that a user has asked for, while they could undo it themselves."`
+	Export  userExport  `cmd:"" help:"Print all personal data about a user, as the user's own export contains it, in JSON."`
 	Delete  userDelete  `cmd:"" help:"Delete a user and all their data. This cannot be undone."`
 }
 
@@ -252,6 +254,25 @@ func (cmd *userRestore) Run(ctx context.Context, s *Settings, c console) error {
 		}
 		newAudit(s, c).LogAttrs(ctx, slog.LevelInfo, "user.restored", slog.String("account_id", account.ID.String()))
 		return result{ID: account.ID, Email: account.Email, Action: "restored"}.printTo(c, cmd.JSON)
+	})
+}
+
+type userExport struct {
+	userName
+}
+
+// Run prints all personal data about a user. The export is an audit event: an operator has read it.
+func (cmd *userExport) Run(ctx context.Context, s *Settings, c console) error {
+	return withUser(ctx, s, cmd.User, "user export", func(store *db.Store, account db.Account) error {
+		export, err := userdata.Export(ctx, store.Read(), account, uuid.Nil, time.Now())
+		if err != nil {
+			return err
+		}
+		if err := s.writeAudit(ctx, store, auditEvent{action: "user.exported", account: &account.ID}); err != nil {
+			return err
+		}
+		newAudit(s, c).LogAttrs(ctx, slog.LevelInfo, "user.exported", slog.String("account_id", account.ID.String()))
+		return printJSON(c, export)
 	})
 }
 
