@@ -1585,6 +1585,235 @@ type User struct {
 	UserID string `json:"userID"`
 }
 
+// UserExport All personal data that the service stores about a user. Data that the service does not have is missing: for example, `lastLoginAt` of
+// a user who has never logged in.
+//
+// Example: {"devices":[{"seenAt":"2026-11-20T18:02:55.654321Z"}],"emails":[{"createdAt":"2026-11-23T09:41:07.123456Z","happenedAt":"2026-11-23T09:41:07.123456Z","kind":"login_notice","platform":"Linux x86_64","remoteAddr":"203.0.113.7","requestID":"4f7c1f1e-8a52-4d5b-9c0c-0c1d6a0f5a11","sentAt":"2026-11-23T09:41:08.234567Z"}],"exportedAt":"2026-11-23T09:45:00.123456Z","failedLogins":[{"failures":2,"lastFailedAt":"2026-11-22T07:15:00.000000Z"}],"inviteID":"019aaf6d-2a3b-7e10-a5c4-0d9e8f7a6b5c","lastLoginAt":"2026-11-20T18:02:55.654321Z","links":[{"address":"new.address@financelime.com","createdAt":"2026-11-23T09:41:07.123456Z","expiresAt":"2026-11-23T10:41:07.123456Z","purpose":"email"}],"operatorActions":[{"action":"user.enabled","at":"2026-11-21T08:00:00.000000Z"}],"sessions":[{"authenticatedAt":"2026-11-23T09:40:12.345678Z","clientID":"PWA_v0.0.1","createdAt":"2026-11-20T18:02:55.654321Z","current":true,"methods":"pwd","platform":"Linux x86_64","remoteAddr":"203.0.113.7","sessionID":"019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7","updatedAt":"2026-11-23T09:41:07.123456Z"}],"user":{"createdAt":"2026-11-20T18:02:55.654321Z","email":"test.user@financelime.com","language":"en","passwordChosen":false,"userID":"019aaf6e-0b1c-7d52-9f3a-6b1f0c2d4e5f"}}
+type UserExport struct {
+	// ClosingUntil How long the user can undo the deletion of the account. Only in an export by an operator.
+	//
+	// Example: 2026-11-20T18:02:55.654321Z
+	ClosingUntil *string `json:"closingUntil,omitempty"`
+
+	// Devices The devices from which the user logged in, the last one first. The service stores only a fingerprint of client, platform and network.
+	Devices []UserExportDevice `json:"devices"`
+
+	// DisabledAt Since when the user is disabled or closing. Only in an export by an operator.
+	//
+	// Example: 2026-11-20T18:02:55.654321Z
+	DisabledAt *string `json:"disabledAt,omitempty"`
+
+	// Emails Emails of the service to the user, the newest first. They are deleted 7 days after they were sent.
+	Emails []UserExportEmail `json:"emails"`
+
+	// ExportedAt Time of the export, in UTC. All times have six digits of a second, so string order is time order.
+	//
+	// Example: 2026-11-23T09:45:00.123456Z
+	ExportedAt string `json:"exportedAt"`
+
+	// FailedLogins Failed logins since the last successful one, of the account and of client IPs that have a session
+	FailedLogins []UserExportFailures `json:"failedLogins"`
+
+	// InviteID The ID of the invite with which the user signed up
+	//
+	// Example: 019aaf6d-2a3b-7e10-a5c4-0d9e8f7a6b5c
+	InviteID *string `json:"inviteID,omitempty"`
+
+	// LastLoginAt Time of the last login
+	//
+	// Example: 2026-11-20T18:02:55.654321Z
+	LastLoginAt *string `json:"lastLoginAt,omitempty"`
+
+	// Links Mailed links that were not used yet, without the links themselves
+	Links []UserExportLink `json:"links"`
+
+	// MailedPasswordUntil When a mailed password expires that was not used yet
+	//
+	// Example: 2026-11-20T18:02:55.654321Z
+	MailedPasswordUntil *string `json:"mailedPasswordUntil,omitempty"`
+
+	// OperatorActions What operators did to the account, the newest first
+	OperatorActions []UserExportAction `json:"operatorActions"`
+
+	// PasswordChosenAt When the user chose the password. Missing if the service generated it.
+	//
+	// Example: 2026-11-20T18:02:55.654321Z
+	PasswordChosenAt *string `json:"passwordChosenAt,omitempty"`
+
+	// Sessions The sessions, the most recently refreshed first; also those that have expired and are not deleted yet
+	Sessions []UserExportSession `json:"sessions"`
+
+	// SignUpUntil When the sign-up expires, unless the user confirms it. Only in an export by an operator.
+	//
+	// Example: 2026-11-20T18:02:55.654321Z
+	SignUpUntil *string `json:"signUpUntil,omitempty"`
+
+	// User The account of a user
+	//
+	// Example: {"createdAt":"2026-11-20T18:02:55.654321Z","email":"test.user@financelime.com","language":"en","passwordChosen":false,"userID":"019aaf6e-0b1c-7d52-9f3a-6b1f0c2d4e5f"}
+	User User `json:"user"`
+}
+
+// UserExportAction What an operator did to the account
+//
+// Example: {"action":"user.enabled","at":"2026-11-21T08:00:00.000000Z"}
+type UserExportAction struct {
+	// Action What the operator did
+	//
+	// Example: user.enabled
+	Action string `json:"action"`
+
+	// At When they did it
+	//
+	// Example: 2026-11-21T08:00:00.000000Z
+	At string `json:"at"`
+}
+
+// UserExportDevice A device from which the user logged in
+//
+// Example: {"seenAt":"2026-11-20T18:02:55.654321Z"}
+type UserExportDevice struct {
+	// SeenAt Time of the last login from the device
+	//
+	// Example: 2026-11-20T18:02:55.654321Z
+	SeenAt string `json:"seenAt"`
+}
+
+// UserExportEmail An email of the service to the user
+//
+// Example: {"createdAt":"2026-11-23T09:41:07.123456Z","happenedAt":"2026-11-23T09:41:07.123456Z","kind":"login_notice","platform":"Linux x86_64","remoteAddr":"203.0.113.7","requestID":"4f7c1f1e-8a52-4d5b-9c0c-0c1d6a0f5a11","sentAt":"2026-11-23T09:41:08.234567Z"}
+type UserExportEmail struct {
+	// CreatedAt Time of its cause
+	//
+	// Example: 2026-11-23T09:41:07.123456Z
+	CreatedAt string `json:"createdAt"`
+
+	// FailedAt When the service gave it up
+	//
+	// Example: 2026-11-24T09:41:08.234567Z
+	FailedAt *string `json:"failedAt,omitempty"`
+
+	// HappenedAt Time of the event that the email reports
+	//
+	// Example: 2026-11-23T09:41:07.123456Z
+	HappenedAt *string `json:"happenedAt,omitempty"`
+
+	// Kind What the email is about
+	//
+	// Example: login_notice
+	Kind string `json:"kind"`
+
+	// Platform The platform that the email reports
+	//
+	// Example: Linux x86_64
+	Platform *string `json:"platform,omitempty"`
+
+	// RemoteAddr The client IP that the email reports
+	//
+	// Example: 203.0.113.7
+	RemoteAddr *string `json:"remoteAddr,omitempty"`
+
+	// RequestID The request ID of the request that caused it
+	//
+	// Example: 4f7c1f1e-8a52-4d5b-9c0c-0c1d6a0f5a11
+	RequestID string `json:"requestID"`
+
+	// SentAt When the mail server accepted it. Missing if it was not sent.
+	//
+	// Example: 2026-11-23T09:41:08.234567Z
+	SentAt *string `json:"sentAt,omitempty"`
+}
+
+// UserExportFailures Failed logins in a row
+//
+// Example: {"failures":2,"lastFailedAt":"2026-11-22T07:15:00.000000Z"}
+type UserExportFailures struct {
+	// Failures How many logins failed in a row
+	//
+	// Example: 2
+	Failures int64 `json:"failures"`
+
+	// LastFailedAt Time of the last failure
+	//
+	// Example: 2026-11-22T07:15:00.000000Z
+	LastFailedAt string `json:"lastFailedAt"`
+}
+
+// UserExportLink A mailed link that was not used yet
+//
+// Example: {"address":"new.address@financelime.com","createdAt":"2026-11-23T09:41:07.123456Z","expiresAt":"2026-11-23T10:41:07.123456Z","purpose":"email"}
+type UserExportLink struct {
+	// Address The address that the link confirms or restores
+	//
+	// Example: new.address@financelime.com
+	Address *string `json:"address,omitempty"`
+
+	// CreatedAt When the service created the link
+	//
+	// Example: 2026-11-23T09:41:07.123456Z
+	CreatedAt string `json:"createdAt"`
+
+	// ExpiresAt When it expires
+	//
+	// Example: 2026-11-23T10:41:07.123456Z
+	ExpiresAt string `json:"expiresAt"`
+
+	// Purpose What the link does
+	//
+	// Example: email
+	Purpose string `json:"purpose"`
+}
+
+// UserExportSession A stored session
+//
+// Example: {"authenticatedAt":"2026-11-23T09:40:12.345678Z","clientID":"PWA_v0.0.1","createdAt":"2026-11-20T18:02:55.654321Z","current":true,"methods":"pwd","platform":"Linux x86_64","remoteAddr":"203.0.113.7","sessionID":"019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7","updatedAt":"2026-11-23T09:41:07.123456Z"}
+type UserExportSession struct {
+	// AuthenticatedAt When the user last authenticated in the session
+	//
+	// Example: 2026-11-23T09:40:12.345678Z
+	AuthenticatedAt *string `json:"authenticatedAt,omitempty"`
+
+	// ClientID The client ID that the client sent at login
+	//
+	// Example: PWA_v0.0.1
+	ClientID string `json:"clientID"`
+
+	// CreatedAt Time of the login
+	//
+	// Example: 2026-11-20T18:02:55.654321Z
+	CreatedAt string `json:"createdAt"`
+
+	// Current Whether the access token of the request belongs to this session
+	//
+	// Example: true
+	Current bool `json:"current"`
+
+	// Methods How the user authenticated, as values of the claim `amr`, separated by spaces
+	//
+	// Example: pwd
+	Methods *string `json:"methods,omitempty"`
+
+	// Platform The platform that the client sent at login; may be empty
+	//
+	// Example: Linux x86_64
+	Platform string `json:"platform"`
+
+	// RemoteAddr The client IP of the login or of the last refresh
+	//
+	// Example: 203.0.113.7
+	RemoteAddr string `json:"remoteAddr"`
+
+	// SessionID The session's ID
+	//
+	// Example: 019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7
+	SessionID string `json:"sessionID"`
+
+	// UpdatedAt Time of the login or of the last refresh
+	//
+	// Example: 2026-11-23T09:41:07.123456Z
+	UpdatedAt string `json:"updatedAt"`
+}
+
 // VersionResponse The version and the build of the service
 //
 // Example: {"build":"fc56bb1 [2021-05-07_11:12:09]","number":"v0.2.0-alpha"}
@@ -1778,6 +2007,13 @@ type RevokeSessionParams struct {
 	RequestID *OptionalRequestID `json:"request-id,omitempty"`
 }
 
+// DeleteUserParams defines parameters for DeleteUser.
+type DeleteUserParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
 // GetUserParams defines parameters for GetUser.
 type GetUserParams struct {
 	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
@@ -1794,6 +2030,13 @@ type CancelEmailChangeParams struct {
 
 // RequestEmailChangeParams defines parameters for RequestEmailChange.
 type RequestEmailChangeParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
+// ExportUserDataParams defines parameters for ExportUserData.
+type ExportUserDataParams struct {
 	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
 	// not have to be unique, but a unique one is easier to find in the logs.
 	RequestID RequestID `json:"request-id"`
@@ -2012,6 +2255,9 @@ type ServerInterface interface {
 	// RevokeSession End a session, without a request body
 	// (DELETE /v1/session/{sessionID})
 	RevokeSession(ctx echo.Context, sessionID string, params RevokeSessionParams) error
+	// DeleteUser Delete the user's account
+	// (DELETE /v1/user)
+	DeleteUser(ctx echo.Context, params DeleteUserParams) error
 	// GetUser Get the user's account
 	// (GET /v1/user)
 	GetUser(ctx echo.Context, params GetUserParams) error
@@ -2021,6 +2267,9 @@ type ServerInterface interface {
 	// RequestEmailChange Request another email address
 	// (POST /v1/user/email)
 	RequestEmailChange(ctx echo.Context, params RequestEmailChangeParams) error
+	// ExportUserData Export the user's data
+	// (GET /v1/user/export)
+	ExportUserData(ctx echo.Context, params ExportUserDataParams) error
 	// UserPasswordReset Request a password reset
 	// (POST /v1/user/password)
 	UserPasswordReset(ctx echo.Context, params UserPasswordResetParams) error
@@ -2731,6 +2980,37 @@ func (w *ServerInterfaceWrapper) RevokeSession(ctx echo.Context) error {
 	return err
 }
 
+// DeleteUser converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteUser(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteUserParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "request-id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("request-id")]; found {
+		var RequestID RequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for request-id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "request-id", valueList[0], &RequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter request-id: %s", err))
+		}
+
+		params.RequestID = RequestID
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter request-id is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteUser(ctx, params)
+	return err
+}
+
 // GetUser converts echo context to params.
 func (w *ServerInterfaceWrapper) GetUser(ctx echo.Context) error {
 	var err error
@@ -2821,6 +3101,37 @@ func (w *ServerInterfaceWrapper) RequestEmailChange(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.RequestEmailChange(ctx, params)
+	return err
+}
+
+// ExportUserData converts echo context to params.
+func (w *ServerInterfaceWrapper) ExportUserData(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ExportUserDataParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "request-id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("request-id")]; found {
+		var RequestID RequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for request-id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "request-id", valueList[0], &RequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter request-id: %s", err))
+		}
+
+		params.RequestID = RequestID
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter request-id is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ExportUserData(ctx, params)
 	return err
 }
 
@@ -3015,9 +3326,11 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/session/list", wrapper.GetListActiveSessions, options.OperationMiddlewares["get_list_active_sessions"]...)
 	router.DELETE(options.BaseURL+"/v1/session/remove", wrapper.RevokeRefreshToken, options.OperationMiddlewares["revoke_refresh_token"]...)
 	router.POST(options.BaseURL+"/v1/session/remove_others", wrapper.RevokeOtherSessions, options.OperationMiddlewares["revoke_other_sessions"]...)
+	router.DELETE(options.BaseURL+"/v1/user", wrapper.DeleteUser, options.OperationMiddlewares["delete_user"]...)
 	router.GET(options.BaseURL+"/v1/user", wrapper.GetUser, options.OperationMiddlewares["get_user"]...)
 	router.DELETE(options.BaseURL+"/v1/user/email", wrapper.CancelEmailChange, options.OperationMiddlewares["cancel_email_change"]...)
 	router.POST(options.BaseURL+"/v1/user/email", wrapper.RequestEmailChange, options.OperationMiddlewares["request_email_change"]...)
+	router.GET(options.BaseURL+"/v1/user/export", wrapper.ExportUserData, options.OperationMiddlewares["export_user_data"]...)
 	router.POST(options.BaseURL+"/v1/user/password", wrapper.UserPasswordReset, options.OperationMiddlewares["user_password_reset"]...)
 	router.PUT(options.BaseURL+"/v1/user/password", wrapper.ChangeUserPassword, options.OperationMiddlewares["change_user_password"]...)
 	router.POST(options.BaseURL+"/v1/user/signup", wrapper.Signup, options.OperationMiddlewares["signup"]...)
@@ -4237,6 +4550,52 @@ func (response RevokeSession400JSONResponse) VisitRevokeSessionResponse(w http.R
 	return err
 }
 
+type DeleteUserRequestObject struct {
+	Params DeleteUserParams
+}
+
+type DeleteUserResponseObject interface {
+	VisitDeleteUserResponse(w http.ResponseWriter) error
+}
+
+type DeleteUser204Response struct {
+}
+
+func (response DeleteUser204Response) VisitDeleteUserResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteUser400JSONResponse struct{ BadParametersJSONResponse }
+
+func (response DeleteUser400JSONResponse) VisitDeleteUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteUser403JSONResponse struct {
+	RecentAuthenticationRequiredJSONResponse
+}
+
+func (response DeleteUser403JSONResponse) VisitDeleteUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetUserRequestObject struct {
 	Params GetUserParams
 }
@@ -4360,6 +4719,58 @@ func (response RequestEmailChange409JSONResponse) VisitRequestEmailChangeRespons
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExportUserDataRequestObject struct {
+	Params ExportUserDataParams
+}
+
+type ExportUserDataResponseObject interface {
+	VisitExportUserDataResponse(w http.ResponseWriter) error
+}
+
+type ExportUserData200JSONResponse UserExport
+
+func (response ExportUserData200JSONResponse) VisitExportUserDataResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExportUserData400JSONResponse struct{ BadParametersJSONResponse }
+
+func (response ExportUserData400JSONResponse) VisitExportUserDataResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExportUserData403JSONResponse struct {
+	RecentAuthenticationRequiredJSONResponse
+}
+
+func (response ExportUserData403JSONResponse) VisitExportUserDataResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -4631,6 +5042,9 @@ type StrictServerInterface interface {
 	// RevokeSession End a session, without a request body
 	// (DELETE /v1/session/{sessionID})
 	RevokeSession(ctx context.Context, request RevokeSessionRequestObject) (RevokeSessionResponseObject, error)
+	// DeleteUser Delete the user's account
+	// (DELETE /v1/user)
+	DeleteUser(ctx context.Context, request DeleteUserRequestObject) (DeleteUserResponseObject, error)
 	// GetUser Get the user's account
 	// (GET /v1/user)
 	GetUser(ctx context.Context, request GetUserRequestObject) (GetUserResponseObject, error)
@@ -4640,6 +5054,9 @@ type StrictServerInterface interface {
 	// RequestEmailChange Request another email address
 	// (POST /v1/user/email)
 	RequestEmailChange(ctx context.Context, request RequestEmailChangeRequestObject) (RequestEmailChangeResponseObject, error)
+	// ExportUserData Export the user's data
+	// (GET /v1/user/export)
+	ExportUserData(ctx context.Context, request ExportUserDataRequestObject) (ExportUserDataResponseObject, error)
 	// UserPasswordReset Request a password reset
 	// (POST /v1/user/password)
 	UserPasswordReset(ctx context.Context, request UserPasswordResetRequestObject) (UserPasswordResetResponseObject, error)
@@ -5287,6 +5704,31 @@ func (sh *strictHandler) RevokeSession(ctx echo.Context, sessionID string, param
 	return nil
 }
 
+// DeleteUser operation middleware
+func (sh *strictHandler) DeleteUser(ctx echo.Context, params DeleteUserParams) error {
+	var request DeleteUserRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteUser(ctx.Request().Context(), request.(DeleteUserRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteUser")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DeleteUserResponseObject); ok {
+		return validResponse.VisitDeleteUserResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // GetUser operation middleware
 func (sh *strictHandler) GetUser(ctx echo.Context, params GetUserParams) error {
 	var request GetUserRequestObject
@@ -5379,6 +5821,31 @@ func (sh *strictHandler) RequestEmailChange(ctx echo.Context, params RequestEmai
 		return err
 	} else if validResponse, ok := response.(RequestEmailChangeResponseObject); ok {
 		return validResponse.VisitRequestEmailChangeResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ExportUserData operation middleware
+func (sh *strictHandler) ExportUserData(ctx echo.Context, params ExportUserDataParams) error {
+	var request ExportUserDataRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ExportUserData(ctx.Request().Context(), request.(ExportUserDataRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ExportUserData")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ExportUserDataResponseObject); ok {
+		return validResponse.VisitExportUserDataResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -83,6 +83,32 @@ func (q *Queries) ClearPendingPassword(ctx context.Context, arg ClearPendingPass
 	return err
 }
 
+const closeAccount = `-- name: CloseAccount :execrows
+UPDATE account SET
+    disabled_at = $1,
+    closing_until = $2,
+    pending_password_hash = NULL,
+    pending_password_expires_at = NULL,
+    pending_password_number = last_password_number
+WHERE id = $3 AND disabled_at IS NULL
+`
+
+type CloseAccountParams struct {
+	Now          *time.Time
+	ClosingUntil *time.Time
+	ID           uuid.UUID
+}
+
+// CloseAccount begins the time in which the owner can undo the deletion. The account is disabled meanwhile: mailed passwords become void
+// as in DisableAccount. No row: the account is disabled or closing, or does not exist.
+func (q *Queries) CloseAccount(ctx context.Context, arg CloseAccountParams) (int64, error) {
+	result, err := q.db.Exec(ctx, closeAccount, arg.Now, arg.ClosingUntil, arg.ID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const confirmAccount = `-- name: ConfirmAccount :one
 UPDATE account SET pending_until = NULL WHERE id = $1 AND pending_until IS NOT NULL RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number, password_chosen_at, second_factor_since, closing_until
 `
@@ -112,6 +138,18 @@ func (q *Queries) ConfirmAccount(ctx context.Context, id uuid.UUID) (Account, er
 		&i.ClosingUntil,
 	)
 	return i, err
+}
+
+const countClosingAccounts = `-- name: CountClosingAccounts :one
+SELECT count(*) FROM account WHERE closing_until IS NOT NULL AND disabled_at IS NOT NULL
+`
+
+// CountClosingAccounts counts the accounts whose deletion can be undone, or is due.
+func (q *Queries) CountClosingAccounts(ctx context.Context) (int64, error) {
+	row := q.db.QueryRow(ctx, countClosingAccounts)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
 }
 
 const deleteAccount = `-- name: DeleteAccount :execrows
@@ -171,10 +209,11 @@ func (q *Queries) DeleteExpiredSignUps(ctx context.Context, arg DeleteExpiredSig
 const disableAccount = `-- name: DisableAccount :execrows
 UPDATE account SET
     disabled_at = $1,
+    closing_until = NULL,
     pending_password_hash = NULL,
     pending_password_expires_at = NULL,
     pending_password_number = last_password_number
-WHERE id = $2 AND disabled_at IS NULL
+WHERE id = $2 AND (disabled_at IS NULL OR closing_until IS NOT NULL)
 `
 
 type DisableAccountParams struct {
@@ -184,7 +223,8 @@ type DisableAccountParams struct {
 
 // DisableAccount locks the account, as a login does: a login at the same time either ends here or is refused.
 // Mailed passwords that were not used become void. Enqueued ones can never become pending, even if the account is enabled again while a
-// worker holds the mail. No row: the account is disabled already or does not exist.
+// worker holds the mail. A closing account stays disabled when its deletion could still be undone, and is not deleted.
+// No row: the account is disabled already or does not exist.
 func (q *Queries) DisableAccount(ctx context.Context, arg DisableAccountParams) (int64, error) {
 	result, err := q.db.Exec(ctx, disableAccount, arg.Now, arg.ID)
 	if err != nil {
@@ -194,9 +234,10 @@ func (q *Queries) DisableAccount(ctx context.Context, arg DisableAccountParams) 
 }
 
 const enableAccount = `-- name: EnableAccount :execrows
-UPDATE account SET disabled_at = NULL WHERE id = $1 AND disabled_at IS NOT NULL
+UPDATE account SET disabled_at = NULL, closing_until = NULL WHERE id = $1 AND disabled_at IS NOT NULL
 `
 
+// EnableAccount enables an account, also a closing one. No row: the account is not disabled or does not exist.
 func (q *Queries) EnableAccount(ctx context.Context, id uuid.UUID) (int64, error) {
 	result, err := q.db.Exec(ctx, enableAccount, id)
 	if err != nil {
@@ -378,6 +419,39 @@ func (q *Queries) ListAccounts(ctx context.Context, arg ListAccountsParams) ([]A
 			return nil, err
 		}
 		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listClosedAccounts = `-- name: ListClosedAccounts :many
+SELECT id FROM account
+WHERE closing_until <= $1 AND closing_until IS NOT NULL AND disabled_at IS NOT NULL AND id > $2
+ORDER BY id LIMIT CAST($3 AS bigint)
+`
+
+type ListClosedAccountsParams struct {
+	Before  *time.Time
+	After   uuid.UUID
+	MaxRows int64
+}
+
+// ListClosedAccounts lists the accounts whose deletion can no longer be undone.
+func (q *Queries) ListClosedAccounts(ctx context.Context, arg ListClosedAccountsParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, listClosedAccounts, arg.Before, arg.After, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []uuid.UUID{}
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -601,6 +675,20 @@ type RehashPasswordParams struct {
 func (q *Queries) RehashPassword(ctx context.Context, arg RehashPasswordParams) error {
 	_, err := q.db.Exec(ctx, rehashPassword, arg.PasswordHash, arg.ID, arg.VerifiedHash)
 	return err
+}
+
+const restoreAccount = `-- name: RestoreAccount :execrows
+UPDATE account SET disabled_at = NULL, closing_until = NULL
+WHERE id = $1 AND closing_until IS NOT NULL AND disabled_at IS NOT NULL
+`
+
+// RestoreAccount undoes CloseAccount. No row: the account is not closing, or an operator has disabled it.
+func (q *Queries) RestoreAccount(ctx context.Context, id uuid.UUID) (int64, error) {
+	result, err := q.db.Exec(ctx, restoreAccount, id)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const setChosenPassword = `-- name: SetChosenPassword :execrows

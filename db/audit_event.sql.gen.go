@@ -40,6 +40,44 @@ func (q *Queries) InsertAuditEvent(ctx context.Context, arg InsertAuditEventPara
 	return err
 }
 
+const listAccountAuditEvents = `-- name: ListAccountAuditEvents :many
+SELECT id, created_at, operator, action, account_id, subject, details FROM audit_event WHERE account_id = $1 ORDER BY id DESC LIMIT CAST($2 AS bigint)
+`
+
+type ListAccountAuditEventsParams struct {
+	AccountID *uuid.UUID
+	MaxRows   int64
+}
+
+// ListAccountAuditEvents lists what operators did to one account, the newest first.
+func (q *Queries) ListAccountAuditEvents(ctx context.Context, arg ListAccountAuditEventsParams) ([]AuditEvent, error) {
+	rows, err := q.db.Query(ctx, listAccountAuditEvents, arg.AccountID, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []AuditEvent{}
+	for rows.Next() {
+		var i AuditEvent
+		if err := rows.Scan(
+			&i.ID,
+			&i.CreatedAt,
+			&i.Operator,
+			&i.Action,
+			&i.AccountID,
+			&i.Subject,
+			&i.Details,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listAuditEvents = `-- name: ListAuditEvents :many
 SELECT id, created_at, operator, action, account_id, subject, details FROM audit_event WHERE id < $1 ORDER BY id DESC LIMIT CAST($2 AS bigint)
 `

@@ -20,7 +20,12 @@ func insertRows(t *testing.T, s *db.Store) {
 	t.Helper()
 	invite, _ := insertInvite(t, s, 3)
 	a := insertPending(t, s, &invite)
-	insertSession(t, s, insertAccount(t, s).ID)
+	closing := insertAccount(t, s).ID
+	insertSession(t, s, closing)
+	write(t, s, func(q *db.Queries) error {
+		_, err := q.CloseAccount(t.Context(), db.CloseAccountParams{Now: &start, ClosingUntil: &start, ID: closing})
+		return err
+	})
 	must(t, s.InTx(t.Context(), func(q *db.Queries) error {
 		return errors.Join(
 			q.InsertSession(t.Context(), db.InsertSessionParams{

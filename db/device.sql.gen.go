@@ -104,6 +104,41 @@ func (q *Queries) ListDeviceIDsBefore(ctx context.Context, arg ListDeviceIDsBefo
 	return items, nil
 }
 
+const listDevices = `-- name: ListDevices :many
+SELECT id, account_id, fingerprint, seen_at FROM device WHERE account_id = $1 ORDER BY seen_at DESC, id LIMIT CAST($2 AS bigint)
+`
+
+type ListDevicesParams struct {
+	AccountID uuid.UUID
+	MaxRows   int64
+}
+
+// ListDevices lists the devices of an account, the one seen last first.
+func (q *Queries) ListDevices(ctx context.Context, arg ListDevicesParams) ([]Device, error) {
+	rows, err := q.db.Query(ctx, listDevices, arg.AccountID, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Device{}
+	for rows.Next() {
+		var i Device
+		if err := rows.Scan(
+			&i.ID,
+			&i.AccountID,
+			&i.Fingerprint,
+			&i.SeenAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const touchDevice = `-- name: TouchDevice :execrows
 UPDATE device SET seen_at = $1 WHERE account_id = $2 AND fingerprint = $3
 `

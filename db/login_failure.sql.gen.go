@@ -58,6 +58,43 @@ func (q *Queries) GetLoginFailure(ctx context.Context, key []byte) (LoginFailure
 	return i, err
 }
 
+const listLoginFailures = `-- name: ListLoginFailures :many
+SELECT key, account_id, failures, recent_failures, delay, last_failed_at FROM login_failure WHERE account_id = $1 ORDER BY last_failed_at DESC, key LIMIT CAST($2 AS bigint)
+`
+
+type ListLoginFailuresParams struct {
+	AccountID *uuid.UUID
+	MaxRows   int64
+}
+
+// ListLoginFailures lists the failed logins of an account: one row for the account, and one for each client IP that it knows.
+func (q *Queries) ListLoginFailures(ctx context.Context, arg ListLoginFailuresParams) ([]LoginFailure, error) {
+	rows, err := q.db.Query(ctx, listLoginFailures, arg.AccountID, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []LoginFailure{}
+	for rows.Next() {
+		var i LoginFailure
+		if err := rows.Scan(
+			&i.Key,
+			&i.AccountID,
+			&i.Failures,
+			&i.RecentFailures,
+			&i.Delay,
+			&i.LastFailedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listStaleLoginFailures = `-- name: ListStaleLoginFailures :many
 SELECT key FROM login_failure
 WHERE key > $1 AND (account_id IS NULL OR failures = 0) AND last_failed_at < $2

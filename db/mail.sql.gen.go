@@ -155,6 +155,42 @@ func (q *Queries) DeleteUnsentMails(ctx context.Context, accountID uuid.UUID) (i
 	return result.RowsAffected(), nil
 }
 
+const deleteUnsentMailsExcept = `-- name: DeleteUnsentMailsExcept :execrows
+DELETE FROM mail WHERE account_id = $1 AND sent_at IS NULL AND dead_at IS NULL AND kind <> $2
+`
+
+type DeleteUnsentMailsExceptParams struct {
+	AccountID uuid.UUID
+	Keep      string
+}
+
+// DeleteUnsentMailsExcept withdraws the unsent mails of an account, except those of one kind.
+func (q *Queries) DeleteUnsentMailsExcept(ctx context.Context, arg DeleteUnsentMailsExceptParams) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteUnsentMailsExcept, arg.AccountID, arg.Keep)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const deleteUnsentMailsOfKind = `-- name: DeleteUnsentMailsOfKind :execrows
+DELETE FROM mail WHERE account_id = $1 AND sent_at IS NULL AND dead_at IS NULL AND kind = $2
+`
+
+type DeleteUnsentMailsOfKindParams struct {
+	AccountID uuid.UUID
+	Kind      string
+}
+
+// DeleteUnsentMailsOfKind withdraws the unsent mails of an account with one kind.
+func (q *Queries) DeleteUnsentMailsOfKind(ctx context.Context, arg DeleteUnsentMailsOfKindParams) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteUnsentMailsOfKind, arg.AccountID, arg.Kind)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const getMail = `-- name: GetMail :one
 SELECT id, account_id, kind, confirmation_id, nonce, password_number, request_id, created_at, due_at, attempts, last_error, sent_at, dead_at, happened_at, platform, remote_addr FROM mail WHERE id = $1
 `
@@ -326,6 +362,54 @@ type ListDeadMailsParams struct {
 
 func (q *Queries) ListDeadMails(ctx context.Context, arg ListDeadMailsParams) ([]Mail, error) {
 	rows, err := q.db.Query(ctx, listDeadMails, arg.Before, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Mail{}
+	for rows.Next() {
+		var i Mail
+		if err := rows.Scan(
+			&i.ID,
+			&i.AccountID,
+			&i.Kind,
+			&i.ConfirmationID,
+			&i.Nonce,
+			&i.PasswordNumber,
+			&i.RequestID,
+			&i.CreatedAt,
+			&i.DueAt,
+			&i.Attempts,
+			&i.LastError,
+			&i.SentAt,
+			&i.DeadAt,
+			&i.HappenedAt,
+			&i.Platform,
+			&i.RemoteAddr,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listDecoyMails = `-- name: ListDecoyMails :many
+SELECT mail.id, mail.account_id, mail.kind, mail.confirmation_id, mail.nonce, mail.password_number, mail.request_id, mail.created_at, mail.due_at, mail.attempts, mail.last_error, mail.sent_at, mail.dead_at, mail.happened_at, mail.platform, mail.remote_addr FROM mail JOIN account ON account.id = mail.account_id
+WHERE account.decoy_of = $1 ORDER BY mail.id DESC LIMIT CAST($2 AS bigint)
+`
+
+type ListDecoyMailsParams struct {
+	OwnerID *uuid.UUID
+	MaxRows int64
+}
+
+// ListDecoyMails lists the mails about sign-ups of others with the address of an account, which go to its owner.
+func (q *Queries) ListDecoyMails(ctx context.Context, arg ListDecoyMailsParams) ([]Mail, error) {
+	rows, err := q.db.Query(ctx, listDecoyMails, arg.OwnerID, arg.MaxRows)
 	if err != nil {
 		return nil, err
 	}

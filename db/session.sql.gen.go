@@ -474,6 +474,47 @@ func (q *Queries) ListSessions(ctx context.Context, arg ListSessionsParams) ([]S
 	return items, nil
 }
 
+const listStoredSessions = `-- name: ListStoredSessions :many
+SELECT id, account_id, generation, client_id, platform, remote_addr, created_at, refreshed_at, authenticated_at, methods FROM session WHERE account_id = $1 ORDER BY refreshed_at DESC, id LIMIT CAST($2 AS bigint)
+`
+
+type ListStoredSessionsParams struct {
+	AccountID uuid.UUID
+	MaxRows   int64
+}
+
+// ListStoredSessions lists the sessions of an account, also those that have expired and are not deleted yet.
+func (q *Queries) ListStoredSessions(ctx context.Context, arg ListStoredSessionsParams) ([]Session, error) {
+	rows, err := q.db.Query(ctx, listStoredSessions, arg.AccountID, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Session{}
+	for rows.Next() {
+		var i Session
+		if err := rows.Scan(
+			&i.ID,
+			&i.AccountID,
+			&i.Generation,
+			&i.ClientID,
+			&i.Platform,
+			&i.RemoteAddr,
+			&i.CreatedAt,
+			&i.RefreshedAt,
+			&i.AuthenticatedAt,
+			&i.Methods,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const recordAuthentication = `-- name: RecordAuthentication :one
 UPDATE session SET authenticated_at = $1, methods = $2, remote_addr = $3
 WHERE id = $4 AND account_id = $5 AND created_at > $6 AND refreshed_at > $7

@@ -5,10 +5,10 @@ import (
 	"time"
 
 	"github.com/financelime/authorization/api"
+	"github.com/financelime/authorization/impl/clock"
 )
 
-// timestamp formats a time in UTC and with six digits of a second, as both databases store it, so that string order is time order.
-func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z07:00") }
+func timestamp(t time.Time) string { return clock.Format(t) }
 
 // GetListActiveSessions lists the user's sessions, the most recently refreshed first.
 func (s *Service) GetListActiveSessions(

@@ -10,6 +10,7 @@ import (
 	"github.com/financelime/authorization/api"
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/link"
+	"github.com/financelime/authorization/impl/userdata"
 )
 
 // GetUser returns the account of the calling user.
@@ -26,14 +27,7 @@ func (s *Service) GetUser(ctx context.Context, _ api.GetUserRequestObject) (api.
 	if err != nil {
 		return nil, err
 	}
-	return api.GetUser200JSONResponse{
-		UserID:         account.ID.String(),
-		Email:          account.Email,
-		Language:       account.Language,
-		CreatedAt:      timestamp(account.CreatedAt),
-		PasswordChosen: account.PasswordChosenAt != nil,
-		PendingEmail:   pending,
-	}, nil
+	return api.GetUser200JSONResponse(userdata.User(account, pending)), nil
 }
 
 // pendingEmail returns the address that a user has asked for and can still confirm; nil if there is none.

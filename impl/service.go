@@ -51,6 +51,7 @@ type Service struct {
 	ClientIDs       []string // the clients that may log in; empty: all
 	SignUpLinkTTL   time.Duration
 	PasswordLinkTTL time.Duration
+	DeletionGrace   time.Duration // how long a user can undo the deletion of their account; 0: not at all
 	RefreshTTL      time.Duration // a session that is not refreshed for this long has ended
 	RefreshGrace    time.Duration // how long a replaced refresh token gets the same successor again
 	SessionMaxAge   time.Duration

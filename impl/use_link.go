@@ -148,6 +148,8 @@ func (s *Service) useLinkTx(ctx context.Context, q *db.Queries, use *linkUse) er
 	case link.EmailUndo:
 		use.sessionsEnded, err = s.useEmailUndoLink(ctx, q, account, use.found, now)
 		return err
+	case link.DeletionUndo:
+		return s.useDeletionUndoLink(ctx, q, account, use.found, now)
 	default: // of a newer version: the link stays usable there
 		return fmt.Errorf("unknown purpose of a link: %q", purpose)
 	}
@@ -164,6 +166,8 @@ func (s *Service) logLinkUsed(ctx context.Context, use linkUse) {
 		event.Record(ctx, s.Log, event.EmailChanged)
 	case link.EmailUndo:
 		event.Record(ctx, s.Log, event.EmailUndone, ended)
+	case link.DeletionUndo:
+		event.Record(ctx, s.Log, event.UserRestored)
 	default:
 	}
 }

@@ -141,17 +141,46 @@ UPDATE account SET language = language WHERE email = @email RETURNING *;
 
 -- DisableAccount locks the account, as a login does: a login at the same time either ends here or is refused.
 -- Mailed passwords that were not used become void. Enqueued ones can never become pending, even if the account is enabled again while a
--- worker holds the mail. No row: the account is disabled already or does not exist.
+-- worker holds the mail. A closing account stays disabled when its deletion could still be undone, and is not deleted.
+-- No row: the account is disabled already or does not exist.
 -- name: DisableAccount :execrows
 UPDATE account SET
     disabled_at = @now,
+    closing_until = NULL,
+    pending_password_hash = NULL,
+    pending_password_expires_at = NULL,
+    pending_password_number = last_password_number
+WHERE id = @id AND (disabled_at IS NULL OR closing_until IS NOT NULL);
+
+-- EnableAccount enables an account, also a closing one. No row: the account is not disabled or does not exist.
+-- name: EnableAccount :execrows
+UPDATE account SET disabled_at = NULL, closing_until = NULL WHERE id = @id AND disabled_at IS NOT NULL;
+
+-- CloseAccount begins the time in which the owner can undo the deletion. The account is disabled meanwhile: mailed passwords become void
+-- as in DisableAccount. No row: the account is disabled or closing, or does not exist.
+-- name: CloseAccount :execrows
+UPDATE account SET
+    disabled_at = @now,
+    closing_until = @closing_until,
     pending_password_hash = NULL,
     pending_password_expires_at = NULL,
     pending_password_number = last_password_number
 WHERE id = @id AND disabled_at IS NULL;
 
--- name: EnableAccount :execrows
-UPDATE account SET disabled_at = NULL WHERE id = @id AND disabled_at IS NOT NULL;
+-- RestoreAccount undoes CloseAccount. No row: the account is not closing, or an operator has disabled it.
+-- name: RestoreAccount :execrows
+UPDATE account SET disabled_at = NULL, closing_until = NULL
+WHERE id = @id AND closing_until IS NOT NULL AND disabled_at IS NOT NULL;
+
+-- ListClosedAccounts lists the accounts whose deletion can no longer be undone.
+-- name: ListClosedAccounts :many
+SELECT id FROM account
+WHERE closing_until <= @before AND closing_until IS NOT NULL AND disabled_at IS NOT NULL AND id > @after
+ORDER BY id LIMIT CAST(@max_rows AS bigint);
+
+-- CountClosingAccounts counts the accounts whose deletion can be undone, or is due.
+-- name: CountClosingAccounts :one
+SELECT count(*) FROM account WHERE closing_until IS NOT NULL AND disabled_at IS NOT NULL;
 
 -- DeleteDecoys deletes the sign-ups of others with the account's address.
 -- name: DeleteDecoys :exec

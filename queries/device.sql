@@ -19,3 +19,7 @@ SELECT id FROM device WHERE id > @after AND id < @before ORDER BY id LIMIT CAST(
 
 -- name: DeleteStaleDevices :execrows
 DELETE FROM device WHERE id >= @first AND id <= @last AND seen_at <= @before;
+
+-- ListDevices lists the devices of an account, the one seen last first.
+-- name: ListDevices :many
+SELECT * FROM device WHERE account_id = @account_id ORDER BY seen_at DESC, id LIMIT CAST(@max_rows AS bigint);

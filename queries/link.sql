@@ -26,6 +26,14 @@ SELECT * FROM link WHERE account_id = @account_id ORDER BY purpose;
 -- name: DeleteAccountLinks :execrows
 DELETE FROM link WHERE account_id = @account_id;
 
+-- DeleteAccountLinksExcept voids the links of an account, except those with one purpose.
+-- name: DeleteAccountLinksExcept :execrows
+DELETE FROM link WHERE account_id = @account_id AND purpose <> @keep;
+
+-- DeleteLinksExcept voids the links of all accounts, except those with one purpose.
+-- name: DeleteLinksExcept :execrows
+DELETE FROM link WHERE purpose <> @keep;
+
 -- IsAddressReserved returns a row if another account can undo a change of its address, and so return to this one. On PostgreSQL it must be a
 -- statement after the one that sets the address of an account: that one waits for the change in progress, and this one sees its link.
 -- name: IsAddressReserved :one

@@ -27,3 +27,7 @@ ORDER BY key LIMIT CAST(@max_rows AS bigint);
 -- name: DeleteStaleLoginFailures :execrows
 DELETE FROM login_failure
 WHERE key >= @first AND key <= @last AND (account_id IS NULL OR failures = 0) AND last_failed_at < @before;
+
+-- ListLoginFailures lists the failed logins of an account: one row for the account, and one for each client IP that it knows.
+-- name: ListLoginFailures :many
+SELECT * FROM login_failure WHERE account_id = @account_id ORDER BY last_failed_at DESC, key LIMIT CAST(@max_rows AS bigint);

@@ -114,8 +114,21 @@ SELECT count(*) FROM mail WHERE account_id = @account_id AND confirmation_id = @
 -- name: ListAccountMails :many
 SELECT * FROM mail WHERE account_id = @account_id ORDER BY id DESC LIMIT CAST(@max_rows AS bigint);
 
+-- ListDecoyMails lists the mails about sign-ups of others with the address of an account, which go to its owner.
+-- name: ListDecoyMails :many
+SELECT mail.* FROM mail JOIN account ON account.id = mail.account_id
+WHERE account.decoy_of = @owner_id ORDER BY mail.id DESC LIMIT CAST(@max_rows AS bigint);
+
 -- name: DeleteUnsentMails :execrows
 DELETE FROM mail WHERE account_id = @account_id AND sent_at IS NULL AND dead_at IS NULL;
+
+-- DeleteUnsentMailsExcept withdraws the unsent mails of an account, except those of one kind.
+-- name: DeleteUnsentMailsExcept :execrows
+DELETE FROM mail WHERE account_id = @account_id AND sent_at IS NULL AND dead_at IS NULL AND kind <> @keep;
+
+-- DeleteUnsentMailsOfKind withdraws the unsent mails of an account with one kind.
+-- name: DeleteUnsentMailsOfKind :execrows
+DELETE FROM mail WHERE account_id = @account_id AND sent_at IS NULL AND dead_at IS NULL AND kind = @kind;
 
 -- name: DeleteAccountMails :execrows
 DELETE FROM mail WHERE account_id = @account_id;

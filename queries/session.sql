@@ -48,6 +48,10 @@ SELECT * FROM session
 WHERE account_id = @account_id AND created_at > @created_after AND refreshed_at > @refreshed_after
 ORDER BY refreshed_at DESC, id;
 
+-- ListStoredSessions lists the sessions of an account, also those that have expired and are not deleted yet.
+-- name: ListStoredSessions :many
+SELECT * FROM session WHERE account_id = @account_id ORDER BY refreshed_at DESC, id LIMIT CAST(@max_rows AS bigint);
+
 -- name: DeleteSession :execrows
 DELETE FROM session WHERE id = @id AND account_id = @account_id;
 

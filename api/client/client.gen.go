@@ -1764,6 +1764,235 @@ type User struct {
 	UserID string `json:"userID"`
 }
 
+// UserExport All personal data that the service stores about a user. Data that the service does not have is missing: for example, `lastLoginAt` of
+// a user who has never logged in.
+//
+// Example: {"devices":[{"seenAt":"2026-11-20T18:02:55.654321Z"}],"emails":[{"createdAt":"2026-11-23T09:41:07.123456Z","happenedAt":"2026-11-23T09:41:07.123456Z","kind":"login_notice","platform":"Linux x86_64","remoteAddr":"203.0.113.7","requestID":"4f7c1f1e-8a52-4d5b-9c0c-0c1d6a0f5a11","sentAt":"2026-11-23T09:41:08.234567Z"}],"exportedAt":"2026-11-23T09:45:00.123456Z","failedLogins":[{"failures":2,"lastFailedAt":"2026-11-22T07:15:00.000000Z"}],"inviteID":"019aaf6d-2a3b-7e10-a5c4-0d9e8f7a6b5c","lastLoginAt":"2026-11-20T18:02:55.654321Z","links":[{"address":"new.address@financelime.com","createdAt":"2026-11-23T09:41:07.123456Z","expiresAt":"2026-11-23T10:41:07.123456Z","purpose":"email"}],"operatorActions":[{"action":"user.enabled","at":"2026-11-21T08:00:00.000000Z"}],"sessions":[{"authenticatedAt":"2026-11-23T09:40:12.345678Z","clientID":"PWA_v0.0.1","createdAt":"2026-11-20T18:02:55.654321Z","current":true,"methods":"pwd","platform":"Linux x86_64","remoteAddr":"203.0.113.7","sessionID":"019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7","updatedAt":"2026-11-23T09:41:07.123456Z"}],"user":{"createdAt":"2026-11-20T18:02:55.654321Z","email":"test.user@financelime.com","language":"en","passwordChosen":false,"userID":"019aaf6e-0b1c-7d52-9f3a-6b1f0c2d4e5f"}}
+type UserExport struct {
+	// ClosingUntil How long the user can undo the deletion of the account. Only in an export by an operator.
+	//
+	// Example: 2026-11-20T18:02:55.654321Z
+	ClosingUntil *time.Time `json:"closingUntil,omitempty"`
+
+	// Devices The devices from which the user logged in, the last one first. The service stores only a fingerprint of client, platform and network.
+	Devices []UserExportDevice `json:"devices"`
+
+	// DisabledAt Since when the user is disabled or closing. Only in an export by an operator.
+	//
+	// Example: 2026-11-20T18:02:55.654321Z
+	DisabledAt *time.Time `json:"disabledAt,omitempty"`
+
+	// Emails Emails of the service to the user, the newest first. They are deleted 7 days after they were sent.
+	Emails []UserExportEmail `json:"emails"`
+
+	// ExportedAt Time of the export, in UTC. All times have six digits of a second, so string order is time order.
+	//
+	// Example: 2026-11-23T09:45:00.123456Z
+	ExportedAt time.Time `json:"exportedAt"`
+
+	// FailedLogins Failed logins since the last successful one, of the account and of client IPs that have a session
+	FailedLogins []UserExportFailures `json:"failedLogins"`
+
+	// InviteID The ID of the invite with which the user signed up
+	//
+	// Example: 019aaf6d-2a3b-7e10-a5c4-0d9e8f7a6b5c
+	InviteID *string `json:"inviteID,omitempty"`
+
+	// LastLoginAt Time of the last login
+	//
+	// Example: 2026-11-20T18:02:55.654321Z
+	LastLoginAt *time.Time `json:"lastLoginAt,omitempty"`
+
+	// Links Mailed links that were not used yet, without the links themselves
+	Links []UserExportLink `json:"links"`
+
+	// MailedPasswordUntil When a mailed password expires that was not used yet
+	//
+	// Example: 2026-11-20T18:02:55.654321Z
+	MailedPasswordUntil *time.Time `json:"mailedPasswordUntil,omitempty"`
+
+	// OperatorActions What operators did to the account, the newest first
+	OperatorActions []UserExportAction `json:"operatorActions"`
+
+	// PasswordChosenAt When the user chose the password. Missing if the service generated it.
+	//
+	// Example: 2026-11-20T18:02:55.654321Z
+	PasswordChosenAt *time.Time `json:"passwordChosenAt,omitempty"`
+
+	// Sessions The sessions, the most recently refreshed first; also those that have expired and are not deleted yet
+	Sessions []UserExportSession `json:"sessions"`
+
+	// SignUpUntil When the sign-up expires, unless the user confirms it. Only in an export by an operator.
+	//
+	// Example: 2026-11-20T18:02:55.654321Z
+	SignUpUntil *time.Time `json:"signUpUntil,omitempty"`
+
+	// User The account of a user
+	//
+	// Example: {"createdAt":"2026-11-20T18:02:55.654321Z","email":"test.user@financelime.com","language":"en","passwordChosen":false,"userID":"019aaf6e-0b1c-7d52-9f3a-6b1f0c2d4e5f"}
+	User User `json:"user"`
+}
+
+// UserExportAction What an operator did to the account
+//
+// Example: {"action":"user.enabled","at":"2026-11-21T08:00:00.000000Z"}
+type UserExportAction struct {
+	// Action What the operator did
+	//
+	// Example: user.enabled
+	Action string `json:"action"`
+
+	// At When they did it
+	//
+	// Example: 2026-11-21T08:00:00.000000Z
+	At time.Time `json:"at"`
+}
+
+// UserExportDevice A device from which the user logged in
+//
+// Example: {"seenAt":"2026-11-20T18:02:55.654321Z"}
+type UserExportDevice struct {
+	// SeenAt Time of the last login from the device
+	//
+	// Example: 2026-11-20T18:02:55.654321Z
+	SeenAt time.Time `json:"seenAt"`
+}
+
+// UserExportEmail An email of the service to the user
+//
+// Example: {"createdAt":"2026-11-23T09:41:07.123456Z","happenedAt":"2026-11-23T09:41:07.123456Z","kind":"login_notice","platform":"Linux x86_64","remoteAddr":"203.0.113.7","requestID":"4f7c1f1e-8a52-4d5b-9c0c-0c1d6a0f5a11","sentAt":"2026-11-23T09:41:08.234567Z"}
+type UserExportEmail struct {
+	// CreatedAt Time of its cause
+	//
+	// Example: 2026-11-23T09:41:07.123456Z
+	CreatedAt time.Time `json:"createdAt"`
+
+	// FailedAt When the service gave it up
+	//
+	// Example: 2026-11-24T09:41:08.234567Z
+	FailedAt *time.Time `json:"failedAt,omitempty"`
+
+	// HappenedAt Time of the event that the email reports
+	//
+	// Example: 2026-11-23T09:41:07.123456Z
+	HappenedAt *time.Time `json:"happenedAt,omitempty"`
+
+	// Kind What the email is about
+	//
+	// Example: login_notice
+	Kind string `json:"kind"`
+
+	// Platform The platform that the email reports
+	//
+	// Example: Linux x86_64
+	Platform *string `json:"platform,omitempty"`
+
+	// RemoteAddr The client IP that the email reports
+	//
+	// Example: 203.0.113.7
+	RemoteAddr *string `json:"remoteAddr,omitempty"`
+
+	// RequestID The request ID of the request that caused it
+	//
+	// Example: 4f7c1f1e-8a52-4d5b-9c0c-0c1d6a0f5a11
+	RequestID string `json:"requestID"`
+
+	// SentAt When the mail server accepted it. Missing if it was not sent.
+	//
+	// Example: 2026-11-23T09:41:08.234567Z
+	SentAt *time.Time `json:"sentAt,omitempty"`
+}
+
+// UserExportFailures Failed logins in a row
+//
+// Example: {"failures":2,"lastFailedAt":"2026-11-22T07:15:00.000000Z"}
+type UserExportFailures struct {
+	// Failures How many logins failed in a row
+	//
+	// Example: 2
+	Failures int64 `json:"failures"`
+
+	// LastFailedAt Time of the last failure
+	//
+	// Example: 2026-11-22T07:15:00.000000Z
+	LastFailedAt time.Time `json:"lastFailedAt"`
+}
+
+// UserExportLink A mailed link that was not used yet
+//
+// Example: {"address":"new.address@financelime.com","createdAt":"2026-11-23T09:41:07.123456Z","expiresAt":"2026-11-23T10:41:07.123456Z","purpose":"email"}
+type UserExportLink struct {
+	// Address The address that the link confirms or restores
+	//
+	// Example: new.address@financelime.com
+	Address *string `json:"address,omitempty"`
+
+	// CreatedAt When the service created the link
+	//
+	// Example: 2026-11-23T09:41:07.123456Z
+	CreatedAt time.Time `json:"createdAt"`
+
+	// ExpiresAt When it expires
+	//
+	// Example: 2026-11-23T10:41:07.123456Z
+	ExpiresAt time.Time `json:"expiresAt"`
+
+	// Purpose What the link does
+	//
+	// Example: email
+	Purpose string `json:"purpose"`
+}
+
+// UserExportSession A stored session
+//
+// Example: {"authenticatedAt":"2026-11-23T09:40:12.345678Z","clientID":"PWA_v0.0.1","createdAt":"2026-11-20T18:02:55.654321Z","current":true,"methods":"pwd","platform":"Linux x86_64","remoteAddr":"203.0.113.7","sessionID":"019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7","updatedAt":"2026-11-23T09:41:07.123456Z"}
+type UserExportSession struct {
+	// AuthenticatedAt When the user last authenticated in the session
+	//
+	// Example: 2026-11-23T09:40:12.345678Z
+	AuthenticatedAt *time.Time `json:"authenticatedAt,omitempty"`
+
+	// ClientID The client ID that the client sent at login
+	//
+	// Example: PWA_v0.0.1
+	ClientID string `json:"clientID"`
+
+	// CreatedAt Time of the login
+	//
+	// Example: 2026-11-20T18:02:55.654321Z
+	CreatedAt time.Time `json:"createdAt"`
+
+	// Current Whether the access token of the request belongs to this session
+	//
+	// Example: true
+	Current bool `json:"current"`
+
+	// Methods How the user authenticated, as values of the claim `amr`, separated by spaces
+	//
+	// Example: pwd
+	Methods *string `json:"methods,omitempty"`
+
+	// Platform The platform that the client sent at login; may be empty
+	//
+	// Example: Linux x86_64
+	Platform string `json:"platform"`
+
+	// RemoteAddr The client IP of the login or of the last refresh
+	//
+	// Example: 203.0.113.7
+	RemoteAddr string `json:"remoteAddr"`
+
+	// SessionID The session's ID
+	//
+	// Example: 019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7
+	SessionID string `json:"sessionID"`
+
+	// UpdatedAt Time of the login or of the last refresh
+	//
+	// Example: 2026-11-23T09:41:07.123456Z
+	UpdatedAt time.Time `json:"updatedAt"`
+}
+
 // VersionResponse The version and the build of the service
 //
 // Example: {"build":"fc56bb1 [2021-05-07_11:12:09]","number":"v0.2.0-alpha"}
@@ -2012,6 +2241,13 @@ type RevokeSessionParams struct {
 	RequestID *OptionalRequestID `json:"request-id,omitempty"`
 }
 
+// DeleteUserParams defines parameters for DeleteUser.
+type DeleteUserParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
 // GetUserParams defines parameters for GetUser.
 type GetUserParams struct {
 	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
@@ -2028,6 +2264,13 @@ type CancelEmailChangeParams struct {
 
 // RequestEmailChangeParams defines parameters for RequestEmailChange.
 type RequestEmailChangeParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
+// ExportUserDataParams defines parameters for ExportUserData.
+type ExportUserDataParams struct {
 	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
 	// not have to be unique, but a unique one is easier to find in the logs.
 	RequestID RequestID `json:"request-id"`
@@ -2597,6 +2840,20 @@ type ClientInterface interface {
 	// Corresponds with DELETE /v1/session/{sessionID} (the `RevokeSession` operationId).
 	RevokeSession(ctx context.Context, sessionID string, params *RevokeSessionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// DeleteUser Delete the user's account
+	//
+	// Ends all sessions and closes the account. The user receives an email with a link that undoes this. When the link has expired (after
+	// seven days by default, `AUTH_DELETION_GRACE`), the service deletes the account and all its data. Until then the address stays
+	// taken, and a login gets 404 `USER_NOT_FOUND`. If the grace is 0, the service deletes the account immediately and sends no email.
+	//
+	// Access tokens stay valid until they expire, in services that verify them without asking this one.
+	//
+	// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+	// [step up](#/Authorization/step_up_session).
+	//
+	// Corresponds with DELETE /v1/user (the `DeleteUser` operationId).
+	DeleteUser(ctx context.Context, params *DeleteUserParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetUser Get the user's account
 	//
 	// What the service stores about the user to whom the access token belongs, as far as a client shows it.
@@ -2643,6 +2900,17 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/user/email (the `RequestEmailChange` operationId).
 	RequestEmailChange(ctx context.Context, params *RequestEmailChangeParams, body RequestEmailChangeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ExportUserData Export the user's data
+	//
+	// Returns all personal data that the service stores about the user (articles 15 and 20 of the GDPR). It contains no hashes, keys or
+	// links: only the user's mailbox has those. A list has at most its 10,000 newest entries.
+	//
+	// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+	// [step up](#/Authorization/step_up_session).
+	//
+	// Corresponds with GET /v1/user/export (the `ExportUserData` operationId).
+	ExportUserData(ctx context.Context, params *ExportUserDataParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// UserPasswordResetWithBody Request a password reset
 	//
@@ -3370,6 +3638,30 @@ func (c *Client) RevokeSession(ctx context.Context, sessionID string, params *Re
 	return c.Client.Do(req)
 }
 
+// DeleteUser Delete the user's account
+//
+// Ends all sessions and closes the account. The user receives an email with a link that undoes this. When the link has expired (after
+// seven days by default, `AUTH_DELETION_GRACE`), the service deletes the account and all its data. Until then the address stays
+// taken, and a login gets 404 `USER_NOT_FOUND`. If the grace is 0, the service deletes the account immediately and sends no email.
+//
+// Access tokens stay valid until they expire, in services that verify them without asking this one.
+//
+// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+// [step up](#/Authorization/step_up_session).
+//
+// Corresponds with DELETE /v1/user (the `DeleteUser` operationId).
+func (c *Client) DeleteUser(ctx context.Context, params *DeleteUserParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteUserRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetUser Get the user's account
 //
 // What the service stores about the user to whom the access token belongs, as far as a client shows it.
@@ -3447,6 +3739,27 @@ func (c *Client) RequestEmailChangeWithBody(ctx context.Context, params *Request
 // Corresponds with POST /v1/user/email (the `RequestEmailChange` operationId).
 func (c *Client) RequestEmailChange(ctx context.Context, params *RequestEmailChangeParams, body RequestEmailChangeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRequestEmailChangeRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ExportUserData Export the user's data
+//
+// Returns all personal data that the service stores about the user (articles 15 and 20 of the GDPR). It contains no hashes, keys or
+// links: only the user's mailbox has those. A list has at most its 10,000 newest entries.
+//
+// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+// [step up](#/Authorization/step_up_session).
+//
+// Corresponds with GET /v1/user/export (the `ExportUserData` operationId).
+func (c *Client) ExportUserData(ctx context.Context, params *ExportUserDataParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExportUserDataRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4692,6 +5005,46 @@ func NewRevokeSessionRequest(server string, sessionID string, params *RevokeSess
 	return req, nil
 }
 
+// NewDeleteUserRequest constructs an http.Request for the DeleteUser method
+func NewDeleteUserRequest(server string, params *DeleteUserParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/user")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "request-id", params.RequestID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("request-id", headerParam0)
+
+	}
+
+	return req, nil
+}
+
 // NewGetUserRequest constructs an http.Request for the GetUser method
 func NewGetUserRequest(server string, params *GetUserParams) (*http.Request, error) {
 	var err error
@@ -4808,6 +5161,46 @@ func NewRequestEmailChangeRequestWithBody(server string, params *RequestEmailCha
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "request-id", params.RequestID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("request-id", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewExportUserDataRequest constructs an http.Request for the ExportUserData method
+func NewExportUserDataRequest(server string, params *ExportUserDataParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/user/export")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	if params != nil {
 
@@ -5434,6 +5827,22 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with DELETE /v1/session/{sessionID} (the `RevokeSession` operationId).
 	RevokeSessionWithResponse(ctx context.Context, sessionID string, params *RevokeSessionParams, reqEditors ...RequestEditorFn) (*RevokeSessionResponse, error)
 
+	// DeleteUserWithResponse Delete the user's account
+	//
+	// Ends all sessions and closes the account. The user receives an email with a link that undoes this. When the link has expired (after
+	// seven days by default, `AUTH_DELETION_GRACE`), the service deletes the account and all its data. Until then the address stays
+	// taken, and a login gets 404 `USER_NOT_FOUND`. If the grace is 0, the service deletes the account immediately and sends no email.
+	//
+	// Access tokens stay valid until they expire, in services that verify them without asking this one.
+	//
+	// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+	// [step up](#/Authorization/step_up_session).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/user (the `DeleteUser` operationId).
+	DeleteUserWithResponse(ctx context.Context, params *DeleteUserParams, reqEditors ...RequestEditorFn) (*DeleteUserResponse, error)
+
 	// GetUserWithResponse Get the user's account
 	//
 	// What the service stores about the user to whom the access token belongs, as far as a client shows it.
@@ -5484,6 +5893,19 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/user/email (the `RequestEmailChange` operationId).
 	RequestEmailChangeWithResponse(ctx context.Context, params *RequestEmailChangeParams, body RequestEmailChangeJSONRequestBody, reqEditors ...RequestEditorFn) (*RequestEmailChangeResponse, error)
+
+	// ExportUserDataWithResponse Export the user's data
+	//
+	// Returns all personal data that the service stores about the user (articles 15 and 20 of the GDPR). It contains no hashes, keys or
+	// links: only the user's mailbox has those. A list has at most its 10,000 newest entries.
+	//
+	// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+	// [step up](#/Authorization/step_up_session).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/user/export (the `ExportUserData` operationId).
+	ExportUserDataWithResponse(ctx context.Context, params *ExportUserDataParams, reqEditors ...RequestEditorFn) (*ExportUserDataResponse, error)
 
 	// UserPasswordResetWithBodyWithResponse Request a password reset
 	//
@@ -8178,6 +8600,149 @@ func (r RevokeSessionResponse) ContentType() string {
 	return ""
 }
 
+// DeleteUserResponse204Headers the declared response headers of an HTTP 204 response for DeleteUser
+type DeleteUserResponse204Headers struct {
+	RequestID RequestID
+}
+
+// DeleteUserResponse400Headers the declared response headers of an HTTP 400 response for DeleteUser
+type DeleteUserResponse400Headers struct {
+	RequestID RequestID
+}
+
+// DeleteUserResponse401Headers the declared response headers of an HTTP 401 response for DeleteUser
+type DeleteUserResponse401Headers struct {
+	RequestID       RequestID
+	WwwAuthenticate string
+}
+
+// DeleteUserResponse403Headers the declared response headers of an HTTP 403 response for DeleteUser
+type DeleteUserResponse403Headers struct {
+	RequestID       RequestID
+	WwwAuthenticate string
+}
+
+// DeleteUserResponse405Headers the declared response headers of an HTTP 405 response for DeleteUser
+type DeleteUserResponse405Headers struct {
+	Allow     string
+	RequestID RequestID
+}
+
+// DeleteUserResponse413Headers the declared response headers of an HTTP 413 response for DeleteUser
+type DeleteUserResponse413Headers struct {
+	RequestID RequestID
+}
+
+// DeleteUserResponse500Headers the declared response headers of an HTTP 500 response for DeleteUser
+type DeleteUserResponse500Headers struct {
+	RequestID RequestID
+}
+
+// DeleteUserResponse503Headers the declared response headers of an HTTP 503 response for DeleteUser
+type DeleteUserResponse503Headers struct {
+	RequestID  RequestID
+	RetryAfter int64
+}
+
+type DeleteUserResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadParameters
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *RecentAuthenticationRequired
+	// JSON405 the response for an HTTP 405 `application/json` response
+	JSON405 *MethodNotAllowed
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *PayloadTooLarge
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ServiceUnavailable
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *DeleteUserResponse204Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *DeleteUserResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *DeleteUserResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *DeleteUserResponse403Headers
+	// Headers405 the parsed response headers for an HTTP 405 response
+	Headers405 *DeleteUserResponse405Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *DeleteUserResponse413Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *DeleteUserResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *DeleteUserResponse503Headers
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r DeleteUserResponse) GetJSON400() *BadParameters {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r DeleteUserResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r DeleteUserResponse) GetJSON403() *RecentAuthenticationRequired {
+	return r.JSON403
+}
+
+// GetJSON405 returns the response for an HTTP 405 `application/json` response
+func (r DeleteUserResponse) GetJSON405() *MethodNotAllowed {
+	return r.JSON405
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r DeleteUserResponse) GetJSON413() *PayloadTooLarge {
+	return r.JSON413
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r DeleteUserResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r DeleteUserResponse) GetJSON503() *ServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteUserResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteUserResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteUserResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteUserResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetUserResponse200Headers the declared response headers of an HTTP 200 response for GetUser
 type GetUserResponse200Headers struct {
 	RequestID RequestID
@@ -8609,6 +9174,173 @@ func (r RequestEmailChangeResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r RequestEmailChangeResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ExportUserDataResponse200Headers the declared response headers of an HTTP 200 response for ExportUserData
+type ExportUserDataResponse200Headers struct {
+	RequestID RequestID
+}
+
+// ExportUserDataResponse400Headers the declared response headers of an HTTP 400 response for ExportUserData
+type ExportUserDataResponse400Headers struct {
+	RequestID RequestID
+}
+
+// ExportUserDataResponse401Headers the declared response headers of an HTTP 401 response for ExportUserData
+type ExportUserDataResponse401Headers struct {
+	RequestID       RequestID
+	WwwAuthenticate string
+}
+
+// ExportUserDataResponse403Headers the declared response headers of an HTTP 403 response for ExportUserData
+type ExportUserDataResponse403Headers struct {
+	RequestID       RequestID
+	WwwAuthenticate string
+}
+
+// ExportUserDataResponse405Headers the declared response headers of an HTTP 405 response for ExportUserData
+type ExportUserDataResponse405Headers struct {
+	Allow     string
+	RequestID RequestID
+}
+
+// ExportUserDataResponse413Headers the declared response headers of an HTTP 413 response for ExportUserData
+type ExportUserDataResponse413Headers struct {
+	RequestID RequestID
+}
+
+// ExportUserDataResponse429Headers the declared response headers of an HTTP 429 response for ExportUserData
+type ExportUserDataResponse429Headers struct {
+	Ratelimit       string
+	RatelimitPolicy string
+	RequestID       RequestID
+	RetryAfter      int64
+}
+
+// ExportUserDataResponse500Headers the declared response headers of an HTTP 500 response for ExportUserData
+type ExportUserDataResponse500Headers struct {
+	RequestID RequestID
+}
+
+// ExportUserDataResponse503Headers the declared response headers of an HTTP 503 response for ExportUserData
+type ExportUserDataResponse503Headers struct {
+	RequestID  RequestID
+	RetryAfter int64
+}
+
+type ExportUserDataResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *UserExport
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadParameters
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *RecentAuthenticationRequired
+	// JSON405 the response for an HTTP 405 `application/json` response
+	JSON405 *MethodNotAllowed
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *PayloadTooLarge
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ExportUserDataResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *ExportUserDataResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ExportUserDataResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *ExportUserDataResponse403Headers
+	// Headers405 the parsed response headers for an HTTP 405 response
+	Headers405 *ExportUserDataResponse405Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *ExportUserDataResponse413Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ExportUserDataResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *ExportUserDataResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ExportUserDataResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ExportUserDataResponse) GetJSON200() *UserExport {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ExportUserDataResponse) GetJSON400() *BadParameters {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r ExportUserDataResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r ExportUserDataResponse) GetJSON403() *RecentAuthenticationRequired {
+	return r.JSON403
+}
+
+// GetJSON405 returns the response for an HTTP 405 `application/json` response
+func (r ExportUserDataResponse) GetJSON405() *MethodNotAllowed {
+	return r.JSON405
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r ExportUserDataResponse) GetJSON413() *PayloadTooLarge {
+	return r.JSON413
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r ExportUserDataResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r ExportUserDataResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r ExportUserDataResponse) GetJSON503() *ServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ExportUserDataResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ExportUserDataResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ExportUserDataResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ExportUserDataResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -9724,6 +10456,28 @@ func (c *ClientWithResponses) RevokeSessionWithResponse(ctx context.Context, ses
 	return ParseRevokeSessionResponse(rsp)
 }
 
+// DeleteUserWithResponse Delete the user's account
+//
+// Ends all sessions and closes the account. The user receives an email with a link that undoes this. When the link has expired (after
+// seven days by default, `AUTH_DELETION_GRACE`), the service deletes the account and all its data. Until then the address stays
+// taken, and a login gets 404 `USER_NOT_FOUND`. If the grace is 0, the service deletes the account immediately and sends no email.
+//
+// Access tokens stay valid until they expire, in services that verify them without asking this one.
+//
+// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+// [step up](#/Authorization/step_up_session).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/user (the `DeleteUser` operationId).
+func (c *ClientWithResponses) DeleteUserWithResponse(ctx context.Context, params *DeleteUserParams, reqEditors ...RequestEditorFn) (*DeleteUserResponse, error) {
+	rsp, err := c.DeleteUser(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteUserResponse(rsp)
+}
+
 // GetUserWithResponse Get the user's account
 //
 // What the service stores about the user to whom the access token belongs, as far as a client shows it.
@@ -9797,6 +10551,25 @@ func (c *ClientWithResponses) RequestEmailChangeWithResponse(ctx context.Context
 		return nil, err
 	}
 	return ParseRequestEmailChangeResponse(rsp)
+}
+
+// ExportUserDataWithResponse Export the user's data
+//
+// Returns all personal data that the service stores about the user (articles 15 and 20 of the GDPR). It contains no hashes, keys or
+// links: only the user's mailbox has those. A list has at most its 10,000 newest entries.
+//
+// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+// [step up](#/Authorization/step_up_session).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/user/export (the `ExportUserData` operationId).
+func (c *ClientWithResponses) ExportUserDataWithResponse(ctx context.Context, params *ExportUserDataParams, reqEditors ...RequestEditorFn) (*ExportUserDataResponse, error) {
+	rsp, err := c.ExportUserData(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseExportUserDataResponse(rsp)
 }
 
 // UserPasswordResetWithBodyWithResponse Request a password reset
@@ -13298,6 +14071,188 @@ func ParseRevokeSessionResponse(rsp *http.Response) (*RevokeSessionResponse, err
 	return response, nil
 }
 
+// ParseDeleteUserResponse parses an HTTP response from a DeleteUserWithResponse call
+func ParseDeleteUserResponse(rsp *http.Response) (*DeleteUserResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteUserResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadParameters
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest RecentAuthenticationRequired
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 405:
+		var dest MethodNotAllowed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON405 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		var headers DeleteUserResponse204Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers204 = &headers
+	case rsp.StatusCode == 400:
+		var headers DeleteUserResponse400Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers DeleteUserResponse401Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("www-authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "www-authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WwwAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers DeleteUserResponse403Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("www-authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "www-authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WwwAuthenticate = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 405:
+		var headers DeleteUserResponse405Headers
+		if values := rsp.Header.Values("allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers405 = &headers
+	case rsp.StatusCode == 413:
+		var headers DeleteUserResponse413Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 500:
+		var headers DeleteUserResponse500Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers DeleteUserResponse503Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("retry-after"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "retry-after", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseGetUserResponse parses an HTTP response from a GetUserWithResponse call
 func ParseGetUserResponse(rsp *http.Response) (*GetUserResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -13835,6 +14790,230 @@ func ParseRequestEmailChangeResponse(rsp *http.Response) (*RequestEmailChangeRes
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers RequestEmailChangeResponse503Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("retry-after"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "retry-after", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseExportUserDataResponse parses an HTTP response from a ExportUserDataWithResponse call
+func ParseExportUserDataResponse(rsp *http.Response) (*ExportUserDataResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ExportUserDataResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest UserExport
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadParameters
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest RecentAuthenticationRequired
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 405:
+		var dest MethodNotAllowed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON405 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ExportUserDataResponse200Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers ExportUserDataResponse400Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers ExportUserDataResponse401Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("www-authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "www-authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WwwAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers ExportUserDataResponse403Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("www-authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "www-authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WwwAuthenticate = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 405:
+		var headers ExportUserDataResponse405Headers
+		if values := rsp.Header.Values("allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers405 = &headers
+	case rsp.StatusCode == 413:
+		var headers ExportUserDataResponse413Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 429:
+		var headers ExportUserDataResponse429Headers
+		if values := rsp.Header.Values("ratelimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ratelimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Ratelimit = value
+		}
+		if values := rsp.Header.Values("ratelimit-policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ratelimit-policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RatelimitPolicy = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("retry-after"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "retry-after", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers ExportUserDataResponse500Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers ExportUserDataResponse503Headers
 		if values := rsp.Header.Values("request-id"); len(values) > 0 {
 			var value RequestID
 			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {

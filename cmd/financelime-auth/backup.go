@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -64,22 +65,35 @@ func (cmd *restore) Run(ctx context.Context, s *Settings, c console) error {
 		return fmt.Errorf("restore: %w", err)
 	}
 	defer lock.Close() //nolint:errcheck // the end of the process releases the lock too
-	var ended int64
+	var voided admin.Voided
 	err = db.Restore(ctx, db.RestoreOptions{Backup: cmd.File, NoChecksum: cmd.NoChecksum}, path, func(store *db.Store) error {
 		if err := token.CheckSecret(ctx, store, root); err != nil {
 			return err
 		}
 		if !cmd.KeepSessions {
-			if ended, err = admin.VoidAfterRestore(ctx, store); err != nil {
+			if voided, err = admin.VoidAfterRestore(ctx, store); err != nil {
 				return err
 			}
 		}
-		return s.writeAudit(ctx, store, auditEvent{action: "database.restored", details: map[string]any{"sessionsEnded": ended}})
+		return s.writeAudit(ctx, store, auditEvent{action: "database.restored", details: map[string]any{"sessionsEnded": voided.Sessions}})
 	})
 	if err != nil {
 		return err
 	}
-	newAudit(s, c).LogAttrs(ctx, slog.LevelInfo, "database.restored", slog.Int64("sessions_ended", ended))
-	_, err = fmt.Fprintf(c.out, "%s restored, %s ended\n", path, count(ended, "session"))
+	newAudit(s, c).LogAttrs(ctx, slog.LevelInfo, "database.restored", slog.Int64("sessions_ended", voided.Sessions))
+	_, err = fmt.Fprintf(c.out, "%s restored, %s ended\n", path, count(voided.Sessions, "session"))
+	if !cmd.KeepSessions {
+		printRevived(c.err, voided)
+	}
 	return err
+}
+
+// printRevived prints what a restored database contains again although it was changed after the backup, and what the operator can do about it.
+func printRevived(w io.Writer, voided admin.Voided) {
+	fmt.Fprintln(w, "The database has the state of the backup: passwords and email addresses that were changed since are the old ones, "+
+		"and users who were disabled or deleted since are back. Repeat what must not be undone: docs/database.md.")
+	if voided.Closing > 0 {
+		fmt.Fprintf(w, "%s will be deleted, and the links that undo this are void. For those who want to stay: financelime-auth user restore.\n",
+			count(voided.Closing, "closing user"))
+	}
 }

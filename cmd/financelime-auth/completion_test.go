@@ -24,7 +24,7 @@ func TestCompletionCandidates(t *testing.T) {
 		want []string
 	}{
 		{"us", []string{"user"}},
-		{"user ", []string{"list", "show", "disable", "enable", "email", "delete"}},
+		{"user ", []string{"list", "show", "disable", "enable", "email", "restore", "export", "delete"}},
 		{"user show nobody@example.com ", nil},
 		{"mail list --sta", []string{"--state"}},
 		{"mail list --state ", []string{"all", "queued", "sent", "dead"}},

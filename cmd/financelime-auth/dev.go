@@ -41,7 +41,8 @@ func (s *Settings) setDevDefaults() error {
 		"AUTH_LIMIT_LOGIN_ACCOUNT": &s.LoginAccount, "AUTH_LIMIT_LOGIN_SOURCE": &s.LoginSource, "AUTH_LIMIT_MAIL_ADDRESS": &s.MailAddress,
 		"AUTH_LIMIT_SIGNUP_SOURCE": &s.SignUpSource, "AUTH_LIMIT_RESET_SOURCE": &s.ResetSource,
 		"AUTH_LIMIT_INVITE_SOURCE": &s.InviteSource, "AUTH_LIMIT_LINK_SOURCE": &s.LinkSource,
-		"AUTH_LIMIT_EMAIL_ACCOUNT": &s.EmailAccount,
+		"AUTH_LIMIT_EMAIL_ACCOUNT":  &s.EmailAccount,
+		"AUTH_LIMIT_EXPORT_ACCOUNT": &s.ExportAccount,
 	} {
 		if !s.given[env] {
 			rate.Count *= devLimitFactor

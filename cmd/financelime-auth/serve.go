@@ -143,7 +143,7 @@ func newProcess(
 	service := &impl.Service{
 		Store: store, Root: root, Links: links, Hasher: hasher, PasswordPolicy: policy, Limits: limits, Keys: keys, Access: access, Refresh: refresh, Log: log,
 		Name: worker.ServiceName(), AppURL: s.AppURL, PublicURL: s.PublicURL, Issuer: s.Issuer, MailQueued: worker.Wake, InviteRequired: s.InviteRequired, ClientIDs: s.ClientIDs,
-		SignUpLinkTTL: s.SignUpLinkTTL, PasswordLinkTTL: s.PasswordLinkTTL,
+		SignUpLinkTTL: s.SignUpLinkTTL, PasswordLinkTTL: s.PasswordLinkTTL, DeletionGrace: s.DeletionGrace,
 		RefreshTTL: s.RefreshTTL, RefreshGrace: s.RefreshGrace, SessionMaxAge: s.SessionMaxAge, Version: buildVersion(),
 		HideAccounts: s.HideAccounts, LoginNotice: impl.LoginNotice(s.LoginNotice), SessionsPerUser: s.SessionsPerUser,
 	}

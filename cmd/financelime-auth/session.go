@@ -87,10 +87,11 @@ func (cmd *sessionList) Run(ctx context.Context, s *Settings, c console) error {
 }
 
 type sessionRevoke struct {
-	IDs  []string `arg:"" optional:"" name:"id" help:"IDs from session list."`
-	User string   `placeholder:"USER" help:"All sessions of this user (ID or email address)."`
-	All  bool     `help:"The sessions of all users. Everybody must log in again."`
-	JSON bool     `name:"json" help:"Print JSON."`
+	IDs   []string `arg:"" optional:"" name:"id" help:"IDs from session list."`
+	User  string   `placeholder:"USER" help:"All sessions of this user (ID or email address)."`
+	All   bool     `help:"The sessions of all users. Everybody must log in again."`
+	Links bool     `help:"With --all: also void mailed links. Use after a restore of PostgreSQL."`
+	JSON  bool     `name:"json" help:"Print JSON."`
 }
 
 // Run ends sessions.
@@ -103,6 +104,9 @@ func (cmd *sessionRevoke) Run(ctx context.Context, s *Settings, c console) error
 	}
 	if chosen != 1 {
 		return errors.New("session revoke: pass either session IDs, --user or --all")
+	}
+	if cmd.Links && !cmd.All {
+		return errors.New("session revoke: --links needs --all")
 	}
 	ids, err := parseIDs(cmd.IDs, "a session")
 	if err != nil {
@@ -125,14 +129,29 @@ func (cmd *sessionRevoke) Run(ctx context.Context, s *Settings, c console) error
 	}
 	defer store.Close() //nolint:errcheck // all writes are committed
 	if cmd.All {
-		ended, err := admin.EndAllSessions(ctx, s.withAudit(store, auditEvent{action: "session.revoked_all"}))
-		newAudit(s, c).LogAttrs(ctx, slog.LevelInfo, "session.revoked_all", slog.Int64("sessions", ended))
-		if err != nil {
-			return fmt.Errorf("session revoke: after %s: %w", count(ended, "session"), err)
-		}
-		return printRevoked(c, cmd.JSON, ended)
+		return cmd.revokeAll(ctx, s, c, store)
 	}
 	return cmd.revoke(ctx, s, c, store, ids)
+}
+
+// revokeAll ends all sessions.
+func (cmd *sessionRevoke) revokeAll(ctx context.Context, s *Settings, c console, store *db.Store) error {
+	var did admin.Voided
+	var err error
+	store = s.withAudit(store, auditEvent{action: "session.revoked_all", details: map[string]any{"links": cmd.Links}})
+	if cmd.Links {
+		did, err = admin.VoidAfterRestore(ctx, store)
+	} else {
+		did.Sessions, err = admin.EndAllSessions(ctx, store)
+	}
+	newAudit(s, c).LogAttrs(ctx, slog.LevelInfo, "session.revoked_all", slog.Int64("sessions", did.Sessions), slog.Bool("links", cmd.Links))
+	if err != nil {
+		return fmt.Errorf("session revoke: after %s: %w", count(did.Sessions, "session"), err)
+	}
+	if cmd.Links {
+		printRevived(c.err, did)
+	}
+	return printRevoked(c, cmd.JSON, did.Sessions)
 }
 
 // revoke ends the sessions with these IDs. If one of them does not exist, the others still end.

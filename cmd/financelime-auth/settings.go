@@ -56,17 +56,19 @@ type Settings struct {
 	SessionsPerUser   int64         `group:"Accounts" name:"sessions-per-user" env:"AUTH_SESSIONS_PER_USER" default:"100" range:"1..10000" help:"How many sessions a user can have. Another login ends the least recently refreshed one."`
 	PasswordMinLength int64         `group:"Accounts" name:"password-min-length" env:"AUTH_PASSWORD_MIN_LENGTH" default:"15" range:"8..64" help:"Minimum length of a password that a user chooses, in characters. Below 15, NIST SP 800-63B-4 requires a second factor."`
 	PasswordBlocklist string        `group:"Accounts" name:"password-blocklist" text:"any" env:"AUTH_PASSWORD_BLOCKLIST" help:"File with passwords that users cannot choose, beside the built-in list. The command password-list build creates it. Default: none."`
+	DeletionGrace     time.Duration `group:"Accounts" name:"deletion-grace" env:"AUTH_DELETION_GRACE" default:"168h" range:"0s..90d" help:"How long users can undo the deletion of their account. 0: it is deleted immediately."`
 	ClientIDs         []string      `group:"Accounts" name:"client-ids" text:"spaces" env:"AUTH_CLIENT_IDS" help:"The clientIDs that may log in. Default: all."`
 
-	Limits       string     `group:"Limits" name:"limits" env:"AUTH_LIMITS" default:"on" enum:"on,off" help:"Rate limits. Use off only if a gateway enforces them."`
-	LoginAccount limit.Rate `group:"Limits" name:"limit-login-account" env:"AUTH_LIMIT_LOGIN_ACCOUNT" default:"10/1m" help:"Failed logins of one account. After that, each failure doubles the delay."`
-	LoginSource  limit.Rate `group:"Limits" name:"limit-login-source" env:"AUTH_LIMIT_LOGIN_SOURCE" default:"100/10m" help:"Failed logins from one client IP (an IPv4 address or an IPv6 /64)."`
-	MailAddress  limit.Rate `group:"Limits" name:"limit-mail-address" env:"AUTH_LIMIT_MAIL_ADDRESS" default:"6/1h" help:"Emails with links to one address."`
-	SignUpSource limit.Rate `group:"Limits" name:"limit-signup-source" env:"AUTH_LIMIT_SIGNUP_SOURCE" default:"60/1h" help:"Sign-ups from one client IP."`
-	ResetSource  limit.Rate `group:"Limits" name:"limit-reset-source" env:"AUTH_LIMIT_RESET_SOURCE" default:"60/1h" help:"Password resets requested from one client IP."`
-	InviteSource limit.Rate `group:"Limits" name:"limit-invite-source" env:"AUTH_LIMIT_INVITE_SOURCE" default:"20/1h" help:"Unknown invite codes from one client IP."`
-	LinkSource   limit.Rate `group:"Limits" name:"limit-link-source" env:"AUTH_LIMIT_LINK_SOURCE" default:"20/1h" help:"Opened links that the service never created, from one client IP."`
-	EmailAccount limit.Rate `group:"Limits" name:"limit-email-account" env:"AUTH_LIMIT_EMAIL_ACCOUNT" default:"5/24h" help:"Requested changes of the email address of one account."`
+	Limits        string     `group:"Limits" name:"limits" env:"AUTH_LIMITS" default:"on" enum:"on,off" help:"Rate limits. Use off only if a gateway enforces them."`
+	LoginAccount  limit.Rate `group:"Limits" name:"limit-login-account" env:"AUTH_LIMIT_LOGIN_ACCOUNT" default:"10/1m" help:"Failed logins of one account. After that, each failure doubles the delay."`
+	LoginSource   limit.Rate `group:"Limits" name:"limit-login-source" env:"AUTH_LIMIT_LOGIN_SOURCE" default:"100/10m" help:"Failed logins from one client IP (an IPv4 address or an IPv6 /64)."`
+	MailAddress   limit.Rate `group:"Limits" name:"limit-mail-address" env:"AUTH_LIMIT_MAIL_ADDRESS" default:"6/1h" help:"Emails with links to one address."`
+	SignUpSource  limit.Rate `group:"Limits" name:"limit-signup-source" env:"AUTH_LIMIT_SIGNUP_SOURCE" default:"60/1h" help:"Sign-ups from one client IP."`
+	ResetSource   limit.Rate `group:"Limits" name:"limit-reset-source" env:"AUTH_LIMIT_RESET_SOURCE" default:"60/1h" help:"Password resets requested from one client IP."`
+	InviteSource  limit.Rate `group:"Limits" name:"limit-invite-source" env:"AUTH_LIMIT_INVITE_SOURCE" default:"20/1h" help:"Unknown invite codes from one client IP."`
+	LinkSource    limit.Rate `group:"Limits" name:"limit-link-source" env:"AUTH_LIMIT_LINK_SOURCE" default:"20/1h" help:"Opened links that the service never created, from one client IP."`
+	EmailAccount  limit.Rate `group:"Limits" name:"limit-email-account" env:"AUTH_LIMIT_EMAIL_ACCOUNT" default:"5/24h" help:"Requested changes of the email address of one account."`
+	ExportAccount limit.Rate `group:"Limits" name:"limit-export-account" env:"AUTH_LIMIT_EXPORT_ACCOUNT" default:"5/24h" help:"Exports of the data of one account."`
 
 	AccessTTL     time.Duration `group:"Tokens" name:"access-token-ttl" env:"AUTH_ACCESS_TOKEN_TTL" default:"10m" range:"1s..24h" help:"How long an access token is valid."`
 	RefreshTTL    time.Duration `group:"Tokens" name:"refresh-token-ttl" env:"AUTH_REFRESH_TOKEN_TTL" default:"720h" range:"1s..3650d" help:"How long a session lasts without a refresh."`
@@ -148,7 +150,7 @@ func (s *Settings) limits() map[limit.Name]limit.Rate {
 		limit.LoginAccount: s.LoginAccount, limit.LoginSource: s.LoginSource, limit.MailAddress: s.MailAddress,
 		limit.SignUpSource: s.SignUpSource, limit.ResetSource: s.ResetSource,
 		limit.InviteSource: s.InviteSource, limit.LinkSource: s.LinkSource,
-		limit.EmailAccount: s.EmailAccount,
+		limit.EmailAccount: s.EmailAccount, limit.ExportAccount: s.ExportAccount,
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/admin"
+	"github.com/financelime/authorization/impl/userdata"
 )
 
 type users struct {
@@ -22,6 +23,8 @@ type users struct {
 	Disable userDisable `cmd:"" help:"Disable a user: end their sessions, and withdraw reset links and unsent emails."`
 	Enable  userEnable  `cmd:"" help:"Let a disabled user log in again or continue the sign-up."`
 	Email   userEmail   `cmd:"" help:"Change the email address of a user without confirmation: end their sessions, and mail the old address a link to undo it."`
+	Restore userRestore `cmd:"" help:"Undo a deletion that a user has asked for, while they could undo it themselves."`
+	Export  userExport  `cmd:"" help:"Print all personal data about a user, as the user's own export contains it, in JSON."`
 	Delete  userDelete  `cmd:"" help:"Delete a user and all their data. This cannot be undone."`
 }
 
@@ -34,11 +37,12 @@ type userName struct {
 type userRow struct {
 	ID           uuid.UUID  `json:"id"`
 	Email        string     `json:"email"`
-	State        string     `json:"state"` // active, disabled, pending, expired
+	State        string     `json:"state"` // active, disabled, closing, pending, expired
 	Language     string     `json:"language"`
 	Created      time.Time  `json:"created"`
 	PendingUntil *time.Time `json:"pendingUntil,omitempty"` // when an unconfirmed sign-up expires
 	Disabled     *time.Time `json:"disabled,omitempty"`
+	ClosingUntil *time.Time `json:"closingUntil,omitempty"` // how long the user can undo the deletion
 	LastLogin    *time.Time `json:"lastLogin,omitempty"`
 	InviteID     *uuid.UUID `json:"inviteID,omitempty"`
 }
@@ -46,14 +50,18 @@ type userRow struct {
 func newUserRow(a db.Account) userRow {
 	return userRow{
 		ID: a.ID, Email: a.Email, State: admin.State(a, time.Now()), Language: a.Language, Created: a.CreatedAt.UTC(),
-		PendingUntil: utc(a.PendingUntil), Disabled: utc(a.DisabledAt), LastLogin: utc(a.LastLoginAt), InviteID: a.InviteID,
+		PendingUntil: utc(a.PendingUntil), Disabled: utc(a.DisabledAt), ClosingUntil: utc(a.ClosingUntil), LastLogin: utc(a.LastLoginAt), InviteID: a.InviteID,
 	}
 }
 
 func (r userRow) key() uuid.UUID { return r.ID }
 
 func (r userRow) cells(time.Time) []any {
-	return []any{r.ID, r.Email, r.State, r.Language, r.Created, r.LastLogin}
+	state := r.State
+	if state == admin.Closing {
+		state += " until " + printable(r.ClosingUntil)
+	}
+	return []any{r.ID, r.Email, state, r.Language, r.Created, r.LastLogin}
 }
 
 type userList struct {
@@ -148,7 +156,7 @@ func (d userDetails) print(c console) error {
 		value any
 	}{
 		{"ID", d.ID}, {"Email", d.Email}, {"State", d.State}, {"Language", d.Language}, {"Created", d.Created},
-		{"Sign-up expires", d.PendingUntil}, {"Disabled", d.Disabled}, {"Last login", d.LastLogin}, {"Password", yesNo(d.Password)},
+		{"Sign-up expires", d.PendingUntil}, {"Disabled", d.Disabled}, {"Closing until", d.ClosingUntil}, {"Last login", d.LastLogin}, {"Password", yesNo(d.Password)},
 		{"Mailed password until", d.MailedUntil}, {"Invite", d.InviteID},
 	} {
 		fmt.Fprintf(w, "%s\t%s\n", field.name, printable(field.value))
@@ -167,7 +175,7 @@ func (d userDetails) print(c console) error {
 type result struct {
 	ID     uuid.UUID `json:"id"`
 	Email  string    `json:"email"`
-	Action string    `json:"did"` // disabled, enabled, deleted or email changed
+	Action string    `json:"did"` // disabled, enabled, restored, deleted or email changed
 	*admin.Ended
 	Queued int64 `json:"queued,omitempty"` // mails that were queued
 }
@@ -229,6 +237,42 @@ func (cmd *userEnable) Run(ctx context.Context, s *Settings, c console) error {
 		newAudit(s, c).LogAttrs(ctx, slog.LevelInfo, "user.enabled",
 			slog.String("account_id", account.ID.String()), slog.Int64("queued", queued))
 		return result{ID: account.ID, Email: account.Email, Action: "enabled", Queued: queued}.printTo(c, cmd.JSON)
+	})
+}
+
+type userRestore struct {
+	userName
+	JSON bool `name:"json" help:"Print JSON."`
+}
+
+// Run undoes a deletion that a user has asked for.
+func (cmd *userRestore) Run(ctx context.Context, s *Settings, c console) error {
+	return withUser(ctx, s, cmd.User, "user restore", func(store *db.Store, account db.Account) error {
+		store = s.withAudit(store, auditEvent{action: "user.restored", account: &account.ID})
+		if err := admin.Restore(ctx, store, account.ID); err != nil {
+			return err
+		}
+		newAudit(s, c).LogAttrs(ctx, slog.LevelInfo, "user.restored", slog.String("account_id", account.ID.String()))
+		return result{ID: account.ID, Email: account.Email, Action: "restored"}.printTo(c, cmd.JSON)
+	})
+}
+
+type userExport struct {
+	userName
+}
+
+// Run prints all personal data about a user. The export is an audit event: an operator has read it.
+func (cmd *userExport) Run(ctx context.Context, s *Settings, c console) error {
+	return withUser(ctx, s, cmd.User, "user export", func(store *db.Store, account db.Account) error {
+		export, err := userdata.Export(ctx, store.Read(), account, uuid.Nil, time.Now())
+		if err != nil {
+			return err
+		}
+		if err := s.writeAudit(ctx, store, auditEvent{action: "user.exported", account: &account.ID}); err != nil {
+			return err
+		}
+		newAudit(s, c).LogAttrs(ctx, slog.LevelInfo, "user.exported", slog.String("account_id", account.ID.String()))
+		return printJSON(c, export)
 	})
 }
 

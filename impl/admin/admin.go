@@ -1,4 +1,4 @@
-// Package admin implements the commands of operators: list, disable, enable and delete users, and end sessions. It changes the database
+// Package admin implements the commands of operators: list, disable, enable, restore and delete users, and end sessions. It changes the database
 // while replicas run, and locks the rows of a user in the same order as the operations: invite, account, then the others.
 package admin
 
@@ -66,6 +66,7 @@ func Users(ctx context.Context, store *db.Store, p Page) ([]db.Account, error) {
 const (
 	Active   = "active"
 	Disabled = "disabled" // by an operator
+	Closing  = "closing"  // by the user, who can undo it until it is deleted
 	Pending  = "pending"  // the sign-up is not confirmed
 	Expired  = "expired"  // it was not confirmed in time; a new sign-up with the address replaces it
 )
@@ -73,6 +74,8 @@ const (
 // State returns the state of a user. Only an active user can log in.
 func State(account db.Account, now time.Time) string {
 	switch {
+	case account.DisabledAt != nil && account.ClosingUntil != nil:
+		return Closing
 	case account.DisabledAt != nil:
 		return Disabled
 	case account.PendingUntil == nil:

@@ -1,4 +1,5 @@
-// Package cleanup deletes rows whose retention has ended: expired sessions, links and sign-ups, devices, limits and mails.
+// Package cleanup deletes rows whose retention has ended: expired sessions, links and sign-ups, users who
+// asked for their deletion, devices, limits and mails.
 //
 // Every replica does so on its own; replicas need no coordination, because a row is deleted once. Each write deletes a few hundred rows
 // at most, so that requests do not wait for it.
@@ -6,6 +7,8 @@ package cleanup
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -14,9 +17,11 @@ import (
 
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/clock"
+	"github.com/financelime/authorization/impl/event"
 	"github.com/financelime/authorization/impl/limit"
 	"github.com/financelime/authorization/impl/mail"
 	"github.com/financelime/authorization/impl/recovery"
+	"github.com/financelime/authorization/impl/userdata"
 )
 
 const (
@@ -68,6 +73,7 @@ func (c *Cleaner) RunOnce(ctx context.Context) {
 		{"links", c.deleteLinks},
 		{"confirmations", c.deleteConfirmations},
 		{"signups", c.deleteSignUps},
+		{"users", c.deleteClosedAccounts},
 		{"devices", c.deleteDevices},
 		{"limits", func(ctx context.Context, now time.Time) (int64, error) { return limit.DeleteOld(ctx, c.Store, now) }},
 		{"mails", func(ctx context.Context, now time.Time) (int64, error) { return mail.DeleteOld(ctx, c.Store, now) }},
@@ -132,6 +138,57 @@ func (c *Cleaner) deleteSignUps(ctx context.Context, now time.Time) (int64, erro
 	}, func(q *db.Queries, first, last uuid.UUID) (int64, error) {
 		return q.DeleteExpiredSignUps(ctx, db.DeleteExpiredSignUpsParams{First: first, Last: last, Before: &before})
 	})
+}
+
+// deleteClosedAccounts deletes the users who asked for it and can no longer undo it. Each is a transaction of its own, because it locks an
+// invite and an account. A user whose deletion fails does not prevent the others.
+func (c *Cleaner) deleteClosedAccounts(ctx context.Context, now time.Time) (deleted int64, err error) {
+	before, after := now.Add(-margin), uuid.Nil
+	var failures []error
+	for {
+		ids, err := c.Store.Read().ListClosedAccounts(ctx, db.ListClosedAccountsParams{Before: &before, After: after, MaxRows: db.BatchRows})
+		if err != nil {
+			return deleted, errors.Join(append(failures, fmt.Errorf("list: %w", err))...)
+		}
+		if len(ids) == 0 {
+			return deleted, errors.Join(failures...)
+		}
+		for _, id := range ids {
+			done, err := c.deleteClosedAccount(ctx, id, before)
+			if err != nil {
+				failures = append(failures, fmt.Errorf("delete the user %s: %w", id, err))
+			}
+			if ctx.Err() != nil || errors.Is(err, db.ErrUnavailable) {
+				return deleted, errors.Join(failures...)
+			}
+			if done {
+				deleted++
+				c.Log.InfoContext(ctx, "user.deleted", event.Account(id))
+			}
+		}
+		after = ids[len(ids)-1]
+	}
+}
+
+// deleteClosedAccount deletes a user, unless another replica has done so, the user has undone the deletion, or an operator has disabled them.
+func (c *Cleaner) deleteClosedAccount(ctx context.Context, id uuid.UUID, before time.Time) (done bool, err error) {
+	err = c.Store.InTx(ctx, func(q *db.Queries) error {
+		done = false
+		account, err := userdata.Lock(ctx, q, id)
+		if errors.Is(err, db.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if account.DisabledAt == nil || account.ClosingUntil == nil || account.ClosingUntil.After(before) {
+			return nil
+		}
+		_, err = userdata.Delete(ctx, q, account)
+		done = err == nil
+		return err
+	})
+	return done && err == nil, err
 }
 
 func (c *Cleaner) deleteDevices(ctx context.Context, now time.Time) (int64, error) {

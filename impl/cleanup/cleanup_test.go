@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"errors"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -207,6 +209,106 @@ func TestDeleteSignUps(t *testing.T) {
 	})
 }
 
+// close closes an account as its owner does.
+func (f *fixture) close(id uuid.UUID, until time.Time) {
+	f.t.Helper()
+	f.write(func(ctx context.Context, q *db.Queries) error {
+		if n, err := q.CloseAccount(ctx, db.CloseAccountParams{Now: &f.clock, ClosingUntil: &until, ID: id}); n != 1 || err != nil {
+			return fmt.Errorf("%d accounts are closed: %w", n, err)
+		}
+		return nil
+	})
+}
+
+// A closing account is deleted after its grace and the margin for clocks, with all that belongs to it. Accounts that were restored, enabled
+// or disabled by an operator meanwhile stay.
+func TestDeleteClosedAccounts(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, f *fixture) {
+		until := f.clock.Add(7 * day)
+		invite := uuid.New()
+		f.write(func(ctx context.Context, q *db.Queries) error {
+			if _, err := q.InsertInvite(ctx, db.InsertInviteParams{ID: invite, CodeHash: invite[:], MaxUses: 5, ExpiresAt: until}); err != nil {
+				return err
+			}
+			_, err := q.ConsumeInvite(ctx, invite)
+			return err
+		})
+		invited := idAt(f.clock)
+		decoyUntil := f.clock.Add(30 * day)
+		f.write(func(ctx context.Context, q *db.Queries) error {
+			if _, err := q.InsertAccount(ctx, db.InsertAccountParams{ID: invited, Email: "jane@example.org", InviteID: &invite, CreatedAt: f.clock}); err != nil {
+				return err
+			}
+			decoy := uuid.New()
+			_, err := q.InsertAccount(ctx, db.InsertAccountParams{
+				ID: decoy, Email: decoy.String(), CreatedAt: f.clock, PendingUntil: &decoyUntil, DecoyOf: &invited,
+			})
+			return err
+		})
+		f.close(invited, until)
+		f.link(invited, "deletion_undo", 7*day)
+		for range db.BatchRows + 2 { // more than a batch
+			f.close(f.account(nil), until)
+		}
+		restored, enabled, disabled, later := f.account(nil), f.account(nil), f.account(nil), f.account(nil)
+		for _, id := range []uuid.UUID{restored, enabled, disabled} {
+			f.close(id, until)
+		}
+		f.close(later, until.Add(day))
+		f.write(func(ctx context.Context, q *db.Queries) error {
+			_, restoreErr := q.RestoreAccount(ctx, restored)
+			_, disableErr := q.DisableAccount(ctx, db.DisableAccountParams{Now: &f.clock, ID: disabled})
+			return errors.Join(restoreErr, disableErr)
+		})
+		// The version before enables an account without clearing closing_until.
+		if _, err := f.raw.ExecContext(t.Context(), "UPDATE account SET disabled_at = NULL WHERE email = $1", enabled.String()+"@example.org"); err != nil {
+			t.Fatal(err)
+		}
+		all := f.count("account")
+		f.after(7*day+55*time.Minute, "account", all)
+		f.after(10*time.Minute, "account", 4)
+		if log := f.log.String(); strings.Count(log, "msg=user.deleted") != db.BatchRows+3 || !strings.Contains(log, "account_id="+invited.String()) {
+			t.Errorf("%d users are logged as deleted", strings.Count(log, "msg=user.deleted"))
+		}
+		if links := f.count("link"); links != 0 {
+			t.Errorf("%d links are left", links)
+		}
+		if uses := f.count("invite WHERE uses = 0"); uses != 1 {
+			t.Error("the use of the invite was not released")
+		}
+		f.after(day, "account", 3)
+		f.after(30*day, "account", 3)
+	})
+}
+
+// A replica that lists a closed account does not delete it if its owner or an operator was faster.
+func TestRestoreBesideCleaner(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, f *fixture) {
+		f.clock = f.clock.Add(-8 * day)
+		for range 100 {
+			id := f.account(nil)
+			f.close(id, f.clock.Add(day))
+			cleaner := *f.Cleaner
+			cleaner.Log, cleaner.Clock = slog.New(slog.DiscardHandler), func() time.Time { return f.clock.Add(2 * day) }
+			var restored int64
+			var all sync.WaitGroup
+			all.Go(func() { cleaner.RunOnce(t.Context()) })
+			f.write(func(ctx context.Context, q *db.Queries) (err error) {
+				restored, err = q.RestoreAccount(ctx, id)
+				return err
+			})
+			all.Wait()
+			if left := f.count("account"); int64(left) != restored {
+				t.Fatalf("%d accounts are left, %d were restored", left, restored)
+			}
+			f.write(func(ctx context.Context, q *db.Queries) error {
+				_, err := q.DeleteAccount(ctx, id)
+				return err
+			})
+		}
+	})
+}
+
 func TestDeleteDevicesLimitsAndMails(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, f *fixture) {
 		account := f.account(nil)
@@ -335,7 +437,7 @@ func TestPanicIsAFailureOfOneJob(t *testing.T) {
 	var log bytes.Buffer
 	cleaner := cleanup.Cleaner{Log: slog.New(slog.NewTextHandler(&log, nil))} // without a store, every job panics
 	cleaner.RunOnce(t.Context())
-	if n := strings.Count(log.String(), "cleanup.failed"); n != 7 || strings.Count(log.String(), "\n") != n {
-		t.Errorf("%d of 7 jobs are logged as failed: %s", n, log.String())
+	if n := strings.Count(log.String(), "cleanup.failed"); n != 8 || strings.Count(log.String(), "\n") != n {
+		t.Errorf("%d of 8 jobs are logged as failed: %s", n, log.String())
 	}
 }

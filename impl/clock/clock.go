@@ -16,3 +16,6 @@ func (c Clock) Now() time.Time {
 
 // Truncate returns t in UTC, truncated to microseconds: what a database returns after t was stored.
 func Truncate(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
+
+// Format formats a time of the API: in UTC and with six digits of a second, as both databases store it, so that string order is time order.
+func Format(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z07:00") }

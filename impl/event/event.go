@@ -51,6 +51,11 @@ const (
 	SessionStepUpRefused Name = "session.step_up_refused"
 	SessionCapped        Name = "session.capped"
 
+	UserClosing  Name = "user.closing"
+	UserRestored Name = "user.restored"
+	UserDeleted  Name = "user.deleted"
+	UserExported Name = "user.exported"
+
 	TokenRefused       Name = "token.refused"
 	LimitExceeded      Name = "limit.exceeded"
 	LimitReleaseFailed Name = "limit.release_failed"
@@ -89,7 +94,8 @@ func (n Name) outcome() Outcome {
 	switch n {
 	case SignUpAccepted, LinkUsed, PasswordResetRequested, PasswordActivated, PasswordChanged, LoginSucceeded,
 		EmailAsked, EmailChanged, EmailUndone,
-		SessionRefreshed, SessionRepeated, SessionRevoked, SessionRevokedOthers, SessionCapped, SessionSteppedUp:
+		SessionRefreshed, SessionRepeated, SessionRevoked, SessionRevokedOthers, SessionCapped, SessionSteppedUp,
+		UserClosing, UserRestored, UserDeleted, UserExported:
 		return Success
 	default:
 		return Failure

@@ -21,6 +21,8 @@ const (
 	InviteSource Name = "invite-source"
 	LinkSource   Name = "link-source"
 	EmailAccount Name = "email-account"
+
+	ExportAccount Name = "export-account"
 )
 
 // Limits are the limits of a service. The zero Limits refuse nothing and write nothing.

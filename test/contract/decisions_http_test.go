@@ -36,6 +36,7 @@ func operations() []operation {
 		{http.MethodPost, "/v1/user/email"}, {http.MethodDelete, "/v1/user/email"},
 		{http.MethodPost, "/v1/oauth/step_up"},
 		{http.MethodGet, unknownPageLink}, {http.MethodPost, unknownPageLink},
+		{http.MethodDelete, "/v1/user"}, {http.MethodGet, "/v1/user/export"},
 	}
 }
 

@@ -21,6 +21,7 @@ func TestExamplesWithoutDev(t *testing.T) {
 			"signup": 404, "user_password_reset": 404, "confirm_user_email": 404, "open_link": 404, "use_link": 404, "create_access_token": 404, "refresh_access_token": 400,
 			"verify_access_token": 401, "get_user": 401, "change_user_password": 401, "revoke_other_sessions": 401,
 			"request_email_change": 401, "cancel_email_change": 401,
+			"delete_user": 401, "export_user_data": 401,
 			"get_list_active_sessions": 401, "revoke_refresh_token": 401, "revoke_session": 401, "step_up_session": 401,
 		}
 		for _, e := range exampleRequests(t) {

@@ -34,6 +34,8 @@ func validRequests() []*http.Request {
 		{http.MethodDelete, "/v1/session/" + uuid.NewString(), ""},
 		{http.MethodPost, "/v1/session/remove_others", ""},
 		{http.MethodGet, "/v1/user", ""},
+		{http.MethodDelete, "/v1/user", ""},
+		{http.MethodGet, "/v1/user/export", ""},
 		{http.MethodPut, "/v1/user/password", `{"currentPassword":"p","newPassword":"` + chosenPassword + `"}`},
 		{http.MethodPost, "/v1/user/email", `{"newEmail":"a@example.com"}`},
 		{http.MethodDelete, "/v1/user/email", ""},

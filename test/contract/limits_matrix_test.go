@@ -19,6 +19,7 @@ func TestEveryOperationHasALimit(t *testing.T) {
 	unlimited := map[string]string{
 		"refresh_access_token": signed, "verify_access_token": signed, "get_list_active_sessions": signed,
 		"revoke_refresh_token": signed, "revoke_session": signed, "revoke_other_sessions": signed, "get_user": signed, "cancel_email_change": signed,
+		"delete_user": "it takes no secret, and a user can do it once",
 		"get_version": public, "get_jwks": public, "get_openid_configuration": public,
 		"get_openapi_json": public, "get_openapi_yaml": public, "get_docs": public, "get_docs_asset": public,
 		"get_account_page": public, "get_account_asset": public, "get_change_password": public,

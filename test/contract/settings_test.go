@@ -31,6 +31,7 @@ func TestSettings(t *testing.T) {
 		{"a session past its greatest age is 404", []string{"AUTH_SESSION_MAX_AGE=2s"}, agedSession},
 		{"an unused mailed password expires", []string{"AUTH_MAILED_PASSWORD_TTL=2s"}, expiredMailedPassword},
 		{"a reset link expires", []string{"AUTH_PASSWORD_LINK_TTL=2s"}, expiredResetLink},
+		{"a deletion can be undone until the grace ends", []string{"AUTH_DELETION_GRACE=5s"}, endedGrace},
 		{"only known clients log in", []string{"AUTH_CLIENT_IDS=other_v1,web_v2"}, knownClients},
 		{"trusted proxies set the client IP", []string{"AUTH_TRUSTED_PROXIES=127.0.0.0/8,10.0.0.1"}, trustedProxies},
 		{"other peers do not set the client IP", nil, untrustedProxies},

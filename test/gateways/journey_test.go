@@ -151,7 +151,7 @@ func (p *person) revoke(sessionID string) {
 type request struct{ method, path, body string }
 
 // The first requests are those of operations with a limit, then follow the others that need the database.
-const limitedRequests, databaseRequests = 9, 17
+const limitedRequests, databaseRequests = 10, 19
 
 func requests() []request {
 	return []request{
@@ -164,8 +164,10 @@ func requests() []request {
 		{http.MethodPut, "/v1/user/password", `{"currentPassword":"p","newPassword":"seven green boats at noon"}`},
 		{http.MethodPost, "/v1/user/email", `{"newEmail":"a@example.com"}`},
 		{http.MethodPost, "/v1/oauth/step_up", `{"password":"p"}`},
+		{http.MethodGet, "/v1/user/export", ""},
 		{http.MethodDelete, "/v1/user/email", ""},
 		{http.MethodGet, "/v1/user", ""},
+		{http.MethodDelete, "/v1/user", ""},
 		{http.MethodPut, "/v1/oauth/refresh", `{"refreshToken":"a.b.c"}`},
 		{http.MethodGet, "/v1/oauth/verify", ""},
 		{http.MethodGet, "/v1/session/list", ""},
@@ -214,7 +216,7 @@ func allowed(path string) string {
 }
 
 func (r request) secured() bool {
-	return strings.HasPrefix(r.path, "/v1/session/") || r.path == "/v1/oauth/verify" || r.path == "/v1/oauth/step_up" || r.path == "/v1/user" ||
+	return strings.HasPrefix(r.path, "/v1/session/") || r.path == "/v1/oauth/verify" || r.path == "/v1/oauth/step_up" || r.path == "/v1/user" || r.path == "/v1/user/export" ||
 		r.path == "/v1/user/email" ||
 		r.method == http.MethodPut && r.path == "/v1/user/password"
 }
@@ -439,6 +441,14 @@ func (f failing) GetUser(context.Context, api.GetUserRequestObject) (api.GetUser
 }
 
 func (f failing) StepUpSession(context.Context, api.StepUpSessionRequestObject) (api.StepUpSessionResponseObject, error) {
+	return nil, f.err
+}
+
+func (f failing) DeleteUser(context.Context, api.DeleteUserRequestObject) (api.DeleteUserResponseObject, error) {
+	return nil, f.err
+}
+
+func (f failing) ExportUserData(context.Context, api.ExportUserDataRequestObject) (api.ExportUserDataResponseObject, error) {
 	return nil, f.err
 }
 

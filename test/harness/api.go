@@ -118,6 +118,22 @@ func (a API) User(accessToken string) *client.GetUserResponse {
 	return r
 }
 
+// DeleteUser closes or deletes the account of the access token's user.
+func (a API) DeleteUser(accessToken string) *client.DeleteUserResponse {
+	a.T.Helper()
+	r, err := a.Client.DeleteUserWithResponse(a.T.Context(), &client.DeleteUserParams{RequestID: uuid.NewString()}, Bearer(accessToken))
+	a.must(err)
+	return r
+}
+
+// ExportUser returns the data of the access token's user.
+func (a API) ExportUser(accessToken string) *client.ExportUserDataResponse {
+	a.T.Helper()
+	r, err := a.Client.ExportUserDataWithResponse(a.T.Context(), &client.ExportUserDataParams{RequestID: uuid.NewString()}, Bearer(accessToken))
+	a.must(err)
+	return r
+}
+
 // ChangePassword replaces the password of the access token's user.
 func (a API) ChangePassword(accessToken, current, chosen string) *client.ChangeUserPasswordResponse {
 	a.T.Helper()

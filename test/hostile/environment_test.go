@@ -56,6 +56,7 @@ func newEnvironment(t *testing.T, engine string) *environment {
 	env.join(single, code)
 	only := env.login(single, s.WaitMails(t, single, 2)[0].Password(t))
 	env.waitForMails()
+	s.AgeAuthentications(t, time.Hour) // otherwise a well-formed request could delete the user
 
 	env.refreshToken = session["refreshToken"]
 	env.rejected = values{

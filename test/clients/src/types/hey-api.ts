@@ -5,6 +5,8 @@ import type { Codes, CodesOf, Equal, Expect, AnyJSON, Untyped } from "./contract
 type Responses = {
   signup: hey.SignupResponses & hey.SignupErrors;
   get_user: hey.GetUserResponses & hey.GetUserErrors;
+  delete_user: hey.DeleteUserResponses & hey.DeleteUserErrors;
+  export_user_data: hey.ExportUserDataResponses & hey.ExportUserDataErrors;
   change_user_password: hey.ChangeUserPasswordResponses & hey.ChangeUserPasswordErrors;
   request_email_change: hey.RequestEmailChangeResponses & hey.RequestEmailChangeErrors;
   cancel_email_change: hey.CancelEmailChangeResponses & hey.CancelEmailChangeErrors;
@@ -45,6 +47,8 @@ type Requests = [
   hey.RevokeRefreshTokenData,
   hey.RevokeSessionData,
   hey.GetUserData,
+  hey.DeleteUserData,
+  hey.ExportUserDataData,
   hey.ChangeUserPasswordData,
   hey.RequestEmailChangeData,
   hey.CancelEmailChangeData,

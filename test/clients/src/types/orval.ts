@@ -9,6 +9,8 @@ type ByStatus<Response extends { status: number; data: unknown }> = {
 type Responses = {
   signup: ByStatus<orval.signupResponse>;
   get_user: ByStatus<orval.getUserResponse>;
+  delete_user: ByStatus<orval.deleteUserResponse>;
+  export_user_data: ByStatus<orval.exportUserDataResponse>;
   change_user_password: ByStatus<orval.changeUserPasswordResponse>;
   request_email_change: ByStatus<orval.requestEmailChangeResponse>;
   cancel_email_change: ByStatus<orval.cancelEmailChangeResponse>;

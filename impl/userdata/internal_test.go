@@ -1,0 +1,4 @@
+package userdata
+
+// ExportAtMost is Export with another maximum for the lists.
+var ExportAtMost = export
