@@ -24,7 +24,7 @@ export REDOCLY_TELEMETRY := off
 export REDOCLY_SUPPRESS_UPDATE_NOTICE := true
 
 .DEFAULT_GOAL := help
-.PHONY: help build release run generate check-generate password-list check-password-list test test-fast screenshots bench-check test-clients test-clients-all test-contract-tools test-gateways test-replicas test-browser faults model timing bench \
+.PHONY: help build release run generate check-generate password-list check-password-list test test-fast screenshots dependencies bench-check test-clients test-clients-all test-contract-tools test-gateways test-replicas test-browser faults model timing bench \
 	contract-gate contract-fuzz fuzz lint lint-files lint-go lint-modules lint-scripts lint-spec lint-package lint-deploy vulnerabilities clean
 
 help: ## this list
@@ -182,6 +182,15 @@ $(TOOLS_DONE): test/contracttools/package.json test/contracttools/package-lock.j
 $(PACKAGE_DONE): clients/typescript/package.json clients/typescript/package-lock.json
 	cd clients/typescript && npm ci --loglevel=error
 	@touch $@
+
+dependencies: $(NODE_DONE) $(PACKAGE_DONE) $(CLIENTS_DONE) $(TOOLS_DONE) $(BROWSER_DONE) ## what other targets download and install when they need it (Debian, Ubuntu)
+	test/with-postgres true
+	test/replicas/install
+	test/browser/install
+	test/browser/with-chromium true
+	TOOLS=bin/generators; source test/clients/generators/lib.sh; need 'command -v java' default-jre-headless
+	tools/deploy/install bin/deploy
+	test/gateways/install bin/gateways
 
 contract-gate: ## openapi.yaml breaks no client of the last version
 	tools/contract-gate-test
