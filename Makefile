@@ -61,6 +61,9 @@ test: ## every test, on SQLite and PostgreSQL, with the race detector; a skipped
 test-fast: ## unit tests and the main tests of the service, on SQLite, without the race detector: under a minute; prints what it leaves out
 	tools/test-fast
 
+# These measure.
+faults timing bench bench-check: export FSYNC := on
+
 faults: ## the fault tests at full length: hours
 	FINANCELIME_FULL=1 test/with-postgres $(CHECKER) gotestsum --format=standard-verbose --post-run-command=tools/nothing-skipped \
 		-- $(RACE) -count=1 -timeout=6h ./test/faults/
