@@ -12,12 +12,19 @@ PACKAGE_DONE := clients/typescript/node_modules/.package-lock.json
 
 FUZZTIME  ?= 60s
 
+# By default the race detector sleeps for a second at the end of each process, and the tests start thousands.
+RACE := $(shell test/race-flags)
+export GORACE := atexit_sleep_ms=100
+
+# `make lint` vets all packages, with all tags. A failure is printed when its package is done, and again at the end.
+GO_TEST := $(CHECKER) gotestsum --format=pkgname-and-test-fails --post-run-command=tools/nothing-skipped -- -vet=off -count=1
+
 # The linters of openapi.yaml must neither send telemetry nor check for updates.
 export REDOCLY_TELEMETRY := off
 export REDOCLY_SUPPRESS_UPDATE_NOTICE := true
 
 .DEFAULT_GOAL := help
-.PHONY: help build release run generate check-generate password-list check-password-list test test-fast screenshots bench-check test-clients test-clients-all test-contract-tools test-gateways test-replicas test-browser faults model timing bench \
+.PHONY: help build release run generate check-generate password-list check-password-list test test-fast screenshots dependencies bench-check test-clients test-clients-all test-contract-tools test-gateways test-replicas test-browser faults model timing bench \
 	contract-gate contract-fuzz fuzz lint lint-files lint-go lint-modules lint-scripts lint-spec lint-package lint-deploy vulnerabilities clean
 
 help: ## this list
@@ -49,15 +56,17 @@ check-password-list: ## fails if `make password-list` would change a file
 	tools/password-list --check
 
 test: ## every test, on SQLite and PostgreSQL, with the race detector; a skipped test is a failure
-	test/with-postgres $(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
-		-- -race -count=1 -shuffle=on -timeout=30m ./...
+	test/with-postgres $(GO_TEST) $(RACE) -shuffle=on -timeout=30m ./...
 
 test-fast: ## unit tests and the main tests of the service, on SQLite, without the race detector: under a minute; prints what it leaves out
 	tools/test-fast
 
+# These measure.
+faults timing bench bench-check: export FSYNC := on
+
 faults: ## the fault tests at full length: hours
 	FINANCELIME_FULL=1 test/with-postgres $(CHECKER) gotestsum --format=standard-verbose --post-run-command=tools/nothing-skipped \
-		-- -race -count=1 -timeout=6h ./test/faults/
+		-- $(RACE) -count=1 -timeout=6h ./test/faults/
 	FINANCELIME_FULL=1 test/with-postgres $(CHECKER) gotestsum --format=standard-verbose \
 		-- -count=1 -timeout=30m -run='TestBacklogDrains|TestThreeProcesses' ./impl/mail/
 	FINANCELIME_FULL=1 test/with-postgres $(CHECKER) gotestsum --format=standard-verbose \
@@ -128,24 +137,19 @@ clean: ## deletes what the other targets created, except data/
 test-gateways: ## the recipes of deploy/gateways in real gateways, which it installs (Debian, Ubuntu)
 	test/gateways/install bin/gateways
 	PATH="$(CURDIR)/bin/gateways:$$PATH:/usr/sbin" \
-		$(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
-		-- -race -count=1 -shuffle=on -timeout=10m -tags=gateways ./test/gateways/
+		$(GO_TEST) $(RACE) -shuffle=on -timeout=10m -tags=gateways ./test/gateways/
 
 test-replicas: ## the previous version on this schema, replicas behind nginx, PgBouncer; installs them (Debian, Ubuntu); needs the git history
 	test/replicas/install
-	PATH="$$PATH:/usr/sbin" test/with-postgres $(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
-		-- -race -count=1 -timeout=10m -tags=replicas ./test/replicas/
-	PATH="$$PATH:/usr/sbin" TEST_BALANCER=nginx test/with-postgres $(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
-		-- -race -count=1 -timeout=10m -run='^Test(Journey|Race.*|Replicas.*)$$/^(replicas)?$$' ./test/contract/
-	PATH="$$PATH:/usr/sbin" TEST_BALANCER=nginx test/with-postgres $(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
-		-- -race -count=1 -timeout=10m -run='^Test(KillOneOfThree|RollingRestart|Failover)$$' ./test/faults/
+	PATH="$$PATH:/usr/sbin" test/with-postgres $(GO_TEST) $(RACE) -timeout=10m -tags=replicas ./test/replicas/
+	PATH="$$PATH:/usr/sbin" TEST_BALANCER=nginx test/with-postgres $(GO_TEST) $(RACE) -timeout=10m -run='^Test(Journey|Race.*|Replicas.*)$$/^(replicas)?$$' ./test/contract/
+	PATH="$$PATH:/usr/sbin" TEST_BALANCER=nginx test/with-postgres $(GO_TEST) $(RACE) -timeout=10m -run='^Test(KillOneOfThree|RollingRestart|Failover)$$' ./test/faults/
 
 BROWSER_DONE := test/browser/node_modules/.package-lock.json
 
 test-browser: $(BROWSER_DONE) $(PACKAGE_DONE) ## the pages, the local mailbox, the npm package and the recipe of deploy/bff in Chromium, which it installs with nginx (Debian)
 	test/browser/install
-	PATH="$$PATH:/usr/sbin" test/browser/with-chromium $(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
-		-- -race -count=1 -shuffle=on -timeout=15m -tags=browser ./test/browser/
+	PATH="$$PATH:/usr/sbin" test/browser/with-chromium $(GO_TEST) $(RACE) -shuffle=on -timeout=15m -tags=browser ./test/browser/
 
 screenshots: $(BROWSER_DONE) ## docs/images/ from the pages as they are now
 	SCREENSHOTS="$(CURDIR)/docs/images" test/browser/with-chromium go test -count=1 -tags=browser -run='^TestInChromium$$/^screenshots$$' ./test/browser/
@@ -158,12 +162,10 @@ $(BROWSER_DONE): test/browser/package.json test/browser/package-lock.json
 CLIENTS_DONE := test/clients/node_modules/.package-lock.json
 
 test-clients: $(CLIENTS_DONE) $(PACKAGE_DONE) ## the npm package and generated clients compile, match openapi.yaml and work; also a mock server, and the emails in mailparser
-	$(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
-		-- -race -count=1 -shuffle=on -timeout=15m -tags=clients ./test/clients/...
+	$(GO_TEST) $(RACE) -shuffle=on -timeout=15m -tags=clients ./test/clients/...
 
 test-clients-all: $(CLIENTS_DONE) $(PACKAGE_DONE) ## the same, and the generators whose clients take long to build: Java, Kotlin, Rust; installs compilers (Debian, Ubuntu)
-	$(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
-		-- -race -count=1 -shuffle=on -timeout=40m -tags=clients,clients_all ./test/clients/...
+	$(GO_TEST) $(RACE) -shuffle=on -timeout=40m -tags=clients,clients_all ./test/clients/...
 
 # Some packages declare a newer Node than they need. --loglevel=error hides these warnings.
 $(CLIENTS_DONE): test/clients/package.json test/clients/package-lock.json
@@ -174,8 +176,7 @@ TOOLS_DONE := test/contracttools/node_modules/.package-lock.json
 
 test-contract-tools: $(TOOLS_DONE) ## Dredd, Specmatic and Postman agree that `serve --dev` does what openapi.yaml says; needs Java, which it installs (Debian, Ubuntu)
 	TOOLS=bin/generators; source test/clients/generators/lib.sh; need 'command -v java' default-jre-headless
-	$(CHECKER) gotestsum --format=pkgname --post-run-command=tools/nothing-skipped \
-		-- -count=1 -shuffle=on -timeout=15m -tags=clients ./test/contracttools/
+	$(GO_TEST) -shuffle=on -timeout=15m -tags=clients ./test/contracttools/
 
 $(TOOLS_DONE): test/contracttools/package.json test/contracttools/package-lock.json
 	cd test/contracttools && npm ci --loglevel=error
@@ -184,6 +185,15 @@ $(TOOLS_DONE): test/contracttools/package.json test/contracttools/package-lock.j
 $(PACKAGE_DONE): clients/typescript/package.json clients/typescript/package-lock.json
 	cd clients/typescript && npm ci --loglevel=error
 	@touch $@
+
+dependencies: $(NODE_DONE) $(PACKAGE_DONE) $(CLIENTS_DONE) $(TOOLS_DONE) $(BROWSER_DONE) ## what other targets download and install when they need it (Debian, Ubuntu)
+	test/with-postgres true
+	test/replicas/install
+	test/browser/install
+	test/browser/with-chromium true
+	TOOLS=bin/generators; source test/clients/generators/lib.sh; need 'command -v java' default-jre-headless
+	tools/deploy/install bin/deploy
+	test/gateways/install bin/gateways
 
 contract-gate: ## openapi.yaml breaks no client of the last version
 	tools/contract-gate-test

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"sync"
 
 	"github.com/pressly/goose/v3"
 
@@ -87,8 +88,12 @@ var (
 	tableChanges = regexp.MustCompile(`(?m)^(?:(CREATE) TABLE (\w+)|(DROP) TABLE (\w+)|ALTER TABLE (\w+) (RENAME) TO (\w+))`)
 )
 
-// migrations returns the embedded migrations, in the order of their numbers.
-func migrations() ([]migration, error) {
+// migrations returns the embedded migrations, in the order of their numbers. The caller must not change them.
+//
+//nolint:gochecknoglobals // computed once
+var migrations = sync.OnceValues(readMigrations)
+
+func readMigrations() ([]migration, error) {
 	names, err := fs.Glob(schema.FS, "*.sql") // sorted
 	if err != nil {
 		return nil, fmt.Errorf("list migrations: %w", err)

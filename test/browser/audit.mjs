@@ -101,7 +101,7 @@ export function measureContrast(selectors) {
 // runAxe returns what axe finds in a page. undecided are the contrasts that it could not measure. Frames are skipped: their
 // content is audited on its own.
 export async function runAxe(page, options = {}) {
-  await page.evaluate(axe.source);
+  if (!await page.evaluate(() => 'axe' in globalThis)) await page.evaluate(axe.source); // once for each page: half a megabyte
   const { violations, incomplete } = await page.evaluate(
     (options) => globalThis.axe.run(document, { iframes: false, ...options }),
     options,

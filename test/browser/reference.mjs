@@ -3,6 +3,9 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { service } from './browser.mjs';
 
+// get returns a JSON document of the service.
+export const get = async (path) => (await fetch(`http://${service.httpAddr}${path}`, { headers: { 'request-id': 'docs-test' } })).json();
+
 export async function openReference(page) {
   await page.goto(`${service.publicURL}/docs`);
   await page.locator('.opblock').first().waitFor();
@@ -79,4 +82,13 @@ export async function expectStatus(page, status, id, body) {
   const response = await tryOut(page, id, body);
   assert.equal(response.status, status, `${id}: ${JSON.stringify(response.body)}`);
   return response.body;
+}
+
+// tabTo presses Tab until the focus is on an element.
+export async function tabTo(page, element) {
+  for (let i = 0; i < 200; i++) {
+    await page.keyboard.press('Tab');
+    if (await element.and(page.locator(':focus')).count()) return;
+  }
+  assert.fail(`${element} is not reached by pressing Tab`);
 }

@@ -17,6 +17,7 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	harness.Parallel(3) // they wait for mails, for the end of tokens and delays, and for processes; the races among them need the processors
 	os.Exit(harness.Main(func(b string, c *harness.Contract) int {
 		binary, contract = b, c
 		status := m.Run()

@@ -297,7 +297,7 @@ func TestWrongSettings(t *testing.T) {
 			t.Parallel()
 			cmd := exec.CommandContext(t.Context(), binary)
 			cmd.Dir = t.TempDir()
-			cmd.Env = append([]string{"AUTH_HTTP_ADDR=127.0.0.1:0", "AUTH_ADMIN_ADDR=127.0.0.1:0"}, strings.Fields(c.setting)...)
+			cmd.Env = append([]string{harness.RaceOptions, "AUTH_HTTP_ADDR=127.0.0.1:0", "AUTH_ADMIN_ADDR=127.0.0.1:0"}, strings.Fields(c.setting)...)
 			out, err := cmd.CombinedOutput()
 			if err == nil || cmd.ProcessState.ExitCode() != 1 {
 				t.Errorf("exit status %d, want 1", cmd.ProcessState.ExitCode())

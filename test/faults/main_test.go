@@ -5,7 +5,6 @@
 package faults
 
 import (
-	"flag"
 	"os"
 	"testing"
 	"time"
@@ -23,12 +22,8 @@ var (
 var full = os.Getenv("FINANCELIME_FULL") != ""
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	if !full && flag.Lookup("test.parallel").Value.String() != "1" {
-		// Most of these tests spend their time waiting: for leases, delays and outages.
-		if err := flag.Set("test.parallel", "8"); err != nil {
-			panic(err)
-		}
+	if !full {
+		harness.Parallel(8) // most of these tests wait: for leases, delays and outages
 	}
 	os.Exit(harness.Main(func(b string, c *harness.Contract) int {
 		binary, contract = b, c

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strconv"
 )
 
 // BinaryEnv names the variable with the path of a built service: a test process that starts another one passes its own on.
@@ -29,6 +30,20 @@ func Main(run func(binary string, contract *Contract) int) int {
 		return fail(err)
 	}
 	return run(binary, contract)
+}
+
+// Parallel lets n tests run at the same time, unless -parallel is given. It is for tests that spend much of their time waiting, so that there can be
+// more of them than processors.
+func Parallel(n int) {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if given {
+		return
+	}
+	if err := flag.Set("test.parallel", strconv.Itoa(n)); err != nil {
+		panic(err) // impossible: package testing has this flag
+	}
 }
 
 func fail(err error) int {

@@ -41,12 +41,24 @@ func EachEngine(t *testing.T, test func(t *testing.T, engine string)) {
 	}
 }
 
+// RaceOptions makes a process with the race detector exit soon after its work. By default it sleeps for a second first.
+const RaceOptions = "GORACE=atexit_sleep_ms=100"
+
 // Build builds the service into a directory and returns the path of the binary. The service has the race detector if the test has it.
 func Build(dir string) (string, error) {
 	binary := filepath.Join(dir, "financelime-auth")
 	_, file, _, _ := runtime.Caller(0)
-	cmd := exec.Command("go", "build", fmt.Sprintf("-race=%t", raceDetector), "-o", binary, "./cmd/financelime-auth")
-	cmd.Dir = filepath.Join(filepath.Dir(file), "..", "..")
+	root := filepath.Join(filepath.Dir(file), "..", "..")
+	args := []string{"build", "-o", binary}
+	if raceDetector {
+		flags, err := exec.Command(filepath.Join(root, "test", "race-flags")).Output()
+		if err != nil {
+			return "", fmt.Errorf("flags of the race detector: %w", err)
+		}
+		args = append(args, strings.Fields(string(flags))...)
+	}
+	cmd := exec.Command("go", append(args, "./cmd/financelime-auth")...)
+	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the service: %w\n%s", err, out)
 	}
@@ -97,7 +109,7 @@ func New(t testing.TB, binary string, contract *Contract, engine string, setting
 	s.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir,
 		"AUTH_HTTP_ADDR=127.0.0.1:0", "AUTH_ADMIN_ADDR=127.0.0.1:0", "AUTH_PUBLIC_URL=https://auth.example.test",
-		"AUTH_SHUTDOWN_DELAY=0s", "AUTH_LOG_LEVEL=debug", "AUTH_LIMITS=off", "AUTH_HASH_WAIT=10m",
+		RaceOptions, "AUTH_SHUTDOWN_DELAY=0s", "AUTH_LOG_LEVEL=debug", "AUTH_LIMITS=off", "AUTH_HASH_WAIT=10m",
 	}
 	if engine == Postgres || engine == Replicas {
 		s.DatabaseURL = postgres.URL(t)
@@ -201,7 +213,7 @@ func (s *Service) launch() (<-chan struct{}, error) {
 // readLog stores the log and reads the addresses from it.
 func (s *Service) readLog(stderr io.Reader, ready chan<- struct{}) {
 	lines := bufio.NewReader(stderr)
-	for {
+	for isReady := false; ; {
 		line, err := lines.ReadBytes('\n')
 		_, _ = s.stderr.Write(line)
 		var event struct {
@@ -209,11 +221,12 @@ func (s *Service) readLog(stderr io.Reader, ready chan<- struct{}) {
 			HTTPAddr  string `json:"http_addr"`
 			AdminAddr string `json:"admin_addr"`
 		}
-		if json.Unmarshal(line, &event) == nil {
+		if !isReady && json.Unmarshal(line, &event) == nil {
 			switch event.Msg {
 			case "service.listening":
 				s.URL, s.Admin = "http://"+event.HTTPAddr, "http://"+event.AdminAddr
 			case "service.ready":
+				isReady = true
 				close(ready)
 			}
 		}
