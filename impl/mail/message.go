@@ -24,12 +24,11 @@ const (
 
 	KindPasswordChanged = "password_changed" // the user changed the password
 
-	// Links that open a page.
-	KindSignUpChooseLink   = "signup_choose_link"
-	KindPasswordChooseLink = "password_choose_link"
-	KindEmailLink          = "email_link"    // to the new address
-	KindEmailUndo          = "email_undo"    // to the old address, after a change
-	KindDeletionUndo       = "deletion_undo" // the account will be deleted
+	KindSignUpChooseLink   = "signup_choose_link"   // as signup_link, but its link opens a page; so do those of the next four
+	KindPasswordChooseLink = "password_choose_link" // as password_link
+	KindEmailLink          = "email_link"           // to the new address
+	KindEmailUndo          = "email_undo"           // to the old address, after a change
+	KindDeletionUndo       = "deletion_undo"        // the account will be deleted
 
 	KindEmailAsked  = "email_asked"  // someone who is logged in wants to change the address
 	KindEmailNotice = "email_notice" // sent in place of an email_link whose address is taken; no row has this kind

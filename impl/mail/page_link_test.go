@@ -23,7 +23,8 @@ func (f *fixture) enqueuePageLink(t *testing.T, account uuid.UUID, purpose link.
 		row.Address = &address
 	}
 	f.write(t, func(ctx context.Context, q *db.Queries) error { return q.UpsertLink(ctx, row) })
-	return f.enqueue(t, db.InsertMailParams{AccountID: account, Kind: kind, ConfirmationID: &linkID}), linkID
+	mailID = f.enqueue(t, db.InsertMailParams{AccountID: account, Kind: kind, ConfirmationID: &linkID})
+	return mailID, linkID
 }
 
 // pageLinks are the kinds of mail with a link that opens a page.

@@ -112,4 +112,4 @@ func decode(t testing.TB, s string) []byte {
 }
 
 // byPassword is the authentication of the sessions in these tests.
-var byPassword = Authentication{Time: time.Unix(1_700_000_000, 0), Methods: []string{Password}} //nolint:gochecknoglobals // a constant
+var byPassword = Authentication{Time: time.Unix(1_700_000_000, 0), Methods: []string{Password}}

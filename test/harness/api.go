@@ -187,9 +187,9 @@ func Bearer(token string) client.RequestEditorFn {
 }
 
 // Send sends one raw request, which a generated client would not, and returns the response and its body.
-func Send(t testing.TB, via *http.Client, method, url string, header http.Header, body string) (*http.Response, string) {
+func Send(t testing.TB, via *http.Client, method, to string, header http.Header, body string) (*http.Response, string) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	request, err := http.NewRequestWithContext(t.Context(), method, to, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
