@@ -23,7 +23,7 @@ func spoofed() http.Header {
 	const value = "spoofed.example.test"
 	h := http.Header{}
 	for _, name := range []string{
-		"x-auth-user-id", "x-auth-session-id", "x-auth-client-id", "X_Auth_User_Id", "x_auth_session_id",
+		"x-auth-user-id", "x-auth-session-id", "x-auth-client-id", "x-auth-acr", "x-auth-time", "X_Auth_User_Id", "x_auth_session_id", "x_auth_acr", "X_Auth_Time",
 		"X-Forwarded-For", "X_Forwarded_For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Prefix",
 		"X-Forwarded-Server", "X-Forwarded-Uri", "X-Forwarded-Method", "X-Real-IP", "X-Original-URL", "X-Original-URI", "X-Rewrite-URL",
 	} {

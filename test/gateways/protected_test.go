@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +30,7 @@ func TestProtected(t *testing.T) {
 			c := &upstreamClient{person: p, plain: plainClient(t)}
 			c.checkAccepted()
 			c.checkIdentityHeaders()
+			c.checkStepUp()
 			c.checkRequestID()
 			c.checkRejected()
 			if !r.exactPaths {
@@ -112,7 +114,7 @@ func (c *upstreamClient) checkIdentityHeaders() {
 	claims := decode(c.t, strings.Split(c.session.AccessToken, ".")[1])
 	want := map[string]string{
 		"X-Auth-User-Id": claims["sub"].(string), "X-Auth-Session-Id": c.session.SessionID, "X-Auth-Client-Id": claims["client_id"].(string),
-		"X-Forwarded-For": clientAddr.String(),
+		"X-Auth-Acr": "aal1", "X-Auth-Time": fmt.Sprint(claims["auth_time"]), "X-Forwarded-For": clientAddr.String(),
 	}
 	honest, forged := c.token(), c.token()
 	maps.Copy(forged, spoofed())
@@ -141,7 +143,7 @@ func (c *upstreamClient) checkIdentityHeaders() {
 	}
 
 	// A proxy removes the headers that Connection names. This must not remove the headers that the gateway sets.
-	for _, name := range []string{"x-auth-user-id", "X-Auth-Session-Id", "x-forwarded-for", "request-id"} {
+	for _, name := range []string{"x-auth-user-id", "X-Auth-Session-Id", "X-Auth-Acr", "x-auth-time", "x-forwarded-for", "request-id"} {
 		header := c.token()
 		header["Connection"] = []string{"close, " + name}
 		_, _, got := c.visit(http.MethodGet, protectedPath, header, "")
@@ -151,6 +153,27 @@ func (c *upstreamClient) checkIdentityHeaders() {
 			}
 		}
 	}
+}
+
+// checkStepUp checks that the upstream receives when the user last authenticated: from the session where the gateway asks the service, and
+// from the access token where it does not.
+func (c *upstreamClient) checkStepUp() {
+	signed := fmt.Sprint(decode(c.t, strings.Split(c.session.AccessToken, ".")[1])["auth_time"])
+	c.s.service.AgeAuthentications(c.t, time.Hour)
+	seconds, err := strconv.ParseInt(signed, 10, 64)
+	c.must(err)
+	stored := strconv.FormatInt(seconds-3600, 10)
+	_, _, got := c.visit(http.MethodGet, protectedPath, c.token(), "")
+	if want := map[bool]string{true: stored, false: signed}[c.s.online]; len(got) != 1 || got[0].header.Get("X-Auth-Time") != want {
+		c.t.Errorf("an hour after the login: the upstream received %v, want %s", got, want)
+	}
+	proven := c.calls().StepUp(c.session.AccessToken, c.password)
+	c.want("step up", proven.StatusCode(), 200)
+	c.session.AccessToken = proven.JSON200.AccessToken
+	if now := fmt.Sprint(decode(c.t, strings.Split(c.session.AccessToken, ".")[1])["auth_time"]); now == stored {
+		c.t.Errorf("after the step-up, auth_time is still %s", now)
+	}
+	c.checkIdentityHeaders()
 }
 
 // checkRequestID checks that a valid request-id reaches the upstream, and the service if the gateway calls it, and that a malformed one
@@ -332,6 +355,9 @@ func (c *upstreamClient) checkUpstreamResponses() {
 		response, body, _ := c.visit(http.MethodGet, fmt.Sprintf("%s?status=%d", protectedPath, status), c.token(), "")
 		if response.StatusCode != status || body != fmt.Sprintf("%d of the upstream", status) {
 			c.t.Errorf("the upstream's %d was received as %d %s", status, response.StatusCode, body)
+		}
+		if got := response.Header.Get("WWW-Authenticate"); status == http.StatusForbidden && got != needsAuthentication {
+			c.t.Errorf("the upstream's 403 was received with WWW-Authenticate %q", got)
 		}
 	}
 }

@@ -26,6 +26,9 @@ type received struct {
 	header               http.Header
 }
 
+// needsAuthentication is how a service behind the gateway asks for a recent authentication, as docs/gateway.md describes.
+const needsAuthentication = `Bearer error="insufficient_user_authentication", max_age=600`
+
 func newUpstream(t testing.TB) *upstream {
 	u := &upstream{}
 	server := httptest.NewServer(u)
@@ -42,6 +45,9 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	status := http.StatusOK
 	_, _ = fmt.Sscanf(r.URL.Query().Get("status"), "%d", &status)
 	w.Header().Set("Content-Type", "text/plain")
+	if status == http.StatusForbidden {
+		w.Header().Set("WWW-Authenticate", needsAuthentication)
+	}
 	w.WriteHeader(status)
 	_, _ = fmt.Fprintf(w, "%d of the upstream", status)
 }
