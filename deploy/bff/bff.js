@@ -63,6 +63,13 @@ const operations = {
         }
         return answer;
     },
+    password: async (r) => { // with the access token of the page, whose session goes on with other tokens
+        const answer = await call(r, 'PUT', '/v1/user/password', r.requestText || '', r.headersIn.Authorization);
+        if (answer.status === 200) {
+            answer.cookie = cookieOf(r, answer.body.refreshToken);
+        }
+        return answer;
+    },
     logout: async (r, token) => {
         const answer = token ? await end(r, token) : { status: 204 };
         return Object.assign(answer, { cookie: cookieOf(r, '') }); // also if the service does not respond

@@ -71,6 +71,11 @@ const operations = {
     const r = token ? await refresh(req, token) : failure(404, 'USER_NOT_FOUND'); // as if the session had ended
     return { ...r, cookie: r.status === 200 ? cookie(r.body.refreshToken) : hasEnded(r) && cookie('') };
   },
+  async '/bff/password'(req, token) { // with the access token of the page, whose session goes on with other tokens
+    const r = await call(req, 'PUT', '/v1/user/password', await text(req), req.headers.authorization);
+    if (r.status === 200 || r.status >= 500) forget(token); // if the response was lost, the next refresh must get its tokens from the service
+    return r.status === 200 ? { ...r, cookie: cookie(r.body.refreshToken) } : r;
+  },
   async '/bff/logout'(req, token) { // if the service does not respond, the session stays in the user's list, but this browser has no token
     return { ...(token ? await end(req, token) : { status: 204 }), cookie: cookie('') };
   },

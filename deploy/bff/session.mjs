@@ -3,25 +3,27 @@ let current; // { accessToken, sessionID, expiresAt } of this tab
 
 // A refresh holds the lock, so a second tab starts only when the cookie of the first has arrived. A response that takes 15 s is dropped, with
 // its cookie: server.mjs relies on it.
-const post = (operation, body = {}) =>
+const post = (path, body = {}, accessToken) =>
   navigator.locks.request('bff', () =>
-    fetch(`/bff/${operation}`, {
+    fetch(path, {
       method: 'POST',
-      headers: { 'content-type': 'application/json', 'request-id': crypto.randomUUID() },
+      headers: {
+        'content-type': 'application/json', 'request-id': crypto.randomUUID(), ...(accessToken && { authorization: `Bearer ${accessToken}` }),
+      },
       body: JSON.stringify(body),
       signal: AbortSignal.timeout(15_000),
     }).catch(() => new Response(null, { status: 503 })),
   );
 
 async function keep(response) {
-  const { accessToken, sessionID, expiresIn = 600 } = await response.json();
+  const { accessToken, sessionID = current?.sessionID, expiresIn = 600 } = await response.json();
   current = { accessToken, sessionID, expiresAt: Date.now() + (expiresIn - Math.min(30, expiresIn / 2)) * 1000 };
   return current;
 }
 
 // login returns the status of the response: 200, or a failure of POST /v1/oauth/create.
 export async function login(email, password) {
-  const response = await post('login', { email, password, clientID: 'app', device: {} });
+  const response = await post('/bff/login', { email, password, clientID: 'app', device: {} });
   if (response.status === 200) await keep(response);
   return response.status;
 }
@@ -36,7 +38,7 @@ export async function session({ stale } = {}) {
 }
 
 async function renew() {
-  const response = await post('refresh');
+  const response = await post('/bff/refresh');
   if (response.status === 200) return keep(response);
   const failure = await response.json().catch(() => ({}));
   const ended = failure.message === 'USER_NOT_FOUND' || failure.parameters?.includes('refreshToken');
@@ -44,9 +46,35 @@ async function renew() {
   throw new Error(`no session now: status ${response.status}`);
 }
 
+// changePassword returns the status and the message of the response: 200, or a failure of PUT /v1/user/password. It goes through the backend
+// for frontend, because the response has another refresh token.
+export async function changePassword(currentPassword, newPassword) {
+  const result = await prove('/bff/password', { currentPassword, newPassword });
+  if (result.status >= 500) { // the response may be lost, and with it the token for the cookie: a refresh gets it, but for 2 minutes only
+    current = undefined;
+    await session().catch(() => {});
+  }
+  return result;
+}
+
+// stepUp returns the status and the message of the response: 200, or a failure of POST /v1/oauth/step_up. Call it when an operation, or an API,
+// responds that it needs a recent authentication, and send the request again.
+export const stepUp = (password) => prove('/v1/oauth/step_up', { password });
+
+// prove sends a password with the access token, and keeps the new access token in the response.
+async function prove(path, body) {
+  let used = await session();
+  let response = await post(path, body, used?.accessToken);
+  if (response.status === 401 && used && (used = await session({ stale: used.accessToken }))) response = await post(path, body, used.accessToken);
+  const { status } = response;
+  if (status === 200) return await keep(response), { status };
+  const { message } = await response.json().catch(() => ({}));
+  return { status, message };
+}
+
 // logout returns whether the session ended at the service. This browser has forgotten it in any case, if the response arrived.
 export async function logout() {
-  const response = await post('logout');
+  const response = await post('/bff/logout');
   current = null;
   return response.status === 204;
 }

@@ -5,6 +5,7 @@ package browser
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -24,6 +25,7 @@ type hop struct {
 
 	mu        sync.Mutex
 	strip     bool
+	lose      bool                      // respond with 502 to changes of the password, after the service has responded
 	answer    func(http.ResponseWriter) // not nil: responds to refreshes instead of the service, as gateways do
 	refreshes int
 	others    int      // other requests that change something
@@ -50,6 +52,7 @@ func startHop(t testing.TB, target string) *hop {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /test/strip/{on}", func(_ http.ResponseWriter, r *http.Request) { h.setStrip(r.PathValue("on") == "true") })
+	mux.HandleFunc("POST /test/lose/{on}", func(_ http.ResponseWriter, r *http.Request) { h.setLose(r.PathValue("on") == "true") })
 	mux.HandleFunc("POST /test/hold", func(http.ResponseWriter, *http.Request) { h.holdNext() })
 	mux.HandleFunc("POST /test/held", func(_ http.ResponseWriter, r *http.Request) { h.waitHeld(r) })
 	mux.HandleFunc("POST /test/release", func(http.ResponseWriter, *http.Request) { h.release() })
@@ -137,7 +140,23 @@ func (h *hop) holdNext() {
 	h.held, h.released = make(chan any), make(chan any)
 }
 
+// setLose makes the hop lose the responses to changes of the password.
+func (h *hop) setLose(on bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.lose = on
+}
+
+func (h *hop) loses(r *http.Request) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.lose && r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/password")
+}
+
 func (h *hop) hold(r *http.Response) error {
+	if h.loses(r.Request) {
+		return errors.New("lost")
+	}
 	if !strings.HasSuffix(r.Request.URL.Path, "/refresh") {
 		return nil
 	}

@@ -1,5 +1,5 @@
 // The app of the tests: a page that uses deploy/bff/session.mjs.
-import { login, logout, session } from './session.mjs';
+import { changePassword, login, logout, session, stepUp } from './session.mjs';
 
 const show = (text) => (document.querySelector('[role=status]').textContent = text);
 
@@ -27,5 +27,5 @@ document.querySelector('#logout').addEventListener('click', async () => {
 });
 document.querySelector('#retry').addEventListener('click', () => start());
 
-globalThis.app = { session, start }; // for the tests
+globalThis.app = { changePassword, session, start, stepUp }; // for the tests
 start();

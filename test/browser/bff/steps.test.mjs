@@ -247,7 +247,7 @@ for (const [name, origin, sendsCookie] of [['the same site', SAME_SITE, true], [
         cookie: headers.cookie?.includes('__Host-refresh') ?? false,
       })));
     });
-    for (const operation of ['login', 'refresh', 'logout']) {
+    for (const operation of ['login', 'refresh', 'password', 'logout']) {
       const url = `${app}/bff/${operation}`;
       watch.allowFailure(url);
       for (const enctype of ['application/x-www-form-urlencoded', 'text/plain', 'multipart/form-data']) {
@@ -285,7 +285,7 @@ for (const [name, origin, sendsCookie] of [['the same site', SAME_SITE, true], [
       assert.deepEqual(results, [...once, ...once]);
     }
     const requests = await Promise.all(seen);
-    assert.ok(requests.length >= 3 * 10, `${requests.length} requests`);
+    assert.ok(requests.length >= 4 * 10, `${requests.length} requests`);
     for (const { what } of requests) assert.match(what, /40[35]$/);
     assert.equal(requests.some(({ cookie }) => cookie), sendsCookie, 'SameSite=Strict');
     assert.deepEqual(await counts(), before, 'a request reached the service');
@@ -371,4 +371,53 @@ inBrowser('another login ends the session that it replaces', {}, async ({ page, 
   const deadline = Date.now() + 30_000;
   while (await isActive(first)) assert.ok(Date.now() < deadline, 'the first session is still active');
   assert.equal(await isActive(second), true);
+});
+
+inBrowser('change the password, and step up', {}, async ({ page, context, watch }) => {
+  allow(watch, 'refresh', 'password');
+  const stepUpURL = `${app}/v1/oauth/step_up`;
+  watch.allowFailure(stepUpURL);
+  const bodies = [];
+  context.on('response', (response) => bodies.push(response.text().catch(() => '')));
+  const sessionID = await logIn(page);
+  const call = (name, ...passwords) => page.evaluate(([name, passwords]) => globalThis.app[name](...passwords), [name, passwords]);
+  const accessToken = () => page.evaluate(async () => (await globalThis.app.session()).accessToken);
+  const chosen = 'seven green boats at noon';
+
+  const [token, access] = [await tokenOf(context), await accessToken()];
+  assert.deepEqual(await call('changePassword', 'wrong', chosen), { status: 403, message: 'WRONG_PASSWORD' });
+  assert.deepEqual(await call('changePassword', PASSWORD, 'short'), { status: 422, message: 'PASSWORD_TOO_SHORT' });
+  assert.deepEqual(await call('stepUp', 'wrong'), { status: 403, message: 'AUTHENTICATION_FAILED' });
+  assert.deepEqual([await tokenOf(context), await accessToken()], [token, access]);
+
+  assert.deepEqual(await call('stepUp', PASSWORD), { status: 200 });
+  const proven = await accessToken();
+  assert.notEqual(proven, access);
+  assert.equal(await tokenOf(context), token);
+
+  assert.deepEqual(await call('changePassword', PASSWORD, chosen), { status: 200 });
+  const changed = await tokenOf(context);
+  assert.notEqual(changed, token);
+  assert.notEqual(await accessToken(), proven);
+  await page.reload();
+  await waitStatus(page, sessionID);
+
+  // A step-up and a refresh at the same time: the second waits for the first.
+  const both = await page.evaluate(async (password) => {
+    const stale = (await globalThis.app.session()).accessToken;
+    const [step, session] = await Promise.all([globalThis.app.stepUp(password), globalThis.app.session({ stale })]);
+    return [step.status, session.sessionID];
+  }, chosen);
+  assert.deepEqual(both, [200, sessionID]);
+
+  // The password may have changed although the page got no response: the cookie gets its new token.
+  await control(`${TO_SERVICE}/test/lose/true`);
+  try {
+    assert.equal((await call('changePassword', chosen, PASSWORD)).status, 503);
+  } finally {
+    await control(`${TO_SERVICE}/test/lose/false`);
+  }
+  const seen = (await Promise.all(bodies)).join('\n');
+  for (const secret of [token, changed, await tokenOf(context)]) assert.ok(!seen.includes(secret), 'the page can see the token');
+  await mustBeCurrent(context, sessionID);
 });
