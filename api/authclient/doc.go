@@ -16,6 +16,7 @@
 //     may share a store.
 //   - It ends only if the service says so: the refresh fails with 404 USER_NOT_FOUND, or with a 400 that names refreshToken. After any other
 //     failure the tokens remain, and the next call tries again: the service accepts a refresh token again whose response was lost.
+//   - Its methods that change tokens save the new ones, and no refresh runs meanwhile: [Session.ChangePassword], [Session.StepUp].
 //   - It sends the access token only to the service and to the origins in [WithOrigins], and not after a redirect that has left them.
 //
 // # Failures
@@ -31,6 +32,10 @@
 //
 // A request that gets 503 is sent again after the time in Retry-After, three times in all: 503 means that the service has changed nothing. So is
 // a refresh whose response was lost. Nothing else is repeated: a login would create another session, and a password reset sends another mail.
+//
+// Some operations need a recent authentication. [Session.WithRecentAuthentication] asks for the password when it is needed:
+//
+//	err := session.WithRecentAuthentication(ctx, operation, askPassword)
 //
 // # Where tokens are kept
 //

@@ -99,6 +99,10 @@ func (s *Session) refresh(ctx context.Context, stale *grant) (*grant, error) {
 	done := s.refreshing.DoChan("", func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), refreshTimeout)
 		defer cancel()
+		if err := s.takeTurn(ctx); err != nil {
+			return nil, fmt.Errorf("refresh: %w", err)
+		}
+		defer s.endTurn()
 		return s.renew(ctx, stale)
 	})
 	select {

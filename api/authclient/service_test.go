@@ -33,8 +33,12 @@ type service struct {
 	mu         sync.Mutex
 	logins     int
 	generation int
+	access     int       // the number of the newest access token; the older ones do not work
 	expires    time.Time // of the access token
+	proven     time.Time // when the user last authenticated
+	password   string
 	ended      bool
+	grace      bool // repeats the tokens of a refresh or of a change of the password
 	refreshes  int
 	seen       []exchange // all requests
 	// instead, if not nil, responds to a refresh instead of the service.
@@ -45,7 +49,7 @@ type service struct {
 
 var contract = sync.OnceValues(harness.NewContract)
 
-func newService() *service { return &service{lifetime: 10 * time.Minute} }
+func newService() *service { return &service{lifetime: 10 * time.Minute, password: password} }
 
 // exchange is a request that the service has received.
 type exchange struct {
@@ -126,12 +130,13 @@ func (s *service) respond(w http.ResponseWriter, r *http.Request) {
 		}
 		w.WriteHeader(http.StatusNoContent)
 	case "POST /v1/oauth/create":
-		if body["email"] != email || body["password"] != password {
+		if body["email"] != email || body["password"] != s.password {
 			fail(w, 404, "USER_NOT_FOUND")
 			return
 		}
 		s.ended = false
 		s.logins++
+		s.proven = time.Now()
 		s.issue(w)
 	case "PUT /v1/oauth/refresh":
 		switch token := body["refreshToken"]; {
@@ -139,23 +144,57 @@ func (s *service) respond(w http.ResponseWriter, r *http.Request) {
 			fail(w, 404, "USER_NOT_FOUND")
 		case token == fmt.Sprintf("refresh-%d", s.generation):
 			s.issue(w)
+		case s.grace && token == fmt.Sprintf("refresh-%d", s.generation-1):
+			reply(w, s.tokens())
 		default:
 			fail(w, 400, "BAD_PARAMETERS", "refreshToken")
 		}
-	case "GET /v1/session/list":
+	default:
 		if !s.accepts(r) {
 			fail(w, 401, "401 Unauthorized")
 			return
 		}
+		s.respondTo(w, r, body)
+	}
+}
+
+// respondTo responds to a request with a valid access token.
+func (s *service) respondTo(w http.ResponseWriter, r *http.Request, body map[string]any) {
+	switch r.Method + " " + r.URL.Path {
+	case "PUT /v1/user/password":
+		switch chosen := body["newPassword"].(string); { //nolint:forcetypeassert // the test sends it
+		case body["currentPassword"] != s.password:
+			fail(w, 403, "WRONG_PASSWORD")
+		case len(chosen) < 15:
+			fail(w, 422, "PASSWORD_TOO_SHORT")
+		default:
+			s.password, s.proven = chosen, time.Now()
+			s.issue(w)
+		}
+	case "POST /v1/oauth/step_up":
+		if body["password"] != s.password {
+			fail(w, 403, "AUTHENTICATION_FAILED")
+			return
+		}
+		s.access++
+		s.proven, s.expires = time.Now(), time.Now().Add(s.lifetime)
+		tokens := s.tokens()
+		reply(w, map[string]any{
+			"accessToken": tokens.AccessToken, "expiresIn": tokens.ExpiresIn, "authenticatedAt": s.proven.UTC().Format("2006-01-02T15:04:05.000000Z"), "acr": "aal1",
+		})
+	case "DELETE /v1/user":
+		if time.Since(s.proven) >= 10*time.Minute {
+			fail(w, 403, "RECENT_AUTHENTICATION_REQUIRED")
+			return
+		}
+		s.ended = true
+		w.WriteHeader(http.StatusNoContent)
+	case "GET /v1/session/list":
 		reply(w, []any{map[string]any{
 			"sessionID": s.tokens().SessionID, "platform": "", "clientID": "shop_v1", "remoteAddr": "203.0.113.7", "current": true,
 			"createdAt": "2026-11-20T18:02:55.654321Z", "updatedAt": "2026-11-23T09:41:07.123456Z",
 		}})
 	default: // DELETE /v1/session/{sessionID}
-		if !s.accepts(r) {
-			fail(w, 401, "401 Unauthorized")
-			return
-		}
 		s.ended = s.ended || strings.HasSuffix(r.URL.Path, "/"+s.tokens().SessionID)
 		w.WriteHeader(http.StatusNoContent)
 	}
@@ -179,6 +218,7 @@ func (s *service) signUp(w http.ResponseWriter, body map[string]any) {
 // issue responds with the tokens of the next generation.
 func (s *service) issue(w http.ResponseWriter) {
 	s.generation++
+	s.access++
 	s.expires = time.Now().Add(s.lifetime)
 	reply(w, s.tokens())
 }
@@ -188,7 +228,7 @@ func (s *service) tokens() authclient.Tokens {
 	seconds := int64(s.lifetime / time.Second)
 	return authclient.Tokens{
 		SessionID:    fmt.Sprintf("session-%d", s.logins),
-		AccessToken:  fmt.Sprintf("access-%d", s.generation),
+		AccessToken:  fmt.Sprintf("access-%d", s.access),
 		RefreshToken: fmt.Sprintf("refresh-%d", s.generation),
 		ExpiresIn:    &seconds,
 	}
@@ -196,7 +236,7 @@ func (s *service) tokens() authclient.Tokens {
 
 // accepts reports whether a request has the current access token.
 func (s *service) accepts(r *http.Request) bool {
-	return r.Header.Get("authorization") == fmt.Sprintf("Bearer access-%d", s.generation) && time.Now().Before(s.expires)
+	return r.Header.Get("authorization") == fmt.Sprintf("Bearer access-%d", s.access) && time.Now().Before(s.expires)
 }
 
 func (s *service) callAPI(w http.ResponseWriter, r *http.Request) {
@@ -280,6 +320,9 @@ func fail(w http.ResponseWriter, status int, message string, parameters ...strin
 	}
 	if status == http.StatusUnauthorized {
 		w.Header().Set("www-authenticate", `Bearer realm="financelime"`)
+	}
+	if message == "RECENT_AUTHENTICATION_REQUIRED" {
+		w.Header().Set("www-authenticate", `Bearer error="insufficient_user_authentication", max_age=600`)
 	}
 	w.Header().Set("content-type", "application/json")
 	w.WriteHeader(status)

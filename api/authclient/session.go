@@ -31,7 +31,9 @@ type Session struct {
 	// writing is held while the store changes, so that a refresh cannot restore the tokens of a user who has logged out meanwhile, or
 	// replace those of a newer login. Sessions of one TokenStore share it.
 	writing *sync.Mutex
-	// unsaved are the tokens of a refresh that the store could not save. The next refresh tries again. Only a refresh uses it.
+	// turn has room for one: a refresh, a change of the password or a step-up, with its response. The last response is then the newest.
+	turn chan struct{}
+	// unsaved are new tokens that the store could not save. The next refresh tries again. Only who has the turn uses it.
 	unsaved *grant
 
 	mu       sync.Mutex        // guards the fields below
@@ -44,6 +46,7 @@ var _ http.RoundTripper = (*Session)(nil)
 func (c *Client) newSession(store TokenStore, tokens *grant) (*Session, error) {
 	s := &Session{
 		id: tokens.SessionID, auth: c, store: store, next: c.http.Transport, writing: &c.writing, grant: tokens, rejected: make(map[string]string),
+		turn: make(chan struct{}, 1),
 	}
 	if c.store == nil {
 		s.writing = new(sync.Mutex)
