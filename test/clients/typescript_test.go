@@ -4,10 +4,13 @@ package clients
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/financelime/authorization"
 	"github.com/financelime/authorization/test/harness"
@@ -74,7 +77,15 @@ func TestPackage(t *testing.T) {
 // runNodeTest runs a file of tests against a service. Every response of the service is validated against the contract.
 func runNodeTest(t *testing.T, dir string, s *harness.Service, program ...string) {
 	t.Helper()
-	environment := []string{"AUTH_URL=" + validatingProxy(t, s), "AUTH_MAILBOX=" + s.Admin, "AUTH_INVITE=" + s.Invite(t, 100)}
+	// Tests have no access to the database, and cannot wait until an authentication is not recent any more.
+	aging := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		s.AgeAuthentications(t, 11*time.Minute)
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	t.Cleanup(aging.Close)
+	environment := []string{
+		"AUTH_URL=" + validatingProxy(t, s), "AUTH_MAILBOX=" + s.Admin, "AUTH_AGING=" + aging.URL, "AUTH_INVITE=" + s.Invite(t, 100),
+	}
 	out, err := commandWith(t, dir, environment, program...)
 	if err != nil || !strings.Contains(out, "pass ") || strings.Contains(out, "pass 0") || !strings.Contains(out, "skipped 0") {
 		t.Errorf("%v\n%s", err, out)

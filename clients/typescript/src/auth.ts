@@ -1,7 +1,7 @@
 // All that a frontend calls.
 import { connect, typed, type API } from "./client.js";
 import type { Device, SignUpRequest } from "./contract.js";
-import { toResult, type Result } from "./result.js";
+import { toResult, type Failure, type Result } from "./result.js";
 import { Session, type SessionOptions } from "./session.js";
 import { isTokens } from "./tokens.js";
 
@@ -76,6 +76,67 @@ export class Auth {
   logOut(): Promise<Result<"revoke_session">> {
     return this.session.logOut();
   }
+
+  /**
+   * Changes the user's password. The service ends all other sessions of the user; this one gets new tokens, which are stored. 403
+   * `WRONG_PASSWORD` means the current password, and 422 that the new one is not accepted.
+   *
+   * If the response is lost, the failure is `network`, and the session continues, but the password may have changed: the user can
+   * try both.
+   */
+  changePassword(currentPassword: string, newPassword: string, { signal }: CallOptions = {}): Promise<Result<"change_user_password">> {
+    return this.session.changePassword(currentPassword, newPassword, signal);
+  }
+
+  /**
+   * Proves with the password that the user is present, so that operations that need a recent authentication succeed for ten minutes.
+   * The new access token is stored. 403 `AUTHENTICATION_FAILED` is a wrong password. `withRecentAuthentication` calls it when it is needed.
+   */
+  stepUp(password: string, { signal }: CallOptions = {}): Promise<Result<"step_up_session">> {
+    return this.session.stepUp(password, signal);
+  }
+
+  /**
+   * Runs an operation that may need a recent authentication, and returns its outcome. If the operation does, calls `ask` for the
+   * password, steps up, and runs the operation once more. The operation may be a method of this class, a call of `api`, or a
+   * `session.fetch` to your own service (which then responds as docs/gateway.md describes).
+   *
+   * If the step-up fails, `ask` is called again, with the failure: show it beside the field. `undefined` from `ask` gives up: the
+   * outcome is then the first one, with its 403. So it is if the session has ended.
+   */
+  async withRecentAuthentication<Outcome extends object>(
+    operation: () => Promise<Outcome>,
+    ask: (failure?: Failure<"step_up_session">) => string | undefined | PromiseLike<string | undefined>,
+  ): Promise<Outcome> {
+    const outcome = await operation();
+    if (!needsRecentAuthentication(outcome)) {
+      return outcome;
+    }
+    for (let failure: Failure<"step_up_session"> | undefined; ; ) {
+      const password = await ask(failure);
+      if (password === undefined) {
+        return outcome;
+      }
+      const result = await this.stepUp(password);
+      if (result.ok) {
+        return operation();
+      }
+      ({ failure } = result);
+      if (failure.status === 401) {
+        return outcome; // the session has ended
+      }
+    }
+  }
+
+}
+
+/** Reports whether an operation was refused because the user has not authenticated recently. */
+function needsRecentAuthentication(outcome: { failure?: unknown; error?: unknown; response?: Response }): boolean {
+  const { failure, error, response = outcome } = outcome;
+  return (
+    ((failure ?? error) as { message?: unknown } | undefined)?.message === "RECENT_AUTHENTICATION_REQUIRED" ||
+    !!(response as Partial<Response>).headers?.get("www-authenticate")?.includes("insufficient_user_authentication") // of your own service
+  );
 }
 
 function given(signal: AbortSignal | undefined): { signal?: AbortSignal } {

@@ -62,7 +62,7 @@ export class BrowserStore implements TokenStore {
    * at most 250 ms: browsers copy localStorage from process to process later than they pass a lock on.
    */
   async lock<T>(work: () => Promise<T>): Promise<T> {
-    const before = this.load()?.refreshToken;
+    const before = this.load()?.accessToken;
     const waiting = new AbortController();
     const timer = setTimeout(() => waiting.abort(), lockPatience);
     let mine = false;
@@ -73,7 +73,7 @@ export class BrowserStore implements TokenStore {
         ? result.value
         : await locks.request(this.#key, { signal: waiting.signal }, async () => {
             mine = true;
-            for (let i = 0; i++ < 25 && this.load()?.refreshToken === before; ) {
+            for (let i = 0; i++ < 25 && this.load()?.accessToken === before; ) {
               await new Promise((resolve) => setTimeout(resolve, 10)); // between two checks
             }
             return work();

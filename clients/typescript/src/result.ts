@@ -74,6 +74,12 @@ const failures = {
   refresh_access_token: { ...everywhere, ...badParameters, ...userNotFound },
   get_list_active_sessions: { ...everywhere, ...badParameters, ...authorized },
   revoke_session: { ...everywhere, ...badParameters, ...authorized },
+  change_user_password: {
+    ...everywhere, ...limited, ...badParameters, ...authorized,
+    403: { WRONG_PASSWORD: 1, RECENT_AUTHENTICATION_REQUIRED: 1 },
+    422: { PASSWORD_TOO_SHORT: 1, PASSWORD_KNOWN: 1, PASSWORD_GUESSABLE: 1, PASSWORD_UNCHANGED: 1 },
+  },
+  step_up_session: { ...everywhere, ...limited, ...badParameters, ...authorized, 403: { AUTHENTICATION_FAILED: 1, SECOND_FACTOR_REQUIRED: 1 } },
 } as const satisfies { [Operation in OperationName]?: { [Status in FailureStatus<Operation>]: Record<Message<Operation, Status>, 1> } };
 
 /**

@@ -3,6 +3,7 @@ import { globalFetch, typed, type API, type ConnectOptions } from "./client.js";
 import { allowOrigins, originOf } from "./origins.js";
 import { RefreshError } from "./refresh-error.js";
 import { toResult, type Failure, type Result } from "./result.js";
+import type { Body } from "./contract.js";
 import { abortable, withRetry, type Fetch } from "./retry.js";
 import { MemoryStore, type TokenStore } from "./store.js";
 import { isDue, isTokens, type Tokens } from "./tokens.js";
@@ -15,6 +16,9 @@ export interface SessionOptions extends ConnectOptions {
   /** Origins besides the service's that may get the access token: your own services, such as `https://api.example.com`. */
   origins?: readonly string[];
 }
+
+/** Exchanges stale tokens. */
+type Refresh = (stale: Tokens) => Promise<Tokens | undefined>;
 
 /** How long one refresh may take, with its repetitions, in milliseconds. */
 const refreshTimeout = 30_000;
@@ -33,12 +37,14 @@ const refreshTimeout = 30_000;
 export class Session {
   readonly #store: TokenStore;
   readonly #api: API; // without the session: a refresh needs no access token
+  readonly #inside: API; // with the session, inside a turn
   readonly #next: Fetch;
   readonly #patient: Fetch;
   readonly #baseUrl: string | URL;
   readonly #mayHaveToken: (url: string) => boolean;
   readonly #watchers: Watchers;
   #refreshing: Promise<Tokens | undefined> | undefined;
+  #turn: Promise<unknown> = Promise.resolve(); // the last request for other tokens
   #writing: Promise<unknown> = Promise.resolve(); // the last change of the store
   readonly #unsaved = new Map<string, { ok: true; data: Tokens }>(); // by refresh token: its successors that the store could not save
   #failedAhead: string | undefined; // a refresh token that could not be used before a 401
@@ -50,6 +56,7 @@ export class Session {
     this.#next = fetch;
     this.#patient = withRetry(fetch, patience);
     this.#api = typed(baseUrl, this.#patient);
+    this.#inside = typed(baseUrl, (request) => this.#send(request, this.#patient, (stale) => this.#exchange(stale)));
     this.#mayHaveToken = allowOrigins(baseUrl, origins);
     this.#watchers = new Watchers(store);
   }
@@ -74,23 +81,7 @@ export class Session {
     }
     const isStream = init?.body instanceof ReadableStream;
     const isPatient = !isStream && originOf(request.url) === originOf(this.#baseUrl);
-    const send = isPatient ? this.#patient : this.#next;
-
-    const tokens = await this.#usable(request.signal);
-    if (!tokens) {
-      return send(request);
-    }
-    const again = isStream ? undefined : request.clone();
-    const response = await send(authorize(request, tokens));
-    if (response.status !== 401) {
-      return response;
-    }
-    const renewed = await abortable(this.refresh(tokens), request.signal);
-    if (!again || renewed?.sessionID !== tokens.sessionID) {
-      return response; // also if another user has logged in meanwhile
-    }
-    await response.body?.cancel(); // frees the connection
-    return send(authorize(again, renewed));
+    return this.#send(request, isPatient ? this.#patient : this.#next, (stale) => this.refresh(stale), isStream);
   };
 
   /** Returns the tokens, or `undefined` if nobody is logged in. They may have expired. */
@@ -120,19 +111,43 @@ export class Session {
     return this.#refreshing;
   }
 
+  /** Changes the user's password, and stores the new tokens of this session: see `Auth.changePassword`. */
+  changePassword(currentPassword: string, newPassword: string, signal?: AbortSignal): Promise<Result<"change_user_password">> {
+    const send = (given: { signal: AbortSignal }) => this.#inside.PUT("/v1/user/password", { body: { currentPassword, newPassword }, ...given });
+    return this.#replace("change_user_password", send, isTokens, (tokens) => tokens, signal);
+  }
+
+  /** Proves that the user is present, and stores the new access token of this session: see `Auth.stepUp`. */
+  stepUp(password: string, signal?: AbortSignal): Promise<Result<"step_up_session">> {
+    const send = (given: { signal: AbortSignal }) => this.#inside.POST("/v1/oauth/step_up", { body: { password }, ...given });
+    const isData = (data: unknown) => !!(data as Partial<Tokens> | undefined)?.accessToken;
+    const merge = ({ accessToken, expiresIn }: Body<"step_up_session", 200>, { sessionID, refreshToken }: Tokens) =>
+      ({ sessionID, refreshToken, accessToken, ...(expiresIn && { expiresIn }) });
+    return this.#replace("step_up_session", send, isData, merge, signal);
+  }
+
+  /**
+   * Deletes the tokens on this device, without a request: the session stays in the user's list until it expires. With `sessionID`, only
+   * tokens of that session. Returns the tokens that it has deleted.
+   */
+  forget(sessionID?: string): Promise<Tokens | undefined> {
+    return this.#write(async () => {
+      const stored = await this.#store.load();
+      if (!stored || (sessionID && sessionID !== stored.sessionID)) {
+        return undefined;
+      }
+      await this.#store.save(undefined); // other tabs see it, and a refresh that is under way does not store its tokens
+      this.#watchers.saw(undefined, "loggedOut");
+      return stored;
+    });
+  }
+
   /**
    * Ends the session at the service, and deletes the tokens on this device in any case. If the result is a failure, the session may
    * still be in the user's list of sessions.
    */
   async logOut(): Promise<Result<"revoke_session">> {
-    const tokens = await this.#write(async () => {
-      const stored = await this.#store.load();
-      if (stored) {
-        await this.#store.save(undefined); // first: other tabs see it, and a refresh that is under way does not store its tokens
-        this.#watchers.saw(undefined, "loggedOut");
-      }
-      return stored;
-    });
+    const tokens = await this.forget();
     if (!tokens) {
       return { ok: true, data: undefined };
     }
@@ -169,14 +184,33 @@ export class Session {
     return this.#watchers.state;
   }
 
+  /** Sends a request with the access token, and once more after a 401 that a refresh can mend. */
+  async #send(request: Request, send: Fetch, refresh: Refresh, isStream = false): Promise<Response> {
+    const tokens = await this.#usable(request.signal, refresh);
+    if (!tokens) {
+      return send(request);
+    }
+    const again = isStream ? undefined : request.clone();
+    const response = await send(authorize(request, tokens));
+    if (response.status !== 401) {
+      return response;
+    }
+    const renewed = await abortable(refresh(tokens), request.signal);
+    if (!again || renewed?.sessionID !== tokens.sessionID) {
+      return response; // also if another user has logged in meanwhile
+    }
+    await response.body?.cancel(); // frees the connection
+    return send(authorize(again, renewed));
+  }
+
   /** Returns tokens that are worth sending: it tries to refresh those that expire soon. */
-  async #usable(signal: AbortSignal): Promise<Tokens | undefined> {
+  async #usable(signal: AbortSignal, refresh: Refresh): Promise<Tokens | undefined> {
     const tokens = await this.tokens();
     if (!tokens || !isDue(tokens) || tokens.refreshToken === this.#failedAhead) {
       return tokens;
     }
     try {
-      const renewed = await abortable(this.refresh(tokens), signal);
+      const renewed = await abortable(refresh(tokens), signal);
       return !renewed || renewed.sessionID === tokens.sessionID ? renewed : tokens; // a request is not sent in the name of the next user
     } catch (error) {
       if (!(error instanceof RefreshError)) {
@@ -187,8 +221,53 @@ export class Session {
     }
   }
 
+  /**
+   * Runs work while nothing else asks for other tokens: neither in this session nor, if the store has `lock`, in another tab. Otherwise
+   * the response that arrives last would win, which may be the older one.
+   */
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    return this.#store.lock?.(work) ?? work();
+    const done = this.#turn.then(() => this.#store.lock?.(work) ?? work());
+    this.#turn = done.catch(() => {});
+    return done;
+  }
+
+  /** Sends a request that changes the tokens, and stores the changes. */
+  #replace<Operation extends "change_user_password" | "step_up_session">(
+    operation: Operation,
+    send: (given: { signal: AbortSignal }) => Promise<{ data?: unknown; error?: unknown; response: Response }>,
+    isData: (data: unknown) => boolean,
+    merge: (data: Body<Operation, 200>, stored: Tokens) => Tokens,
+    signal?: AbortSignal,
+  ): Promise<Result<Operation>> {
+    return this.#inTurn(async () => {
+      const before = await this.tokens();
+      let result: Result<Operation> | undefined;
+      try {
+        return (result = await limited((limit) => toResult(operation, send({ signal: limit }), signal, isData), signal));
+      } finally {
+        if (result?.ok) {
+          const { data } = result;
+          await this.#write(async () => {
+            const stored = await this.tokens();
+            if (stored && stored.sessionID === before?.sessionID) { // otherwise the user has logged out or in meanwhile
+              await this.#keep(stored, { ...merge(data, stored), receivedAt: Date.now() });
+            }
+          });
+        } else if (!result || ["network", "undocumented"].includes(String(result.failure.status))) {
+          // The response may be lost, and with it new tokens: the service repeats them for the older refresh token, but for minutes only.
+          const stored = await this.tokens();
+          await (stored && this.#exchange(stored).catch(() => {}));
+        }
+      }
+    });
+  }
+
+  /** Stores the successors of stale tokens. If the store fails, the next refresh tries again. */
+  async #keep(stale: Tokens, data: Tokens): Promise<Tokens> {
+    this.#unsaved.set(stale.refreshToken, { ok: true, data });
+    await this.#store.save(data);
+    this.#unsaved.clear();
+    return data;
   }
 
   /** Changes the store after earlier changes, so that a slow store cannot bring back what a logout or a login has replaced. */
@@ -210,10 +289,7 @@ export class Session {
         return after; // meanwhile the user has logged out or in, or another tab did not wait for its turn
       }
       if (result.ok) {
-        this.#unsaved.set(stale.refreshToken, result);
-        await this.#store.save(result.data);
-        this.#unsaved.clear();
-        return result.data;
+        return this.#keep(stale, result.data);
       }
       if (!hasEnded(result.failure)) {
         throw new RefreshError(result.failure);
@@ -225,12 +301,27 @@ export class Session {
   }
 
   async #renew({ refreshToken }: Tokens): Promise<{ ok: true; data: Tokens } | { ok: false; failure: Failure<"refresh_access_token"> }> {
-    const limit = new AbortController();
-    const timer = setTimeout(() => limit.abort(new Error("timeout")), refreshTimeout);
-    const call = this.#api.PUT("/v1/oauth/refresh", { body: { refreshToken }, signal: limit.signal });
-    const result = await toResult("refresh_access_token", call, undefined, isTokens);
-    clearTimeout(timer);
+    const result = await limited((signal) =>
+      toResult("refresh_access_token", this.#api.PUT("/v1/oauth/refresh", { body: { refreshToken }, signal }), undefined, isTokens),
+    );
     return result.ok ? { ok: true, data: { ...result.data, receivedAt: Date.now() } } : result;
+  }
+}
+
+/** Calls send with a signal that aborts with the caller's, or after refreshTimeout: a request must not stop refreshes for longer. */
+async function limited<T>(send: (signal: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T> {
+  const limit = new AbortController();
+  const abort = () => limit.abort(signal?.reason);
+  const timer = setTimeout(() => limit.abort(new Error("timeout")), refreshTimeout);
+  signal?.addEventListener("abort", abort);
+  if (signal?.aborted) {
+    abort();
+  }
+  try {
+    return await send(limit.signal);
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", abort);
   }
 }
 

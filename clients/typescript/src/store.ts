@@ -16,9 +16,9 @@ export interface TokenStore {
   save(tokens: Tokens | undefined): void | PromiseLike<void>;
 
   /**
-   * Runs work while no other tab or process that shares the store runs its work. It may give up waiting after some seconds and run
-   * the work anyway: the service gives concurrent refreshes with the same token the same new tokens. Without this method,
-   * refreshes are single-flight in one `Session` only.
+   * Runs work, which asks for new tokens and saves them, while no other tab or process that shares the store runs its work. It may
+   * give up waiting after some seconds and run the work anyway: the service gives concurrent refreshes with the same token the same
+   * new tokens. Without this method, refreshes are single-flight in one `Session` only.
    */
   lock?<T>(work: () => Promise<T>): Promise<T>;
 

@@ -11,6 +11,7 @@ function setting(name: string): string {
 export const url = setting("AUTH_URL");
 export const inviteCode = setting("AUTH_INVITE");
 const mailbox = setting("AUTH_MAILBOX");
+const aging = setting("AUTH_AGING");
 
 /** Polls until a condition holds. */
 export async function until<T>(what: string, condition: () => Promise<T | undefined | false> | T | undefined | false): Promise<T> {
@@ -71,6 +72,11 @@ export class User {
     assert.ok(result.ok, JSON.stringify(result));
     return { auth, session: auth.session, store, tokens: (await store.load())! };
   }
+}
+
+/** Makes the last authentication of every session of the service old, as if the users had been away. */
+export async function ageAuthentications(): Promise<void> {
+  assert.equal((await fetch(aging, { method: "POST" })).status, 204);
 }
 
 /** Returns a client that is not logged in. */

@@ -12,6 +12,11 @@ export type Proofs = [
   Expect<Equal<Failure<"refresh_access_token">["status"], 400 | 404 | 405 | 413 | 500 | 503 | "network" | "undocumented">>,
   Expect<Equal<Failure<"get_list_active_sessions">["status"], 400 | 401 | 405 | 413 | 500 | 503 | "network" | "undocumented">>,
   Expect<Equal<Failure<"revoke_session">["status"], 400 | 401 | 405 | 413 | 500 | 503 | "network" | "undocumented">>,
+  Expect<Equal<Failure<"change_user_password">["status"], 400 | 401 | 403 | 405 | 413 | 422 | 429 | 500 | 503 | "network" | "undocumented">>,
+  Expect<Equal<Failure<"step_up_session">["status"], 400 | 401 | 403 | 405 | 413 | 429 | 500 | 503 | "network" | "undocumented">>,
+  Expect<Equal<Extract<Failure<"change_user_password">, { status: 403 }>["message"], "WRONG_PASSWORD" | "RECENT_AUTHENTICATION_REQUIRED">>,
+  Expect<Equal<Extract<Failure<"step_up_session">, { status: 403 }>["message"], "AUTHENTICATION_FAILED" | "SECOND_FACTOR_REQUIRED">>,
+  Expect<Equal<Extract<Result<"step_up_session">, { ok: true }>["data"]["acr"], "aal1" | "aal2">>,
   Expect<Equal<Extract<Failure<"signup">, { status: 409 }>["message"], "USER_ALREADY_EXIST" | "INVITE_HAS_ENDED">>,
   Expect<Equal<Extract<Failure<"signup">, { status: 500 }>["message"], "500 Internal Server Error">>,
   Expect<Equal<Extract<Failure<"signup">, { status: 429 }>["message"], "429 Too Many Requests">>,
@@ -83,6 +88,10 @@ export async function bodies(auth: Auth): Promise<void> {
     // @ts-expect-error a session has no such field
     void result.data[0]?.token;
   }
+  // @ts-expect-error ask returns the password
+  await auth.withRecentAuthentication(() => auth.sessions(), () => 1);
+  const outcome: Result<"get_list_active_sessions"> = await auth.withRecentAuthentication(() => auth.sessions(), () => undefined);
+  void outcome;
   // @ts-expect-error the refresh token is missing
   await auth.session.start({ sessionID: "", accessToken: "" } satisfies Tokens);
 }
