@@ -122,6 +122,8 @@ func (p *person) changePassword() {
 	changed := p.calls().ChangePassword(token, p.password, chosen)
 	p.want("change the password", changed.StatusCode(), 200)
 	p.password, p.session = chosen, *changed.JSON200
+	p.want("step up with a wrong password", p.calls().StepUp(p.session.AccessToken, "wrong").StatusCode(), 403)
+	p.want("step up", p.calls().StepUp(p.session.AccessToken, chosen).StatusCode(), 200)
 	p.want("end the other sessions", p.calls().RevokeOthers(p.session.AccessToken).StatusCode(), 204)
 	p.want("request the own address", p.calls().RequestEmail(p.session.AccessToken, p.email).StatusCode(), 409)
 	p.want("request another address", p.calls().RequestEmail(p.session.AccessToken, "new."+p.email).StatusCode(), 204)
