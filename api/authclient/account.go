@@ -84,6 +84,18 @@ func NeedsRecentAuthentication(response *http.Response) bool {
 	return false
 }
 
+// DeleteUser closes the user's account and deletes the tokens of the session. The service ends all sessions of the user; it deletes the account
+// after a grace, in which a mailed link restores it. DeleteUser needs a recent authentication.
+func (s *Session) DeleteUser(ctx context.Context) error {
+	s.leaving.Store(true)
+	defer s.leaving.Store(false)
+	response, err := s.api.DeleteUser(ctx, nil)
+	if _, err = receive[none]("delete the account", http.StatusNoContent, response, err); err != nil {
+		return err
+	}
+	return s.Forget(ctx)
+}
+
 // replacement returns the tokens that replace the stored ones.
 type replacement func(stored Tokens) Tokens
 

@@ -307,6 +307,55 @@ func TestChangeThatCannotBeSaved(t *testing.T) {
 	}
 }
 
+// TestWithRecentAuthentication checks that the password is asked for only if it must be, again after a wrong one, and that the operation is
+// repeated once.
+func TestWithRecentAuthentication(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, store := newService(), &authclient.MemoryStore{}
+		session := login(t, newClient(t, s, authclient.WithTokenStore(store),
+			authclient.WithSessionEnded(func(err error) { t.Errorf("the session has ended: %v", err) })))
+		time.Sleep(time.Hour)
+		var asked []string
+		ask := func(passwords ...string) func(context.Context, error) (string, error) {
+			return func(_ context.Context, failure error) (string, error) {
+				code, _ := errors.AsType[authclient.Code](failure)
+				asked = append(asked, string(code))
+				next := passwords[0]
+				passwords = passwords[1:]
+				return next, nil
+			}
+		}
+		runs := 0
+		remove := func(ctx context.Context) error { runs++; return session.DeleteUser(ctx) }
+		harmless := func(ctx context.Context) error { _, err := session.Sessions(ctx); return err }
+		if err := session.WithRecentAuthentication(t.Context(), harmless, ask()); err != nil || len(asked) != 0 {
+			t.Errorf("%v, asked %q", err, asked)
+		}
+		errCancelled := errors.New("cancelled")
+		cancel := func(context.Context, error) (string, error) { return "", errCancelled }
+		if err := session.WithRecentAuthentication(t.Context(), remove, cancel); !errors.Is(err, errCancelled) || runs != 1 {
+			t.Errorf("%v, %d runs", err, runs)
+		}
+		if err := remove(t.Context()); !errors.Is(err, authclient.ErrRecentAuthenticationRequired) {
+			t.Error(err)
+		}
+		runs = 0
+		if err := session.WithRecentAuthentication(t.Context(), remove, ask("wrong", password)); err != nil || runs != 2 {
+			t.Errorf("%v, %d runs", err, runs)
+		}
+		if len(asked) != 2 || asked[0] != "" || asked[1] != string(authclient.ErrAuthenticationFailed) {
+			t.Errorf("asked %q", asked)
+		}
+		if stored, err := store.Load(t.Context()); err != nil || stored != nil {
+			t.Errorf("the store has %+v, %v", stored, err)
+		}
+		if err := session.WithRecentAuthentication(t.Context(), remove, ask()); !errors.Is(err, authclient.ErrLoggedOut) {
+			t.Error(err)
+		}
+	})
+}
+
 // TestNeedsRecentAuthentication checks the headers of a caller's own API, and that its second refusal is returned.
 func TestNeedsRecentAuthentication(t *testing.T) {
 	t.Parallel()

@@ -35,7 +35,7 @@
 //
 // Some operations need a recent authentication. [Session.WithRecentAuthentication] asks for the password when it is needed:
 //
-//	err := session.WithRecentAuthentication(ctx, operation, askPassword)
+//	err := session.WithRecentAuthentication(ctx, session.DeleteUser, askPassword)
 //
 // # Where tokens are kept
 //

@@ -128,6 +128,18 @@ export class Auth {
     }
   }
 
+  /**
+   * Closes the user's account: the service ends all sessions, and deletes the account after a grace, in which a mailed link restores it.
+   * The tokens on this device are deleted. Needs a recent authentication.
+   */
+  async deleteUser({ signal }: CallOptions = {}): Promise<Result<"delete_user">> {
+    const before = await this.session.tokens();
+    const result = await toResult("delete_user", this.api.DELETE("/v1/user", given(signal)), signal);
+    if (result.ok && before) {
+      await this.session.forget(before.sessionID);
+    }
+    return result;
+  }
 }
 
 /** Reports whether an operation was refused because the user has not authenticated recently. */

@@ -80,6 +80,7 @@ const failures = {
     422: { PASSWORD_TOO_SHORT: 1, PASSWORD_KNOWN: 1, PASSWORD_GUESSABLE: 1, PASSWORD_UNCHANGED: 1 },
   },
   step_up_session: { ...everywhere, ...limited, ...badParameters, ...authorized, 403: { AUTHENTICATION_FAILED: 1, SECOND_FACTOR_REQUIRED: 1 } },
+  delete_user: { ...everywhere, ...badParameters, ...authorized, 403: { RECENT_AUTHENTICATION_REQUIRED: 1 } },
 } as const satisfies { [Operation in OperationName]?: { [Status in FailureStatus<Operation>]: Record<Message<Operation, Status>, 1> } };
 
 /**

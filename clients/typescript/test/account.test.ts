@@ -1,9 +1,10 @@
 // The account of a user: changes of the password, step-up, and operations that need a recent authentication.
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
-import { MemoryStore, type EndReason } from "@financelime/authorization";
+import { MemoryStore, type EndReason, type Failure } from "@financelime/authorization";
 import { gateway, type Verdict } from "./gateway.js";
-import { client, expired, User } from "./service.js";
+import { ageAuthentications, client, expired, User } from "./service.js";
+import { changeEmail, changePassword, deleteAccount } from "../examples/account.js";
 
 const user = new User();
 before(() => user.join());
@@ -114,6 +115,92 @@ test("a step-up with an expired access token refreshes it first, and one of an e
   assert.ok((await (await user.logIn()).auth.endSession(mine.sessionID)).ok);
   assert.deepEqual(reason(await auth.stepUp(user.password)), [401, "401 Unauthorized"]);
   assert.deepEqual([await store.load(), ends], [undefined, ["ended"]]);
+});
+
+test("withRecentAuthentication asks only if it must, again after a wrong password, and repeats once", async (t) => {
+  const person = await new User().join();
+  const { auth, store } = await person.logIn();
+  const asked: (Failure<"step_up_session"> | undefined)[] = [];
+  const answers = ["wrong", person.password];
+  const ask = (failure?: Failure<"step_up_session">) => {
+    asked.push(failure);
+    return answers.shift();
+  };
+  let runs = 0;
+  const remove = () => (runs++, auth.deleteUser());
+  const sessions = await auth.withRecentAuthentication(() => auth.sessions(), ask);
+  assert.deepEqual([sessions.ok, asked], [true, []]);
+
+  await ageAuthentications();
+  assert.deepEqual(reason(await auth.withRecentAuthentication(remove, () => undefined)), [403, "RECENT_AUTHENTICATION_REQUIRED"]);
+  assert.equal(runs, 1);
+  const raw = await auth.withRecentAuthentication(() => auth.api.DELETE("/v1/user"), () => Promise.resolve(undefined));
+  assert.deepEqual([raw.response.status, raw.error?.message], [403, "RECENT_AUTHENTICATION_REQUIRED"]);
+
+  const ends: EndReason[] = [];
+  auth.session.onEnd((end) => ends.push(end));
+  await auth.session.tokens();
+  assert.deepEqual(await auth.withRecentAuthentication(remove, ask), { ok: true, data: undefined });
+  assert.deepEqual([runs, asked.map((failure) => failure && reason({ ok: false, failure }))], [3, [undefined, [403, "AUTHENTICATION_FAILED"]]]);
+  assert.deepEqual([await store.load(), ends], [undefined, ["loggedOut"]]);
+  const gone = await client().logIn(person);
+  assert.deepEqual(reason(gone), [404, "USER_NOT_FOUND"]);
+
+  // A service behind a gateway asks as docs/gateway.md describes. Its second refusal is returned.
+  const own = await gateway(t, () => ({
+    status: 403, headers: { "www-authenticate": 'Bearer error="insufficient_user_authentication", max_age=600' },
+  }));
+  const { auth: mine } = await user.logIn({ origins: [own.url] });
+  const refused = await mine.withRecentAuthentication(() => mine.session.fetch(`${own.url}/payout`), () => user.password);
+  assert.deepEqual([refused.status, own.calls.length], [403, 2]);
+  assert.notEqual(own.calls[0]?.headers.authorization, own.calls[1]?.headers.authorization);
+});
+
+test("withRecentAuthentication does not ask again when the session has ended", async () => {
+  const { auth, tokens } = await user.logIn();
+  await ageAuthentications();
+  let asked = 0;
+  const outcome = await auth.withRecentAuthentication(() => auth.deleteUser(), async () => {
+    asked++;
+    assert.ok((await (await user.logIn()).auth.endSession(tokens.sessionID)).ok);
+    return user.password;
+  });
+  assert.deepEqual([reason(outcome), asked], [[403, "RECENT_AUTHENTICATION_REQUIRED"], 1]);
+});
+
+test("the examples of docs/clients.md", async () => {
+  const person = await new User().join();
+  const { auth } = await person.logIn();
+  const chosen = "seven green boats at noon";
+  const noPassword = () => Promise.resolve(undefined);
+  assert.equal(await changePassword(auth, "wrong", chosen), "The current password is wrong.");
+  assert.match(await changePassword(auth, person.password, "short"), /^Choose a longer password/);
+  assert.equal(await changePassword(auth, person.password, "passwordpassword"), "Others would find this password. Choose another.");
+  assert.equal(await changePassword(auth, person.password, person.password), "This is the password that you have already.");
+  assert.equal(await changePassword(auth, person.password, ""), "Please check what you have typed: newPassword");
+  assert.match(await changePassword(auth, person.password, chosen), /^Your password has changed/);
+  assert.equal(await changePassword(client(), chosen, person.password), "Please log in.");
+
+  assert.equal(await changeEmail(auth, person.email, noPassword), "This is the address that you have already.");
+  assert.equal(await changeEmail(auth, user.email, noPassword), "Another user has this address.");
+  assert.equal(await changeEmail(auth, "nobody", noPassword), "This is no address.");
+  await ageAuthentications();
+  const another = `other.${person.email}`;
+  assert.equal(await changeEmail(auth, another, noPassword), "Your address stays the same.");
+  assert.match(await changeEmail(auth, another, () => Promise.resolve(chosen)), /^Open the link/);
+  assert.equal(await changeEmail(client(), another, noPassword), "Please log in.");
+
+  await ageAuthentications();
+  const hints: string[] = [];
+  const answers = ["wrong", chosen];
+  assert.equal(await deleteAccount(auth, noPassword), "Your account was not closed.");
+  const deleted = await deleteAccount(auth, (hint) => {
+    hints.push(hint);
+    return Promise.resolve(answers.shift());
+  });
+  assert.match(deleted, /^Your account is closed/);
+  assert.deepEqual(hints, ["Please enter your password to close your account.", "The password is wrong."]);
+  assert.equal(await deleteAccount(auth, noPassword), "Please log in.");
 });
 
 /** Returns a client behind a gateway, with the tokens of a store. */

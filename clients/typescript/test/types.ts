@@ -14,6 +14,7 @@ export type Proofs = [
   Expect<Equal<Failure<"revoke_session">["status"], 400 | 401 | 405 | 413 | 500 | 503 | "network" | "undocumented">>,
   Expect<Equal<Failure<"change_user_password">["status"], 400 | 401 | 403 | 405 | 413 | 422 | 429 | 500 | 503 | "network" | "undocumented">>,
   Expect<Equal<Failure<"step_up_session">["status"], 400 | 401 | 403 | 405 | 413 | 429 | 500 | 503 | "network" | "undocumented">>,
+  Expect<Equal<Failure<"delete_user">["status"], 400 | 401 | 403 | 405 | 413 | 500 | 503 | "network" | "undocumented">>,
   Expect<Equal<Extract<Failure<"change_user_password">, { status: 403 }>["message"], "WRONG_PASSWORD" | "RECENT_AUTHENTICATION_REQUIRED">>,
   Expect<Equal<Extract<Failure<"step_up_session">, { status: 403 }>["message"], "AUTHENTICATION_FAILED" | "SECOND_FACTOR_REQUIRED">>,
   Expect<Equal<Extract<Result<"step_up_session">, { ok: true }>["data"]["acr"], "aal1" | "aal2">>,
