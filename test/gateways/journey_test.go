@@ -91,6 +91,35 @@ func journey(p *person) {
 	p.password = p.mail().Password(p.t)
 	p.login()
 	p.choosePassword()
+	p.changeAddress()
+	p.leave()
+}
+
+// newAddress returns an address that is not part of another one, and does not contain one: mails are found by it.
+func (p *person) newAddress() string { return strings.Replace(p.email, "@", "-new@", 1) }
+
+// changeAddress asks for an address that another user takes first.
+func (p *person) changeAddress() {
+	faster, taken := newPerson(p.t, p.s).join(), strings.Replace(p.email, "@", "-taken@", 1)
+	for _, who := range []*person{faster, p} {
+		p.want("request an address", who.calls().RequestEmail(who.session.AccessToken, taken).StatusCode(), 204)
+		p.s.service.WaitMails(p.t, taken, 1)
+	}
+	links := p.s.service.WaitMails(p.t, taken, 2)
+	p.want("the page of the address", p.open(links[1].Link(p.t)), 200)
+	p.want("confirm the address", p.calls().UseLink(links[1].Link(p.t), client.UseLinkRequest{}).StatusCode(), 200)
+	p.want("confirm an address that is taken meanwhile", p.calls().UseLink(links[0].Link(p.t), client.UseLinkRequest{}).StatusCode(), 409)
+}
+
+// leave exports the data and deletes the user.
+func (p *person) leave() {
+	p.want("export", p.calls().ExportUser(p.session.AccessToken).StatusCode(), 200)
+	p.s.service.AgeAuthentications(p.t, 11*time.Minute)
+	p.want("export after a while", p.calls().ExportUser(p.session.AccessToken).StatusCode(), 403)
+	p.want("delete the user after a while", p.calls().DeleteUser(p.session.AccessToken).StatusCode(), 403)
+	p.want("step up", p.calls().StepUp(p.session.AccessToken, p.password).StatusCode(), 200)
+	p.want("delete the user", p.calls().DeleteUser(p.session.AccessToken).StatusCode(), 204)
+	p.want("log in after that", p.tryLogin(p.password).StatusCode(), 404)
 }
 
 // choosePassword uses a link that opens a page, with JSON and with the form of the page.
@@ -126,10 +155,10 @@ func (p *person) changePassword() {
 	p.want("step up", p.calls().StepUp(p.session.AccessToken, chosen).StatusCode(), 200)
 	p.want("end the other sessions", p.calls().RevokeOthers(p.session.AccessToken).StatusCode(), 204)
 	p.want("request the own address", p.calls().RequestEmail(p.session.AccessToken, p.email).StatusCode(), 409)
-	p.want("request another address", p.calls().RequestEmail(p.session.AccessToken, "new."+p.email).StatusCode(), 204)
+	p.want("request another address", p.calls().RequestEmail(p.session.AccessToken, p.newAddress()).StatusCode(), 204)
 	p.want("cancel the request", p.calls().CancelEmail(p.session.AccessToken).StatusCode(), 204)
-	p.s.service.Exec(p.t, "UPDATE session SET authenticated_at = authenticated_at - 660000000") // 11 minutes
-	p.want("request another address after a while", p.calls().RequestEmail(p.session.AccessToken, "new."+p.email).StatusCode(), 403)
+	p.s.service.AgeAuthentications(p.t, 11*time.Minute)
+	p.want("request another address after a while", p.calls().RequestEmail(p.session.AccessToken, p.newAddress()).StatusCode(), 403)
 	if user := p.calls().User(p.session.AccessToken); user.StatusCode() != 200 || user.JSON200.Email != p.email {
 		p.t.Errorf("the account: %d %s", user.StatusCode(), user.Body)
 	}
