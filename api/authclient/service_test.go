@@ -162,7 +162,7 @@ func (s *service) respond(w http.ResponseWriter, r *http.Request) {
 func (s *service) respondTo(w http.ResponseWriter, r *http.Request, body map[string]any) {
 	switch r.Method + " " + r.URL.Path {
 	case "PUT /v1/user/password":
-		switch chosen := body["newPassword"].(string); { //nolint:forcetypeassert // the test sends it
+		switch chosen := body["newPassword"].(string); {
 		case body["currentPassword"] != s.password:
 			fail(w, 403, "WRONG_PASSWORD")
 		case len(chosen) < 15:
