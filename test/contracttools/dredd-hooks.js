@@ -22,6 +22,10 @@ hooks.beforeEach((transaction, done) => {
 		delete expected.body;
 		delete expected.bodySchema;
 	}
+	if (transaction.name.includes('/v1/user/export')) {
+		// Dredd requires every field of an example, and compares no schema. The example has more than the example user: Specmatic checks it.
+		delete expected.body;
+	}
 	if (type === 'text/css') { // the example of `asset` is a script
 		transaction.fullPath = transaction.fullPath.replace('.js', '.css');
 	}

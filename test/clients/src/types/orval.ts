@@ -6,6 +6,9 @@ type ByStatus<Response extends { status: number; data: unknown }> = {
   [Status in Response["status"]]: Extract<Response, { status: Status }>["data"];
 };
 
+/** The bodies that are no pages: orval also names the string of a page. */
+type WithoutPages<Bodies> = { [Status in keyof Bodies]: Exclude<Bodies[Status], string> };
+
 type Responses = {
   signup: ByStatus<orval.signupResponse>;
   get_user: ByStatus<orval.getUserResponse>;
@@ -18,7 +21,7 @@ type Responses = {
   user_password_reset: ByStatus<orval.userPasswordResetResponse>;
   confirm_user_email: ByStatus<orval.confirmUserEmailResponse>;
   open_link: ByStatus<orval.openLinkResponse>;
-  use_link: ByStatus<orval.useLinkResponse>;
+  use_link: WithoutPages<ByStatus<orval.useLinkResponse>>;
   create_access_token: ByStatus<orval.createAccessTokenResponse>;
   refresh_access_token: ByStatus<orval.refreshAccessTokenResponse>;
   verify_access_token: ByStatus<orval.verifyAccessTokenResponse>;
