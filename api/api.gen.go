@@ -562,6 +562,16 @@ type AccessTokenResponse struct {
 // Example: aal1
 type AuthenticationLevel string
 
+// ChangePasswordPage Where users change their password
+//
+// Example: {"url":"https://auth.example.com/account#password"}
+type ChangePasswordPage struct {
+	// URL The URL of the page
+	//
+	// Example: https://auth.example.com/account#password
+	URL string `json:"url"`
+}
+
 // ChangeUserPasswordFailure400 Why a change of the password was rejected with 400: a parameter is missing or malformed, or the new password has control characters.
 //
 // Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["newPassword"]}
@@ -3361,6 +3371,20 @@ type GetChangePasswordRequestObject struct {
 
 type GetChangePasswordResponseObject interface {
 	VisitGetChangePasswordResponse(w http.ResponseWriter) error
+}
+
+type GetChangePassword200JSONResponse ChangePasswordPage
+
+func (response GetChangePassword200JSONResponse) VisitGetChangePasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type GetChangePassword303Response struct {

@@ -5,17 +5,28 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/financelime/authorization/api"
+	"github.com/financelime/authorization/impl/page"
+	"github.com/financelime/authorization/impl/reqinfo"
 )
 
-// GetChangePassword redirects to the part of the account page that changes the password.
-func (s *Service) GetChangePassword(context.Context, api.GetChangePasswordRequestObject) (api.GetChangePasswordResponseObject, error) {
-	public, err := url.Parse(s.PublicURL)
+// changePasswordPath is the part of the account page that changes the password.
+const changePasswordPath = "/account#password"
+
+// GetChangePassword redirects people to the part of the account page that changes the password, and returns its URL to programs.
+func (s *Service) GetChangePassword(
+	ctx context.Context, _ api.GetChangePasswordRequestObject,
+) (api.GetChangePasswordResponseObject, error) {
+	public, err := url.Parse(strings.TrimSuffix(s.PublicURL, "/"))
 	if err != nil {
 		return nil, fmt.Errorf("parse the public URL: %w", err)
 	}
-	return changePasswordResponse{location: public.EscapedPath() + "/account#password"}, nil
+	if page.Negotiate(reqinfo.FromContext(ctx).Accept) == page.JSON {
+		return api.GetChangePassword200JSONResponse{URL: public.String() + changePasswordPath}, nil
+	}
+	return changePasswordResponse{location: public.EscapedPath() + changePasswordPath}, nil
 }
 
 // changePasswordResponse redirects to a path, not to a URL: the user stays at the host that they know.

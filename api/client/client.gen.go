@@ -641,6 +641,16 @@ type AccessTokenResponse struct {
 // Example: aal1
 type AuthenticationLevel string
 
+// ChangePasswordPage Where users change their password
+//
+// Example: {"url":"https://auth.example.com/account#password"}
+type ChangePasswordPage struct {
+	// URL The URL of the page
+	//
+	// Example: https://auth.example.com/account#password
+	URL string `json:"url"`
+}
+
 // ChangeUserPasswordFailure400 Why a change of the password was rejected with 400: a parameter is missing or malformed, or the new password has control characters.
 //
 // Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["newPassword"]}
@@ -2507,7 +2517,8 @@ type ClientInterface interface {
 	// GetChangePassword Find the page to change a password
 	//
 	// Redirects to the account page. Password managers and browsers open this URL when a user wants to change a password (W3C, A Well-Known
-	// URL for Changing Passwords).
+	// URL for Changing Passwords). A program whose `Accept` header names `application/json` gets the URL instead: scripts in browsers
+	// cannot read a redirect.
 	//
 	// Corresponds with GET /.well-known/change-password (the `GetChangePassword` operationId).
 	GetChangePassword(ctx context.Context, params *GetChangePasswordParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3045,7 +3056,8 @@ type ClientInterface interface {
 // GetChangePassword Find the page to change a password
 //
 // Redirects to the account page. Password managers and browsers open this URL when a user wants to change a password (W3C, A Well-Known
-// URL for Changing Passwords).
+// URL for Changing Passwords). A program whose `Accept` header names `application/json` gets the URL instead: scripts in browsers
+// cannot read a redirect.
 //
 // Corresponds with GET /.well-known/change-password (the `GetChangePassword` operationId).
 func (c *Client) GetChangePassword(ctx context.Context, params *GetChangePasswordParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5464,7 +5476,8 @@ type ClientWithResponsesInterface interface {
 	// GetChangePasswordWithResponse Find the page to change a password
 	//
 	// Redirects to the account page. Password managers and browsers open this URL when a user wants to change a password (W3C, A Well-Known
-	// URL for Changing Passwords).
+	// URL for Changing Passwords). A program whose `Accept` header names `application/json` gets the URL instead: scripts in browsers
+	// cannot read a redirect.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6039,6 +6052,11 @@ type ClientWithResponsesInterface interface {
 	GetVersionWithResponse(ctx context.Context, params *GetVersionParams, reqEditors ...RequestEditorFn) (*GetVersionResponse, error)
 }
 
+// GetChangePasswordResponse200Headers the declared response headers of an HTTP 200 response for GetChangePassword
+type GetChangePasswordResponse200Headers struct {
+	RequestID RequestID
+}
+
 // GetChangePasswordResponse303Headers the declared response headers of an HTTP 303 response for GetChangePassword
 type GetChangePasswordResponse303Headers struct {
 	Location  string
@@ -6069,6 +6087,8 @@ type GetChangePasswordResponse500Headers struct {
 type GetChangePasswordResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ChangePasswordPage
 	// JSON400 the response for an HTTP 400 `application/json` response
 	JSON400 *BadParameters
 	// JSON405 the response for an HTTP 405 `application/json` response
@@ -6077,6 +6097,8 @@ type GetChangePasswordResponse struct {
 	JSON413 *PayloadTooLarge
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *InternalServerError
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetChangePasswordResponse200Headers
 	// Headers303 the parsed response headers for an HTTP 303 response
 	Headers303 *GetChangePasswordResponse303Headers
 	// Headers400 the parsed response headers for an HTTP 400 response
@@ -6087,6 +6109,11 @@ type GetChangePasswordResponse struct {
 	Headers413 *GetChangePasswordResponse413Headers
 	// Headers500 the parsed response headers for an HTTP 500 response
 	Headers500 *GetChangePasswordResponse500Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetChangePasswordResponse) GetJSON200() *ChangePasswordPage {
+	return r.JSON200
 }
 
 // GetJSON400 returns the response for an HTTP 400 `application/json` response
@@ -9937,7 +9964,8 @@ func (r GetVersionResponse) ContentType() string {
 // GetChangePasswordWithResponse Find the page to change a password
 //
 // Redirects to the account page. Password managers and browsers open this URL when a user wants to change a password (W3C, A Well-Known
-// URL for Changing Passwords).
+// URL for Changing Passwords). A program whose `Accept` header names `application/json` gets the URL instead: scripts in browsers
+// cannot read a redirect.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10759,6 +10787,13 @@ func ParseGetChangePasswordResponse(rsp *http.Response) (*GetChangePasswordRespo
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ChangePasswordPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	case rsp.StatusCode == 303:
 		break // No content-type
 
@@ -10793,6 +10828,16 @@ func ParseGetChangePasswordResponse(rsp *http.Response) (*GetChangePasswordRespo
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers GetChangePasswordResponse200Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers200 = &headers
 	case rsp.StatusCode == 303:
 		var headers GetChangePasswordResponse303Headers
 		if values := rsp.Header.Values("location"); len(values) > 0 {

@@ -69,6 +69,10 @@ func TestAccountPage(t *testing.T) {
 	if location := changePassword.Header.Get("Location"); changePassword.StatusCode != 303 || location != "/users/auth/account#password" {
 		t.Errorf("the well-known URL: %d, Location %q", changePassword.StatusCode, location)
 	}
+	changePassword, body := send(t, s, http.MethodGet, "/.well-known/change-password", http.Header{"Accept": {"application/json"}}, "")
+	if body != `{"url":"https://example.test/users/auth/account#password"}`+"\n" {
+		t.Errorf("the well-known URL as JSON: %d %s", changePassword.StatusCode, body)
+	}
 	// By this, password managers find out whether the status of the well-known URL means anything.
 	other, _ := send(t, s, http.MethodGet, "/.well-known/resource-that-should-not-exist-whose-status-code-should-not-be-200", nil, "")
 	wantStatus(t, "the well-known URL of nothing", other.StatusCode, 404)

@@ -20,7 +20,7 @@ func TestStolenAccessToken(t *testing.T) {
 		"get_user":                 "the client of the session has the same data",
 		"get_list_active_sessions": "it reveals no more than the notices by email",
 		"verify_access_token":      "it only checks the token",
-		"revoke_refresh_token":     "whoever wants to end a thief's session must not be delayed",
+		"revoke_refresh_token":     "a user who wants to end a thief's session must not be delayed",
 		"revoke_session":           "the same",
 		"revoke_other_sessions":    "the same",
 		"cancel_email_change":      "it only prevents a change",
