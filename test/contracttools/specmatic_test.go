@@ -15,13 +15,14 @@ import (
 
 // beyondSpecmatic are successes that Specmatic cannot request or understand, with the reason. Dredd checks them.
 var beyondSpecmatic = map[string]string{
-	"confirm_user_email application/json": "it sends `Accept: */*`, which gets the page",
-	"confirm_user_email text/plain":       "it sends `Accept: */*`, which gets the page",
-	"open_link application/json":          "the same",
-	"open_link text/plain":                "the same",
-	"use_link application/json":           "it sends `Accept: */*`, which gets the page",
-	"use_link text/plain":                 "it sends `Accept: */*`, which gets the page",
-	"get_openapi_json application/json":   "it expects all elements of an array without a schema to look like the first one",
+	"confirm_user_email application/json":  "it sends `Accept: */*`, which gets the page",
+	"confirm_user_email text/plain":        "it sends `Accept: */*`, which gets the page",
+	"open_link application/json":           "the same",
+	"open_link text/plain":                 "the same",
+	"use_link application/json":            "it sends `Accept: */*`, which gets the page",
+	"use_link text/plain":                  "it sends `Accept: */*`, which gets the page",
+	"get_change_password application/json": "it sends `Accept: */*`, which gets the redirect",
+	"get_openapi_json application/json":    "it expects all elements of an array without a schema to look like the first one",
 }
 
 // misreadPattern finds the patterns for which Specmatic generates strings that do not match them.
