@@ -49,24 +49,6 @@ func (q *Queries) DeleteAccountLinks(ctx context.Context, accountID uuid.UUID) (
 	return result.RowsAffected(), nil
 }
 
-const deleteAccountLinksExcept = `-- name: DeleteAccountLinksExcept :execrows
-DELETE FROM link WHERE account_id = $1 AND purpose <> $2
-`
-
-type DeleteAccountLinksExceptParams struct {
-	AccountID uuid.UUID
-	Keep      string
-}
-
-// DeleteAccountLinksExcept voids the links of an account, except those with one purpose.
-func (q *Queries) DeleteAccountLinksExcept(ctx context.Context, arg DeleteAccountLinksExceptParams) (int64, error) {
-	result, err := q.db.Exec(ctx, deleteAccountLinksExcept, arg.AccountID, arg.Keep)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
 const deleteExpiredLinks = `-- name: DeleteExpiredLinks :execrows
 DELETE FROM link WHERE id >= $1 AND id <= $2 AND expires_at <= $3
 `

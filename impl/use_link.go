@@ -111,6 +111,7 @@ type linkUse struct {
 	found         db.Link
 	passwordHash  string // of the chosen password; empty if the link needs none
 	sessionsEnded int64
+	restored      bool // the undo of a change of the address cancelled a deletion
 }
 
 // useLinkTx consumes a link and does what it is for, in one transaction. It fails with db.ErrNotFound if the link or its account cannot be used
@@ -146,6 +147,7 @@ func (s *Service) useLinkTx(ctx context.Context, q *db.Queries, use *linkUse) er
 	case link.Email:
 		return s.useEmailLink(ctx, q, account, use.found, now)
 	case link.EmailUndo:
+		use.restored = account.ClosingUntil != nil && account.DisabledAt != nil
 		use.sessionsEnded, err = s.useEmailUndoLink(ctx, q, account, use.found, now)
 		return err
 	case link.DeletionUndo:
@@ -166,6 +168,9 @@ func (s *Service) logLinkUsed(ctx context.Context, use linkUse) {
 		event.Record(ctx, s.Log, event.EmailChanged)
 	case link.EmailUndo:
 		event.Record(ctx, s.Log, event.EmailUndone, ended)
+		if use.restored {
+			event.Record(ctx, s.Log, event.UserRestored)
+		}
 	case link.DeletionUndo:
 		event.Record(ctx, s.Log, event.UserRestored)
 	default:

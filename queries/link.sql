@@ -26,10 +26,6 @@ SELECT * FROM link WHERE account_id = @account_id ORDER BY purpose;
 -- name: DeleteAccountLinks :execrows
 DELETE FROM link WHERE account_id = @account_id;
 
--- DeleteAccountLinksExcept voids the links of an account, except those with one purpose.
--- name: DeleteAccountLinksExcept :execrows
-DELETE FROM link WHERE account_id = @account_id AND purpose <> @keep;
-
 -- DeleteLinksExcept voids the links of all accounts, except those with one purpose.
 -- name: DeleteLinksExcept :execrows
 DELETE FROM link WHERE purpose <> @keep;

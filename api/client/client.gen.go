@@ -2886,7 +2886,8 @@ type ClientInterface interface {
 	// link, and not before. A newer request replaces the older one. The current address receives a notice.
 	//
 	// After the change, the old address can undo it for three days by a link that is mailed to it. Nobody else can take the old address
-	// meanwhile. A link for a password that was mailed to the old address becomes void; sessions stay.
+	// meanwhile. A second change within these days gets no link of its own: the first address can undo both. A link for a password that was
+	// mailed to the old address becomes void; sessions stay.
 	//
 	// The operation requires a [recent authentication](#/Authorization/step_up_session). With hidden accounts (`AUTH_HIDE_ACCOUNTS`), the
 	// response to a taken address is 204 too, and the owner of that address receives a notice.
@@ -2902,7 +2903,8 @@ type ClientInterface interface {
 	// link, and not before. A newer request replaces the older one. The current address receives a notice.
 	//
 	// After the change, the old address can undo it for three days by a link that is mailed to it. Nobody else can take the old address
-	// meanwhile. A link for a password that was mailed to the old address becomes void; sessions stay.
+	// meanwhile. A second change within these days gets no link of its own: the first address can undo both. A link for a password that was
+	// mailed to the old address becomes void; sessions stay.
 	//
 	// The operation requires a [recent authentication](#/Authorization/step_up_session). With hidden accounts (`AUTH_HIDE_ACCOUNTS`), the
 	// response to a taken address is 204 too, and the owner of that address receives a notice.
@@ -3715,7 +3717,8 @@ func (c *Client) CancelEmailChange(ctx context.Context, params *CancelEmailChang
 // link, and not before. A newer request replaces the older one. The current address receives a notice.
 //
 // After the change, the old address can undo it for three days by a link that is mailed to it. Nobody else can take the old address
-// meanwhile. A link for a password that was mailed to the old address becomes void; sessions stay.
+// meanwhile. A second change within these days gets no link of its own: the first address can undo both. A link for a password that was
+// mailed to the old address becomes void; sessions stay.
 //
 // The operation requires a [recent authentication](#/Authorization/step_up_session). With hidden accounts (`AUTH_HIDE_ACCOUNTS`), the
 // response to a taken address is 204 too, and the owner of that address receives a notice.
@@ -3741,7 +3744,8 @@ func (c *Client) RequestEmailChangeWithBody(ctx context.Context, params *Request
 // link, and not before. A newer request replaces the older one. The current address receives a notice.
 //
 // After the change, the old address can undo it for three days by a link that is mailed to it. Nobody else can take the old address
-// meanwhile. A link for a password that was mailed to the old address becomes void; sessions stay.
+// meanwhile. A second change within these days gets no link of its own: the first address can undo both. A link for a password that was
+// mailed to the old address becomes void; sessions stay.
 //
 // The operation requires a [recent authentication](#/Authorization/step_up_session). With hidden accounts (`AUTH_HIDE_ACCOUNTS`), the
 // response to a taken address is 204 too, and the owner of that address receives a notice.
@@ -5881,7 +5885,8 @@ type ClientWithResponsesInterface interface {
 	// link, and not before. A newer request replaces the older one. The current address receives a notice.
 	//
 	// After the change, the old address can undo it for three days by a link that is mailed to it. Nobody else can take the old address
-	// meanwhile. A link for a password that was mailed to the old address becomes void; sessions stay.
+	// meanwhile. A second change within these days gets no link of its own: the first address can undo both. A link for a password that was
+	// mailed to the old address becomes void; sessions stay.
 	//
 	// The operation requires a [recent authentication](#/Authorization/step_up_session). With hidden accounts (`AUTH_HIDE_ACCOUNTS`), the
 	// response to a taken address is 204 too, and the owner of that address receives a notice.
@@ -5897,7 +5902,8 @@ type ClientWithResponsesInterface interface {
 	// link, and not before. A newer request replaces the older one. The current address receives a notice.
 	//
 	// After the change, the old address can undo it for three days by a link that is mailed to it. Nobody else can take the old address
-	// meanwhile. A link for a password that was mailed to the old address becomes void; sessions stay.
+	// meanwhile. A second change within these days gets no link of its own: the first address can undo both. A link for a password that was
+	// mailed to the old address becomes void; sessions stay.
 	//
 	// The operation requires a [recent authentication](#/Authorization/step_up_session). With hidden accounts (`AUTH_HIDE_ACCOUNTS`), the
 	// response to a taken address is 204 too, and the owner of that address receives a notice.
@@ -10543,7 +10549,8 @@ func (c *ClientWithResponses) CancelEmailChangeWithResponse(ctx context.Context,
 // link, and not before. A newer request replaces the older one. The current address receives a notice.
 //
 // After the change, the old address can undo it for three days by a link that is mailed to it. Nobody else can take the old address
-// meanwhile. A link for a password that was mailed to the old address becomes void; sessions stay.
+// meanwhile. A second change within these days gets no link of its own: the first address can undo both. A link for a password that was
+// mailed to the old address becomes void; sessions stay.
 //
 // The operation requires a [recent authentication](#/Authorization/step_up_session). With hidden accounts (`AUTH_HIDE_ACCOUNTS`), the
 // response to a taken address is 204 too, and the owner of that address receives a notice.
@@ -10565,7 +10572,8 @@ func (c *ClientWithResponses) RequestEmailChangeWithBodyWithResponse(ctx context
 // link, and not before. A newer request replaces the older one. The current address receives a notice.
 //
 // After the change, the old address can undo it for three days by a link that is mailed to it. Nobody else can take the old address
-// meanwhile. A link for a password that was mailed to the old address becomes void; sessions stay.
+// meanwhile. A second change within these days gets no link of its own: the first address can undo both. A link for a password that was
+// mailed to the old address becomes void; sessions stay.
 //
 // The operation requires a [recent authentication](#/Authorization/step_up_session). With hidden accounts (`AUTH_HIDE_ACCOUNTS`), the
 // response to a taken address is 204 too, and the owner of that address receives a notice.

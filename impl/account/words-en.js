@@ -50,11 +50,11 @@ export default {
   lostPasswordChange: 'The connection was lost. You receive an email if the password is changed.',
 
   changeEmail: 'Change the email address',
-  changeEmailLead: 'We send a link to the new address. Your address changes when you open the link. The old address receives a link to undo this.',
+  changeEmailLead: 'We send a link to the new address. Your address changes when you confirm it there. The old address can undo this for three days.',
   newEmail: 'New email address',
-  pendingEmail: 'Waiting for {pendingEmail}: open the link in the email that we sent there.',
+  pendingEmail: 'Waiting for {pendingEmail}: open the link that we sent there, and confirm.',
   cancelEmail: 'Keep the present address',
-  emailAsked: 'We are sending a link to {newEmail}. Open it to change your address.',
+  emailAsked: 'We are sending a link to {newEmail}. Open it and confirm.',
   emailCancelled: 'Your address stays as it is. The link does not work any more.',
 
   sessions: 'Where you are logged in',

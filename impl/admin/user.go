@@ -26,10 +26,13 @@ var (
 type Ended = userdata.Ended
 
 // Disable prevents a user from logging in until [Enable]. One transaction marks the account as disabled, ends all sessions, deletes links
-// (except that of a sign-up) and unsent mails, and invalidates a pending password (ASVS 7.4.2). After it returns, no replica refreshes, logs
-// in or confirms anything for the user. A user who is closing becomes disabled: no link restores the account, and it is not deleted. Access tokens are valid until they expire. A mail that is being sent cannot be stopped, but a password
-// in it does not work. The link of a sign-up stays, because nobody else can sign up with the address and the user needs it after Enable.
-// While the user is disabled, the link is refused and not consumed.
+// and unsent mails, and invalidates a pending password (ASVS 7.4.2). After it returns, no replica refreshes, logs in or confirms anything for
+// the user. A user who is closing becomes disabled: no link restores the account, and it is not deleted. Access tokens are valid until they
+// expire. A mail that is being sent cannot be stopped, but a password in it does not work.
+//
+// Two links stay: that of a sign-up, because nobody else can sign up with the address and the user needs it after Enable; and that to the old
+// address after a change, because a thief may have changed it, which may be why the user is disabled. While the user is disabled, they are
+// refused and not consumed, and the old address stays reserved.
 func Disable(ctx context.Context, store *db.Store, id uuid.UUID, now time.Time) (ended Ended, err error) {
 	now = clock.Truncate(now)
 	err = store.InTx(ctx, func(q *db.Queries) error {
@@ -40,18 +43,19 @@ func Disable(ctx context.Context, store *db.Store, id uuid.UUID, now time.Time) 
 		if disabled == 0 {
 			return unchangedError(ctx, q, id, ErrDisabled)
 		}
-		links := []userdata.DeleteRows{q.DeletePasswordConfirmations, userdata.LinksExcept(q, link.SignUp)}
+		links := []userdata.DeleteRows{q.DeletePasswordConfirmations, userdata.LinksExcept(q, link.SignUp, link.EmailUndo)}
 		ended, err = userdata.EndAll(ctx, q, id, links, q.DeleteUnsentMails)
 		return err
 	})
 	return ended, err
 }
 
-// Enable reverts [Disable]: the user can log in with the password that they had. It also undoes a deletion, as [Restore] does. For an unconfirmed user, the link of the sign-up works
-// again, and its mail is enqueued if it was not sent; queued counts such mails.
+// Enable reverts [Disable]: the user can log in with the password that they had. It also undoes a deletion, as [Restore] does. The links that
+// Disable kept work again, and their mails are enqueued if they were not sent; queued counts such mails.
 func Enable(ctx context.Context, store *db.Store, id uuid.UUID, now time.Time) (queued int64, err error) {
 	now = clock.Truncate(now)
 	err = store.InTx(ctx, func(q *db.Queries) error {
+		queued = 0
 		enabled, err := q.EnableAccount(ctx, id)
 		if err != nil {
 			return fmt.Errorf("mark the account as enabled: %w", err)
@@ -62,8 +66,14 @@ func Enable(ctx context.Context, store *db.Store, id uuid.UUID, now time.Time) (
 		if err := userdata.WithdrawUndo(ctx, q, id); err != nil {
 			return err
 		}
-		queued, err = queueSignUpLink(ctx, q, id, now)
-		return err
+		for _, queue := range []func(context.Context, *db.Queries, uuid.UUID, time.Time) (int64, error){queueSignUpLink, queueEmailUndo} {
+			n, err := queue(ctx, q, id, now)
+			if err != nil {
+				return err
+			}
+			queued += n
+		}
+		return nil
 	})
 	return queued, err
 }
@@ -84,6 +94,29 @@ func queueSignUpLink(ctx context.Context, q *db.Queries, id uuid.UUID, now time.
 	if err != nil {
 		return 0, fmt.Errorf("find the link of the sign-up: %w", err)
 	}
+	return queueUnsent(ctx, q, id, linkID, kind, now)
+}
+
+// queueEmailUndo enqueues a mail with the link that undoes a change of the address, unless one was sent.
+func queueEmailUndo(ctx context.Context, q *db.Queries, id uuid.UUID, now time.Time) (queued int64, err error) {
+	undo, err := q.GetLink(ctx, db.GetLinkParams{AccountID: id, Purpose: string(link.EmailUndo)})
+	switch {
+	case errors.Is(err, db.ErrNotFound):
+		return 0, nil
+	case err != nil:
+		return 0, fmt.Errorf("find the undo of a change of the address: %w", err)
+	case !undo.ExpiresAt.After(now):
+		return 0, nil
+	}
+	// A closing account keeps its mail in the queue.
+	if _, err := q.DeleteUnsentMailsOfKind(ctx, db.DeleteUnsentMailsOfKindParams{AccountID: id, Kind: mail.KindEmailUndo}); err != nil {
+		return 0, fmt.Errorf("withdraw the unsent mail: %w", err)
+	}
+	return queueUnsent(ctx, q, id, undo.ID, mail.KindEmailUndo, now)
+}
+
+// queueUnsent enqueues a mail with a link, unless one was sent.
+func queueUnsent(ctx context.Context, q *db.Queries, id, linkID uuid.UUID, kind string, now time.Time) (queued int64, err error) {
 	sent, err := q.CountSentLinks(ctx, db.CountSentLinksParams{AccountID: id, ConfirmationID: &linkID})
 	if err != nil {
 		return 0, fmt.Errorf("check whether the link was sent: %w", err)

@@ -73,9 +73,9 @@ func TestDeleteOld(t *testing.T) {
 			sent, dead int
 		}{
 			{0, 2*db.BatchRows + 10, 8},
-			{sentRetention - time.Hour, 2*db.BatchRows + 10, 8},
-			{sentRetention - time.Hour + time.Millisecond, 3, 8},
-			{sentRetention + time.Millisecond, 0, 8},
+			{SentRetention - time.Hour, 2*db.BatchRows + 10, 8},
+			{SentRetention - time.Hour + time.Millisecond, 3, 8},
+			{SentRetention + time.Millisecond, 0, 8},
 			{deadRetention - time.Hour, 0, 8},
 			{deadRetention - time.Hour + time.Millisecond, 0, 3},
 			{deadRetention + time.Millisecond, 0, 0},
@@ -99,7 +99,7 @@ func TestDeleteOldConcurrently(t *testing.T) {
 	onBothEngines(t, func(t *testing.T, f *fixture) {
 		const mails = 3*db.BatchRows + 1
 		f.insertDone(t, mails, true)
-		f.clock.Advance(sentRetention + time.Second)
+		f.clock.Advance(SentRetention + time.Second)
 		var all sync.WaitGroup
 		counts := make([]int64, 4)
 		failures := make([]error, len(counts))
@@ -123,7 +123,7 @@ func TestDeleteOldHasCursor(t *testing.T) {
 		f.insertDone(t, 1, false) // permanently failed, with the longer retention
 		f.clock.Advance(time.Second)
 		f.insertDone(t, db.BatchRows+1, true)
-		f.clock.Advance(sentRetention + time.Second)
+		f.clock.Advance(SentRetention + time.Second)
 		become := "UPDATE mail SET sent_at = dead_at, dead_at = NULL WHERE dead_at IS NOT NULL"
 		trigger := []string{"CREATE TRIGGER later AFTER DELETE ON mail BEGIN " + become + "; END"}
 		if f.Store.Engine() == "postgres" {

@@ -126,7 +126,10 @@ func (d *delivery) attempt(ctx context.Context) error {
 	}
 
 	kind, recipient := d.mail.Kind, account.Email
-	values := Values{Service: d.sender.service, AppURL: d.AppURL}
+	values := Values{
+		Service: d.sender.service, AppURL: d.AppURL,
+		NoPassword: account.PasswordHash == nil && account.PendingPasswordHash == nil,
+	}
 	switch d.mail.Kind {
 	case KindSignUpLink, KindPasswordLink, KindSignUpChooseLink, KindPasswordChooseLink, KindEmailUndo, KindDeletionUndo:
 		recipient, err = d.addLink(ctx, &values, account)

@@ -48,6 +48,8 @@ type Values struct {
 	Password string        // the mailed password
 	Life     time.Duration // how long the link or the password is valid
 	Login    Login         // the login that the message is about
+
+	NoPassword bool // the account has no password, as after an undo of a change of its address
 }
 
 // Login is what a user can recognize a login by.
@@ -79,10 +81,10 @@ func render(language *locale.Language, kind string, v Values) (Message, error) {
 	}
 	filled, err := text.Fill(struct {
 		Service, AppURL, Link, Password, Life, Platform, Addr, Time string
-		NewDevice                                                   bool
+		NewDevice, NoPassword                                       bool
 	}{
 		v.Service, v.AppURL, v.Link, v.Password, formatDuration(v.Life, language),
-		v.Login.Platform, v.Login.Addr, v.Login.At.UTC().Format("2006-01-02 15:04 UTC"), v.Login.NewDevice,
+		v.Login.Platform, v.Login.Addr, v.Login.At.UTC().Format("2006-01-02 15:04 UTC"), v.Login.NewDevice, v.NoPassword,
 	})
 	if err != nil {
 		return Message{}, fmt.Errorf("render the %s message: %w", kind, err)

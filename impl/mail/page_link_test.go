@@ -2,6 +2,7 @@ package mail
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -148,6 +149,38 @@ func TestMailsToClosingAccounts(t *testing.T) {
 				if !allowed[kind.kind] {
 					f.expectCannotRetry(t, id, errDisabled)
 				}
+			}
+		}
+	})
+}
+
+// A mail with a link for a password says that the present one stays, unless there is none: an undo of a change of the address voids it.
+func TestPasswordLinkSaysWhetherThereIsAPassword(t *testing.T) {
+	onBothEngines(t, func(t *testing.T, f *fixture) {
+		account := f.account(t, "jane@example.org", "en")
+		hash, now := "hash", f.Clock.Now()
+		set := func(ctx context.Context, q *db.Queries) error {
+			_, err := q.ConfirmAccount(ctx, account)
+			if err != nil {
+				return err
+			}
+			_, err = q.SetChosenPassword(ctx, db.SetChosenPasswordParams{PasswordHash: &hash, Now: &now, ID: account})
+			return err
+		}
+		void := func(ctx context.Context, q *db.Queries) error {
+			_, err := q.UndoAccountEmail(ctx, db.UndoAccountEmailParams{Email: "jane@example.org", ID: account})
+			return err
+		}
+		for i, step := range []struct {
+			change     func(context.Context, *db.Queries) error
+			says, lies string
+		}{{set, "stays the same", "no password now"}, {void, "no password now", "stays the same"}} {
+			f.write(t, step.change)
+			f.enqueuePageLink(t, account, link.PasswordReset, KindPasswordChooseLink, "")
+			f.deliverNext(t)
+			text := strings.Join(strings.Fields(parse(t, f.transport.sent()[i].Data).parts["text/plain; charset=UTF-8"]), " ")
+			if !strings.Contains(text, step.says) || strings.Contains(text, step.lies) {
+				t.Errorf("mail %d:\n%s", i, text)
 			}
 		}
 	})

@@ -138,7 +138,7 @@ func TestRetryReplacedPassword(t *testing.T) {
 		f.transport.failWith(nil)
 		f.deliverNext(t)
 		f.expectCannotRetry(t, old, errReplaced) // sent
-		f.clock.Advance(sentRetention + time.Hour)
+		f.clock.Advance(SentRetention + time.Hour)
 		if _, err := f.raw.ExecContext(t.Context(), "DELETE FROM mail WHERE sent_at IS NOT NULL"); err != nil {
 			t.Fatal(err)
 		}

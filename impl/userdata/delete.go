@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -100,10 +101,24 @@ func EndAll(ctx context.Context, q *db.Queries, id uuid.UUID, links []DeleteRows
 	return ended, nil
 }
 
-// LinksExcept deletes the page links of an account, except those with one purpose.
-func LinksExcept(q *db.Queries, keep link.Purpose) DeleteRows {
-	return func(ctx context.Context, id uuid.UUID) (int64, error) {
-		return q.DeleteAccountLinksExcept(ctx, db.DeleteAccountLinksExceptParams{AccountID: id, Keep: string(keep)})
+// LinksExcept deletes the page links of an account, except those with some purposes.
+func LinksExcept(q *db.Queries, keep ...link.Purpose) DeleteRows {
+	return func(ctx context.Context, id uuid.UUID) (deleted int64, err error) {
+		links, err := q.ListLinks(ctx, id)
+		if err != nil {
+			return 0, err
+		}
+		for _, l := range links {
+			if slices.Contains(keep, link.Purpose(l.Purpose)) {
+				continue
+			}
+			n, err := q.DeleteLink(ctx, db.DeleteLinkParams{AccountID: id, Purpose: l.Purpose})
+			if err != nil {
+				return deleted, err
+			}
+			deleted += n
+		}
+		return deleted, nil
 	}
 }
 

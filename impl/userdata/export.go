@@ -62,7 +62,7 @@ func export(
 	}{
 		{"sessions", func() (err error) { e.Sessions, err = sessions(ctx, q, account.ID, current, maxRows); return err }},
 		{"devices", func() (err error) { e.Devices, err = devices(ctx, q, account.ID, maxRows); return err }},
-		{"emails", func() (err error) { e.Emails, err = emails(ctx, q, account.ID, maxRows); return err }},
+		{"emails", func() (err error) { e.Emails, err = emails(ctx, q, account.ID, now, maxRows); return err }},
 		{"links", func() (err error) { e.Links, e.User.PendingEmail, err = links(ctx, q, account.ID, now); return err }},
 		{"failed logins", func() (err error) { e.FailedLogins, err = failedLogins(ctx, q, account.ID, maxRows); return err }},
 		{"actions of operators", func() (err error) { e.OperatorActions, err = operatorActions(ctx, q, account.ID, maxRows); return err }},
@@ -104,7 +104,12 @@ func devices(ctx context.Context, q *db.Queries, id uuid.UUID, maxRows int64) ([
 }
 
 // emails returns the mails of the account, and those about sign-ups of others with its address.
-func emails(ctx context.Context, q *db.Queries, id uuid.UUID, maxRows int64) ([]api.UserExportEmail, error) {
+//
+// While accounts are hidden, whether a mail to a new address was sent would reveal whether the address has an account. So an export does not say
+// it, and leaves such a mail out as soon as only one that was not sent is still stored.
+//
+// Clocks: a clock that is 5 s off leaves a mail out as much earlier or later. The cleaner deletes it up to an hour later.
+func emails(ctx context.Context, q *db.Queries, id uuid.UUID, now time.Time, maxRows int64) ([]api.UserExportEmail, error) {
 	own, err := q.ListAccountMails(ctx, db.ListAccountMailsParams{AccountID: id, MaxRows: maxRows})
 	if err != nil {
 		return nil, err
@@ -115,6 +120,9 @@ func emails(ctx context.Context, q *db.Queries, id uuid.UUID, maxRows int64) ([]
 	}
 	rows := slices.Concat(own, ofDecoys)
 	slices.SortFunc(rows, func(a, b db.Mail) int { return bytes.Compare(b.ID[:], a.ID[:]) })
+	rows = slices.DeleteFunc(rows, func(r db.Mail) bool {
+		return r.Kind == mail.KindEmailLink && !r.CreatedAt.After(now.Add(-mail.SentRetention))
+	})
 	rows = rows[:min(len(rows), int(maxRows))]
 	list := make([]api.UserExportEmail, len(rows))
 	for i, r := range rows {
@@ -122,7 +130,6 @@ func emails(ctx context.Context, q *db.Queries, id uuid.UUID, maxRows int64) ([]
 			Kind: r.Kind, CreatedAt: clock.Format(r.CreatedAt), RequestID: r.RequestID,
 			HappenedAt: optional(r.HappenedAt), Platform: r.Platform, RemoteAddr: r.RemoteAddr,
 		}
-		// Whether a mail to a new address was sent would reveal whether the address has an account, while accounts are hidden.
 		if r.Kind != mail.KindEmailLink {
 			list[i].SentAt, list[i].FailedAt = optional(r.SentAt), optional(r.DeadAt)
 		}

@@ -273,6 +273,51 @@ func TestExportOfDecoys(t *testing.T) {
 	})
 }
 
+// While accounts are hidden, an export never reveals whether a mail to a new address was sent: neither by its times, nor by how long it is
+// stored.
+func TestExportHidesWhetherAnAddressIsTaken(t *testing.T) {
+	t.Parallel()
+	dbtest.EachEngine(t, func(t *testing.T, url string) {
+		store := dbtest.Open(t, url)
+		asked := time.Now().UTC().Truncate(time.Microsecond)
+		done := asked.Add(time.Second)
+		var exports [2][]string // of a free address, and of a taken one whose owner was notified before
+		for i := range exports {
+			id, mailID := uuid.Must(uuid.NewV7()), uuid.Must(uuid.NewV7())
+			must(t, store.InTx(t.Context(), func(q *db.Queries) error {
+				_, err := q.InsertAccount(t.Context(), db.InsertAccountParams{ID: id, Email: id.String(), CreatedAt: asked})
+				must(t, errors.Join(err, q.InsertMail(t.Context(), db.InsertMailParams{ID: mailID, AccountID: id, Kind: mail.KindEmailLink, Now: asked})))
+				m, err := q.LeaseMail(t.Context(), db.LeaseMailParams{ID: mailID, Now: asked, LeaseUntil: done})
+				if err != nil {
+					return err
+				}
+				if i == 0 {
+					_, err = q.MarkMailSent(t.Context(), db.MarkMailSentParams{Now: &done, ID: mailID, Attempts: 1, LeaseUntil: m.DueAt})
+				} else {
+					_, err = q.MarkMailDead(t.Context(), db.MarkMailDeadParams{Now: &done, ID: mailID, Attempts: 1, LeaseUntil: m.DueAt})
+				}
+				return err
+			}))
+		}
+		accounts, err := store.Read().ListAccounts(t.Context(), db.ListAccountsParams{Before: uuid.Max, MaxRows: 9})
+		must(t, err)
+		for _, age := range []time.Duration{time.Minute, 7*24*time.Hour - time.Hour, 8 * 24 * time.Hour, 29 * 24 * time.Hour} {
+			_, err := mail.DeleteOld(t.Context(), store, asked.Add(age))
+			must(t, err)
+			for i, account := range accounts {
+				export, err := userdata.Export(t.Context(), store.Read(), account, uuid.Nil, asked.Add(age))
+				must(t, err)
+				text, err := json.Marshal(export.Emails)
+				must(t, err)
+				exports[i] = append(exports[i], string(text))
+			}
+		}
+		if len(accounts) != 2 || !slices.Equal(exports[0], exports[1]) || exports[0][0] == "[]" {
+			t.Errorf("one address:\n%s\nthe other:\n%s", strings.Join(exports[0], "\n"), strings.Join(exports[1], "\n"))
+		}
+	})
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {

@@ -383,6 +383,7 @@ func TestEmailLinksOfDisabledAccounts(t *testing.T) {
 		p := newPerson(t, s).join(s.Invite(t, 1))
 		p.login()
 		old := p.email
+		account := userID(t, p)
 		undo := p.changeEmail(newPerson(t, s).email, true)
 		next := newPerson(t, s).email
 		p.requestEmail(next)
@@ -397,6 +398,7 @@ func TestEmailLinksOfDisabledAccounts(t *testing.T) {
 		if n := s.Count(t, "SELECT count(*) FROM account WHERE email = $1 AND disabled_at IS NULL AND closing_until IS NULL AND password_hash IS NULL", old); n != 1 {
 			t.Error("the account was not restored")
 		}
+		wantEvent(t, logLines(t, s), logLine{Event: "user.restored", Level: "INFO", Outcome: "success", AccountID: account})
 		linkTo(t, s, old, "Choose a new password", 1)
 	})
 }

@@ -90,3 +90,42 @@ func TestEnableMailsTheLinkToChoose(t *testing.T) {
 		p.want("log in", p.tryLogin(chosenPassword).StatusCode(), 200)
 	})
 }
+
+// A user whose address a thief has changed is often disabled first. The old address can still undo the change after that, is reserved until
+// then, and gets the link even if it was not mailed before.
+func TestDisableKeepsTheUndoOfAChange(t *testing.T) {
+	t.Parallel()
+	harness.EachEngine(t, func(t *testing.T, engine string) {
+		s := harness.Start(t, binary, contract, engine)
+		o := operator{t, s}
+		code := s.Invite(t, 5)
+		p, q := newPerson(t, s).join(code), newPerson(t, s).join(code)
+		p.login()
+		old, stranger := p.email, newPerson(t, s)
+		undo := p.changeEmail(newPerson(t, s).email, true)
+		stranger.email = old
+		o.run("user", "disable", p.email)
+		p.wantUse("undo while disabled", undo, 404)
+		stranger.want("sign up with the old address", stranger.signUp(code).StatusCode(), 409)
+		if out, _ := o.run("user", "enable", p.email); strings.Contains(out, "queued") {
+			t.Errorf("enable: %s", out)
+		}
+		p.wantUse("undo", undo, 200)
+		p.email = old
+		p.want("log in with the password of the thief", p.tryLogin(p.password).StatusCode(), 404)
+
+		q.login()
+		old, changed := q.email, newPerson(t, s).email
+		q.requestEmail(changed)
+		link := linkTo(t, s, changed, "Your new email", 1)
+		unblock := blockMails(t, s)
+		q.wantUse("confirm", link, 200)
+		mailRows(t, s, "a mail waiting", func(r []mailRow) bool { return len(r) > 0 && r[0].LastError != "" }, "--state=queued")
+		o.run("user", "disable", changed)
+		if out, _ := o.run("user", "enable", changed); !strings.HasSuffix(out, ": 1 mail queued\n") {
+			t.Errorf("enable: %s", out)
+		}
+		unblock()
+		q.wantUse("undo", linkTo(t, s, old, "was changed", 1), 200)
+	})
+}

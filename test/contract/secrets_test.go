@@ -8,6 +8,9 @@ import (
 	"database/sql"
 	"encoding/base64"
 	"encoding/hex"
+	"maps"
+	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -23,8 +26,8 @@ import (
 func TestNoSecretAtRest(t *testing.T) {
 	t.Parallel()
 	harness.EachEngine(t, func(t *testing.T, engine string) {
-		s := harness.Start(t, binary, contract, engine)
-		code := s.Invite(t, 2)
+		s := harness.Start(t, binary, contract, engine, "AUTH_LOG_LEVEL=debug")
+		code := s.Invite(t, 3)
 		p := newPerson(t, s)
 		walk(t, s, p, code)
 		p.tryLogin("a-wrong-password-of-mine")
@@ -38,16 +41,20 @@ func TestNoSecretAtRest(t *testing.T) {
 			"refresh token":  p.session.RefreshToken,
 			"PKCS #8 key":    "PRIVATE KEY",
 		}
+		chooser := newPerson(t, s)
+		maps.Copy(canaries, walkPageLinks(t, s, chooser, code))
 		signature := func(token string) string { return token[strings.LastIndex(token, ".")+1:] }
 		canaries["access token's signature"] = signature(p.session.AccessToken)
 		canaries["refresh token's signature"] = signature(p.session.RefreshToken)
-		for _, m := range append(s.WaitMails(t, p.email, p.mails), waiting.mail()) {
-			switch {
-			case linkLineOf(m) != "":
-				canaries["key of "+m.Subject+" "+m.ID] = strings.TrimPrefix(m.Link(t).Path, "/u/")
-			default:
-				canaries["password of "+m.ID] = m.Password(t)
-				canaries["password of "+m.ID+" without hyphens"] = strings.ReplaceAll(m.Password(t), "-", "")
+		awaitMails(t, s)
+		waiting.mail()
+		for _, m := range s.Mails(t) {
+			if harness.FindLink(m.Text) != "" {
+				canaries["key of "+m.Subject+" "+m.ID] = keyOf(m.Link(t))
+			}
+			if password := harness.FindPassword(m.Text); password != "" {
+				canaries["password of "+m.ID] = password
+				canaries["password of "+m.ID+" without hyphens"] = strings.ReplaceAll(password, "-", "")
 			}
 		}
 		canaries["AUTH_SECRET"] = s.Secret(t)
@@ -75,7 +82,7 @@ func TestNoSecretAtRest(t *testing.T) {
 				places["auth.db"+suffix] = string(content)
 			}
 		}
-		if len(canaries) < 15 {
+		if len(canaries) < 35 {
 			t.Fatalf("only %d canaries", len(canaries))
 		}
 		for place, content := range places {
@@ -88,8 +95,13 @@ func TestNoSecretAtRest(t *testing.T) {
 				}
 			}
 		}
-		if strings.Contains(s.Log(), p.email) {
-			t.Error("the log has the person's address")
+		for _, logged := range []string{"request.failed", "link.refused", "password.refused", "email.asked", "session.step_up_refused"} {
+			if !strings.Contains(s.Log(), logged) {
+				t.Errorf("the log has no %s: the search for secrets would miss it", logged)
+			}
+		}
+		for _, address := range regexp.MustCompile(`[\w.+-]+@[\w-]+\.[\w.-]+`).FindAllString(s.Log(), -1) {
+			t.Errorf("the log has the address %s", address)
 		}
 	})
 }
@@ -126,6 +138,53 @@ func signingKey(t *testing.T, s *harness.Service, root secret.Root) (der, privat
 	return der, private
 }
 
-func linkLineOf(m harness.Mail) string {
-	return regexp.MustCompile(`(?m)^https?://\S+/u/\S+$`).FindString(m.Text)
+// keyOf returns the key of a mailed link.
+func keyOf(link *url.URL) string {
+	return strings.TrimPrefix(strings.TrimPrefix(link.Path, "/u/"), "/l/")
+}
+
+// walkPageLinks walks through everything that a link of /l/ is for, with all failures, and leaves one unused link of each kind. It returns the
+// passwords that were sent; the keys are in the mails.
+func walkPageLinks(t *testing.T, s *harness.Service, p *person, code string) map[string]string {
+	t.Helper()
+	passwords := map[string]string{
+		"short password": "zebra horn", "repeated field": "a password that was sent twice", "broken body": "a password in a body that breaks off",
+		"chosen password": "grey zebras in the fog", "password of a failure": "a password for a link of the future",
+		"password of a used link": "a password that comes too late", "wrong proof": "a proof that proves nothing",
+	}
+	send := func(method string, link *url.URL, contentType, body string, want int) {
+		t.Helper()
+		header := http.Header{"Content-Type": {contentType}, "Referer": {"https://auth.example.test" + link.RequestURI()}, "Cookie": {"key=" + keyOf(link)}}
+		response, _ := send(t, s, method, link.RequestURI(), header, body)
+		wantStatus(t, method+" "+body, response.StatusCode, want)
+	}
+	form := func(what string) string { return url.Values{"newPassword": {passwords[what]}}.Encode() }
+	const formType, jsonType = "application/x-www-form-urlencoded", "application/json"
+
+	p.want("sign up", p.signUpToChoose(code).StatusCode(), 204)
+	link := p.mail().Link(t)
+	other := &url.URL{Path: "/u/" + keyOf(link), RawQuery: link.RawQuery}
+	send(http.MethodGet, link, formType, "", 200)
+	send(http.MethodGet, other, formType, "", 404)
+	send(http.MethodPost, link, formType, form("short password"), 422)
+	send(http.MethodPost, link, formType, form("repeated field")+"&"+form("repeated field"), 400)
+	send(http.MethodPost, link, jsonType, `{"newPassword":"`+passwords["broken body"], 400)
+	send(http.MethodPost, link, jsonType, `{"`+passwords["broken body"]+`":1}`, 400)
+	send(http.MethodPut, link, formType, form("chosen password"), 405)
+	s.Exec(t, "UPDATE link SET purpose = 'of_the_future'")
+	send(http.MethodGet, link, formType, "", 500)
+	send(http.MethodPost, link, formType, "", 500)
+	send(http.MethodPost, link, formType, form("password of a failure"), 400)
+	s.Exec(t, "UPDATE link SET purpose = 'signup'")
+	send(http.MethodPost, link, formType, form("chosen password"), 200)
+	send(http.MethodPost, link, formType, form("password of a used link"), 404)
+
+	p.password = passwords["chosen password"]
+	p.login()
+	p.want("step up with a wrong proof", p.api().StepUp(p.session.AccessToken, passwords["wrong proof"]).StatusCode(), 403)
+	p.want("step up", p.api().StepUp(p.session.AccessToken, p.password).StatusCode(), 200)
+	p.changeEmail(newPerson(t, s).email, true)
+	p.requestEmail(newPerson(t, s).email)
+	p.want("reset", p.api().ResetToChoose(p.email).StatusCode(), 204)
+	return passwords
 }
