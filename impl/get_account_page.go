@@ -25,6 +25,7 @@ func (s *Service) accountPage() ([]byte, error) {
 	}
 	return account.Page(account.Config{
 		Service: s.Name, AppURL: appURL, MinLength: s.PasswordPolicy.Minimum(), InviteRequired: s.InviteRequired,
+		DeletionGrace: s.DeletionGrace,
 	})
 }
 

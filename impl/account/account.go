@@ -32,8 +32,8 @@ type Config struct {
 	DeletionGrace  time.Duration // how long a deletion can be undone
 }
 
-// GraceHours returns the grace of a deletion in hours.
-func (c Config) GraceHours() float64 { return c.DeletionGrace.Hours() }
+// GraceSeconds returns the grace of a deletion in seconds.
+func (c Config) GraceSeconds() int64 { return int64(c.DeletionGrace / time.Second) }
 
 // Page renders the HTML of the page.
 func Page(c Config) ([]byte, error) {

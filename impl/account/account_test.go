@@ -85,6 +85,15 @@ func TestNoInjection(t *testing.T) {
 	}
 }
 
+// Nothing that is pasted is cut off: a password without its end would be stored, and refused elsewhere (ASVS 6.2.8).
+func TestNothingIsCutOff(t *testing.T) {
+	t.Parallel()
+	page, _ := sources(t)
+	if strings.Contains(page, "maxlength") {
+		t.Error("a browser cuts off what is pasted into a field with maxlength")
+	}
+}
+
 // A name or URL with markup stays text.
 func TestPageEscapes(t *testing.T) {
 	t.Parallel()

@@ -5,8 +5,7 @@ const attempts = 3;
 const maxWait = 10; // seconds between two attempts
 const timeout = 30_000; // milliseconds
 
-// Failure is a response that is no success. status is the HTTP status, 0 without a response. code is the reason, such as
-// "USER_NOT_FOUND"; it is empty if the response is not the service's.
+// Failure is a response that is no success. status is 0 without a response. code is the reason, such as "USER_NOT_FOUND".
 export class Failure extends Error {
   constructor(status, { message, parameters } = {}, headers = new Headers()) {
     super(`${status} ${message ?? ''}`);
@@ -25,7 +24,7 @@ function seconds(value) {
 let listener = () => {};
 let waits = 0; // requests that wait
 
-// onWaiting calls a function with true when a request waits for the service to become available, and with false when none waits.
+// onWaiting calls a function with true when a request waits to be repeated, and with false when none does.
 export function onWaiting(call) {
   listener = call;
 }
@@ -49,7 +48,7 @@ export async function call(method, path, { body, token } = {}) {
         if (attempt === attempts || wait > maxWait) throw failure;
         if (!waited) listener(++waits > 0);
         waited = true;
-        // Up to a quarter more, so that clients that failed at the same time do not all return at the same time.
+        // Up to a quarter more, so that not all clients return at the same time.
         await new Promise((resolve) => setTimeout(resolve, wait * 1000 * (1 + Math.random() / 4)));
       }
     }
@@ -77,12 +76,14 @@ async function send(path, request) {
   return data;
 }
 
-// waitAfter returns how many seconds to wait before a request is repeated. After 503 the service has changed nothing, so every request can be
-// repeated. Without a response, or after the 502 or 504 of a gateway, the service may have handled the request.
+// isLost reports whether the service may have handled a request without a response, or with that of a gateway.
+export const isLost = ({ status }) => [0, 502, 504].includes(status);
+
+// waitAfter returns how many seconds to wait before a request is repeated. After 503 the service has changed nothing: all can be repeated.
 function waitAfter({ status, retryAfter }, attempt, repeatable) {
   if (status === 503) return retryAfter ?? 1;
   if (status === 0 && navigator.onLine === false) return Infinity; // offline: the user reconnects first
-  return [0, 502, 504].includes(status) && repeatable ? attempt / 2 : Infinity;
+  return isLost({ status }) && repeatable ? attempt / 2 : Infinity;
 }
 
 // isRepeatable reports whether a request may be sent again after a lost response. A POST may have sent an email. After a change of the

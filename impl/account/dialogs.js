@@ -5,8 +5,7 @@ import { replaceAccessToken, request } from './session.js';
 const stepUp = document.querySelector('#step-up');
 const confirmation = document.querySelector('#confirm');
 
-// open shows a dialog and returns a promise: resolved after its form has succeeded, rejected with Cancelled if the user closes it. The
-// browser keeps the focus in it, and returns the focus afterwards.
+// open shows a dialog and returns a promise: resolved after its form has succeeded, rejected with Cancelled if the user closes it.
 function open(dialog) {
   reset(dialog.querySelector('form'));
   dialog.returnValue = '';
@@ -16,7 +15,7 @@ function open(dialog) {
   });
 }
 
-// recently performs an operation. If it needs a recent authentication, the user enters the password, and it is performed again.
+// recently performs an operation, again after the user has entered the password if it needs a recent authentication.
 export async function recently(operation) {
   for (;;) {
     try {

@@ -1,14 +1,13 @@
 // Connects forms to operations: sends what was typed, and shows why it was refused, in the form and next to the field.
-import { Failure } from './api.js';
+import { Failure, isLost } from './api.js';
 import { SessionEnded } from './session.js';
 import { say } from './texts.js';
 
 // Cancelled means that the user has closed a dialog: nothing is sent, and there is nothing to say.
 export class Cancelled extends Error {}
 
-// connect calls send with the values of a form when it is submitted. problems has the failures that the user can correct:
-// the code of a failure, or the name of a malformed parameter, to the name of the field (or none) and the text about it. The form keeps
-// what was typed until send has succeeded.
+// connect calls send with the values of a form when it is submitted. problems has the failures that the user can correct, by code or malformed
+// parameter: the name of the field (or none) and the text. The form keeps what was typed until send has succeeded.
 export function connect(form, { send, problems = {}, lost = 'noResponse' }) {
   prepare(form);
   form.addEventListener('input', ({ target }) => saySomethingAbout(target, ''));
@@ -75,7 +74,7 @@ export function complain(form, error, problems, lost = 'noResponse') {
 function common({ status, retryAfter = 60, requestID }, lost) {
   if (status === 429) return ['tooMany', { retryAfter, at: Date.now() + retryAfter * 1000 }];
   if (status === 503) return ['unavailable'];
-  if ([0, 502, 504].includes(status)) return [navigator.onLine === false ? 'offline' : lost];
+  if (isLost({ status })) return [navigator.onLine === false ? 'offline' : lost];
   return ['defect', { requestID }];
 }
 

@@ -1,5 +1,5 @@
 // The view of the account: profile, password, address, sessions, export, deletion.
-import { Failure } from './api.js';
+import { Failure, isLost } from './api.js';
 import { confirmDeletion, recently } from './dialogs.js';
 import { clear, connect, reset, succeed } from './forms.js';
 import { forget, refresh, request, SessionEnded, start } from './session.js';
@@ -8,6 +8,7 @@ import { leave } from './views.js';
 
 const $ = (selector) => document.querySelector(selector);
 const view = $('[data-view=account]');
+const grace = Number(document.body.dataset.grace); // seconds
 const form = Object.fromEntries(
   ['change-password', 'change-email', 'cancel-email', 'end-session', 'end-others', 'export', 'delete'].map((id) => [id, $(`form#${id}`)]),
 );
@@ -128,7 +129,7 @@ export function connectAccount() {
       succeed(form.export, 'downloaded');
     },
   });
-  connect(form.delete, { send: deleteAccount, lost: 'lostDeletion' });
+  connect(form.delete, { send: deleteAccount, lost: grace ? 'lostDeletion' : 'lostDeletionNow' });
 }
 
 async function changePassword({ password, newPassword }) {
@@ -136,8 +137,9 @@ async function changePassword({ password, newPassword }) {
   try {
     tokens = await recently(() => request('PUT', 'v1/user/password', { currentPassword: password, newPassword }));
   } catch (failure) {
-    // If the response was lost, the password may have changed, and the refresh token with it. Within minutes the old one still gets the new.
-    if (failure.status === 0 && navigator.onLine) refresh().catch(() => {});
+    // The password may have changed, and the refresh token with it. For minutes the old one still gets the new.
+    const heal = () => refresh().catch(() => {});
+    if (isLost(failure)) navigator.onLine === false ? addEventListener('online', heal, { once: true }) : heal();
     throw failure;
   }
   await start(tokens);
@@ -146,13 +148,12 @@ async function changePassword({ password, newPassword }) {
 }
 
 async function deleteAccount() {
-  const hours = Number(document.body.dataset.graceHours);
-  say($('#confirm-grace'), hours ? 'graceLead' : 'noGraceLead', { grace: hours * 3600 });
+  say($('#confirm-grace'), grace ? 'graceLead' : 'noGraceLead', { grace });
   await confirmDeletion();
   await recently(() => request('DELETE', 'v1/user'));
   forget();
   empty();
-  say($('#closed'), hours ? 'closedGrace' : 'closedNow', { grace: hours * 3600 });
+  say($('#closed'), grace ? 'closedGrace' : 'closedNow', { grace });
   leave('closed');
 }
 

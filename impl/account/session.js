@@ -49,7 +49,7 @@ export function forget() {
   return old;
 }
 
-// logOut ends the session at the service, and deletes its tokens in any case. It throws a Failure if the session may go on.
+// logOut deletes the tokens and ends the session. It throws a Failure if the session may go on.
 export async function logOut() {
   const old = forget();
   if (!old) return;
@@ -84,7 +84,7 @@ export async function request(method, path, body) {
 }
 
 // refresh exchanges stale tokens, by default the current ones, for new ones. Concurrent calls share one request. It returns undefined if the
-// session has ended, and throws a Failure if the service cannot say: the tokens then stay.
+// session has ended. If it throws a Failure, the tokens stay.
 export async function refresh(stale = tokens) {
   if (!tokens || tokens.refreshToken !== stale?.refreshToken) return tokens; // refreshed meanwhile, or logged out
   refreshing ??= renew(tokens).finally(() => { refreshing = undefined; });
@@ -102,8 +102,7 @@ async function renew(stale) {
   return renewed;
 }
 
-// exchange returns the next tokens, or undefined if the session has ended. After a lost response, call repeats the request soon: the same
-// refresh token then gets the same next tokens.
+// exchange returns the next tokens, or undefined if the session has ended. call repeats it soon after a lost response: that gets the same tokens.
 async function exchange({ refreshToken }) {
   try {
     const received = await call('PUT', 'v1/oauth/refresh', { body: { refreshToken } });
@@ -116,7 +115,7 @@ async function exchange({ refreshToken }) {
   }
 }
 
-// usable returns tokens that are worth sending: it tries to refresh those that expire soon. If that fails, a 401 decides.
+// usable returns tokens, after an attempt to refresh those that expire soon.
 async function usable() {
   if (!tokens || !isDue(tokens)) return tokens;
   try {
@@ -149,7 +148,7 @@ function save(next) {
     if (next) sessionStorage.setItem(key, JSON.stringify(next));
     else sessionStorage.removeItem(key);
   } catch {
-    // Storage is blocked or full: the tokens are in memory, and a reload logs out.
+    if (next) save(undefined); // Full, or blocked: a reload logs out. Old tokens would look like a thief's.
   }
 }
 
@@ -166,9 +165,9 @@ function isTokens(value) {
   return ['sessionID', 'accessToken', 'refreshToken'].every((name) => typeof value?.[name] === 'string' && value[name] !== '');
 }
 
-// hold takes the lock of a session for as long as this page exists, and reports whether it has it. A duplicated tab has a copy of the
-// storage. Two tabs with one refresh token would end the session for both, so the copy is not used. A page that reloads releases its lock
-// while the next one waits for it. Pages without TLS have no locks: there, a copy is not recognized.
+// hold takes the lock of a session for as long as this page exists, and reports whether it has it. Two tabs with one refresh token would end
+// the session for both, so a duplicated tab does not use its copy. After a reload, the next page waits for the lock of the one before. Pages
+// without TLS have no locks: there, a copy is not recognized.
 function hold(sessionID) {
   release();
   if (!navigator.locks) return true;

@@ -26,12 +26,14 @@ const formats = {
   moment: (value) => new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeStyle: 'short' }).format(new Date(value)),
   clock: (value) => formats[new Date(value).toDateString() === new Date().toDateString() ? 'time' : 'moment'](value),
   time: (value) => new Intl.DateTimeFormat(language, { timeStyle: 'short' }).format(new Date(value)),
-  wait: (seconds) => {
-    const [unit, length] = [['day', 86_400], ['hour', 3600], ['minute', 60], ['second', 1]].find(([, n]) => seconds >= n) ?? ['second', 1];
-    return new Intl.RelativeTimeFormat(language).format(Math.ceil(seconds / length), unit); // "in 5 minutes"
-  },
-  Wait: (seconds) => formats.wait(seconds).replace(/^./, (letter) => letter.toUpperCase()), // begins a sentence
+  wait: (seconds) => relative(seconds, ([, length]) => seconds >= length), // "in 5 minutes", rounded up
+  exactly: (seconds) => relative(seconds, ([, length]) => seconds % length === 0),
 };
+
+function relative(seconds, fits) {
+  const [unit, length] = [['day', 86_400], ['hour', 3600], ['minute', 60]].find(fits) ?? ['second', 1];
+  return new Intl.RelativeTimeFormat(language).format(Math.ceil(seconds / length), unit);
+}
 
 function write(element) {
   element.textContent = element.dataset.t ? text(element.dataset.t, given.get(element)) : '';

@@ -5,6 +5,8 @@ import { api, Hand, setFault } from './account.mjs';
 import { inBrowser, service } from './browser.mjs';
 
 const password = 'seven green boats at noon';
+const key = 'financelime-account';
+const tokens = async (page) => JSON.parse(await page.evaluate((key) => sessionStorage.getItem(key), key));
 
 // withUser is a test with a page on which a new user has logged in.
 function withUser(name, options, steps) {
@@ -125,6 +127,54 @@ withUser('a lost response of a refresh logs nobody out', {}, async ({ me, email,
   assert.equal(sent[0], sent[1], 'with the same token');
   await me.page.reload();
   await me.account(email);
+});
+
+withUser('a gateway loses the response to a change of the password', {}, async ({ me, email, watch }) => {
+  watch.allowFailure(api('user/password'));
+  await me.page.route(api('user/password'), async (route) => {
+    const response = await route.fetch({ url: `http://${service.httpAddr}/v1/user/password` });
+    assert.equal(response.status(), 200);
+    await route.fulfill({ status: 504, contentType: 'text/html', body: '<h1>504 Gateway Timeout</h1>' });
+  });
+  const old = await tokens(me.page);
+  await me.type('currentPassword', password);
+  await me.type('newPassword', 'nine amber lamps by the river');
+  const [renewed] = await Promise.all([
+    me.page.waitForResponse((response) => response.url() === api('oauth/refresh'), { timeout: 20_000 }), me.press('changePassword'),
+  ]);
+  assert.equal(renewed.status(), 200, 'the refresh token from before the change still gets the next one');
+  await me.says('lostPasswordChange');
+  await me.page.waitForFunction(([key, before]) => JSON.parse(sessionStorage.getItem(key)).refreshToken !== before, [key, old.refreshToken]);
+  await me.page.reload();
+  await me.account(email);
+});
+
+withUser('full storage keeps no old tokens', {}, async ({ me }) => {
+  assert.ok(await tokens(me.page));
+  await me.page.evaluate(() => { Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError'); }; });
+  await me.type('currentPassword', password);
+  await me.type('newPassword', 'nine amber lamps by the river');
+  await me.press('changePassword');
+  await me.says('passwordChanged');
+  assert.equal(await tokens(me.page), null, 'the tokens from before the change are deleted');
+});
+
+withUser('the name of a device turns no other text around', {}, async ({ me, email }) => {
+  const response = await fetch(`http://${service.httpAddr}/v1/oauth/create`, {
+    method: 'POST',
+    headers: { 'request-id': randomUUID(), 'content-type': 'application/json' },
+    body: JSON.stringify({ email, password, clientID: 'other_v1', device: { platform: '\u202eenohPi' } }),
+  });
+  assert.equal(response.status, 200, await response.text());
+  await me.page.reload();
+  await me.account(email);
+  const item = me.page.locator('#session-list li').filter({ hasText: 'other_v1' });
+  const isIsolated = await item.evaluate((li) => { // a mark after the name stands at its right
+    const mark = Object.assign(document.createElement('span'), { textContent: 'mark' });
+    li.querySelector('strong').after(mark);
+    return mark.getBoundingClientRect().left >= li.querySelector('strong').getBoundingClientRect().right;
+  });
+  assert.ok(isIsolated);
 });
 
 withUser('no network and no database: nothing that was typed is lost', { language: 'ru', device: 'phone' }, async ({ me, email, context, watch, t }) => {

@@ -15,7 +15,7 @@ func TestAccountPage(t *testing.T) {
 	t.Parallel()
 	const appURL = "https://app.example.test/start"
 	s := harness.Start(t, binary, contract, harness.SQLite, "AUTH_PUBLIC_URL=https://example.test/users/auth", "AUTH_APP_URL="+appURL,
-		"AUTH_PASSWORD_MIN_LENGTH=20", "AUTH_INVITE_CODE_REQUIRED=false")
+		"AUTH_PASSWORD_MIN_LENGTH=20", "AUTH_INVITE_CODE_REQUIRED=false", "AUTH_DELETION_GRACE=36h")
 	response, page := send(t, s, http.MethodGet, "/account", nil, "")
 	wantStatus(t, "/account", response.StatusCode, 200)
 	for name, parts := range map[string][]string{
@@ -37,7 +37,7 @@ func TestAccountPage(t *testing.T) {
 	if response.Header.Get("Set-Cookie") != "" {
 		t.Error("the page sets a cookie")
 	}
-	for _, part := range []string{`data-min-length="20"`, `data-t="inviteCodeOptional"`, `href="` + appURL + `"`} {
+	for _, part := range []string{`data-min-length="20"`, `data-t="inviteCodeOptional"`, `data-grace="129600"`, `href="` + appURL + `"`} {
 		if !strings.Contains(page, part) {
 			t.Errorf("the page has no %s", part)
 		}
