@@ -323,6 +323,8 @@ func checkDocuments(p *person) {
 		}
 	}
 	if !p.s.followsRedirects {
+		program, _ := p.send(http.MethodGet, changePasswordPath, http.Header{"Accept": {"application/json"}}, "")
+		p.want("the URL to change the password", program.StatusCode, 200)
 		response, _ := p.send(http.MethodGet, changePasswordPath, nil, "")
 		if location := response.Header.Get("Location"); response.StatusCode != 303 || !strings.HasSuffix(location, "/account#password") {
 			p.t.Errorf("the page to change the password: %d, Location %q", response.StatusCode, location)
