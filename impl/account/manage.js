@@ -63,7 +63,7 @@ function sessionItem({ sessionID, platform, clientID, remoteAddr, createdAt, upd
   return item;
 }
 
-// update shows what an operation has changed. If that cannot be read now, the message about its success stays.
+// update shows what an operation has changed, later than the message about its success. If it cannot be read now, the message stays.
 async function update() {
   try {
     await load();
@@ -94,7 +94,7 @@ export function connectAccount() {
       await recently(() => request('POST', 'v1/user/email', { newEmail }));
       clear(form['cancel-email']);
       succeed(form['change-email'], 'emailAsked', { newEmail });
-      await update();
+      update();
     },
     problems: {
       EMAIL_TAKEN: { field: 'newEmail', text: 'takenNewEmail' },
@@ -106,21 +106,21 @@ export function connectAccount() {
     send: async () => {
       await request('DELETE', 'v1/user/email');
       succeed(form['change-email'], 'emailCancelled');
-      await update();
+      update();
     },
   });
   connect(form['end-session'], {
     send: async (_, { value }) => {
       await request('DELETE', `v1/session/${encodeURIComponent(value)}`);
       succeed(form['end-session'], 'sessionEnded');
-      await update();
+      update();
     },
   });
   connect(form['end-others'], {
     send: async () => {
       await request('POST', 'v1/session/remove_others');
       succeed(form['end-session'], 'othersEnded');
-      await update();
+      update();
     },
   });
   connect(form.export, {
@@ -144,7 +144,7 @@ async function changePassword({ password, newPassword }) {
   }
   await start(tokens);
   succeed(form['change-password'], 'passwordChanged');
-  await update();
+  update();
 }
 
 async function deleteAccount() {

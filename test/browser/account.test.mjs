@@ -103,6 +103,7 @@ async function changeAddress(me, mailbox, watch, email) {
     if (closeIt === 'Escape') await me.page.keyboard.press('Escape');
     else await me.press('cancel');
     await dialog.waitFor({ state: 'hidden' });
+    await me.page.locator('form#change-email[aria-busy=false]').waitFor();
     assert.equal(await me.page.getByLabel(me.words.newEmail).inputValue(), next, 'what was typed stays');
     assert.ok(await me.page.locator('form#change-email button').and(me.page.locator(':focus')).count(), 'the focus returns to the button');
   }
@@ -153,6 +154,7 @@ async function deleteAndRestore(me, mailbox, watch, email) {
   await me.audit();
   await me.page.keyboard.press('Escape');
   await dialog.waitFor({ state: 'hidden' });
+  await me.page.locator('form#delete[aria-busy=false]').waitFor();
   await me.press('deletion');
   await me.press('confirmDelete');
   await me.title('titleClosed');
