@@ -23,7 +23,7 @@ type users struct {
 	Disable userDisable `cmd:"" help:"Disable a user: end their sessions, and withdraw reset links and unsent emails."`
 	Enable  userEnable  `cmd:"" help:"Let a disabled user log in again or continue the sign-up."`
 	Email   userEmail   `cmd:"" help:"Change the email address of a user without confirmation: end their sessions, and mail the old address a link to undo it."`
-	Restore userRestore `cmd:"" help:"Undo a deletion that a user has asked for, while they could undo it themselves."`
+	Restore userRestore `cmd:"" help:"Undo a deletion that a user has asked for, until it takes place."`
 	Export  userExport  `cmd:"" help:"Print all personal data about a user, as the user's own export contains it, in JSON."`
 	Delete  userDelete  `cmd:"" help:"Delete a user and all their data. This cannot be undone."`
 }

@@ -86,10 +86,10 @@ function waitAfter({ status, retryAfter }, attempt, repeatable) {
   return isLost({ status }) && repeatable ? attempt / 2 : Infinity;
 }
 
-// isRepeatable reports whether a request may be sent again after a lost response. A POST may have sent an email. After a change of the
-// password the current password would be wrong, after a deletion the access token.
+// isRepeatable reports whether a request may be sent again after a lost response. A POST may have sent an email, and there are five exports a
+// day. After a change of the password the current password would be wrong, after a deletion the access token.
 function isRepeatable(method, path) {
-  return method !== 'POST' && !['v1/user/password', 'v1/user'].includes(path) || method === 'GET';
+  return method !== 'POST' && !['PUT v1/user/password', 'DELETE v1/user', 'GET v1/user/export'].includes(`${method} ${path}`);
 }
 
 // newRequestID returns 128 random bits. crypto.randomUUID is missing on pages without TLS.

@@ -149,6 +149,18 @@ withUser('a gateway loses the response to a change of the password', {}, async (
   await me.account(email);
 });
 
+withUser('a lost export is not repeated: each one counts', {}, async ({ me, watch }) => {
+  watch.allowFailure(api('user/export'));
+  let sent = 0;
+  await me.page.route(api('user/export'), (route) => {
+    sent++;
+    return route.abort('connectionreset');
+  });
+  await me.press('download');
+  await me.says('noResponse');
+  assert.equal(sent, 1);
+});
+
 withUser('full storage keeps no old tokens', {}, async ({ me }) => {
   assert.ok(await tokens(me.page));
   await me.page.evaluate(() => { Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError'); }; });
@@ -159,15 +171,18 @@ withUser('full storage keeps no old tokens', {}, async ({ me }) => {
   assert.equal(await tokens(me.page), null, 'the tokens from before the change are deleted');
 });
 
-withUser('the name of a device turns no other text around', {}, async ({ me, email }) => {
-  const response = await fetch(`http://${service.httpAddr}/v1/oauth/create`, {
-    method: 'POST',
-    headers: { 'request-id': randomUUID(), 'content-type': 'application/json' },
-    body: JSON.stringify({ email, password, clientID: 'other_v1', device: { platform: '\u202eenohPi' } }),
-  });
-  assert.equal(response.status, 200, await response.text());
+withUser('the name of a device turns no other text around, and is not wider than a phone', { device: 'phone' }, async ({ me, email }) => {
+  for (const [clientID, platform] of [['other_v1', '\u202eenohPi'], ['long_v1', 'W'.repeat(128)]]) {
+    const response = await fetch(`http://${service.httpAddr}/v1/oauth/create`, {
+      method: 'POST',
+      headers: { 'request-id': randomUUID(), 'content-type': 'application/json' },
+      body: JSON.stringify({ email, password, clientID, device: { platform } }),
+    });
+    assert.equal(response.status, 200, await response.text());
+  }
   await me.page.reload();
   await me.account(email);
+  await me.audit(); // nothing is wider than a phone
   const item = me.page.locator('#session-list li').filter({ hasText: 'other_v1' });
   const isIsolated = await item.evaluate((li) => { // a mark after the name stands at its right
     const mark = Object.assign(document.createElement('span'), { textContent: 'mark' });
