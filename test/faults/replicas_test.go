@@ -3,6 +3,7 @@ package faults
 import (
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -56,6 +57,7 @@ func TestRollingRestart(t *testing.T) {
 	var answered atomic.Int64
 	var running sync.WaitGroup
 	began := time.Now()
+	const refreshed = `"operation":"refresh_access_token"`
 	api := sim.s.API // a restarted replica gets a new client, but each client can reach all replicas
 	for _, p := range sim.people() {
 		running.Go(func() {
@@ -82,7 +84,12 @@ func TestRollingRestart(t *testing.T) {
 			if err := m.WaitExit(t, stopLimit); err != nil {
 				t.Errorf("a replica ended with %v", err)
 			}
+			before := strings.Count(m.Log(), refreshed)
 			m.Run(t)
+			// nginx tries the replica again after its fail_timeout. Without the wait, all replicas may be unavailable to it.
+			eventually(t, "nginx sends requests to the replica again", 10*time.Second, func() bool {
+				return strings.Count(m.Log(), refreshed) > before
+			})
 		}
 	}
 	stop.Store(true)
