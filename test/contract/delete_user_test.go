@@ -315,8 +315,8 @@ func TestRaceDeleteUserWithoutGrace(t *testing.T) {
 	t.Parallel()
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		s := harness.Start(t, binary, contract, engine, "AUTH_DELETION_GRACE=0s", "AUTH_LOGIN_NOTICE=never")
-		code := s.Invite(t, 10)
-		for round := range 10 {
+		code := s.Invite(t, 100)
+		for round := range 100 {
 			p := newPerson(t, s).join(code)
 			p.login()
 			statuses := concurrently(3, func(i int) int {
