@@ -15,6 +15,7 @@ import (
 	"github.com/financelime/authorization/impl/password"
 	"github.com/financelime/authorization/impl/reqinfo"
 	"github.com/financelime/authorization/impl/token"
+	"github.com/financelime/authorization/impl/userdata"
 )
 
 // ChangeUserPassword replaces the password of the calling user by a chosen one. Whoever has only the access token cannot do that: a wrong
@@ -53,34 +54,22 @@ func (s *Service) ChangeUserPassword(
 func (s *Service) checkNewPassword(
 	ctx context.Context, body *api.ChangeUserPasswordRequest, email string,
 ) (api.ChangeUserPasswordResponseObject, error) {
-	err := s.PasswordPolicy.Check(body.NewPassword, email)
-	if err == nil && password.Normalize(body.CurrentPassword) == password.Normalize(body.NewPassword) {
-		err = errPasswordUnchanged
-	}
-	var reason api.ChangeUserPasswordFailure422Message
+	reason, err := s.refusePassword(body.NewPassword, email)
 	switch {
-	case err == nil:
-		return nil, nil
-	case errors.Is(err, password.ErrTooShort):
-		reason = api.ChangeUserPasswordFailure422MessagePASSWORDTOOSHORT
-	case errors.Is(err, password.ErrKnown):
-		reason = api.ChangeUserPasswordFailure422MessagePASSWORDKNOWN
-	case errors.Is(err, password.ErrGuessable):
-		reason = api.ChangeUserPasswordFailure422MessagePASSWORDGUESSABLE
-	case errors.Is(err, errPasswordUnchanged):
-		reason = api.ChangeUserPasswordFailure422MessagePASSWORDUNCHANGED
-	case errors.Is(err, password.ErrControlCharacter), errors.Is(err, password.ErrTooLong), errors.Is(err, password.ErrNotUTF8):
+	case errors.Is(err, errNoPassword):
 		return api.ChangeUserPassword400JSONResponse{
 			Code: 400, Message: api.ChangeUserPasswordFailure400MessageBADPARAMETERS, Parameters: reject(ctx, "newPassword"),
 		}, nil
-	default:
-		return nil, fmt.Errorf("check the new password: %w", err)
+	case err != nil:
+		return nil, err
+	case reason == "" && password.Normalize(body.CurrentPassword) != password.Normalize(body.NewPassword):
+		return nil, nil
+	case reason == "":
+		reason = api.ChangeUserPasswordFailure422MessagePASSWORDUNCHANGED
 	}
 	event.Record(ctx, s.Log, event.PasswordRefused, event.Reason(string(reason)))
 	return api.ChangeUserPassword422JSONResponse{Code: 422, Message: reason}, nil
 }
-
-var errPasswordUnchanged = errors.New("the new password is the current one")
 
 // changePassword is the use of a verified password to replace it. It fails with reqinfo.ErrUnauthorized if the session has ended.
 func (s *Service) changePassword(claims token.Claims, chosen string) verifiedUse {
@@ -157,7 +146,7 @@ func (s *Service) changePasswordTx(
 	if err != nil {
 		return session, 0, fmt.Errorf("end the other sessions: %w", err)
 	}
-	if err := deleteOpenLinks(ctx, q, claims.AccountID); err != nil {
+	if err := userdata.VoidLinks(ctx, q, claims.AccountID); err != nil {
 		return session, 0, err
 	}
 	if err := q.DeleteOlderPasswordMails(ctx, claims.AccountID); err != nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/financelime/authorization/api"
 	"github.com/financelime/authorization/impl/page"
@@ -19,7 +18,7 @@ const changePasswordPath = "/account#password"
 func (s *Service) GetChangePassword(
 	ctx context.Context, _ api.GetChangePasswordRequestObject,
 ) (api.GetChangePasswordResponseObject, error) {
-	public, err := url.Parse(strings.TrimSuffix(s.PublicURL, "/"))
+	public, err := url.Parse(s.PublicURL) // it has no slash at its end
 	if err != nil {
 		return nil, fmt.Errorf("parse the public URL: %w", err)
 	}

@@ -2,13 +2,10 @@ package impl
 
 import (
 	"context"
-	"time"
 
 	"github.com/financelime/authorization/api"
 	"github.com/financelime/authorization/impl/clock"
 )
-
-func timestamp(t time.Time) string { return clock.Format(t) }
 
 // GetListActiveSessions lists the user's sessions, the most recently refreshed first.
 func (s *Service) GetListActiveSessions(
@@ -29,8 +26,8 @@ func (s *Service) GetListActiveSessions(
 			Platform:   session.Platform,
 			ClientID:   session.ClientID,
 			RemoteAddr: session.RemoteAddr,
-			CreatedAt:  timestamp(session.CreatedAt),
-			UpdatedAt:  timestamp(session.RefreshedAt),
+			CreatedAt:  clock.Format(session.CreatedAt),
+			UpdatedAt:  clock.Format(session.RefreshedAt),
 			Current:    session.ID == claims.SessionID,
 		})
 	}

@@ -77,15 +77,3 @@ func findLinkID(ctx context.Context, q *db.Queries, accountID uuid.UUID, purpose
 	found, err := q.GetConfirmation(ctx, db.GetConfirmationParams{AccountID: accountID, Purpose: string(purpose)})
 	return found.ID, err
 }
-
-// deletePasswordLinks deletes the link of an account for a purpose in both forms.
-func deletePasswordLinks(ctx context.Context, q *db.Queries, accountID uuid.UUID, purpose link.Purpose) error {
-	err := q.DeleteConfirmation(ctx, db.DeleteConfirmationParams{AccountID: accountID, Purpose: string(purpose)})
-	if err == nil {
-		_, err = q.DeleteLink(ctx, db.DeleteLinkParams{AccountID: accountID, Purpose: string(purpose)})
-	}
-	if err != nil {
-		return fmt.Errorf("delete the links of the purpose %s: %w", purpose, err)
-	}
-	return nil
-}

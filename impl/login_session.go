@@ -14,6 +14,7 @@ import (
 	"github.com/financelime/authorization/impl/event"
 	"github.com/financelime/authorization/impl/limit"
 	"github.com/financelime/authorization/impl/reqinfo"
+	"github.com/financelime/authorization/impl/userdata"
 )
 
 // sessionStart is what the transaction of a login did.
@@ -155,5 +156,5 @@ func activatePendingPassword(
 	if ended, err = q.DeleteOtherSessions(ctx, db.DeleteOtherSessionsParams{AccountID: accountID, Keep: keep}); err != nil {
 		return false, 0, fmt.Errorf("end the older sessions: %w", err)
 	}
-	return true, ended, deleteOpenLinks(ctx, q, accountID)
+	return true, ended, userdata.VoidLinks(ctx, q, accountID)
 }

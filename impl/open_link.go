@@ -108,7 +108,7 @@ func mayUseLink(account db.Account, purpose link.Purpose) bool {
 	if account.DisabledAt == nil {
 		return true
 	}
-	return account.ClosingUntil != nil && (purpose == link.DeletionUndo || purpose == link.EmailUndo)
+	return account.ClosingUntil != nil && purpose.Undoes()
 }
 
 // describeLink returns what the pages about a link depend on.

@@ -35,15 +35,6 @@ func (s *Service) resetPassword(
 	return account, s.enqueueSignUpLinkAgain(ctx, q, account, choosePassword, now)
 }
 
-// deleteOpenLinks voids the reset links of an account, in both forms, and a requested change of its address, when the password is replaced:
-// a thief may have asked for those with the older password.
-func deleteOpenLinks(ctx context.Context, q *db.Queries, accountID uuid.UUID) error {
-	if _, err := q.DeleteLink(ctx, db.DeleteLinkParams{AccountID: accountID, Purpose: string(link.Email)}); err != nil {
-		return fmt.Errorf("cancel a change of the address: %w", err)
-	}
-	return deletePasswordLinks(ctx, q, accountID, link.PasswordReset)
-}
-
 // resetCommitted logs a reset after its commit and wakes the mail worker.
 func (s *Service) resetCommitted(ctx context.Context, account db.Account, choosePassword bool) {
 	purpose := link.PasswordReset

@@ -41,7 +41,7 @@ func (s *Service) RequestEmailChange(
 	}
 	err = s.requestEmailChange(ctx, claims, email)
 	switch {
-	case errors.Is(err, errEmailTaken):
+	case errors.Is(err, emailchange.ErrTaken):
 		event.Record(ctx, s.Log, event.EmailRefused, event.Reason("address_taken"))
 		return api.RequestEmailChange409JSONResponse{Code: 409, Message: api.RequestEmailChangeFailure409MessageEMAILTAKEN}, nil
 	case errors.Is(err, errEmailUnchanged):
@@ -55,7 +55,7 @@ func (s *Service) RequestEmailChange(
 	return api.RequestEmailChange204Response{}, nil
 }
 
-// requestEmailChange stores the link in one transaction, or fails with errEmailTaken or errEmailUnchanged. A taken address counts towards the
+// requestEmailChange stores the link in one transaction, or fails with emailchange.ErrTaken or errEmailUnchanged. A taken address counts towards the
 // limit of the account, so that a user cannot list the addresses of others.
 func (s *Service) requestEmailChange(ctx context.Context, claims token.Claims, email string) error {
 	changes := s.Limits.Quota(limit.EmailAccount, claims.AccountID.String())
@@ -74,7 +74,7 @@ func (s *Service) requestEmailChange(ctx context.Context, claims token.Claims, e
 			return errEmailUnchanged
 		}
 		refusal = s.refuseTakenAddress(ctx, q, account.ID, email)
-		if refusal != nil && !errors.Is(refusal, errEmailTaken) {
+		if refusal != nil && !errors.Is(refusal, emailchange.ErrTaken) {
 			return refusal
 		}
 		if refusal != nil {
@@ -93,7 +93,7 @@ func (s *Service) requestEmailChange(ctx context.Context, claims token.Claims, e
 	return refusal
 }
 
-// refuseTakenAddress fails with errEmailTaken if another account has the address or can return to it, unless accounts are hidden.
+// refuseTakenAddress fails with emailchange.ErrTaken if another account has the address or can return to it, unless accounts are hidden.
 func (s *Service) refuseTakenAddress(ctx context.Context, q *db.Queries, account uuid.UUID, email string) error {
 	if s.HideAccounts {
 		return nil
@@ -105,7 +105,7 @@ func (s *Service) refuseTakenAddress(ctx context.Context, q *db.Queries, account
 	if err != nil {
 		return err
 	}
-	return errEmailTaken
+	return emailchange.ErrTaken
 }
 
 // enqueueEmailChange stores the link to the new address, and enqueues the mail with it and the notice to the current address.

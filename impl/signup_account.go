@@ -90,7 +90,7 @@ func insertUnreserved(
 	if err != nil {
 		return false, fmt.Errorf("insert the account: %w", err)
 	}
-	reserved, err := address.IsReserved(ctx, q, email, account.ID, now)
+	reserved, err := address.IsReserved(ctx, q, email, account.ID, now) // also for a decoy, which takes the same time as an account
 	if err != nil || inserted == 0 || !reserved || account.DecoyOf != nil {
 		return inserted > 0, err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/financelime/authorization/api"
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/clock"
 	"github.com/financelime/authorization/impl/event"
 	"github.com/financelime/authorization/impl/limit"
 	"github.com/financelime/authorization/impl/mail"
@@ -46,7 +47,7 @@ func (s *Service) StepUpSession(ctx context.Context, request api.StepUpSessionRe
 	lifetime := s.Access.Lifetime()
 	return api.StepUpSession200JSONResponse{
 		AccessToken: access, ExpiresIn: &lifetime,
-		AuthenticatedAt: timestamp(authenticated.Time), Acr: api.AuthenticationLevel(authenticated.Level()),
+		AuthenticatedAt: clock.Format(authenticated.Time), Acr: api.AuthenticationLevel(authenticated.Level()),
 	}, nil
 }
 

@@ -15,19 +15,13 @@ import (
 
 var errLinkWithoutAddress = errors.New("the link has no address")
 
-// useEmailLink gives the account the address that received the link. It fails with errEmailTaken if another account has the address or can
-// return to it; the link then stays usable, because the address may become free while the link is valid.
+// useEmailLink gives the account the address that received the link. It fails with emailchange.ErrTaken if another account has the address or
+// can return to it; the link then stays usable, because the address may become free while the link is valid.
 func (s *Service) useEmailLink(ctx context.Context, q *db.Queries, account db.Account, found db.Link, now time.Time) error {
-	if account.DisabledAt != nil {
-		return db.ErrNotFound
-	}
 	if found.Address == nil {
 		return errLinkWithoutAddress
 	}
 	err := emailchange.Change(ctx, q, s.Links, account, *found.Address, reqinfo.FromContext(ctx).RequestID, now)
-	if errors.Is(err, emailchange.ErrTaken) {
-		return errEmailTaken
-	}
 	if err != nil {
 		return fmt.Errorf("change the address: %w", err)
 	}
@@ -35,7 +29,7 @@ func (s *Service) useEmailLink(ctx context.Context, q *db.Queries, account db.Ac
 }
 
 // useEmailUndoLink returns the account to the address that received the link, and mails that address a link to choose a password. It returns
-// how many sessions it ended. An account whose deletion can be undone is active again.
+// how many sessions it ended. An account whose deletion can be undone is active again. It fails as emailchange.Undo does.
 func (s *Service) useEmailUndoLink(
 	ctx context.Context, q *db.Queries, account db.Account, found db.Link, now time.Time,
 ) (ended int64, err error) {
@@ -43,12 +37,7 @@ func (s *Service) useEmailUndoLink(
 		return 0, errLinkWithoutAddress
 	}
 	ended, err = emailchange.Undo(ctx, q, account, *found.Address, now)
-	switch {
-	case errors.Is(err, emailchange.ErrTaken):
-		return 0, errEmailTaken
-	case errors.Is(err, emailchange.ErrDisabled):
-		return 0, db.ErrNotFound
-	case err != nil:
+	if err != nil {
 		return 0, fmt.Errorf("undo the change of the address: %w", err)
 	}
 	_, err = s.enqueuePageLink(ctx, q, db.UpsertLinkParams{

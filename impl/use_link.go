@@ -9,14 +9,11 @@ import (
 
 	"github.com/financelime/authorization/api"
 	"github.com/financelime/authorization/db"
+	"github.com/financelime/authorization/impl/emailchange"
 	"github.com/financelime/authorization/impl/event"
 	"github.com/financelime/authorization/impl/link"
 	"github.com/financelime/authorization/impl/page"
-	"github.com/financelime/authorization/impl/password"
 )
-
-// errEmailTaken means that another account has an address, or can return to it.
-var errEmailTaken = errors.New("the address is taken or reserved")
 
 // UseLink does what a link of /l/ is for, once. It logs nobody in.
 //
@@ -45,7 +42,7 @@ func (s *Service) UseLink(ctx context.Context, request api.UseLinkRequestObject)
 	case errors.Is(err, db.ErrNotFound): // used or replaced meanwhile, or the account was disabled
 		event.Record(ctx, s.Log, event.LinkRefused, event.Reason("unusable"))
 		return s.linkFailure(ctx, page.Failure{Status: http.StatusNotFound}), nil
-	case errors.Is(err, errEmailTaken):
+	case errors.Is(err, emailchange.ErrTaken):
 		event.Record(ctx, s.Log, event.LinkRefused, event.Reason("address_taken"))
 		return s.linkFailure(ctx, page.Failure{
 			Status: http.StatusConflict, Message: string(api.UseLinkFailure409MessageEMAILTAKEN),
@@ -67,32 +64,25 @@ func (s *Service) UseLink(ctx context.Context, request api.UseLinkRequestObject)
 func (s *Service) checkLinkPassword(
 	ctx context.Context, chosen *string, found db.Link, account db.Account,
 ) (api.UseLinkResponseObject, error) {
-	purpose := link.Purpose(found.Purpose)
-	needed := purpose == link.SignUp || purpose == link.PasswordReset
+	needed := link.Purpose(found.Purpose).ChoosesPassword()
 	if needed != (chosen != nil) {
 		return s.badPassword(ctx), nil
 	}
 	if !needed {
 		return nil, nil
 	}
-	var reason page.Refusal
-	switch err := s.PasswordPolicy.Check(*chosen, account.Email); {
-	case err == nil:
-		return nil, nil
-	case errors.Is(err, password.ErrTooShort):
-		reason = page.TooShort
-	case errors.Is(err, password.ErrKnown):
-		reason = page.Known
-	case errors.Is(err, password.ErrGuessable):
-		reason = page.Guessable
-	case errors.Is(err, password.ErrControlCharacter), errors.Is(err, password.ErrTooLong), errors.Is(err, password.ErrNotUTF8):
+	reason, err := s.refusePassword(*chosen, account.Email)
+	switch {
+	case errors.Is(err, errNoPassword):
 		return s.badPassword(ctx), nil
-	default:
-		return nil, fmt.Errorf("use a link: check the password: %w", err)
+	case err != nil:
+		return nil, fmt.Errorf("use a link: %w", err)
+	case reason == "":
+		return nil, nil
 	}
 	event.Record(ctx, s.Log, event.PasswordRefused, event.Reason(string(reason)))
 	pages, format := s.linkPages(ctx)
-	refused, err := pages.Refused(format, account.Language, s.describeLink(found, account), reason)
+	refused, err := pages.Refused(format, account.Language, s.describeLink(found, account), page.Refusal(reason))
 	if err != nil {
 		return nil, fmt.Errorf("use a link: %w", err)
 	}
@@ -115,7 +105,7 @@ type linkUse struct {
 }
 
 // useLinkTx consumes a link and does what it is for, in one transaction. It fails with db.ErrNotFound if the link or its account cannot be used
-// any more, and with errEmailTaken.
+// any more, and with emailchange.ErrTaken.
 func (s *Service) useLinkTx(ctx context.Context, q *db.Queries, use *linkUse) error {
 	now, purpose := s.Clock.Now(), link.Purpose(use.found.Purpose)
 	if purpose == link.SignUp { // the invite is locked before the account, as in a sign-up
@@ -151,7 +141,7 @@ func (s *Service) useLinkTx(ctx context.Context, q *db.Queries, use *linkUse) er
 		use.sessionsEnded, err = s.useEmailUndoLink(ctx, q, account, use.found, now)
 		return err
 	case link.DeletionUndo:
-		return s.useDeletionUndoLink(ctx, q, account, use.found, now)
+		return useDeletionUndoLink(ctx, q, account)
 	default: // of a newer version: the link stays usable there
 		return fmt.Errorf("unknown purpose of a link: %q", purpose)
 	}

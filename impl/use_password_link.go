@@ -9,6 +9,7 @@ import (
 	"github.com/financelime/authorization/impl/link"
 	"github.com/financelime/authorization/impl/mail"
 	"github.com/financelime/authorization/impl/reqinfo"
+	"github.com/financelime/authorization/impl/userdata"
 )
 
 // useSignUpLink confirms an account with the password that its user has chosen. The caller has consumed the use of the invite and the link.
@@ -16,8 +17,8 @@ func (s *Service) useSignUpLink(ctx context.Context, q *db.Queries, account db.A
 	if _, err := q.ConfirmAccount(ctx, account.ID); err != nil {
 		return fmt.Errorf("confirm the account: %w", err)
 	}
-	if err := deletePasswordLinks(ctx, q, account.ID, link.SignUp); err != nil {
-		return err
+	if err := q.DeleteConfirmation(ctx, db.DeleteConfirmationParams{AccountID: account.ID, Purpose: string(link.SignUp)}); err != nil {
+		return fmt.Errorf("delete the link of the other form: %w", err)
 	}
 	return setChosenPassword(ctx, q, account, passwordHash, now)
 }
@@ -33,7 +34,7 @@ func (s *Service) usePasswordLink(
 	if ended, err = q.DeleteAccountSessions(ctx, account.ID); err != nil {
 		return 0, fmt.Errorf("end the sessions: %w", err)
 	}
-	if err := deleteOpenLinks(ctx, q, account.ID); err != nil {
+	if err := userdata.VoidLinks(ctx, q, account.ID); err != nil {
 		return 0, err
 	}
 	if err := q.DeleteOlderPasswordMails(ctx, account.ID); err != nil {

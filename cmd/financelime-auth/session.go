@@ -136,22 +136,22 @@ func (cmd *sessionRevoke) Run(ctx context.Context, s *Settings, c console) error
 
 // revokeAll ends all sessions.
 func (cmd *sessionRevoke) revokeAll(ctx context.Context, s *Settings, c console, store *db.Store) error {
-	var did admin.Voided
+	var voided admin.Voided
 	var err error
 	store = s.withAudit(store, auditEvent{action: "session.revoked_all", details: map[string]any{"links": cmd.Links}})
 	if cmd.Links {
-		did, err = admin.VoidAfterRestore(ctx, store)
+		voided, err = admin.VoidAfterRestore(ctx, store)
 	} else {
-		did.Sessions, err = admin.EndAllSessions(ctx, store)
+		voided.Sessions, err = admin.EndAllSessions(ctx, store)
 	}
-	newAudit(s, c).LogAttrs(ctx, slog.LevelInfo, "session.revoked_all", slog.Int64("sessions", did.Sessions), slog.Bool("links", cmd.Links))
+	newAudit(s, c).LogAttrs(ctx, slog.LevelInfo, "session.revoked_all", slog.Int64("sessions", voided.Sessions), slog.Bool("links", cmd.Links))
 	if err != nil {
-		return fmt.Errorf("session revoke: after %s: %w", count(did.Sessions, "session"), err)
+		return fmt.Errorf("session revoke: after %s: %w", count(voided.Sessions, "session"), err)
 	}
 	if cmd.Links {
-		printRevived(c.err, did)
+		printRevived(c.err, voided)
 	}
-	return printRevoked(c, cmd.JSON, did.Sessions)
+	return printRevoked(c, cmd.JSON, voided.Sessions)
 }
 
 // revoke ends the sessions with these IDs. If one of them does not exist, the others still end.

@@ -247,7 +247,6 @@ func (s *seed) restoreSession(ctx context.Context) (session db.Session, err erro
 	return session, nil
 }
 
-// isAlive reports whether a session can be refreshed for some time: a tenth of its lifetime, at most a minute.
 // authenticateAgain makes the authentication in the example session recent, so that the examples of all operations are allowed.
 func (s *seed) authenticateAgain(ctx context.Context, session db.Session) error {
 	at := now()
@@ -263,6 +262,7 @@ func (s *seed) authenticateAgain(ctx context.Context, session db.Session) error 
 	})
 }
 
+// isAlive reports whether a session can be refreshed for some time: a tenth of its lifetime, at most a minute.
 func (s *seed) isAlive(session db.Session) bool {
 	margin := func(life time.Duration) time.Duration { return life - min(life/10, time.Minute) }
 	at := now()

@@ -80,9 +80,8 @@ func (s *seed) createSignUp(ctx context.Context, opensPage bool) (key string, er
 	if err != nil {
 		return "", fmt.Errorf("make an ID: %w", err)
 	}
-	linkID := uuid.New()
+	linkID, keyHash := s.links.Create()
 	key = s.links.Key(linkID)
-	keyHash, _ := link.Hash(key) // Key returns only valid keys
 	err = s.store.InTx(ctx, func(q *db.Queries) error {
 		created := now()
 		until := created.Add(s.signUpLinkTTL)

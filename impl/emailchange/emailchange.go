@@ -13,6 +13,7 @@ import (
 	"github.com/financelime/authorization/impl/address"
 	"github.com/financelime/authorization/impl/link"
 	"github.com/financelime/authorization/impl/mail"
+	"github.com/financelime/authorization/impl/userdata"
 )
 
 const (
@@ -22,12 +23,9 @@ const (
 	UndoTTL = 72 * time.Hour
 )
 
-var (
-	// ErrTaken means that another account has the address, or can return to it. The transaction must be rolled back.
-	ErrTaken = errors.New("the address is taken or reserved")
-	// ErrDisabled means that an operator has disabled the account.
-	ErrDisabled = errors.New("the account is disabled")
-)
+// ErrTaken means that another account has the address, or can return to it. Change and Undo have then changed something: the transaction must
+// be rolled back.
+var ErrTaken = errors.New("the address is taken or reserved")
 
 // Change gives an account another address and voids what was mailed to the old one: links to reset the password and mailed passwords.
 // Sessions and the password stay. The old address gets a link that undoes the change.
@@ -43,11 +41,8 @@ func Change(
 	if err != nil {
 		return err
 	}
-	if err := voidPasswordMails(ctx, q, account.ID); err != nil {
+	if err := voidPasswords(ctx, q, account.ID); err != nil {
 		return err
-	}
-	if _, err := q.DeleteLink(ctx, db.DeleteLinkParams{AccountID: account.ID, Purpose: string(link.Email)}); err != nil {
-		return fmt.Errorf("delete the link to a new address: %w", err)
 	}
 	undo, err := q.GetLink(ctx, db.GetLinkParams{AccountID: account.ID, Purpose: string(link.EmailUndo)})
 	switch {
@@ -65,7 +60,8 @@ func Change(
 }
 
 // Undo returns an account to the address of an undo. It ends all sessions, voids the password and all links and mailed passwords, and cancels
-// a deletion: all that may be the work of a thief. It returns how many sessions it ended.
+// a deletion: all that may be the work of a thief. It returns how many sessions it ended. It fails with db.ErrNotFound if an operator has disabled
+// the account.
 func Undo(ctx context.Context, q *db.Queries, account db.Account, oldAddress string, now time.Time) (ended int64, err error) {
 	var undone int64
 	err = give(ctx, q, account.ID, oldAddress, now, func() (err error) {
@@ -76,9 +72,9 @@ func Undo(ctx context.Context, q *db.Queries, account db.Account, oldAddress str
 		return 0, err
 	}
 	if undone == 0 {
-		return 0, ErrDisabled
+		return 0, db.ErrNotFound
 	}
-	if err := voidPasswordMails(ctx, q, account.ID); err != nil {
+	if err := voidPasswords(ctx, q, account.ID); err != nil {
 		return 0, err
 	}
 	if _, err := q.DeleteAccountLinks(ctx, account.ID); err != nil {
@@ -110,13 +106,10 @@ func give(ctx context.Context, q *db.Queries, account uuid.UUID, to string, now 
 	return err
 }
 
-// voidPasswordMails voids the links to reset the password, of both forms, and withdraws mailed passwords from the queue.
-func voidPasswordMails(ctx context.Context, q *db.Queries, account uuid.UUID) error {
-	if _, err := q.DeletePasswordConfirmations(ctx, account); err != nil {
-		return fmt.Errorf("delete the reset link: %w", err)
-	}
-	if _, err := q.DeleteLink(ctx, db.DeleteLinkParams{AccountID: account, Purpose: string(link.PasswordReset)}); err != nil {
-		return fmt.Errorf("delete the link to choose a password: %w", err)
+// voidPasswords voids the links to reset the password, and withdraws mailed passwords from the queue.
+func voidPasswords(ctx context.Context, q *db.Queries, account uuid.UUID) error {
+	if err := userdata.VoidLinks(ctx, q, account); err != nil {
+		return err
 	}
 	if err := q.DeleteOlderPasswordMails(ctx, account); err != nil {
 		return fmt.Errorf("delete mails with older passwords: %w", err)

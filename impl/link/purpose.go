@@ -12,3 +12,9 @@ const (
 	EmailUndo     Purpose = "email_undo"    // returns to the old address
 	DeletionUndo  Purpose = "deletion_undo" // cancels the deletion of the account
 )
+
+// ChoosesPassword reports whether the user chooses a password on the page of a link.
+func (p Purpose) ChoosesPassword() bool { return p == SignUp || p == PasswordReset }
+
+// Undoes reports whether a link undoes what may be the work of a thief. Only such a link works while the account is closing.
+func (p Purpose) Undoes() bool { return p == EmailUndo || p == DeletionUndo }

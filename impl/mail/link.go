@@ -61,7 +61,8 @@ func mayReceive(account db.Account, kind string) bool {
 	if account.DisabledAt == nil {
 		return true
 	}
-	return account.ClosingUntil != nil && (kind == KindDeletionUndo || kind == KindEmailUndo)
+	purpose, _ := linkPurpose(kind)
+	return account.ClosingUntil != nil && purpose.Undoes()
 }
 
 // findLink returns the link that the mail is about, if it is still the account's newest one and can be used.

@@ -17,11 +17,6 @@ type Link struct {
 	MinLength int    // of a chosen password, in characters
 }
 
-// choosesPassword reports whether the user chooses a password on the page of a link.
-func (l Link) choosesPassword() bool {
-	return l.Purpose == link.SignUp || l.Purpose == link.PasswordReset
-}
-
 func (l Link) values() values {
 	return values{Email: l.Email, Address: l.Address, MinLength: l.MinLength}
 }
@@ -86,7 +81,7 @@ func (r *Renderer) Refused(format Format, language string, l Link, refusal Refus
 	again := fill(in, chooseName, l.values())
 	words.Title, words.Lead = again.Title, again.Lead
 	failure := Failure{Status: http.StatusUnprocessableEntity, Message: string(refusal)}
-	return r.write(format, in, failure.Status, words, failure.json()), nil
+	return r.write(format, in, failure.Status, words, failure.JSON()), nil
 }
 
 // linkWords returns the words of a page about a link.
@@ -104,7 +99,7 @@ const chooseName = "choose"
 
 func newForm(language *locale.Language, l Link, refusal Refusal) *form {
 	f := &form{Submit: fillText(language, "open_"+string(l.Purpose), l.values()).Fields["Submit"]}
-	if !l.choosesPassword() {
+	if !l.Purpose.ChoosesPassword() {
 		return f
 	}
 	choose := fillText(language, chooseName, l.values())

@@ -49,7 +49,7 @@ func linkPages(lang string) []linkPage {
 			func(language *locale.Language) words { return fill(language, "used_"+string(purpose), l.values()) }, http.StatusOK,
 		})
 		for _, refusal := range refusals {
-			if !l.choosesPassword() {
+			if !l.Purpose.ChoosesPassword() {
 				continue
 			}
 			all = append(all, linkPage{

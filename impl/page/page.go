@@ -80,22 +80,23 @@ func (r *Renderer) Failure(format Format, acceptLanguage string, f Failure) Page
 	words := fill(language, failureName(language, f), values{
 		RequestID: f.RequestID, Wait: formatWait(f.RetryAfter, language),
 	})
-	return r.write(format, language, f.Status, words, f.json())
+	return r.write(format, language, f.Status, words, f.JSON())
 }
 
-// failureJSON is the JSON of a failure.
-type failureJSON struct {
+// FailureJSON is the JSON of a failure: CommonFailure and its relatives in openapi.yaml, such as CommonFailure400.
+type FailureJSON struct {
 	Code       int      `json:"code"`
 	Message    string   `json:"message"`
 	Parameters []string `json:"parameters,omitempty"`
 }
 
-func (f Failure) json() failureJSON {
+// JSON returns the failure as JSON.
+func (f Failure) JSON() FailureJSON {
 	message := f.Message
 	if message == "" {
 		message = strconv.Itoa(f.Status) + " " + http.StatusText(f.Status)
 	}
-	return failureJSON{f.Status, message, f.Parameters}
+	return FailureJSON{f.Status, message, f.Parameters}
 }
 
 // failureName returns the name of the page about a failure. A status without a page has that of its class.

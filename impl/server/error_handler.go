@@ -89,32 +89,17 @@ func seconds(d time.Duration) string {
 // writeFailure writes a failure in the form of the operation: a page, or JSON.
 func (h *errorHandler) writeFailure(c echo.Context, status int, retryAfter time.Duration) error {
 	req := reqinfo.FromContext(c.Request().Context())
-	op := operationOf(c)
-	if op == nil || !op.pages {
-		return c.JSON(status, jsonFailure(status, req.Rejected))
-	}
-	json := jsonFailure(status, req.Rejected)
-	return h.pages.Failure(page.Negotiate(req.Accept), req.AcceptLanguage, page.Failure{
-		Status: status, OpensPage: op.opensPage, RequestID: req.RequestID, RetryAfter: retryAfter,
-		Message: json.Message, Parameters: json.Parameters,
-	}).Send(c.Response())
-}
-
-// failure is the JSON body of CommonFailure and of its relatives in openapi.yaml, such as CommonFailure400.
-type failure struct {
-	Code       int      `json:"code"`
-	Message    string   `json:"message"`
-	Parameters []string `json:"parameters,omitempty"`
-}
-
-// jsonFailure returns the body of a failure: BAD_PARAMETERS and the rejected parameters for 400, the reason for 403, the text of the status
-// for all others.
-func jsonFailure(status int, rejected []string) failure {
+	failure := page.Failure{Status: status, RequestID: req.RequestID, RetryAfter: retryAfter}
 	switch status {
 	case http.StatusBadRequest:
-		return failure{Code: status, Message: string(api.CommonFailure400MessageBADPARAMETERS), Parameters: rejected}
+		failure.Message, failure.Parameters = string(api.CommonFailure400MessageBADPARAMETERS), req.Rejected
 	case http.StatusForbidden:
-		return failure{Code: status, Message: string(api.ChangeUserPasswordFailure403MessageRECENTAUTHENTICATIONREQUIRED)}
+		failure.Message = string(api.CommonFailure403MessageRECENTAUTHENTICATIONREQUIRED)
 	}
-	return failure{Code: status, Message: fmt.Sprintf("%d %s", status, http.StatusText(status))}
+	op := operationOf(c)
+	if op == nil || !op.pages {
+		return c.JSON(status, failure.JSON())
+	}
+	failure.OpensPage = op.opensPage
+	return h.pages.Failure(page.Negotiate(req.Accept), req.AcceptLanguage, failure).Send(c.Response())
 }

@@ -38,8 +38,8 @@ type reasoned interface {
 // The challenges of RFC 6750 section 3 and RFC 9470 section 3. A request without a token gets no error code, and no error has details.
 const (
 	noToken      = "Bearer"
-	invalidToken = `Bearer error="invalid_token"` //nolint:gosec // a word of the protocol, not a token
-	notRecent    = `Bearer error="insufficient_user_authentication", max_age=600`
+	invalidToken = `Bearer error="invalid_token"`                                 //nolint:gosec // a word of the protocol, not a token
+	notRecent    = `Bearer error="insufficient_user_authentication", max_age=600` // impl.recentAuthentication
 )
 
 func unauthorized(c echo.Context, challenge, reason string, cause error) error {

@@ -101,6 +101,20 @@ func EndAll(ctx context.Context, q *db.Queries, id uuid.UUID, links []DeleteRows
 	return ended, nil
 }
 
+// VoidLinks deletes the links that replace the password, of both forms, and the one to a new address, when the password or the address changes:
+// a thief may have asked for them. The transaction has locked the account.
+func VoidLinks(ctx context.Context, q *db.Queries, id uuid.UUID) error {
+	if _, err := q.DeletePasswordConfirmations(ctx, id); err != nil {
+		return fmt.Errorf("delete the reset link: %w", err)
+	}
+	for _, purpose := range []link.Purpose{link.PasswordReset, link.Email} {
+		if _, err := q.DeleteLink(ctx, db.DeleteLinkParams{AccountID: id, Purpose: string(purpose)}); err != nil {
+			return fmt.Errorf("delete the link with the purpose %s: %w", purpose, err)
+		}
+	}
+	return nil
+}
+
 // LinksExcept deletes the page links of an account, except those with some purposes.
 func LinksExcept(q *db.Queries, keep ...link.Purpose) DeleteRows {
 	return func(ctx context.Context, id uuid.UUID) (deleted int64, err error) {
