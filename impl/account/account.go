@@ -13,6 +13,8 @@ import (
 	"io/fs"
 	"path"
 	"time"
+
+	pages "github.com/financelime/authorization/impl/page"
 )
 
 //go:embed *.js *.css
@@ -74,6 +76,9 @@ func Assets() (map[string]Asset, error) {
 		body, err := fs.ReadFile(files, entry.Name())
 		if err != nil {
 			return nil, fmt.Errorf("read %s of the account page: %w", entry.Name(), err)
+		}
+		if entry.Name() == "account.css" {
+			body = append([]byte(pages.Colors()), body...)
 		}
 		assets[entry.Name()] = Asset{ContentType: types[path.Ext(entry.Name())], Body: body}
 	}

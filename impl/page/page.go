@@ -234,6 +234,12 @@ func header(format Format, lang, policy string) http.Header {
 	return h
 }
 
+//go:embed colors.css
+var colors string
+
+// Colors returns the CSS variables with the colors of the pages, light and dark, for other pages of the same family.
+func Colors() string { return colors }
+
 //go:embed style.css
 var baseStyle string
 
@@ -245,7 +251,7 @@ var formStyle string
 
 // pageStyle returns the style of a page. A page without a button and without a form has none for them.
 func pageStyle(button, form bool) string {
-	style := baseStyle
+	style := colors + baseStyle
 	if button || form {
 		style += buttonStyle
 	}

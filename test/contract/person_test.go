@@ -156,3 +156,11 @@ func authorization(value string) client.RequestEditorFn {
 		return nil
 	}
 }
+
+// mailedPassword resets the password, opens the link, and returns the password that was mailed then.
+func (p *person) mailedPassword() string {
+	p.t.Helper()
+	p.want("reset", p.resetPassword().StatusCode(), 204)
+	p.want("open the link", p.open(p.mail().Link(p.t)).StatusCode, 200)
+	return p.mail().Password(p.t)
+}

@@ -130,9 +130,7 @@ func TestStepUpWithAMailedPassword(t *testing.T) {
 		other := p.login()
 		p.login()
 		old := p.password
-		p.want("reset", p.resetPassword().StatusCode(), 204)
-		p.want("open the link", p.open(p.mail().Link(t)).StatusCode, 200)
-		p.password = p.mail().Password(t)
+		p.password = p.mailedPassword()
 		p.want("step up", p.api().StepUp(p.session.AccessToken, p.password).StatusCode(), 200)
 		p.refresh()
 		p.want("refresh another session", p.tryRefresh(other.RefreshToken).StatusCode(), 404)
