@@ -39,7 +39,7 @@ func TestButtonIsTheOnlyDifference(t *testing.T) {
 		if strings.Contains(string(plain.Body), "<a") || strings.Contains(string(plain.Body), ".button") || strings.Contains(string(plain.Body), "app.example.com") {
 			t.Errorf("%s, %s: there is something of the button without the setting", name, f)
 		}
-		if f == HTML && !strings.Contains(string(plain.Body), "<style>"+baseStyle+"</style>") {
+		if f == HTML && !strings.Contains(string(plain.Body), "<style>"+pageStyle(false, false)+"</style>") {
 			t.Errorf("%s: the style without the setting has changed", name)
 		}
 		if plain.Status != withApp.Status || plain.ContentType != withApp.ContentType {
@@ -52,7 +52,7 @@ func TestButtonIsTheOnlyDifference(t *testing.T) {
 			case HTML:
 				body = strings.Replace(body, `<p><a class="button" href="`+html.EscapeString(appURL)+`">`+button+"</a></p>\n", "", 1)
 				body = strings.Replace(body, buttonStyle, "", 1)
-				header.Set("Content-Security-Policy", csp(baseStyle, false))
+				header.Set("Content-Security-Policy", csp(pageStyle(false, false), false))
 			case Text:
 				body = strings.Replace(body, button+": "+appURL+"\n\n", "", 1)
 			case JSON:
