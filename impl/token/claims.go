@@ -37,7 +37,7 @@ func FromContext(ctx context.Context) (Claims, bool) {
 // maxUnixTime is the end of the year 9999. Later times would overflow in other software.
 const maxUnixTime = 253402300799
 
-// commonClaims are the claims that access and refresh tokens share. Times are whole seconds and the audience is one string. RFC 7519
+// commonClaims are the claims that all tokens share. Times are whole seconds and the audience is one string. RFC 7519
 // allows other forms, but this service does not write them and therefore does not accept them. (jwt.RegisteredClaims writes aud as an
 // array, unless a global variable of that package is changed.)
 type commonClaims struct {

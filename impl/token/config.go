@@ -11,6 +11,7 @@ package token
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/financelime/authorization/impl/clock"
@@ -44,8 +45,8 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("signing algorithm %q is not ES256, RS256 or EdDSA", c.Algorithm)
 	case c.AccessTTL < time.Second || c.RefreshTTL < time.Second:
 		return c, errors.New("the lifetime of a token is shorter than a second")
-	case c.Audience == c.refreshAudience():
-		return c, errors.New("token audience is reserved for refresh tokens")
+	case slices.Contains(c.reservedAudiences(), c.Audience):
+		return c, errors.New("token audience is reserved for other tokens of the service")
 	}
 	if c.JWKSMaxAge == 0 {
 		c.JWKSMaxAge = JWKSMaxAge
@@ -77,6 +78,14 @@ func (c Config) retireAfter() time.Duration { return c.AccessTTL + 2*leeway + c.
 
 // refreshAudience returns the audience of refresh tokens, which no gateway accepts.
 func (c Config) refreshAudience() string { return c.Issuer + "/v1/oauth/refresh" }
+
+// stepAudience returns the audience of tickets or ceremonies.
+func (c Config) stepAudience(kind string) string { return c.Issuer + "/" + kind }
+
+// reservedAudiences returns the audiences of the tokens that only the service itself verifies.
+func (c Config) reservedAudiences() []string {
+	return []string{c.refreshAudience(), c.stepAudience(kindTicket), c.stepAudience(kindCeremony)}
+}
 
 // seconds returns d in whole seconds, because the times of tokens have no fraction.
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }

@@ -17,6 +17,8 @@ func TestConstructorsRefuseBadConfigs(t *testing.T) {
 		"no issuer":           func(c *Config) { c.Issuer = "" },
 		"no audience":         func(c *Config) { c.Audience = "" },
 		"refresh audience":    func(c *Config) { c.Audience = issuer + "/v1/oauth/refresh" },
+		"ticket audience":     func(c *Config) { c.Audience = issuer + "/ticket" },
+		"ceremony audience":   func(c *Config) { c.Audience = issuer + "/ceremony" },
 		"no algorithm":        func(c *Config) { c.Algorithm = "" },
 		"algorithm none":      func(c *Config) { c.Algorithm = "none" },
 		"algorithm HS256":     func(c *Config) { c.Algorithm = "HS256" },
@@ -37,6 +39,12 @@ func TestConstructorsRefuseBadConfigs(t *testing.T) {
 		}
 		if _, err := NewRefresh(root, cfg); err == nil {
 			t.Errorf("%s: NewRefresh accepted it", name)
+		}
+		if _, err := NewTickets(root, cfg); err == nil {
+			t.Errorf("%s: NewTickets accepted it", name)
+		}
+		if _, err := NewCeremonies(root, cfg); err == nil {
+			t.Errorf("%s: NewCeremonies accepted it", name)
 		}
 	}
 }

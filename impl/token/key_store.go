@@ -115,3 +115,13 @@ func (k *Keys) delete(ctx context.Context, old *signingKey) error {
 	k.log.InfoContext(ctx, "keys.retired", "kid", old.id)
 	return nil
 }
+
+// Outdated reports whether what is encrypted with the secret at an index of the root's secrets must be encrypted anew with the first one, as the
+// signing keys are: see sealer.outdated.
+func (k *Keys) Outdated(ctx context.Context, index int) (bool, error) {
+	keys, err := k.load(ctx)
+	if err != nil {
+		return false, err
+	}
+	return index != 0 && !k.sealer.replaced(index, 0, keys), nil
+}
