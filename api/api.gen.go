@@ -15,6 +15,42 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for AddPasskeyFailure400Message.
+const (
+	AddPasskeyFailure400MessageBADPARAMETERS AddPasskeyFailure400Message = "BAD_PARAMETERS"
+)
+
+// Valid indicates whether the value is a known member of the AddPasskeyFailure400Message enum.
+func (e AddPasskeyFailure400Message) Valid() bool {
+	switch e {
+	case AddPasskeyFailure400MessageBADPARAMETERS:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AddPasskeyFailure409Message.
+const (
+	AddPasskeyFailure409MessageCEREMONYEXPIRED     AddPasskeyFailure409Message = "CEREMONY_EXPIRED"
+	AddPasskeyFailure409MessagePASSKEYALREADYADDED AddPasskeyFailure409Message = "PASSKEY_ALREADY_ADDED"
+	AddPasskeyFailure409MessageTOOMANYPASSKEYS     AddPasskeyFailure409Message = "TOO_MANY_PASSKEYS"
+)
+
+// Valid indicates whether the value is a known member of the AddPasskeyFailure409Message enum.
+func (e AddPasskeyFailure409Message) Valid() bool {
+	switch e {
+	case AddPasskeyFailure409MessageCEREMONYEXPIRED:
+		return true
+	case AddPasskeyFailure409MessagePASSKEYALREADYADDED:
+		return true
+	case AddPasskeyFailure409MessageTOOMANYPASSKEYS:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for AuthenticationLevel.
 const (
 	AuthenticationLevelAal1 AuthenticationLevel = "aal1"
@@ -27,6 +63,21 @@ func (e AuthenticationLevel) Valid() bool {
 	case AuthenticationLevelAal1:
 		return true
 	case AuthenticationLevelAal2:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for BeginPasskeyFailure409Message.
+const (
+	BeginPasskeyFailure409MessageTOOMANYPASSKEYS BeginPasskeyFailure409Message = "TOO_MANY_PASSKEYS"
+)
+
+// Valid indicates whether the value is a known member of the BeginPasskeyFailure409Message enum.
+func (e BeginPasskeyFailure409Message) Valid() bool {
+	switch e {
+	case BeginPasskeyFailure409MessageTOOMANYPASSKEYS:
 		return true
 	default:
 		return false
@@ -138,6 +189,54 @@ func (e CommonFailureMessage) Valid() bool {
 	}
 }
 
+// Defines values for ConfirmTOTPFailure400Message.
+const (
+	ConfirmTOTPFailure400MessageBADPARAMETERS ConfirmTOTPFailure400Message = "BAD_PARAMETERS"
+)
+
+// Valid indicates whether the value is a known member of the ConfirmTOTPFailure400Message enum.
+func (e ConfirmTOTPFailure400Message) Valid() bool {
+	switch e {
+	case ConfirmTOTPFailure400MessageBADPARAMETERS:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ConfirmTOTPFailure403Message.
+const (
+	ConfirmTOTPFailure403MessageRECENTAUTHENTICATIONREQUIRED ConfirmTOTPFailure403Message = "RECENT_AUTHENTICATION_REQUIRED"
+	ConfirmTOTPFailure403MessageWRONGCODE                    ConfirmTOTPFailure403Message = "WRONG_CODE"
+)
+
+// Valid indicates whether the value is a known member of the ConfirmTOTPFailure403Message enum.
+func (e ConfirmTOTPFailure403Message) Valid() bool {
+	switch e {
+	case ConfirmTOTPFailure403MessageRECENTAUTHENTICATIONREQUIRED:
+		return true
+	case ConfirmTOTPFailure403MessageWRONGCODE:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ConfirmTOTPFailure409Message.
+const (
+	ConfirmTOTPFailure409MessageTOTPNOTBEGUN ConfirmTOTPFailure409Message = "TOTP_NOT_BEGUN"
+)
+
+// Valid indicates whether the value is a known member of the ConfirmTOTPFailure409Message enum.
+func (e ConfirmTOTPFailure409Message) Valid() bool {
+	switch e {
+	case ConfirmTOTPFailure409MessageTOTPNOTBEGUN:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ConfirmationResponsePurpose.
 const (
 	ConfirmationResponsePurposePassword ConfirmationResponsePurpose = "password"
@@ -165,6 +264,21 @@ const (
 func (e CreateAccessTokenFailure400Message) Valid() bool {
 	switch e {
 	case CreateAccessTokenFailure400MessageBADPARAMETERS:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CreateAccessTokenFailure403Message.
+const (
+	CreateAccessTokenFailure403MessageSECONDFACTORREQUIRED CreateAccessTokenFailure403Message = "SECOND_FACTOR_REQUIRED"
+)
+
+// Valid indicates whether the value is a known member of the CreateAccessTokenFailure403Message enum.
+func (e CreateAccessTokenFailure403Message) Valid() bool {
+	switch e {
+	case CreateAccessTokenFailure403MessageSECONDFACTORREQUIRED:
 		return true
 	default:
 		return false
@@ -288,6 +402,87 @@ func (e LinkResponsePurpose) Valid() bool {
 	}
 }
 
+// Defines values for PasskeyAttestation.
+const (
+	PasskeyAttestationNone PasskeyAttestation = "none"
+)
+
+// Valid indicates whether the value is a known member of the PasskeyAttestation enum.
+func (e PasskeyAttestation) Valid() bool {
+	switch e {
+	case PasskeyAttestationNone:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PasskeyLogInFailure400Message.
+const (
+	PasskeyLogInFailure400MessageBADPARAMETERS PasskeyLogInFailure400Message = "BAD_PARAMETERS"
+)
+
+// Valid indicates whether the value is a known member of the PasskeyLogInFailure400Message enum.
+func (e PasskeyLogInFailure400Message) Valid() bool {
+	switch e {
+	case PasskeyLogInFailure400MessageBADPARAMETERS:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PasskeyLogInFailure404Message.
+const (
+	PasskeyLogInFailure404MessageUSERNOTFOUND PasskeyLogInFailure404Message = "USER_NOT_FOUND"
+)
+
+// Valid indicates whether the value is a known member of the PasskeyLogInFailure404Message enum.
+func (e PasskeyLogInFailure404Message) Valid() bool {
+	switch e {
+	case PasskeyLogInFailure404MessageUSERNOTFOUND:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PasskeyRequirement.
+const (
+	PasskeyRequirementDiscouraged PasskeyRequirement = "discouraged"
+	PasskeyRequirementPreferred   PasskeyRequirement = "preferred"
+	PasskeyRequirementRequired    PasskeyRequirement = "required"
+)
+
+// Valid indicates whether the value is a known member of the PasskeyRequirement enum.
+func (e PasskeyRequirement) Valid() bool {
+	switch e {
+	case PasskeyRequirementDiscouraged:
+		return true
+	case PasskeyRequirementPreferred:
+		return true
+	case PasskeyRequirementRequired:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PasskeyType.
+const (
+	PasskeyTypePublicKey PasskeyType = "public-key"
+)
+
+// Valid indicates whether the value is a known member of the PasskeyType enum.
+func (e PasskeyType) Valid() bool {
+	switch e {
+	case PasskeyTypePublicKey:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for RefreshAccessTokenFailure400Message.
 const (
 	RefreshAccessTokenFailure400MessageBADPARAMETERS RefreshAccessTokenFailure400Message = "BAD_PARAMETERS"
@@ -312,6 +507,66 @@ const (
 func (e RefreshAccessTokenFailure404Message) Valid() bool {
 	switch e {
 	case RefreshAccessTokenFailure404MessageUSERNOTFOUND:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RemovePasskeyFailure409Message.
+const (
+	RemovePasskeyFailure409MessageLASTFACTOR RemovePasskeyFailure409Message = "LAST_FACTOR"
+)
+
+// Valid indicates whether the value is a known member of the RemovePasskeyFailure409Message enum.
+func (e RemovePasskeyFailure409Message) Valid() bool {
+	switch e {
+	case RemovePasskeyFailure409MessageLASTFACTOR:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RemoveTOTPFailure409Message.
+const (
+	RemoveTOTPFailure409MessageLASTFACTOR RemoveTOTPFailure409Message = "LAST_FACTOR"
+)
+
+// Valid indicates whether the value is a known member of the RemoveTOTPFailure409Message enum.
+func (e RemoveTOTPFailure409Message) Valid() bool {
+	switch e {
+	case RemoveTOTPFailure409MessageLASTFACTOR:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RenamePasskeyFailure400Message.
+const (
+	RenamePasskeyFailure400MessageBADPARAMETERS RenamePasskeyFailure400Message = "BAD_PARAMETERS"
+)
+
+// Valid indicates whether the value is a known member of the RenamePasskeyFailure400Message enum.
+func (e RenamePasskeyFailure400Message) Valid() bool {
+	switch e {
+	case RenamePasskeyFailure400MessageBADPARAMETERS:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RenewRecoveryCodesFailure409Message.
+const (
+	RenewRecoveryCodesFailure409MessageSECONDFACTOROFF RenewRecoveryCodesFailure409Message = "SECOND_FACTOR_OFF"
+)
+
+// Valid indicates whether the value is a known member of the RenewRecoveryCodesFailure409Message enum.
+func (e RenewRecoveryCodesFailure409Message) Valid() bool {
+	switch e {
+	case RenewRecoveryCodesFailure409MessageSECONDFACTOROFF:
 		return true
 	default:
 		return false
@@ -390,6 +645,72 @@ const (
 func (e RevokeRefreshTokenFailure400Message) Valid() bool {
 	switch e {
 	case RevokeRefreshTokenFailure400MessageBADPARAMETERS:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SecondFactorFailure400Message.
+const (
+	SecondFactorFailure400MessageBADPARAMETERS SecondFactorFailure400Message = "BAD_PARAMETERS"
+)
+
+// Valid indicates whether the value is a known member of the SecondFactorFailure400Message enum.
+func (e SecondFactorFailure400Message) Valid() bool {
+	switch e {
+	case SecondFactorFailure400MessageBADPARAMETERS:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SecondFactorFailure403Message.
+const (
+	SecondFactorFailure403MessageWRONGCODE SecondFactorFailure403Message = "WRONG_CODE"
+)
+
+// Valid indicates whether the value is a known member of the SecondFactorFailure403Message enum.
+func (e SecondFactorFailure403Message) Valid() bool {
+	switch e {
+	case SecondFactorFailure403MessageWRONGCODE:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SecondFactorFailure404Message.
+const (
+	SecondFactorFailure404MessageLOGINEXPIRED SecondFactorFailure404Message = "LOG_IN_EXPIRED"
+)
+
+// Valid indicates whether the value is a known member of the SecondFactorFailure404Message enum.
+func (e SecondFactorFailure404Message) Valid() bool {
+	switch e {
+	case SecondFactorFailure404MessageLOGINEXPIRED:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SecondFactorMethod.
+const (
+	SecondFactorMethodPasskey      SecondFactorMethod = "passkey"
+	SecondFactorMethodRecoveryCode SecondFactorMethod = "recovery_code"
+	SecondFactorMethodTotp         SecondFactorMethod = "totp"
+)
+
+// Valid indicates whether the value is a known member of the SecondFactorMethod enum.
+func (e SecondFactorMethod) Valid() bool {
+	switch e {
+	case SecondFactorMethodPasskey:
+		return true
+	case SecondFactorMethodRecoveryCode:
+		return true
+	case SecondFactorMethodTotp:
 		return true
 	default:
 		return false
@@ -477,6 +798,24 @@ func (e StepUpSessionFailure403Message) Valid() bool {
 	}
 }
 
+// Defines values for TurnOnSecondFactorFailure409Message.
+const (
+	TurnOnSecondFactorFailure409MessageALREADYON TurnOnSecondFactorFailure409Message = "ALREADY_ON"
+	TurnOnSecondFactorFailure409MessageNOFACTOR  TurnOnSecondFactorFailure409Message = "NO_FACTOR"
+)
+
+// Valid indicates whether the value is a known member of the TurnOnSecondFactorFailure409Message enum.
+func (e TurnOnSecondFactorFailure409Message) Valid() bool {
+	switch e {
+	case TurnOnSecondFactorFailure409MessageALREADYON:
+		return true
+	case TurnOnSecondFactorFailure409MessageNOFACTOR:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for UseLinkFailure400Message.
 const (
 	UseLinkFailure400MessageBADPARAMETERS UseLinkFailure400Message = "BAD_PARAMETERS"
@@ -557,10 +896,102 @@ type AccessTokenResponse struct {
 	SessionID string `json:"sessionID"`
 }
 
+// AddPasskeyFailure400 Why a passkey was rejected with 400: a parameter is missing or malformed, or `credential` is not valid for the ceremony.
+//
+// Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["credential"]}
+type AddPasskeyFailure400 struct {
+	// Code The HTTP status
+	//
+	// Example: 400
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: BAD_PARAMETERS
+	Message AddPasskeyFailure400Message `json:"message"`
+
+	// Parameters What was missing, malformed or not allowed: the names of headers (`request-id`, `content-type`), of path and query parameters
+	// (`sessionID`), and of properties of the body (`language`, `device.width`), or `body` if the body itself is wrong: it is not one
+	// JSON object, has unknown or duplicate keys, or contains U+0000. Never values. The list is missing if the request is wrong in another way, for
+	// example if its URL is too long.
+	//
+	//
+	// Example: ["language"]
+	Parameters *RejectedParameters `json:"parameters,omitempty"`
+}
+
+// AddPasskeyFailure400Message The reason
+//
+// Example: BAD_PARAMETERS
+type AddPasskeyFailure400Message string
+
+// AddPasskeyFailure409 The user has 20 passkeys (`TOO_MANY_PASSKEYS`), a user has this passkey (`PASSKEY_ALREADY_ADDED`), or the ceremony has expired, was used, or
+// began in another session (`CEREMONY_EXPIRED`).
+//
+// Example: {"code":409,"message":"TOO_MANY_PASSKEYS"}
+type AddPasskeyFailure409 struct {
+	// Code The HTTP status
+	//
+	// Example: 409
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: TOO_MANY_PASSKEYS
+	Message AddPasskeyFailure409Message `json:"message"`
+}
+
+// AddPasskeyFailure409Message The reason
+//
+// Example: TOO_MANY_PASSKEYS
+type AddPasskeyFailure409Message string
+
+// AddPasskeyRequest A passkey that the browser has created, and its name
+//
+// Example: {"ceremony":"eyJhbGciOiJIUzI1NiIsInR5cCI6ImNlcmVtb255K2p3dCJ9.eyJjaGEiOiJ4In0.c2lnbmF0dXJl","credential":{"id":"AbCdEfGhIjKlMnOpQrStUg","rawId":"AbCdEfGhIjKlMnOpQrStUg","response":{"attestationObject":"o2M","clientDataJSON":"e30"},"type":"public-key"},"name":"Phone"}
+type AddPasskeyRequest struct {
+	// Ceremony The ceremony that came with the options
+	//
+	// Example: eyJhbGciOiJIUzI1NiIsInR5cCI6ImNlcmVtb255K2p3dCJ9.eyJjaGEiOiJ4In0.c2lnbmF0dXJl
+	Ceremony string `json:"ceremony"`
+
+	// Credential What the browser returned: `credential.toJSON()` of the result of `navigator.credentials.create` or `get`
+	// (RegistrationResponseJSON or AuthenticationResponseJSON of WebAuthn Level 3). Members that this document does not list are ignored.
+	//
+	//
+	// Example: {"id":"AbCdEfGhIjKlMnOpQrStUg","rawId":"AbCdEfGhIjKlMnOpQrStUg","response":{"authenticatorData":"AAAA","clientDataJSON":"e30","signature":"AAAA","userHandle":"AAAA"},"type":"public-key"}
+	Credential PasskeyCredential `json:"credential"`
+
+	// Name A name that helps the user to recognize the passkey
+	//
+	// Example: Phone
+	Name string `json:"name"`
+}
+
 // AuthenticationLevel The authentication assurance level (NIST SP 800-63B), `aal1` with one factor, `aal2` with two
 //
 // Example: aal1
 type AuthenticationLevel string
+
+// BeginPasskeyFailure409 The user has 20 passkeys.
+//
+// Example: {"code":409,"message":"TOO_MANY_PASSKEYS"}
+type BeginPasskeyFailure409 struct {
+	// Code The HTTP status
+	//
+	// Example: 409
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: TOO_MANY_PASSKEYS
+	Message BeginPasskeyFailure409Message `json:"message"`
+}
+
+// BeginPasskeyFailure409Message The reason
+//
+// Example: TOO_MANY_PASSKEYS
+type BeginPasskeyFailure409Message string
 
 // ChangePasswordPage Where users change their password
 //
@@ -727,6 +1158,86 @@ type CommonFailure403Message string
 // Example: 404 Not Found
 type CommonFailureMessage string
 
+// ConfirmTOTPFailure400 Why a confirmation of TOTP was rejected with 400: the code is missing or malformed.
+//
+// Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["code"]}
+type ConfirmTOTPFailure400 struct {
+	// Code The HTTP status
+	//
+	// Example: 400
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: BAD_PARAMETERS
+	Message ConfirmTOTPFailure400Message `json:"message"`
+
+	// Parameters What was missing, malformed or not allowed: the names of headers (`request-id`, `content-type`), of path and query parameters
+	// (`sessionID`), and of properties of the body (`language`, `device.width`), or `body` if the body itself is wrong: it is not one
+	// JSON object, has unknown or duplicate keys, or contains U+0000. Never values. The list is missing if the request is wrong in another way, for
+	// example if its URL is too long.
+	//
+	//
+	// Example: ["language"]
+	Parameters *RejectedParameters `json:"parameters,omitempty"`
+}
+
+// ConfirmTOTPFailure400Message The reason
+//
+// Example: BAD_PARAMETERS
+type ConfirmTOTPFailure400Message string
+
+// ConfirmTOTPFailure403 Why a confirmation of TOTP was rejected with 403: the code is not one of the secret (`WRONG_CODE`), or the user must authenticate again
+// first (`RECENT_AUTHENTICATION_REQUIRED`).
+//
+// Example: {"code":403,"message":"WRONG_CODE"}
+type ConfirmTOTPFailure403 struct {
+	// Code The HTTP status
+	//
+	// Example: 403
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: WRONG_CODE
+	Message ConfirmTOTPFailure403Message `json:"message"`
+}
+
+// ConfirmTOTPFailure403Message The reason
+//
+// Example: WRONG_CODE
+type ConfirmTOTPFailure403Message string
+
+// ConfirmTOTPFailure409 There is no secret to confirm, or it has expired.
+//
+// Example: {"code":409,"message":"TOTP_NOT_BEGUN"}
+type ConfirmTOTPFailure409 struct {
+	// Code The HTTP status
+	//
+	// Example: 409
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: TOTP_NOT_BEGUN
+	Message ConfirmTOTPFailure409Message `json:"message"`
+}
+
+// ConfirmTOTPFailure409Message The reason
+//
+// Example: TOTP_NOT_BEGUN
+type ConfirmTOTPFailure409Message string
+
+// ConfirmTOTPRequest A code from the authenticator app
+//
+// Example: {"code":"287082"}
+type ConfirmTOTPRequest struct {
+	// Code The six digits that the authenticator app shows
+	//
+	// Example: 287082
+	Code string `json:"code"`
+}
+
 // ConfirmationResponse The result of a link that was opened successfully
 //
 // Example: {"message":"Your email address is confirmed. You will receive a password by email.","purpose":"signup"}
@@ -775,6 +1286,41 @@ type CreateAccessTokenFailure400 struct {
 //
 // Example: BAD_PARAMETERS
 type CreateAccessTokenFailure400Message string
+
+// CreateAccessTokenFailure403 The password is right, and the account needs a second factor.
+//
+// Example: {"code":403,"message":"SECOND_FACTOR_REQUIRED","methods":["totp","recovery_code"],"ticket":"eyJhbGciOiJIUzI1NiIsInR5cCI6InRpY2tldCtqd3QifQ.eyJzdWIiOiIwMTlhYWY2ZSJ9.c2lnbmF0dXJl"}
+type CreateAccessTokenFailure403 struct {
+	// Code The HTTP status
+	//
+	// Example: 403
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: SECOND_FACTOR_REQUIRED
+	Message CreateAccessTokenFailure403Message `json:"message"`
+
+	// Methods The second factors that the user has, those that are easiest to use first
+	//
+	// Example: ["totp","recovery_code"]
+	Methods []SecondFactorMethod `json:"methods"`
+
+	// Passkey How to authenticate with a passkey
+	//
+	// Example: {"ceremony":"eyJhbGciOiJIUzI1NiIsInR5cCI6ImNlcmVtb255K2p3dCJ9.eyJjaGEiOiJ4In0.c2lnbmF0dXJl","options":{"challenge":"Y2hhbGxlbmdlY2hhbGxlbmdl","rpId":"auth.example.com","userVerification":"required"}}
+	Passkey *PasskeyRequest `json:"passkey,omitempty"`
+
+	// Ticket Completes the login, within 5 minutes
+	//
+	// Example: eyJhbGciOiJIUzI1NiIsInR5cCI6InRpY2tldCtqd3QifQ.eyJzdWIiOiIwMTlhYWY2ZSJ9.c2lnbmF0dXJl
+	Ticket string `json:"ticket"`
+}
+
+// CreateAccessTokenFailure403Message The reason
+//
+// Example: SECOND_FACTOR_REQUIRED
+type CreateAccessTokenFailure403Message string
 
 // CreateAccessTokenFailure404 Why a login was rejected with 404: no active user has this address and this password.
 //
@@ -1007,6 +1553,397 @@ type OpenIDConfiguration struct {
 	JwksURI string `json:"jwks_uri"`
 }
 
+// Passkey A passkey of the user
+//
+// Example: {"createdAt":"2026-11-20T18:02:55.654321Z","name":"Phone","passkeyID":"019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7","synced":true,"usable":true}
+type Passkey struct {
+	// CreatedAt When the user added it, in UTC and with six digits of a second
+	//
+	// Example: 2026-11-20T18:02:55.654321Z
+	CreatedAt string `json:"createdAt"`
+
+	// Name The name that the user has given it
+	//
+	// Example: Phone
+	Name string `json:"name"`
+
+	// PasskeyID The passkey's ID
+	//
+	// Example: 019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7
+	PasskeyID string `json:"passkeyID"`
+
+	// Synced Whether it can be copied to other devices, for example by a password manager
+	//
+	// Example: true
+	Synced bool `json:"synced"`
+
+	// Usable Whether it belongs to the domain that the service uses now. Otherwise the user can only remove it.
+	//
+	// Example: true
+	Usable bool `json:"usable"`
+
+	// UsedAt When it last authenticated the user. It is absent if it never did.
+	//
+	// Example: 2026-11-23T09:41:07.123456Z
+	UsedAt *string `json:"usedAt,omitempty"`
+}
+
+// PasskeyAlgorithm An accepted algorithm
+//
+// Example: {"alg":-7,"type":"public-key"}
+type PasskeyAlgorithm struct {
+	// Alg The COSE algorithm identifier (IANA)
+	//
+	// Example: -7
+	Alg int64 `json:"alg"`
+
+	// Type The type of a credential
+	//
+	// Example: public-key
+	Type PasskeyType `json:"type"`
+}
+
+// PasskeyAssertion The response of a passkey to a challenge
+//
+// Example: {"ceremony":"eyJhbGciOiJIUzI1NiIsInR5cCI6ImNlcmVtb255K2p3dCJ9.eyJjaGEiOiJ4In0.c2lnbmF0dXJl","credential":{"id":"AbCdEfGhIjKlMnOpQrStUg","rawId":"AbCdEfGhIjKlMnOpQrStUg","response":{"authenticatorData":"AAAA","clientDataJSON":"e30","signature":"AAAA","userHandle":"AAAA"},"type":"public-key"}}
+type PasskeyAssertion struct {
+	// Ceremony The ceremony that came with the options
+	//
+	// Example: eyJhbGciOiJIUzI1NiIsInR5cCI6ImNlcmVtb255K2p3dCJ9.eyJjaGEiOiJ4In0.c2lnbmF0dXJl
+	Ceremony string `json:"ceremony"`
+
+	// Credential What the browser returned: `credential.toJSON()` of the result of `navigator.credentials.create` or `get`
+	// (RegistrationResponseJSON or AuthenticationResponseJSON of WebAuthn Level 3). Members that this document does not list are ignored.
+	//
+	//
+	// Example: {"id":"AbCdEfGhIjKlMnOpQrStUg","rawId":"AbCdEfGhIjKlMnOpQrStUg","response":{"authenticatorData":"AAAA","clientDataJSON":"e30","signature":"AAAA","userHandle":"AAAA"},"type":"public-key"}
+	Credential PasskeyCredential `json:"credential"`
+}
+
+// PasskeyAttestation What the authenticator says about itself
+//
+// Example: none
+type PasskeyAttestation string
+
+// PasskeyAuthenticatorSelection Which authenticators may create the passkey
+//
+// Example: {"requireResidentKey":true,"residentKey":"required","userVerification":"preferred"}
+type PasskeyAuthenticatorSelection struct {
+	// RequireResidentKey The same as `residentKey`, for WebAuthn Level 1
+	//
+	// Example: true
+	RequireResidentKey bool `json:"requireResidentKey"`
+
+	// ResidentKey How much the service needs a property of the authenticator
+	//
+	// Example: required
+	ResidentKey PasskeyRequirement `json:"residentKey"`
+
+	// UserVerification How much the service needs a property of the authenticator
+	//
+	// Example: required
+	UserVerification PasskeyRequirement `json:"userVerification"`
+}
+
+// PasskeyCreation How to create a passkey
+//
+// Example: {"ceremony":"eyJhbGciOiJIUzI1NiIsInR5cCI6ImNlcmVtb255K2p3dCJ9.eyJjaGEiOiJ4In0.c2lnbmF0dXJl","options":{"challenge":"Y2hhbGxlbmdlY2hhbGxlbmdl","pubKeyCredParams":[{"alg":-7,"type":"public-key"}],"rp":{"id":"auth.example.com","name":"Financelime"},"user":{"displayName":"test.user@financelime.com","id":"AZqvbgscfVKfOmsfDC1OXw","name":"test.user@financelime.com"}}}
+type PasskeyCreation struct {
+	// Ceremony Identifies the ceremony for 5 minutes. Send it back with the browser's response.
+	//
+	// Example: eyJhbGciOiJIUzI1NiIsInR5cCI6ImNlcmVtb255K2p3dCJ9.eyJjaGEiOiJ4In0.c2lnbmF0dXJl
+	Ceremony string `json:"ceremony"`
+
+	// Options Options for `PublicKeyCredential.parseCreationOptionsFromJSON` (WebAuthn Level 3, PublicKeyCredentialCreationOptionsJSON)
+	//
+	// Example: {"challenge":"Y2hhbGxlbmdlY2hhbGxlbmdl","pubKeyCredParams":[{"alg":-7,"type":"public-key"}],"rp":{"id":"auth.example.com","name":"Financelime"},"user":{"displayName":"test.user@financelime.com","id":"AZqvbgscfVKfOmsfDC1OXw","name":"test.user@financelime.com"}}
+	Options PasskeyCreationOptions `json:"options"`
+}
+
+// PasskeyCreationOptions Options for `PublicKeyCredential.parseCreationOptionsFromJSON` (WebAuthn Level 3, PublicKeyCredentialCreationOptionsJSON)
+//
+// Example: {"challenge":"Y2hhbGxlbmdlY2hhbGxlbmdl","pubKeyCredParams":[{"alg":-7,"type":"public-key"}],"rp":{"id":"auth.example.com","name":"Financelime"},"user":{"displayName":"test.user@financelime.com","id":"AZqvbgscfVKfOmsfDC1OXw","name":"test.user@financelime.com"}}
+type PasskeyCreationOptions struct {
+	// Attestation What the authenticator says about itself
+	//
+	// Example: none
+	Attestation *PasskeyAttestation `json:"attestation,omitempty"`
+
+	// AuthenticatorSelection Which authenticators may create the passkey
+	//
+	// Example: {"requireResidentKey":true,"residentKey":"required","userVerification":"preferred"}
+	AuthenticatorSelection *PasskeyAuthenticatorSelection `json:"authenticatorSelection,omitempty"`
+
+	// Challenge Random bytes in base64url
+	//
+	// Example: Y2hhbGxlbmdlY2hhbGxlbmdl
+	Challenge string `json:"challenge"`
+
+	// ExcludeCredentials The passkeys that the user has already
+	//
+	// Example: []
+	ExcludeCredentials *[]PasskeyDescriptor `json:"excludeCredentials,omitempty"`
+
+	// PubKeyCredParams The accepted algorithms, the preferred first
+	//
+	// Example: [{"alg":-7,"type":"public-key"}]
+	PubKeyCredParams []PasskeyAlgorithm `json:"pubKeyCredParams"`
+
+	// Rp The service for which the passkey is
+	//
+	// Example: {"id":"auth.example.com","name":"Financelime"}
+	Rp PasskeyRelyingParty `json:"rp"`
+
+	// Timeout How long the browser may take, in milliseconds
+	//
+	// Example: 300000
+	Timeout *int64 `json:"timeout,omitempty"`
+
+	// User The user for whom the passkey is
+	//
+	// Example: {"displayName":"test.user@financelime.com","id":"AZqvbgscfVKfOmsfDC1OXw","name":"test.user@financelime.com"}
+	User PasskeyUser `json:"user"`
+}
+
+// PasskeyCredential What the browser returned: `credential.toJSON()` of the result of `navigator.credentials.create` or `get`
+// (RegistrationResponseJSON or AuthenticationResponseJSON of WebAuthn Level 3). Members that this document does not list are ignored.
+//
+// Example: {"id":"AbCdEfGhIjKlMnOpQrStUg","rawId":"AbCdEfGhIjKlMnOpQrStUg","response":{"authenticatorData":"AAAA","clientDataJSON":"e30","signature":"AAAA","userHandle":"AAAA"},"type":"public-key"}
+type PasskeyCredential struct {
+	// ID The credential ID in base64url
+	//
+	// Example: AbCdEfGhIjKlMnOpQrStUg
+	ID string `json:"id"`
+
+	// RawID The same as `id`
+	//
+	// Example: AbCdEfGhIjKlMnOpQrStUg
+	RawID string `json:"rawId"`
+
+	// Response What the authenticator returned, in base64url
+	//
+	// Example: {"authenticatorData":"AAAA","clientDataJSON":"e30","signature":"AAAA","userHandle":"AAAA"}
+	Response PasskeyCredentialData `json:"response"`
+
+	// Type The type of the credential
+	//
+	// Example: public-key
+	Type                 string                 `json:"type"`
+	AdditionalProperties map[string]interface{} `json:"-"`
+}
+
+// PasskeyCredentialData What the authenticator returned, in base64url
+//
+// Example: {"authenticatorData":"AAAA","clientDataJSON":"e30","signature":"AAAA","userHandle":"AAAA"}
+type PasskeyCredentialData struct {
+	// ClientDataJSON The client data that the authenticator has signed
+	//
+	// Example: e30
+	ClientDataJSON       string                 `json:"clientDataJSON"`
+	AdditionalProperties map[string]interface{} `json:"-"`
+}
+
+// PasskeyDescriptor A passkey, for the browser
+//
+// Example: {"id":"AbCdEfGhIjKlMnOpQrStUg","type":"public-key"}
+type PasskeyDescriptor struct {
+	// ID The credential ID in base64url
+	//
+	// Example: AbCdEfGhIjKlMnOpQrStUg
+	ID string `json:"id"`
+
+	// Transports How the browser can reach the authenticator
+	//
+	// Example: ["internal"]
+	Transports *[]string `json:"transports,omitempty"`
+
+	// Type The type of a credential
+	//
+	// Example: public-key
+	Type PasskeyType `json:"type"`
+}
+
+// PasskeyList Passkeys, the oldest first
+//
+// Example: [{"createdAt":"2026-11-20T18:02:55.654321Z","name":"Phone","passkeyID":"019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7","synced":true,"usable":true}]
+type PasskeyList = []Passkey
+
+// PasskeyLogInFailure400 Why a login with a passkey was rejected with 400: a parameter is missing or malformed, or `clientID` is not one that the operator allows.
+//
+// Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["clientID"]}
+type PasskeyLogInFailure400 struct {
+	// Code The HTTP status
+	//
+	// Example: 400
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: BAD_PARAMETERS
+	Message PasskeyLogInFailure400Message `json:"message"`
+
+	// Parameters What was missing, malformed or not allowed: the names of headers (`request-id`, `content-type`), of path and query parameters
+	// (`sessionID`), and of properties of the body (`language`, `device.width`), or `body` if the body itself is wrong: it is not one
+	// JSON object, has unknown or duplicate keys, or contains U+0000. Never values. The list is missing if the request is wrong in another way, for
+	// example if its URL is too long.
+	//
+	//
+	// Example: ["language"]
+	Parameters *RejectedParameters `json:"parameters,omitempty"`
+}
+
+// PasskeyLogInFailure400Message The reason
+//
+// Example: BAD_PARAMETERS
+type PasskeyLogInFailure400Message string
+
+// PasskeyLogInFailure404 No active user has this passkey, or its response is not valid.
+//
+// Example: {"code":404,"message":"USER_NOT_FOUND"}
+type PasskeyLogInFailure404 struct {
+	// Code The HTTP status
+	//
+	// Example: 404
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: USER_NOT_FOUND
+	Message PasskeyLogInFailure404Message `json:"message"`
+}
+
+// PasskeyLogInFailure404Message The reason
+//
+// Example: USER_NOT_FOUND
+type PasskeyLogInFailure404Message string
+
+// PasskeyLogInRequest Data of a login with a passkey
+//
+// Example: {"ceremony":"eyJhbGciOiJIUzI1NiIsInR5cCI6ImNlcmVtb255K2p3dCJ9.eyJjaGEiOiJ4In0.c2lnbmF0dXJl","clientID":"PWA_v0.0.1","credential":{"id":"AbCdEfGhIjKlMnOpQrStUg","rawId":"AbCdEfGhIjKlMnOpQrStUg","response":{"authenticatorData":"AAAA","clientDataJSON":"e30","signature":"AAAA","userHandle":"AAAA"},"type":"public-key"},"device":{"platform":"Linux x86_64"}}
+type PasskeyLogInRequest struct {
+	// Ceremony The ceremony that came with the options
+	//
+	// Example: eyJhbGciOiJIUzI1NiIsInR5cCI6ImNlcmVtb255K2p3dCJ9.eyJjaGEiOiJ4In0.c2lnbmF0dXJl
+	Ceremony string `json:"ceremony"`
+
+	// ClientID The client ID, as in [`POST /v1/oauth/create`](#/Authorization/create_access_token)
+	//
+	// Example: PWA_v0.0.1
+	ClientID string `json:"clientID"`
+
+	// Credential What the browser returned: `credential.toJSON()` of the result of `navigator.credentials.create` or `get`
+	// (RegistrationResponseJSON or AuthenticationResponseJSON of WebAuthn Level 3). Members that this document does not list are ignored.
+	//
+	//
+	// Example: {"id":"AbCdEfGhIjKlMnOpQrStUg","rawId":"AbCdEfGhIjKlMnOpQrStUg","response":{"authenticatorData":"AAAA","clientDataJSON":"e30","signature":"AAAA","userHandle":"AAAA"},"type":"public-key"}
+	Credential PasskeyCredential `json:"credential"`
+
+	// Device Information about the device. All fields are optional; the list of sessions shows `platform`.
+	//
+	// Example: {"height":1920,"language":"en-US","platform":"Linux x86_64","timezone":"2","width":1060}
+	Device Device `json:"device"`
+}
+
+// PasskeyRelyingParty The service for which the passkey is
+//
+// Example: {"id":"auth.example.com","name":"Financelime"}
+type PasskeyRelyingParty struct {
+	// ID The RP ID, a domain
+	//
+	// Example: auth.example.com
+	ID string `json:"id"`
+
+	// Name The name of the service
+	//
+	// Example: Financelime
+	Name string `json:"name"`
+}
+
+// PasskeyRequest How to authenticate with a passkey
+//
+// Example: {"ceremony":"eyJhbGciOiJIUzI1NiIsInR5cCI6ImNlcmVtb255K2p3dCJ9.eyJjaGEiOiJ4In0.c2lnbmF0dXJl","options":{"challenge":"Y2hhbGxlbmdlY2hhbGxlbmdl","rpId":"auth.example.com","userVerification":"required"}}
+type PasskeyRequest struct {
+	// Ceremony Identifies the ceremony for 5 minutes. Send it back with the browser's response.
+	//
+	// Example: eyJhbGciOiJIUzI1NiIsInR5cCI6ImNlcmVtb255K2p3dCJ9.eyJjaGEiOiJ4In0.c2lnbmF0dXJl
+	Ceremony string `json:"ceremony"`
+
+	// Options Options for `PublicKeyCredential.parseRequestOptionsFromJSON` (WebAuthn Level 3, PublicKeyCredentialRequestOptionsJSON)
+	//
+	// Example: {"challenge":"Y2hhbGxlbmdlY2hhbGxlbmdl","rpId":"auth.example.com","userVerification":"required"}
+	Options PasskeyRequestOptions `json:"options"`
+}
+
+// PasskeyRequestOptions Options for `PublicKeyCredential.parseRequestOptionsFromJSON` (WebAuthn Level 3, PublicKeyCredentialRequestOptionsJSON)
+//
+// Example: {"challenge":"Y2hhbGxlbmdlY2hhbGxlbmdl","rpId":"auth.example.com","userVerification":"required"}
+type PasskeyRequestOptions struct {
+	// AllowCredentials The passkeys that can complete the login. It is absent if the browser may offer any passkey of the domain.
+	//
+	// Example: []
+	AllowCredentials *[]PasskeyDescriptor `json:"allowCredentials,omitempty"`
+
+	// Challenge Random bytes in base64url
+	//
+	// Example: Y2hhbGxlbmdlY2hhbGxlbmdl
+	Challenge string `json:"challenge"`
+
+	// RpID The RP ID, a domain
+	//
+	// Example: auth.example.com
+	RpID string `json:"rpId"`
+
+	// Timeout How long the browser may take, in milliseconds
+	//
+	// Example: 300000
+	Timeout *int64 `json:"timeout,omitempty"`
+
+	// UserVerification How much the service needs a property of the authenticator
+	//
+	// Example: required
+	UserVerification PasskeyRequirement `json:"userVerification"`
+}
+
+// PasskeyRequirement How much the service needs a property of the authenticator
+//
+// Example: required
+type PasskeyRequirement string
+
+// PasskeyType The type of a credential
+//
+// Example: public-key
+type PasskeyType string
+
+// PasskeyUser The user for whom the passkey is
+//
+// Example: {"displayName":"test.user@financelime.com","id":"AZqvbgscfVKfOmsfDC1OXw","name":"test.user@financelime.com"}
+type PasskeyUser struct {
+	// DisplayName The email address
+	//
+	// Example: test.user@financelime.com
+	DisplayName string `json:"displayName"`
+
+	// ID The user handle in base64url
+	//
+	// Example: AZqvbgscfVKfOmsfDC1OXw
+	ID string `json:"id"`
+
+	// Name The email address
+	//
+	// Example: test.user@financelime.com
+	Name string `json:"name"`
+}
+
+// RecoveryCodes The new recovery codes of the user
+//
+// Example: {"recoveryCodes":["7QK4-9M2X-A0VR-J8TB-3HWN-5CEZ"]}
+type RecoveryCodes struct {
+	// RecoveryCodes Ten recovery codes, or none if the user keeps the older ones
+	//
+	// Example: ["7QK4-9M2X-A0VR-J8TB-3HWN-5CEZ"]
+	RecoveryCodes []string `json:"recoveryCodes"`
+}
+
 // RefreshAccessTokenFailure400 Why a refresh was rejected with 400: a parameter is missing, or the refresh token is malformed, forged or expired.
 //
 // Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["refreshToken"]}
@@ -1073,6 +2010,105 @@ type RefreshAccessTokenRequest struct {
 //
 // Example: ["language"]
 type RejectedParameters = []string
+
+// RemovePasskeyFailure409 The second factor is on, and the user has no other passkey and no TOTP.
+//
+// Example: {"code":409,"message":"LAST_FACTOR"}
+type RemovePasskeyFailure409 struct {
+	// Code The HTTP status
+	//
+	// Example: 409
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: LAST_FACTOR
+	Message RemovePasskeyFailure409Message `json:"message"`
+}
+
+// RemovePasskeyFailure409Message The reason
+//
+// Example: LAST_FACTOR
+type RemovePasskeyFailure409Message string
+
+// RemoveTOTPFailure409 The second factor is on, and the user has no passkey.
+//
+// Example: {"code":409,"message":"LAST_FACTOR"}
+type RemoveTOTPFailure409 struct {
+	// Code The HTTP status
+	//
+	// Example: 409
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: LAST_FACTOR
+	Message RemoveTOTPFailure409Message `json:"message"`
+}
+
+// RemoveTOTPFailure409Message The reason
+//
+// Example: LAST_FACTOR
+type RemoveTOTPFailure409Message string
+
+// RenamePasskeyFailure400 Why a new name was rejected with 400: it is missing or malformed.
+//
+// Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["name"]}
+type RenamePasskeyFailure400 struct {
+	// Code The HTTP status
+	//
+	// Example: 400
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: BAD_PARAMETERS
+	Message RenamePasskeyFailure400Message `json:"message"`
+
+	// Parameters What was missing, malformed or not allowed: the names of headers (`request-id`, `content-type`), of path and query parameters
+	// (`sessionID`), and of properties of the body (`language`, `device.width`), or `body` if the body itself is wrong: it is not one
+	// JSON object, has unknown or duplicate keys, or contains U+0000. Never values. The list is missing if the request is wrong in another way, for
+	// example if its URL is too long.
+	//
+	//
+	// Example: ["language"]
+	Parameters *RejectedParameters `json:"parameters,omitempty"`
+}
+
+// RenamePasskeyFailure400Message The reason
+//
+// Example: BAD_PARAMETERS
+type RenamePasskeyFailure400Message string
+
+// RenamePasskeyRequest Another name for a passkey
+//
+// Example: {"name":"Phone"}
+type RenamePasskeyRequest struct {
+	// Name A name that helps the user to recognize the passkey
+	//
+	// Example: Phone
+	Name string `json:"name"`
+}
+
+// RenewRecoveryCodesFailure409 The second factor is off: there is nothing that a recovery code could replace.
+//
+// Example: {"code":409,"message":"SECOND_FACTOR_OFF"}
+type RenewRecoveryCodesFailure409 struct {
+	// Code The HTTP status
+	//
+	// Example: 409
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: SECOND_FACTOR_OFF
+	Message RenewRecoveryCodesFailure409Message `json:"message"`
+}
+
+// RenewRecoveryCodesFailure409Message The reason
+//
+// Example: SECOND_FACTOR_OFF
+type RenewRecoveryCodesFailure409Message string
 
 // RequestEmailChangeFailure400 Why a request for another address was rejected with 400. `newEmail` is not an email address.
 //
@@ -1248,6 +2284,130 @@ type RevokeRefreshTokenRequest struct {
 	SessionID string `json:"sessionID"`
 }
 
+// SecondFactor What the user needs for a login beside the password, and what they have
+//
+// Example: {"on":false,"passkeys":0,"recoveryCodesLeft":0,"totp":false}
+type SecondFactor struct {
+	// On Whether a login with the password needs a second factor
+	//
+	// Example: false
+	On bool `json:"on"`
+
+	// Passkeys How many passkeys the user has, also those that are not `usable` (as in the list of passkeys)
+	//
+	// Example: 0
+	Passkeys int64 `json:"passkeys"`
+
+	// RecoveryCodesLeft How many recovery codes are not used yet
+	//
+	// Example: 0
+	RecoveryCodesLeft int64 `json:"recoveryCodesLeft"`
+
+	// Totp Whether the user has set an authenticator app up
+	//
+	// Example: false
+	Totp bool `json:"totp"`
+}
+
+// SecondFactorFailure400 Why the second step of a login was rejected with 400: a parameter is missing or malformed, or there is more than one second factor.
+//
+// Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["ticket"]}
+type SecondFactorFailure400 struct {
+	// Code The HTTP status
+	//
+	// Example: 400
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: BAD_PARAMETERS
+	Message SecondFactorFailure400Message `json:"message"`
+
+	// Parameters What was missing, malformed or not allowed: the names of headers (`request-id`, `content-type`), of path and query parameters
+	// (`sessionID`), and of properties of the body (`language`, `device.width`), or `body` if the body itself is wrong: it is not one
+	// JSON object, has unknown or duplicate keys, or contains U+0000. Never values. The list is missing if the request is wrong in another way, for
+	// example if its URL is too long.
+	//
+	//
+	// Example: ["language"]
+	Parameters *RejectedParameters `json:"parameters,omitempty"`
+}
+
+// SecondFactorFailure400Message The reason
+//
+// Example: BAD_PARAMETERS
+type SecondFactorFailure400Message string
+
+// SecondFactorFailure403 The second factor is wrong, or was used already.
+//
+// Example: {"code":403,"message":"WRONG_CODE"}
+type SecondFactorFailure403 struct {
+	// Code The HTTP status
+	//
+	// Example: 403
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: WRONG_CODE
+	Message SecondFactorFailure403Message `json:"message"`
+}
+
+// SecondFactorFailure403Message The reason
+//
+// Example: WRONG_CODE
+type SecondFactorFailure403Message string
+
+// SecondFactorFailure404 The ticket is not valid, has expired, or the user can no longer log in with its password.
+//
+// Example: {"code":404,"message":"LOG_IN_EXPIRED"}
+type SecondFactorFailure404 struct {
+	// Code The HTTP status
+	//
+	// Example: 404
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: LOG_IN_EXPIRED
+	Message SecondFactorFailure404Message `json:"message"`
+}
+
+// SecondFactorFailure404Message The reason
+//
+// Example: LOG_IN_EXPIRED
+type SecondFactorFailure404Message string
+
+// SecondFactorMethod A second factor
+//
+// Example: passkey
+type SecondFactorMethod string
+
+// SecondFactorRequest The ticket of a login, and exactly one second factor
+//
+// Example: {"code":"287082","ticket":"eyJhbGciOiJIUzI1NiIsInR5cCI6InRpY2tldCtqd3QifQ.eyJzdWIiOiIwMTlhYWY2ZSJ9.c2lnbmF0dXJl"}
+type SecondFactorRequest struct {
+	// Code The six digits that the authenticator app shows
+	//
+	// Example: 287082
+	Code *string `json:"code,omitempty"`
+
+	// Passkey The response of a passkey to a challenge
+	//
+	// Example: {"ceremony":"eyJhbGciOiJIUzI1NiIsInR5cCI6ImNlcmVtb255K2p3dCJ9.eyJjaGEiOiJ4In0.c2lnbmF0dXJl","credential":{"id":"AbCdEfGhIjKlMnOpQrStUg","rawId":"AbCdEfGhIjKlMnOpQrStUg","response":{"authenticatorData":"AAAA","clientDataJSON":"e30","signature":"AAAA","userHandle":"AAAA"},"type":"public-key"}}
+	Passkey *PasskeyAssertion `json:"passkey,omitempty"`
+
+	// RecoveryCode One of the recovery codes. Letter case, hyphens and spaces do not matter.
+	//
+	// Example: 7QK4-9M2X-A0VR-J8TB-3HWN-5CEZ
+	RecoveryCode *string `json:"recoveryCode,omitempty"`
+
+	// Ticket The `ticket` of the login's 403
+	//
+	// Example: eyJhbGciOiJIUzI1NiIsInR5cCI6InRpY2tldCtqd3QifQ.eyJzdWIiOiIwMTlhYWY2ZSJ9.c2lnbmF0dXJl
+	Ticket string `json:"ticket"`
+}
+
 // Session A login of the user on one device
 //
 // Example: {"clientID":"PWA_v0.0.1","createdAt":"2026-11-20T18:02:55.654321Z","current":true,"platform":"Linux x86_64","remoteAddr":"203.0.113.7","sessionID":"019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7","updatedAt":"2026-11-23T09:41:07.123456Z"}
@@ -1419,7 +2579,7 @@ type StepUpResponse struct {
 	ExpiresIn *int64 `json:"expiresIn,omitempty"`
 }
 
-// StepUpSessionFailure400 Why a step-up was rejected with 400: a parameter is missing or malformed.
+// StepUpSessionFailure400 Why a step-up was rejected with 400: a parameter is missing or malformed, or there is not exactly one proof.
 //
 // Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["password"]}
 type StepUpSessionFailure400 struct {
@@ -1448,8 +2608,8 @@ type StepUpSessionFailure400 struct {
 // Example: BAD_PARAMETERS
 type StepUpSessionFailure400Message string
 
-// StepUpSessionFailure403 Why a step-up was rejected with 403: the password is wrong (`AUTHENTICATION_FAILED`), or the account has a second factor, and a password
-// is not enough (`SECOND_FACTOR_REQUIRED`).
+// StepUpSessionFailure403 Why a step-up was rejected with 403: the proof is wrong (`AUTHENTICATION_FAILED`), or the second factor is on, and a password is not
+// enough (`SECOND_FACTOR_REQUIRED`).
 //
 // Example: {"code":403,"message":"AUTHENTICATION_FAILED"}
 type StepUpSessionFailure403 struct {
@@ -1469,15 +2629,70 @@ type StepUpSessionFailure403 struct {
 // Example: AUTHENTICATION_FAILED
 type StepUpSessionFailure403Message string
 
-// StepUpSessionRequest The proof that the user is the one to whom the session belongs
+// StepUpSessionRequest The proof that the user is the one to whom the session belongs: exactly one
 //
 // Example: {"password":"qmhVXVC1%hVNa0Hcq"}
 type StepUpSessionRequest struct {
+	// Code The six digits that the authenticator app shows
+	//
+	// Example: 287082
+	Code *string `json:"code,omitempty"`
+
+	// Passkey The response of a passkey to a challenge
+	//
+	// Example: {"ceremony":"eyJhbGciOiJIUzI1NiIsInR5cCI6ImNlcmVtb255K2p3dCJ9.eyJjaGEiOiJ4In0.c2lnbmF0dXJl","credential":{"id":"AbCdEfGhIjKlMnOpQrStUg","rawId":"AbCdEfGhIjKlMnOpQrStUg","response":{"authenticatorData":"AAAA","clientDataJSON":"e30","signature":"AAAA","userHandle":"AAAA"},"type":"public-key"}}
+	Passkey *PasskeyAssertion `json:"passkey,omitempty"`
+
 	// Password The password with which the user would log in now
 	//
 	// Example: qmhVXVC1%hVNa0Hcq
-	Password string `json:"password"`
+	Password *string `json:"password,omitempty"`
+
+	// RecoveryCode One of the recovery codes. Letter case, hyphens and spaces do not matter.
+	//
+	// Example: 7QK4-9M2X-A0VR-J8TB-3HWN-5CEZ
+	RecoveryCode *string `json:"recoveryCode,omitempty"`
 }
+
+// TOTPSetup A new secret for an authenticator app. Show the QR code, and the secret as text beside it.
+//
+// Example: {"qrPNG":"iVBORw0KGgo=","secret":"GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ","uri":"otpauth://totp/Financelime:test.user@financelime.com?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ\u0026issuer=Financelime\u0026algorithm=SHA1\u0026digits=6\u0026period=30"}
+type TOTPSetup struct {
+	// QrPNG The URI as a QR code, a PNG image in base64
+	//
+	// Example: iVBORw0KGgo=
+	QrPNG []byte `json:"qrPNG"`
+
+	// Secret The secret in base32
+	//
+	// Example: GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ
+	Secret string `json:"secret"`
+
+	// URI The secret as a URI for authenticator apps (`otpauth://totp/`)
+	//
+	// Example: otpauth://totp/Financelime:test.user@financelime.com?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Financelime&algorithm=SHA1&digits=6&period=30
+	URI string `json:"uri"`
+}
+
+// TurnOnSecondFactorFailure409 The user has no usable passkey (`NO_FACTOR`), or the second factor is on (`ALREADY_ON`).
+//
+// Example: {"code":409,"message":"NO_FACTOR"}
+type TurnOnSecondFactorFailure409 struct {
+	// Code The HTTP status
+	//
+	// Example: 409
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: NO_FACTOR
+	Message TurnOnSecondFactorFailure409Message `json:"message"`
+}
+
+// TurnOnSecondFactorFailure409Message The reason
+//
+// Example: NO_FACTOR
+type TurnOnSecondFactorFailure409Message string
 
 // UseLinkFailure400 Why a link was not used (400): `newPassword` is missing, malformed or not allowed for this link.
 // The link is still unused.
@@ -1562,7 +2777,7 @@ type UseLinkRequest struct {
 
 // User The account of a user
 //
-// Example: {"createdAt":"2026-11-20T18:02:55.654321Z","email":"test.user@financelime.com","language":"en","passwordChosen":false,"userID":"019aaf6e-0b1c-7d52-9f3a-6b1f0c2d4e5f"}
+// Example: {"createdAt":"2026-11-20T18:02:55.654321Z","email":"test.user@financelime.com","language":"en","passwordChosen":false,"secondFactor":{"on":false,"passkeys":0,"recoveryCodesLeft":0,"totp":false},"userID":"019aaf6e-0b1c-7d52-9f3a-6b1f0c2d4e5f"}
 type User struct {
 	// CreatedAt Time of the sign-up, in UTC and with six digits of a second
 	//
@@ -1589,6 +2804,11 @@ type User struct {
 	// Example: new.address@financelime.com
 	PendingEmail *string `json:"pendingEmail,omitempty"`
 
+	// SecondFactor What the user needs for a login beside the password, and what they have
+	//
+	// Example: {"on":false,"passkeys":0,"recoveryCodesLeft":0,"totp":false}
+	SecondFactor SecondFactor `json:"secondFactor"`
+
 	// UserID The user's ID, the `sub` of the access token
 	//
 	// Example: 019aaf6e-0b1c-7d52-9f3a-6b1f0c2d4e5f
@@ -1598,7 +2818,7 @@ type User struct {
 // UserExport All personal data that the service stores about a user. Data that the service does not have is missing: for example, `lastLoginAt` of
 // a user who has never logged in.
 //
-// Example: {"devices":[{"seenAt":"2026-11-20T18:02:55.654321Z"}],"emails":[{"createdAt":"2026-11-23T09:41:07.123456Z","happenedAt":"2026-11-23T09:41:07.123456Z","kind":"login_notice","platform":"Linux x86_64","remoteAddr":"203.0.113.7","requestID":"4f7c1f1e-8a52-4d5b-9c0c-0c1d6a0f5a11","sentAt":"2026-11-23T09:41:08.234567Z"}],"exportedAt":"2026-11-23T09:45:00.123456Z","failedLogins":[{"failures":2,"lastFailedAt":"2026-11-22T07:15:00.000000Z"}],"inviteID":"019aaf6d-2a3b-7e10-a5c4-0d9e8f7a6b5c","lastLoginAt":"2026-11-20T18:02:55.654321Z","links":[{"address":"new.address@financelime.com","createdAt":"2026-11-23T09:41:07.123456Z","expiresAt":"2026-11-23T10:41:07.123456Z","purpose":"email"}],"operatorActions":[{"action":"user.enabled","at":"2026-11-21T08:00:00.000000Z"}],"sessions":[{"authenticatedAt":"2026-11-23T09:40:12.345678Z","clientID":"PWA_v0.0.1","createdAt":"2026-11-20T18:02:55.654321Z","current":true,"methods":"pwd","platform":"Linux x86_64","remoteAddr":"203.0.113.7","sessionID":"019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7","updatedAt":"2026-11-23T09:41:07.123456Z"}],"user":{"createdAt":"2026-11-20T18:02:55.654321Z","email":"test.user@financelime.com","language":"en","passwordChosen":false,"userID":"019aaf6e-0b1c-7d52-9f3a-6b1f0c2d4e5f"}}
+// Example: {"devices":[{"seenAt":"2026-11-20T18:02:55.654321Z"}],"emails":[{"createdAt":"2026-11-23T09:41:07.123456Z","happenedAt":"2026-11-23T09:41:07.123456Z","kind":"login_notice","platform":"Linux x86_64","remoteAddr":"203.0.113.7","requestID":"4f7c1f1e-8a52-4d5b-9c0c-0c1d6a0f5a11","sentAt":"2026-11-23T09:41:08.234567Z"}],"exportedAt":"2026-11-23T09:45:00.123456Z","failedLogins":[{"failures":2,"lastFailedAt":"2026-11-22T07:15:00.000000Z"}],"inviteID":"019aaf6d-2a3b-7e10-a5c4-0d9e8f7a6b5c","lastLoginAt":"2026-11-20T18:02:55.654321Z","links":[{"address":"new.address@financelime.com","createdAt":"2026-11-23T09:41:07.123456Z","expiresAt":"2026-11-23T10:41:07.123456Z","purpose":"email"}],"operatorActions":[{"action":"user.enabled","at":"2026-11-21T08:00:00.000000Z"}],"passkeys":[{"createdAt":"2026-11-20T18:02:55.654321Z","name":"Phone","passkeyID":"019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7","rpID":"auth.financelime.com","synced":true,"transports":"hybrid internal"}],"recoveryCodes":{"createdAt":"2026-11-20T18:02:55.654321Z","left":9},"secondFactorSince":"2026-11-20T18:02:55.654321Z","sessions":[{"authenticatedAt":"2026-11-23T09:40:12.345678Z","clientID":"PWA_v0.0.1","createdAt":"2026-11-20T18:02:55.654321Z","current":true,"methods":"pwd","platform":"Linux x86_64","remoteAddr":"203.0.113.7","sessionID":"019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7","updatedAt":"2026-11-23T09:41:07.123456Z"}],"totp":{"confirmedAt":"2026-11-20T18:02:55.654321Z","usedAt":"2026-11-23T09:40:00.000000Z"},"user":{"createdAt":"2026-11-20T18:02:55.654321Z","email":"test.user@financelime.com","language":"en","passwordChosen":false,"secondFactor":{"on":true,"passkeys":1,"recoveryCodesLeft":9,"totp":true},"userID":"019aaf6e-0b1c-7d52-9f3a-6b1f0c2d4e5f"}}
 type UserExport struct {
 	// ClosingUntil How long the user can undo the deletion of the account. Only in an export by an operator.
 	//
@@ -1645,10 +2865,33 @@ type UserExport struct {
 	// OperatorActions What operators did to the account, the newest first
 	OperatorActions []UserExportAction `json:"operatorActions"`
 
+	// Passkeys The passkeys, the oldest first
+	Passkeys []UserExportPasskey `json:"passkeys"`
+
 	// PasswordChosenAt When the user chose the password. Missing if the service generated it.
 	//
 	// Example: 2026-11-20T18:02:55.654321Z
 	PasswordChosenAt *string `json:"passwordChosenAt,omitempty"`
+
+	// RecoveryCodes The recovery codes that were not used yet, without the codes
+	//
+	// Example: {"createdAt":"2026-11-20T18:02:55.654321Z","left":9}
+	RecoveryCodes *UserExportRecoveryCodes `json:"recoveryCodes,omitempty"`
+
+	// SecondFactorFailures Wrong second factors after a right password, since the last right one. Missing if there were none.
+	//
+	// Example: 1
+	SecondFactorFailures *int64 `json:"secondFactorFailures,omitempty"`
+
+	// SecondFactorNotifiedAt When the service last emailed the user about wrong second factors
+	//
+	// Example: 2026-11-20T18:02:55.654321Z
+	SecondFactorNotifiedAt *string `json:"secondFactorNotifiedAt,omitempty"`
+
+	// SecondFactorSince Since when a login with the password needs a second factor
+	//
+	// Example: 2026-11-20T18:02:55.654321Z
+	SecondFactorSince *string `json:"secondFactorSince,omitempty"`
 
 	// Sessions The sessions, the most recently refreshed first; also those that have expired and are not deleted yet
 	Sessions []UserExportSession `json:"sessions"`
@@ -1658,9 +2901,14 @@ type UserExport struct {
 	// Example: 2026-11-20T18:02:55.654321Z
 	SignUpUntil *string `json:"signUpUntil,omitempty"`
 
+	// Totp The user's authenticator app, without its secret
+	//
+	// Example: {"confirmedAt":"2026-11-20T18:02:55.654321Z","usedAt":"2026-11-23T09:40:00.000000Z"}
+	Totp *UserExportTOTP `json:"totp,omitempty"`
+
 	// User The account of a user
 	//
-	// Example: {"createdAt":"2026-11-20T18:02:55.654321Z","email":"test.user@financelime.com","language":"en","passwordChosen":false,"userID":"019aaf6e-0b1c-7d52-9f3a-6b1f0c2d4e5f"}
+	// Example: {"createdAt":"2026-11-20T18:02:55.654321Z","email":"test.user@financelime.com","language":"en","passwordChosen":false,"secondFactor":{"on":false,"passkeys":0,"recoveryCodesLeft":0,"totp":false},"userID":"019aaf6e-0b1c-7d52-9f3a-6b1f0c2d4e5f"}
 	User User `json:"user"`
 }
 
@@ -1774,6 +3022,61 @@ type UserExportLink struct {
 	Purpose string `json:"purpose"`
 }
 
+// UserExportPasskey A passkey, without its public key and credential ID
+//
+// Example: {"createdAt":"2026-11-20T18:02:55.654321Z","name":"Phone","passkeyID":"019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7","rpID":"auth.financelime.com","synced":true,"transports":"hybrid internal"}
+type UserExportPasskey struct {
+	// CreatedAt When the user added it
+	//
+	// Example: 2026-11-20T18:02:55.654321Z
+	CreatedAt string `json:"createdAt"`
+
+	// Name The name that the user has given it
+	//
+	// Example: Phone
+	Name string `json:"name"`
+
+	// PasskeyID The passkey's ID
+	//
+	// Example: 019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7
+	PasskeyID string `json:"passkeyID"`
+
+	// RpID The domain for which it was made
+	//
+	// Example: auth.financelime.com
+	RpID string `json:"rpID"`
+
+	// Synced Whether it can be copied to other devices, for example by a password manager
+	//
+	// Example: true
+	Synced bool `json:"synced"`
+
+	// Transports How browsers reach it, separated by spaces; may be empty
+	//
+	// Example: hybrid internal
+	Transports string `json:"transports"`
+
+	// UsedAt When it last authenticated the user
+	//
+	// Example: 2026-11-20T18:02:55.654321Z
+	UsedAt *string `json:"usedAt,omitempty"`
+}
+
+// UserExportRecoveryCodes The recovery codes that were not used yet, without the codes
+//
+// Example: {"createdAt":"2026-11-20T18:02:55.654321Z","left":9}
+type UserExportRecoveryCodes struct {
+	// CreatedAt When the service generated them
+	//
+	// Example: 2026-11-20T18:02:55.654321Z
+	CreatedAt string `json:"createdAt"`
+
+	// Left How many are left
+	//
+	// Example: 9
+	Left int64 `json:"left"`
+}
+
 // UserExportSession A stored session
 //
 // Example: {"authenticatedAt":"2026-11-23T09:40:12.345678Z","clientID":"PWA_v0.0.1","createdAt":"2026-11-20T18:02:55.654321Z","current":true,"methods":"pwd","platform":"Linux x86_64","remoteAddr":"203.0.113.7","sessionID":"019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7","updatedAt":"2026-11-23T09:41:07.123456Z"}
@@ -1824,6 +3127,26 @@ type UserExportSession struct {
 	UpdatedAt string `json:"updatedAt"`
 }
 
+// UserExportTOTP The user's authenticator app, without its secret
+//
+// Example: {"confirmedAt":"2026-11-20T18:02:55.654321Z","usedAt":"2026-11-23T09:40:00.000000Z"}
+type UserExportTOTP struct {
+	// BegunAt When the user began to set up an app that they have not confirmed yet
+	//
+	// Example: 2026-11-20T18:02:55.654321Z
+	BegunAt *string `json:"begunAt,omitempty"`
+
+	// ConfirmedAt When the user set it up
+	//
+	// Example: 2026-11-20T18:02:55.654321Z
+	ConfirmedAt *string `json:"confirmedAt,omitempty"`
+
+	// UsedAt Start of the 30 seconds of the last code that was used
+	//
+	// Example: 2026-11-20T18:02:55.654321Z
+	UsedAt *string `json:"usedAt,omitempty"`
+}
+
 // VersionResponse The version and the build of the service
 //
 // Example: {"build":"fc56bb1 [2021-05-07_11:12:09]","number":"v0.2.0-alpha"}
@@ -1849,6 +3172,9 @@ type LinkKey = string
 //
 // Example: 4f7c1f1e-8a52-4d5b-9c0c-0c1d6a0f5a11
 type OptionalRequestID = RequestID
+
+// PasskeyID defines model for PasskeyID.
+type PasskeyID = string
 
 // RID defines model for RID.
 type RID = string
@@ -1970,8 +3296,29 @@ type CreateAccessTokenParams struct {
 	RequestID RequestID `json:"request-id"`
 }
 
+// CreateAccessTokenByPasskeyParams defines parameters for CreateAccessTokenByPasskey.
+type CreateAccessTokenByPasskeyParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
+// BeginPasskeyLogInParams defines parameters for BeginPasskeyLogIn.
+type BeginPasskeyLogInParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
 // RefreshAccessTokenParams defines parameters for RefreshAccessToken.
 type RefreshAccessTokenParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
+// CreateAccessTokenBySecondFactorParams defines parameters for CreateAccessTokenBySecondFactor.
+type CreateAccessTokenBySecondFactorParams struct {
 	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
 	// not have to be unique, but a unique one is easier to find in the logs.
 	RequestID RequestID `json:"request-id"`
@@ -2052,6 +3399,41 @@ type ExportUserDataParams struct {
 	RequestID RequestID `json:"request-id"`
 }
 
+// AddPasskeyParams defines parameters for AddPasskey.
+type AddPasskeyParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
+// ListPasskeysParams defines parameters for ListPasskeys.
+type ListPasskeysParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
+// BeginPasskeyParams defines parameters for BeginPasskey.
+type BeginPasskeyParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
+// RemovePasskeyParams defines parameters for RemovePasskey.
+type RemovePasskeyParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
+// RenamePasskeyParams defines parameters for RenamePasskey.
+type RenamePasskeyParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
 // UserPasswordResetParams defines parameters for UserPasswordReset.
 type UserPasswordResetParams struct {
 	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
@@ -2066,8 +3448,50 @@ type ChangeUserPasswordParams struct {
 	RequestID RequestID `json:"request-id"`
 }
 
+// RenewRecoveryCodesParams defines parameters for RenewRecoveryCodes.
+type RenewRecoveryCodesParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
+// TurnOffSecondFactorParams defines parameters for TurnOffSecondFactor.
+type TurnOffSecondFactorParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
+// TurnOnSecondFactorParams defines parameters for TurnOnSecondFactor.
+type TurnOnSecondFactorParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
 // SignupParams defines parameters for Signup.
 type SignupParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
+// RemoveTotpParams defines parameters for RemoveTotp.
+type RemoveTotpParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
+// BeginTotpParams defines parameters for BeginTotp.
+type BeginTotpParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
+// ConfirmTotpParams defines parameters for ConfirmTotp.
+type ConfirmTotpParams struct {
 	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
 	// not have to be unique, but a unique one is easier to find in the logs.
 	RequestID RequestID `json:"request-id"`
@@ -2086,8 +3510,14 @@ type UseLinkJSONRequestBody = UseLinkRequest
 // CreateAccessTokenJSONRequestBody defines body for CreateAccessToken for application/json ContentType.
 type CreateAccessTokenJSONRequestBody = CreateAccessTokenRequest
 
+// CreateAccessTokenByPasskeyJSONRequestBody defines body for CreateAccessTokenByPasskey for application/json ContentType.
+type CreateAccessTokenByPasskeyJSONRequestBody = PasskeyLogInRequest
+
 // RefreshAccessTokenJSONRequestBody defines body for RefreshAccessToken for application/json ContentType.
 type RefreshAccessTokenJSONRequestBody = RefreshAccessTokenRequest
+
+// CreateAccessTokenBySecondFactorJSONRequestBody defines body for CreateAccessTokenBySecondFactor for application/json ContentType.
+type CreateAccessTokenBySecondFactorJSONRequestBody = SecondFactorRequest
 
 // StepUpSessionJSONRequestBody defines body for StepUpSession for application/json ContentType.
 type StepUpSessionJSONRequestBody = StepUpSessionRequest
@@ -2098,6 +3528,12 @@ type RevokeRefreshTokenJSONRequestBody = RevokeRefreshTokenRequest
 // RequestEmailChangeJSONRequestBody defines body for RequestEmailChange for application/json ContentType.
 type RequestEmailChangeJSONRequestBody = RequestEmailChangeRequest
 
+// AddPasskeyJSONRequestBody defines body for AddPasskey for application/json ContentType.
+type AddPasskeyJSONRequestBody = AddPasskeyRequest
+
+// RenamePasskeyJSONRequestBody defines body for RenamePasskey for application/json ContentType.
+type RenamePasskeyJSONRequestBody = RenamePasskeyRequest
+
 // UserPasswordResetJSONRequestBody defines body for UserPasswordReset for application/json ContentType.
 type UserPasswordResetJSONRequestBody = RequestUserPasswordResetRequest
 
@@ -2106,6 +3542,9 @@ type ChangeUserPasswordJSONRequestBody = ChangeUserPasswordRequest
 
 // SignupJSONRequestBody defines body for Signup for application/json ContentType.
 type SignupJSONRequestBody = SignUpRequest
+
+// ConfirmTotpJSONRequestBody defines body for ConfirmTotp for application/json ContentType.
+type ConfirmTotpJSONRequestBody = ConfirmTOTPRequest
 
 // Getter for additional properties for OpenAPIDocument. Returns the specified
 // element and whether it was found
@@ -2203,6 +3642,177 @@ func (a OpenAPIDocument) MarshalJSON() ([]byte, error) {
 	return json.Marshal(object)
 }
 
+// Getter for additional properties for PasskeyCredential. Returns the specified
+// element and whether it was found
+func (a PasskeyCredential) Get(fieldName string) (value interface{}, found bool) {
+	if a.AdditionalProperties != nil {
+		value, found = a.AdditionalProperties[fieldName]
+	}
+	return
+}
+
+// Setter for additional properties for PasskeyCredential
+func (a *PasskeyCredential) Set(fieldName string, value interface{}) {
+	if a.AdditionalProperties == nil {
+		a.AdditionalProperties = make(map[string]interface{})
+	}
+	a.AdditionalProperties[fieldName] = value
+}
+
+// Override default JSON handling for PasskeyCredential to handle AdditionalProperties
+func (a *PasskeyCredential) UnmarshalJSON(b []byte) error {
+	object := make(map[string]json.RawMessage)
+	err := json.Unmarshal(b, &object)
+	if err != nil {
+		return err
+	}
+
+	if raw, found := object["id"]; found {
+		err = json.Unmarshal(raw, &a.ID)
+		if err != nil {
+			return fmt.Errorf("error reading 'id': %w", err)
+		}
+		delete(object, "id")
+	}
+
+	if raw, found := object["rawId"]; found {
+		err = json.Unmarshal(raw, &a.RawID)
+		if err != nil {
+			return fmt.Errorf("error reading 'rawId': %w", err)
+		}
+		delete(object, "rawId")
+	}
+
+	if raw, found := object["response"]; found {
+		err = json.Unmarshal(raw, &a.Response)
+		if err != nil {
+			return fmt.Errorf("error reading 'response': %w", err)
+		}
+		delete(object, "response")
+	}
+
+	if raw, found := object["type"]; found {
+		err = json.Unmarshal(raw, &a.Type)
+		if err != nil {
+			return fmt.Errorf("error reading 'type': %w", err)
+		}
+		delete(object, "type")
+	}
+
+	if len(object) != 0 {
+		a.AdditionalProperties = make(map[string]interface{})
+		for fieldName, fieldBuf := range object {
+			var fieldVal interface{}
+			err := json.Unmarshal(fieldBuf, &fieldVal)
+			if err != nil {
+				return fmt.Errorf("error unmarshaling field %s: %w", fieldName, err)
+			}
+			a.AdditionalProperties[fieldName] = fieldVal
+		}
+	}
+	return nil
+}
+
+// Override default JSON handling for PasskeyCredential to handle AdditionalProperties
+func (a PasskeyCredential) MarshalJSON() ([]byte, error) {
+	var err error
+	object := make(map[string]json.RawMessage)
+
+	object["id"], err = json.Marshal(a.ID)
+	if err != nil {
+		return nil, fmt.Errorf("error marshaling 'id': %w", err)
+	}
+
+	object["rawId"], err = json.Marshal(a.RawID)
+	if err != nil {
+		return nil, fmt.Errorf("error marshaling 'rawId': %w", err)
+	}
+
+	object["response"], err = json.Marshal(a.Response)
+	if err != nil {
+		return nil, fmt.Errorf("error marshaling 'response': %w", err)
+	}
+
+	object["type"], err = json.Marshal(a.Type)
+	if err != nil {
+		return nil, fmt.Errorf("error marshaling 'type': %w", err)
+	}
+
+	for fieldName, field := range a.AdditionalProperties {
+		object[fieldName], err = json.Marshal(field)
+		if err != nil {
+			return nil, fmt.Errorf("error marshaling '%s': %w", fieldName, err)
+		}
+	}
+	return json.Marshal(object)
+}
+
+// Getter for additional properties for PasskeyCredentialData. Returns the specified
+// element and whether it was found
+func (a PasskeyCredentialData) Get(fieldName string) (value interface{}, found bool) {
+	if a.AdditionalProperties != nil {
+		value, found = a.AdditionalProperties[fieldName]
+	}
+	return
+}
+
+// Setter for additional properties for PasskeyCredentialData
+func (a *PasskeyCredentialData) Set(fieldName string, value interface{}) {
+	if a.AdditionalProperties == nil {
+		a.AdditionalProperties = make(map[string]interface{})
+	}
+	a.AdditionalProperties[fieldName] = value
+}
+
+// Override default JSON handling for PasskeyCredentialData to handle AdditionalProperties
+func (a *PasskeyCredentialData) UnmarshalJSON(b []byte) error {
+	object := make(map[string]json.RawMessage)
+	err := json.Unmarshal(b, &object)
+	if err != nil {
+		return err
+	}
+
+	if raw, found := object["clientDataJSON"]; found {
+		err = json.Unmarshal(raw, &a.ClientDataJSON)
+		if err != nil {
+			return fmt.Errorf("error reading 'clientDataJSON': %w", err)
+		}
+		delete(object, "clientDataJSON")
+	}
+
+	if len(object) != 0 {
+		a.AdditionalProperties = make(map[string]interface{})
+		for fieldName, fieldBuf := range object {
+			var fieldVal interface{}
+			err := json.Unmarshal(fieldBuf, &fieldVal)
+			if err != nil {
+				return fmt.Errorf("error unmarshaling field %s: %w", fieldName, err)
+			}
+			a.AdditionalProperties[fieldName] = fieldVal
+		}
+	}
+	return nil
+}
+
+// Override default JSON handling for PasskeyCredentialData to handle AdditionalProperties
+func (a PasskeyCredentialData) MarshalJSON() ([]byte, error) {
+	var err error
+	object := make(map[string]json.RawMessage)
+
+	object["clientDataJSON"], err = json.Marshal(a.ClientDataJSON)
+	if err != nil {
+		return nil, fmt.Errorf("error marshaling 'clientDataJSON': %w", err)
+	}
+
+	for fieldName, field := range a.AdditionalProperties {
+		object[fieldName], err = json.Marshal(field)
+		if err != nil {
+			return nil, fmt.Errorf("error marshaling '%s': %w", fieldName, err)
+		}
+	}
+	return json.Marshal(object)
+}
+
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
 	// GetChangePassword Find the page to change a password
@@ -2244,9 +3854,18 @@ type ServerInterface interface {
 	// CreateAccessToken Log in
 	// (POST /v1/oauth/create)
 	CreateAccessToken(ctx echo.Context, params CreateAccessTokenParams) error
+	// CreateAccessTokenByPasskey Log in with a passkey
+	// (POST /v1/oauth/passkey)
+	CreateAccessTokenByPasskey(ctx echo.Context, params CreateAccessTokenByPasskeyParams) error
+	// BeginPasskeyLogIn Begin a login with a passkey
+	// (POST /v1/oauth/passkey/options)
+	BeginPasskeyLogIn(ctx echo.Context, params BeginPasskeyLogInParams) error
 	// RefreshAccessToken Refresh the access token
 	// (PUT /v1/oauth/refresh)
 	RefreshAccessToken(ctx echo.Context, params RefreshAccessTokenParams) error
+	// CreateAccessTokenBySecondFactor Complete a login with a second factor
+	// (POST /v1/oauth/second_factor)
+	CreateAccessTokenBySecondFactor(ctx echo.Context, params CreateAccessTokenBySecondFactorParams) error
 	// StepUpSession Authenticate again in a session
 	// (POST /v1/oauth/step_up)
 	StepUpSession(ctx echo.Context, params StepUpSessionParams) error
@@ -2280,15 +3899,48 @@ type ServerInterface interface {
 	// ExportUserData Export the user's data
 	// (GET /v1/user/export)
 	ExportUserData(ctx echo.Context, params ExportUserDataParams) error
+	// AddPasskey Add a passkey
+	// (POST /v1/user/passkey/add)
+	AddPasskey(ctx echo.Context, params AddPasskeyParams) error
+	// ListPasskeys List the user's passkeys
+	// (GET /v1/user/passkey/list)
+	ListPasskeys(ctx echo.Context, params ListPasskeysParams) error
+	// BeginPasskey Begin to add a passkey
+	// (POST /v1/user/passkey/options)
+	BeginPasskey(ctx echo.Context, params BeginPasskeyParams) error
+	// RemovePasskey Remove a passkey
+	// (DELETE /v1/user/passkey/{passkeyID})
+	RemovePasskey(ctx echo.Context, passkeyID PasskeyID, params RemovePasskeyParams) error
+	// RenamePasskey Rename a passkey
+	// (PUT /v1/user/passkey/{passkeyID})
+	RenamePasskey(ctx echo.Context, passkeyID PasskeyID, params RenamePasskeyParams) error
 	// UserPasswordReset Request a password reset
 	// (POST /v1/user/password)
 	UserPasswordReset(ctx echo.Context, params UserPasswordResetParams) error
 	// ChangeUserPassword Change the password
 	// (PUT /v1/user/password)
 	ChangeUserPassword(ctx echo.Context, params ChangeUserPasswordParams) error
+	// RenewRecoveryCodes Replace the recovery codes
+	// (POST /v1/user/recovery_codes)
+	RenewRecoveryCodes(ctx echo.Context, params RenewRecoveryCodesParams) error
+	// TurnOffSecondFactor Require only one factor
+	// (DELETE /v1/user/second_factor)
+	TurnOffSecondFactor(ctx echo.Context, params TurnOffSecondFactorParams) error
+	// TurnOnSecondFactor Require a passkey after the password
+	// (POST /v1/user/second_factor)
+	TurnOnSecondFactor(ctx echo.Context, params TurnOnSecondFactorParams) error
 	// Signup Sign up
 	// (POST /v1/user/signup)
 	Signup(ctx echo.Context, params SignupParams) error
+	// RemoveTotp Remove TOTP
+	// (DELETE /v1/user/totp)
+	RemoveTotp(ctx echo.Context, params RemoveTotpParams) error
+	// BeginTotp Begin to set up TOTP
+	// (POST /v1/user/totp)
+	BeginTotp(ctx echo.Context, params BeginTotpParams) error
+	// ConfirmTotp Confirm TOTP with a code from the app
+	// (PUT /v1/user/totp)
+	ConfirmTotp(ctx echo.Context, params ConfirmTotpParams) error
 	// GetVersion Get the version of the service
 	// (GET /v1/version)
 	GetVersion(ctx echo.Context, params GetVersionParams) error
@@ -2770,6 +4422,68 @@ func (w *ServerInterfaceWrapper) CreateAccessToken(ctx echo.Context) error {
 	return err
 }
 
+// CreateAccessTokenByPasskey converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateAccessTokenByPasskey(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateAccessTokenByPasskeyParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "request-id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("request-id")]; found {
+		var RequestID RequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for request-id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "request-id", valueList[0], &RequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter request-id: %s", err))
+		}
+
+		params.RequestID = RequestID
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter request-id is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateAccessTokenByPasskey(ctx, params)
+	return err
+}
+
+// BeginPasskeyLogIn converts echo context to params.
+func (w *ServerInterfaceWrapper) BeginPasskeyLogIn(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params BeginPasskeyLogInParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "request-id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("request-id")]; found {
+		var RequestID RequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for request-id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "request-id", valueList[0], &RequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter request-id: %s", err))
+		}
+
+		params.RequestID = RequestID
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter request-id is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.BeginPasskeyLogIn(ctx, params)
+	return err
+}
+
 // RefreshAccessToken converts echo context to params.
 func (w *ServerInterfaceWrapper) RefreshAccessToken(ctx echo.Context) error {
 	var err error
@@ -2798,6 +4512,37 @@ func (w *ServerInterfaceWrapper) RefreshAccessToken(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.RefreshAccessToken(ctx, params)
+	return err
+}
+
+// CreateAccessTokenBySecondFactor converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateAccessTokenBySecondFactor(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateAccessTokenBySecondFactorParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "request-id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("request-id")]; found {
+		var RequestID RequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for request-id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "request-id", valueList[0], &RequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter request-id: %s", err))
+		}
+
+		params.RequestID = RequestID
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter request-id is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateAccessTokenBySecondFactor(ctx, params)
 	return err
 }
 
@@ -3145,6 +4890,175 @@ func (w *ServerInterfaceWrapper) ExportUserData(ctx echo.Context) error {
 	return err
 }
 
+// AddPasskey converts echo context to params.
+func (w *ServerInterfaceWrapper) AddPasskey(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AddPasskeyParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "request-id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("request-id")]; found {
+		var RequestID RequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for request-id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "request-id", valueList[0], &RequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter request-id: %s", err))
+		}
+
+		params.RequestID = RequestID
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter request-id is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AddPasskey(ctx, params)
+	return err
+}
+
+// ListPasskeys converts echo context to params.
+func (w *ServerInterfaceWrapper) ListPasskeys(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListPasskeysParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "request-id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("request-id")]; found {
+		var RequestID RequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for request-id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "request-id", valueList[0], &RequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter request-id: %s", err))
+		}
+
+		params.RequestID = RequestID
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter request-id is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListPasskeys(ctx, params)
+	return err
+}
+
+// BeginPasskey converts echo context to params.
+func (w *ServerInterfaceWrapper) BeginPasskey(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params BeginPasskeyParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "request-id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("request-id")]; found {
+		var RequestID RequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for request-id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "request-id", valueList[0], &RequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter request-id: %s", err))
+		}
+
+		params.RequestID = RequestID
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter request-id is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.BeginPasskey(ctx, params)
+	return err
+}
+
+// RemovePasskey converts echo context to params.
+func (w *ServerInterfaceWrapper) RemovePasskey(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "passkeyID" -------------
+	var passkeyID PasskeyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "passkeyID", ctx.Param("passkeyID"), &passkeyID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter passkeyID: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RemovePasskeyParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "request-id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("request-id")]; found {
+		var RequestID RequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for request-id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "request-id", valueList[0], &RequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter request-id: %s", err))
+		}
+
+		params.RequestID = RequestID
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter request-id is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RemovePasskey(ctx, passkeyID, params)
+	return err
+}
+
+// RenamePasskey converts echo context to params.
+func (w *ServerInterfaceWrapper) RenamePasskey(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "passkeyID" -------------
+	var passkeyID PasskeyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "passkeyID", ctx.Param("passkeyID"), &passkeyID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter passkeyID: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RenamePasskeyParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "request-id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("request-id")]; found {
+		var RequestID RequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for request-id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "request-id", valueList[0], &RequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter request-id: %s", err))
+		}
+
+		params.RequestID = RequestID
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter request-id is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RenamePasskey(ctx, passkeyID, params)
+	return err
+}
+
 // UserPasswordReset converts echo context to params.
 func (w *ServerInterfaceWrapper) UserPasswordReset(ctx echo.Context) error {
 	var err error
@@ -3207,6 +5121,99 @@ func (w *ServerInterfaceWrapper) ChangeUserPassword(ctx echo.Context) error {
 	return err
 }
 
+// RenewRecoveryCodes converts echo context to params.
+func (w *ServerInterfaceWrapper) RenewRecoveryCodes(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RenewRecoveryCodesParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "request-id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("request-id")]; found {
+		var RequestID RequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for request-id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "request-id", valueList[0], &RequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter request-id: %s", err))
+		}
+
+		params.RequestID = RequestID
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter request-id is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RenewRecoveryCodes(ctx, params)
+	return err
+}
+
+// TurnOffSecondFactor converts echo context to params.
+func (w *ServerInterfaceWrapper) TurnOffSecondFactor(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params TurnOffSecondFactorParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "request-id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("request-id")]; found {
+		var RequestID RequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for request-id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "request-id", valueList[0], &RequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter request-id: %s", err))
+		}
+
+		params.RequestID = RequestID
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter request-id is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.TurnOffSecondFactor(ctx, params)
+	return err
+}
+
+// TurnOnSecondFactor converts echo context to params.
+func (w *ServerInterfaceWrapper) TurnOnSecondFactor(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params TurnOnSecondFactorParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "request-id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("request-id")]; found {
+		var RequestID RequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for request-id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "request-id", valueList[0], &RequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter request-id: %s", err))
+		}
+
+		params.RequestID = RequestID
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter request-id is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.TurnOnSecondFactor(ctx, params)
+	return err
+}
+
 // Signup converts echo context to params.
 func (w *ServerInterfaceWrapper) Signup(ctx echo.Context) error {
 	var err error
@@ -3235,6 +5242,99 @@ func (w *ServerInterfaceWrapper) Signup(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.Signup(ctx, params)
+	return err
+}
+
+// RemoveTotp converts echo context to params.
+func (w *ServerInterfaceWrapper) RemoveTotp(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RemoveTotpParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "request-id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("request-id")]; found {
+		var RequestID RequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for request-id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "request-id", valueList[0], &RequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter request-id: %s", err))
+		}
+
+		params.RequestID = RequestID
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter request-id is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RemoveTotp(ctx, params)
+	return err
+}
+
+// BeginTotp converts echo context to params.
+func (w *ServerInterfaceWrapper) BeginTotp(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params BeginTotpParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "request-id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("request-id")]; found {
+		var RequestID RequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for request-id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "request-id", valueList[0], &RequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter request-id: %s", err))
+		}
+
+		params.RequestID = RequestID
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter request-id is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.BeginTotp(ctx, params)
+	return err
+}
+
+// ConfirmTotp converts echo context to params.
+func (w *ServerInterfaceWrapper) ConfirmTotp(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ConfirmTotpParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "request-id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("request-id")]; found {
+		var RequestID RequestID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for request-id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "request-id", valueList[0], &RequestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter request-id: %s", err))
+		}
+
+		params.RequestID = RequestID
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter request-id is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ConfirmTotp(ctx, params)
 	return err
 }
 
@@ -3329,7 +5429,10 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/openapi.yaml", wrapper.GetOpenapiYaml, options.OperationMiddlewares["get_openapi_yaml"]...)
 	router.GET(options.BaseURL+"/u/:confirmationKey", wrapper.ConfirmUserEmail, options.OperationMiddlewares["confirm_user_email"]...)
 	router.POST(options.BaseURL+"/v1/oauth/create", wrapper.CreateAccessToken, options.OperationMiddlewares["create_access_token"]...)
+	router.POST(options.BaseURL+"/v1/oauth/passkey", wrapper.CreateAccessTokenByPasskey, options.OperationMiddlewares["create_access_token_by_passkey"]...)
+	router.POST(options.BaseURL+"/v1/oauth/passkey/options", wrapper.BeginPasskeyLogIn, options.OperationMiddlewares["begin_passkey_log_in"]...)
 	router.PUT(options.BaseURL+"/v1/oauth/refresh", wrapper.RefreshAccessToken, options.OperationMiddlewares["refresh_access_token"]...)
+	router.POST(options.BaseURL+"/v1/oauth/second_factor", wrapper.CreateAccessTokenBySecondFactor, options.OperationMiddlewares["create_access_token_by_second_factor"]...)
 	router.POST(options.BaseURL+"/v1/oauth/step_up", wrapper.StepUpSession, options.OperationMiddlewares["step_up_session"]...)
 	router.GET(options.BaseURL+"/v1/oauth/verify", wrapper.VerifyAccessToken, options.OperationMiddlewares["verify_access_token"]...)
 	router.DELETE(options.BaseURL+"/v1/session/:sessionID", wrapper.RevokeSession, options.OperationMiddlewares["revoke_session"]...)
@@ -3341,9 +5444,20 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.DELETE(options.BaseURL+"/v1/user/email", wrapper.CancelEmailChange, options.OperationMiddlewares["cancel_email_change"]...)
 	router.POST(options.BaseURL+"/v1/user/email", wrapper.RequestEmailChange, options.OperationMiddlewares["request_email_change"]...)
 	router.GET(options.BaseURL+"/v1/user/export", wrapper.ExportUserData, options.OperationMiddlewares["export_user_data"]...)
+	router.DELETE(options.BaseURL+"/v1/user/passkey/:passkeyID", wrapper.RemovePasskey, options.OperationMiddlewares["remove_passkey"]...)
+	router.PUT(options.BaseURL+"/v1/user/passkey/:passkeyID", wrapper.RenamePasskey, options.OperationMiddlewares["rename_passkey"]...)
+	router.POST(options.BaseURL+"/v1/user/passkey/add", wrapper.AddPasskey, options.OperationMiddlewares["add_passkey"]...)
+	router.GET(options.BaseURL+"/v1/user/passkey/list", wrapper.ListPasskeys, options.OperationMiddlewares["list_passkeys"]...)
+	router.POST(options.BaseURL+"/v1/user/passkey/options", wrapper.BeginPasskey, options.OperationMiddlewares["begin_passkey"]...)
 	router.POST(options.BaseURL+"/v1/user/password", wrapper.UserPasswordReset, options.OperationMiddlewares["user_password_reset"]...)
 	router.PUT(options.BaseURL+"/v1/user/password", wrapper.ChangeUserPassword, options.OperationMiddlewares["change_user_password"]...)
+	router.POST(options.BaseURL+"/v1/user/recovery_codes", wrapper.RenewRecoveryCodes, options.OperationMiddlewares["renew_recovery_codes"]...)
+	router.DELETE(options.BaseURL+"/v1/user/second_factor", wrapper.TurnOffSecondFactor, options.OperationMiddlewares["turn_off_second_factor"]...)
+	router.POST(options.BaseURL+"/v1/user/second_factor", wrapper.TurnOnSecondFactor, options.OperationMiddlewares["turn_on_second_factor"]...)
 	router.POST(options.BaseURL+"/v1/user/signup", wrapper.Signup, options.OperationMiddlewares["signup"]...)
+	router.DELETE(options.BaseURL+"/v1/user/totp", wrapper.RemoveTotp, options.OperationMiddlewares["remove_totp"]...)
+	router.POST(options.BaseURL+"/v1/user/totp", wrapper.BeginTotp, options.OperationMiddlewares["begin_totp"]...)
+	router.PUT(options.BaseURL+"/v1/user/totp", wrapper.ConfirmTotp, options.OperationMiddlewares["confirm_totp"]...)
 	router.GET(options.BaseURL+"/v1/version", wrapper.GetVersion, options.OperationMiddlewares["get_version"]...)
 
 }
@@ -4300,9 +6414,124 @@ func (response CreateAccessToken400JSONResponse) VisitCreateAccessTokenResponse(
 	return err
 }
 
+type CreateAccessToken403JSONResponse CreateAccessTokenFailure403
+
+func (response CreateAccessToken403JSONResponse) VisitCreateAccessTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CreateAccessToken404JSONResponse CreateAccessTokenFailure404
 
 func (response CreateAccessToken404JSONResponse) VisitCreateAccessTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateAccessTokenByPasskeyRequestObject struct {
+	Params CreateAccessTokenByPasskeyParams
+	Body   *CreateAccessTokenByPasskeyJSONRequestBody
+}
+
+type CreateAccessTokenByPasskeyResponseObject interface {
+	VisitCreateAccessTokenByPasskeyResponse(w http.ResponseWriter) error
+}
+
+type CreateAccessTokenByPasskey200JSONResponse AccessTokenResponse
+
+func (response CreateAccessTokenByPasskey200JSONResponse) VisitCreateAccessTokenByPasskeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateAccessTokenByPasskey400JSONResponse PasskeyLogInFailure400
+
+func (response CreateAccessTokenByPasskey400JSONResponse) VisitCreateAccessTokenByPasskeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateAccessTokenByPasskey404JSONResponse PasskeyLogInFailure404
+
+func (response CreateAccessTokenByPasskey404JSONResponse) VisitCreateAccessTokenByPasskeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginPasskeyLogInRequestObject struct {
+	Params BeginPasskeyLogInParams
+}
+
+type BeginPasskeyLogInResponseObject interface {
+	VisitBeginPasskeyLogInResponse(w http.ResponseWriter) error
+}
+
+type BeginPasskeyLogIn200JSONResponse PasskeyRequest
+
+func (response BeginPasskeyLogIn200JSONResponse) VisitBeginPasskeyLogInResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginPasskeyLogIn400JSONResponse struct{ BadParametersJSONResponse }
+
+func (response BeginPasskeyLogIn400JSONResponse) VisitBeginPasskeyLogInResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginPasskeyLogIn404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response BeginPasskeyLogIn404JSONResponse) VisitBeginPasskeyLogInResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -4354,6 +6583,71 @@ func (response RefreshAccessToken400JSONResponse) VisitRefreshAccessTokenRespons
 type RefreshAccessToken404JSONResponse RefreshAccessTokenFailure404
 
 func (response RefreshAccessToken404JSONResponse) VisitRefreshAccessTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateAccessTokenBySecondFactorRequestObject struct {
+	Params CreateAccessTokenBySecondFactorParams
+	Body   *CreateAccessTokenBySecondFactorJSONRequestBody
+}
+
+type CreateAccessTokenBySecondFactorResponseObject interface {
+	VisitCreateAccessTokenBySecondFactorResponse(w http.ResponseWriter) error
+}
+
+type CreateAccessTokenBySecondFactor200JSONResponse AccessTokenResponse
+
+func (response CreateAccessTokenBySecondFactor200JSONResponse) VisitCreateAccessTokenBySecondFactorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateAccessTokenBySecondFactor400JSONResponse SecondFactorFailure400
+
+func (response CreateAccessTokenBySecondFactor400JSONResponse) VisitCreateAccessTokenBySecondFactorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateAccessTokenBySecondFactor403JSONResponse SecondFactorFailure403
+
+func (response CreateAccessTokenBySecondFactor403JSONResponse) VisitCreateAccessTokenBySecondFactorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateAccessTokenBySecondFactor404JSONResponse SecondFactorFailure404
+
+func (response CreateAccessTokenBySecondFactor404JSONResponse) VisitCreateAccessTokenBySecondFactorResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -4799,6 +7093,296 @@ func (response ExportUserData403JSONResponse) VisitExportUserDataResponse(w http
 	return err
 }
 
+type AddPasskeyRequestObject struct {
+	Params AddPasskeyParams
+	Body   *AddPasskeyJSONRequestBody
+}
+
+type AddPasskeyResponseObject interface {
+	VisitAddPasskeyResponse(w http.ResponseWriter) error
+}
+
+type AddPasskey201JSONResponse Passkey
+
+func (response AddPasskey201JSONResponse) VisitAddPasskeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddPasskey400JSONResponse AddPasskeyFailure400
+
+func (response AddPasskey400JSONResponse) VisitAddPasskeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddPasskey403JSONResponse struct {
+	RecentAuthenticationRequiredJSONResponse
+}
+
+func (response AddPasskey403JSONResponse) VisitAddPasskeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddPasskey404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response AddPasskey404JSONResponse) VisitAddPasskeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddPasskey409JSONResponse AddPasskeyFailure409
+
+func (response AddPasskey409JSONResponse) VisitAddPasskeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPasskeysRequestObject struct {
+	Params ListPasskeysParams
+}
+
+type ListPasskeysResponseObject interface {
+	VisitListPasskeysResponse(w http.ResponseWriter) error
+}
+
+type ListPasskeys200JSONResponse PasskeyList
+
+func (response ListPasskeys200JSONResponse) VisitListPasskeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPasskeys400JSONResponse struct{ BadParametersJSONResponse }
+
+func (response ListPasskeys400JSONResponse) VisitListPasskeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginPasskeyRequestObject struct {
+	Params BeginPasskeyParams
+}
+
+type BeginPasskeyResponseObject interface {
+	VisitBeginPasskeyResponse(w http.ResponseWriter) error
+}
+
+type BeginPasskey200JSONResponse PasskeyCreation
+
+func (response BeginPasskey200JSONResponse) VisitBeginPasskeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginPasskey400JSONResponse struct{ BadParametersJSONResponse }
+
+func (response BeginPasskey400JSONResponse) VisitBeginPasskeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginPasskey403JSONResponse struct {
+	RecentAuthenticationRequiredJSONResponse
+}
+
+func (response BeginPasskey403JSONResponse) VisitBeginPasskeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginPasskey404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response BeginPasskey404JSONResponse) VisitBeginPasskeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginPasskey409JSONResponse BeginPasskeyFailure409
+
+func (response BeginPasskey409JSONResponse) VisitBeginPasskeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemovePasskeyRequestObject struct {
+	PasskeyID PasskeyID `json:"passkeyID"`
+	Params    RemovePasskeyParams
+}
+
+type RemovePasskeyResponseObject interface {
+	VisitRemovePasskeyResponse(w http.ResponseWriter) error
+}
+
+type RemovePasskey204Response struct {
+}
+
+func (response RemovePasskey204Response) VisitRemovePasskeyResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RemovePasskey400JSONResponse struct{ BadParametersJSONResponse }
+
+func (response RemovePasskey400JSONResponse) VisitRemovePasskeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemovePasskey403JSONResponse struct {
+	RecentAuthenticationRequiredJSONResponse
+}
+
+func (response RemovePasskey403JSONResponse) VisitRemovePasskeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemovePasskey409JSONResponse RemovePasskeyFailure409
+
+func (response RemovePasskey409JSONResponse) VisitRemovePasskeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RenamePasskeyRequestObject struct {
+	PasskeyID PasskeyID `json:"passkeyID"`
+	Params    RenamePasskeyParams
+	Body      *RenamePasskeyJSONRequestBody
+}
+
+type RenamePasskeyResponseObject interface {
+	VisitRenamePasskeyResponse(w http.ResponseWriter) error
+}
+
+type RenamePasskey204Response struct {
+}
+
+func (response RenamePasskey204Response) VisitRenamePasskeyResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RenamePasskey400JSONResponse RenamePasskeyFailure400
+
+func (response RenamePasskey400JSONResponse) VisitRenamePasskeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type UserPasswordResetRequestObject struct {
 	Params UserPasswordResetParams
 	Body   *UserPasswordResetJSONRequestBody
@@ -4909,6 +7493,184 @@ func (response ChangeUserPassword422JSONResponse) VisitChangeUserPasswordRespons
 	return err
 }
 
+type RenewRecoveryCodesRequestObject struct {
+	Params RenewRecoveryCodesParams
+}
+
+type RenewRecoveryCodesResponseObject interface {
+	VisitRenewRecoveryCodesResponse(w http.ResponseWriter) error
+}
+
+type RenewRecoveryCodes200JSONResponse RecoveryCodes
+
+func (response RenewRecoveryCodes200JSONResponse) VisitRenewRecoveryCodesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RenewRecoveryCodes400JSONResponse struct{ BadParametersJSONResponse }
+
+func (response RenewRecoveryCodes400JSONResponse) VisitRenewRecoveryCodesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RenewRecoveryCodes403JSONResponse struct {
+	RecentAuthenticationRequiredJSONResponse
+}
+
+func (response RenewRecoveryCodes403JSONResponse) VisitRenewRecoveryCodesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RenewRecoveryCodes409JSONResponse RenewRecoveryCodesFailure409
+
+func (response RenewRecoveryCodes409JSONResponse) VisitRenewRecoveryCodesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TurnOffSecondFactorRequestObject struct {
+	Params TurnOffSecondFactorParams
+}
+
+type TurnOffSecondFactorResponseObject interface {
+	VisitTurnOffSecondFactorResponse(w http.ResponseWriter) error
+}
+
+type TurnOffSecondFactor204Response struct {
+}
+
+func (response TurnOffSecondFactor204Response) VisitTurnOffSecondFactorResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type TurnOffSecondFactor400JSONResponse struct{ BadParametersJSONResponse }
+
+func (response TurnOffSecondFactor400JSONResponse) VisitTurnOffSecondFactorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TurnOffSecondFactor403JSONResponse struct {
+	RecentAuthenticationRequiredJSONResponse
+}
+
+func (response TurnOffSecondFactor403JSONResponse) VisitTurnOffSecondFactorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TurnOnSecondFactorRequestObject struct {
+	Params TurnOnSecondFactorParams
+}
+
+type TurnOnSecondFactorResponseObject interface {
+	VisitTurnOnSecondFactorResponse(w http.ResponseWriter) error
+}
+
+type TurnOnSecondFactor200JSONResponse RecoveryCodes
+
+func (response TurnOnSecondFactor200JSONResponse) VisitTurnOnSecondFactorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TurnOnSecondFactor400JSONResponse struct{ BadParametersJSONResponse }
+
+func (response TurnOnSecondFactor400JSONResponse) VisitTurnOnSecondFactorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TurnOnSecondFactor403JSONResponse struct {
+	RecentAuthenticationRequiredJSONResponse
+}
+
+func (response TurnOnSecondFactor403JSONResponse) VisitTurnOnSecondFactorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TurnOnSecondFactor409JSONResponse TurnOnSecondFactorFailure409
+
+func (response TurnOnSecondFactor409JSONResponse) VisitTurnOnSecondFactorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type SignupRequestObject struct {
 	Params SignupParams
 	Body   *SignupJSONRequestBody
@@ -4957,6 +7719,183 @@ func (response Signup404JSONResponse) VisitSignupResponse(w http.ResponseWriter)
 type Signup409JSONResponse SignUpFailure409
 
 func (response Signup409JSONResponse) VisitSignupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveTotpRequestObject struct {
+	Params RemoveTotpParams
+}
+
+type RemoveTotpResponseObject interface {
+	VisitRemoveTotpResponse(w http.ResponseWriter) error
+}
+
+type RemoveTotp204Response struct {
+}
+
+func (response RemoveTotp204Response) VisitRemoveTotpResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RemoveTotp400JSONResponse struct{ BadParametersJSONResponse }
+
+func (response RemoveTotp400JSONResponse) VisitRemoveTotpResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveTotp403JSONResponse struct {
+	RecentAuthenticationRequiredJSONResponse
+}
+
+func (response RemoveTotp403JSONResponse) VisitRemoveTotpResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveTotp409JSONResponse RemoveTOTPFailure409
+
+func (response RemoveTotp409JSONResponse) VisitRemoveTotpResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginTotpRequestObject struct {
+	Params BeginTotpParams
+}
+
+type BeginTotpResponseObject interface {
+	VisitBeginTotpResponse(w http.ResponseWriter) error
+}
+
+type BeginTotp200JSONResponse TOTPSetup
+
+func (response BeginTotp200JSONResponse) VisitBeginTotpResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginTotp400JSONResponse struct{ BadParametersJSONResponse }
+
+func (response BeginTotp400JSONResponse) VisitBeginTotpResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginTotp403JSONResponse struct {
+	RecentAuthenticationRequiredJSONResponse
+}
+
+func (response BeginTotp403JSONResponse) VisitBeginTotpResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmTotpRequestObject struct {
+	Params ConfirmTotpParams
+	Body   *ConfirmTotpJSONRequestBody
+}
+
+type ConfirmTotpResponseObject interface {
+	VisitConfirmTotpResponse(w http.ResponseWriter) error
+}
+
+type ConfirmTotp200JSONResponse RecoveryCodes
+
+func (response ConfirmTotp200JSONResponse) VisitConfirmTotpResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmTotp400JSONResponse ConfirmTOTPFailure400
+
+func (response ConfirmTotp400JSONResponse) VisitConfirmTotpResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmTotp403JSONResponse ConfirmTOTPFailure403
+
+func (response ConfirmTotp403JSONResponse) VisitConfirmTotpResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmTotp409JSONResponse ConfirmTOTPFailure409
+
+func (response ConfirmTotp409JSONResponse) VisitConfirmTotpResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -5045,9 +7984,18 @@ type StrictServerInterface interface {
 	// CreateAccessToken Log in
 	// (POST /v1/oauth/create)
 	CreateAccessToken(ctx context.Context, request CreateAccessTokenRequestObject) (CreateAccessTokenResponseObject, error)
+	// CreateAccessTokenByPasskey Log in with a passkey
+	// (POST /v1/oauth/passkey)
+	CreateAccessTokenByPasskey(ctx context.Context, request CreateAccessTokenByPasskeyRequestObject) (CreateAccessTokenByPasskeyResponseObject, error)
+	// BeginPasskeyLogIn Begin a login with a passkey
+	// (POST /v1/oauth/passkey/options)
+	BeginPasskeyLogIn(ctx context.Context, request BeginPasskeyLogInRequestObject) (BeginPasskeyLogInResponseObject, error)
 	// RefreshAccessToken Refresh the access token
 	// (PUT /v1/oauth/refresh)
 	RefreshAccessToken(ctx context.Context, request RefreshAccessTokenRequestObject) (RefreshAccessTokenResponseObject, error)
+	// CreateAccessTokenBySecondFactor Complete a login with a second factor
+	// (POST /v1/oauth/second_factor)
+	CreateAccessTokenBySecondFactor(ctx context.Context, request CreateAccessTokenBySecondFactorRequestObject) (CreateAccessTokenBySecondFactorResponseObject, error)
 	// StepUpSession Authenticate again in a session
 	// (POST /v1/oauth/step_up)
 	StepUpSession(ctx context.Context, request StepUpSessionRequestObject) (StepUpSessionResponseObject, error)
@@ -5081,15 +8029,48 @@ type StrictServerInterface interface {
 	// ExportUserData Export the user's data
 	// (GET /v1/user/export)
 	ExportUserData(ctx context.Context, request ExportUserDataRequestObject) (ExportUserDataResponseObject, error)
+	// AddPasskey Add a passkey
+	// (POST /v1/user/passkey/add)
+	AddPasskey(ctx context.Context, request AddPasskeyRequestObject) (AddPasskeyResponseObject, error)
+	// ListPasskeys List the user's passkeys
+	// (GET /v1/user/passkey/list)
+	ListPasskeys(ctx context.Context, request ListPasskeysRequestObject) (ListPasskeysResponseObject, error)
+	// BeginPasskey Begin to add a passkey
+	// (POST /v1/user/passkey/options)
+	BeginPasskey(ctx context.Context, request BeginPasskeyRequestObject) (BeginPasskeyResponseObject, error)
+	// RemovePasskey Remove a passkey
+	// (DELETE /v1/user/passkey/{passkeyID})
+	RemovePasskey(ctx context.Context, request RemovePasskeyRequestObject) (RemovePasskeyResponseObject, error)
+	// RenamePasskey Rename a passkey
+	// (PUT /v1/user/passkey/{passkeyID})
+	RenamePasskey(ctx context.Context, request RenamePasskeyRequestObject) (RenamePasskeyResponseObject, error)
 	// UserPasswordReset Request a password reset
 	// (POST /v1/user/password)
 	UserPasswordReset(ctx context.Context, request UserPasswordResetRequestObject) (UserPasswordResetResponseObject, error)
 	// ChangeUserPassword Change the password
 	// (PUT /v1/user/password)
 	ChangeUserPassword(ctx context.Context, request ChangeUserPasswordRequestObject) (ChangeUserPasswordResponseObject, error)
+	// RenewRecoveryCodes Replace the recovery codes
+	// (POST /v1/user/recovery_codes)
+	RenewRecoveryCodes(ctx context.Context, request RenewRecoveryCodesRequestObject) (RenewRecoveryCodesResponseObject, error)
+	// TurnOffSecondFactor Require only one factor
+	// (DELETE /v1/user/second_factor)
+	TurnOffSecondFactor(ctx context.Context, request TurnOffSecondFactorRequestObject) (TurnOffSecondFactorResponseObject, error)
+	// TurnOnSecondFactor Require a passkey after the password
+	// (POST /v1/user/second_factor)
+	TurnOnSecondFactor(ctx context.Context, request TurnOnSecondFactorRequestObject) (TurnOnSecondFactorResponseObject, error)
 	// Signup Sign up
 	// (POST /v1/user/signup)
 	Signup(ctx context.Context, request SignupRequestObject) (SignupResponseObject, error)
+	// RemoveTotp Remove TOTP
+	// (DELETE /v1/user/totp)
+	RemoveTotp(ctx context.Context, request RemoveTotpRequestObject) (RemoveTotpResponseObject, error)
+	// BeginTotp Begin to set up TOTP
+	// (POST /v1/user/totp)
+	BeginTotp(ctx context.Context, request BeginTotpRequestObject) (BeginTotpResponseObject, error)
+	// ConfirmTotp Confirm TOTP with a code from the app
+	// (PUT /v1/user/totp)
+	ConfirmTotp(ctx context.Context, request ConfirmTotpRequestObject) (ConfirmTotpResponseObject, error)
 	// GetVersion Get the version of the service
 	// (GET /v1/version)
 	GetVersion(ctx context.Context, request GetVersionRequestObject) (GetVersionResponseObject, error)
@@ -5483,6 +8464,79 @@ func (sh *strictHandler) CreateAccessToken(ctx echo.Context, params CreateAccess
 	return nil
 }
 
+// CreateAccessTokenByPasskey operation middleware
+func (sh *strictHandler) CreateAccessTokenByPasskey(ctx echo.Context, params CreateAccessTokenByPasskeyParams) error {
+	var request CreateAccessTokenByPasskeyRequestObject
+
+	request.Params = params
+
+	var body CreateAccessTokenByPasskeyJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateAccessTokenByPasskey(ctx.Request().Context(), request.(CreateAccessTokenByPasskeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateAccessTokenByPasskey")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CreateAccessTokenByPasskeyResponseObject); ok {
+		return validResponse.VisitCreateAccessTokenByPasskeyResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// BeginPasskeyLogIn operation middleware
+func (sh *strictHandler) BeginPasskeyLogIn(ctx echo.Context, params BeginPasskeyLogInParams) error {
+	var request BeginPasskeyLogInRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.BeginPasskeyLogIn(ctx.Request().Context(), request.(BeginPasskeyLogInRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "BeginPasskeyLogIn")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(BeginPasskeyLogInResponseObject); ok {
+		return validResponse.VisitBeginPasskeyLogInResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // RefreshAccessToken operation middleware
 func (sh *strictHandler) RefreshAccessToken(ctx echo.Context, params RefreshAccessTokenParams) error {
 	var request RefreshAccessTokenRequestObject
@@ -5525,6 +8579,54 @@ func (sh *strictHandler) RefreshAccessToken(ctx echo.Context, params RefreshAcce
 		return err
 	} else if validResponse, ok := response.(RefreshAccessTokenResponseObject); ok {
 		return validResponse.VisitRefreshAccessTokenResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CreateAccessTokenBySecondFactor operation middleware
+func (sh *strictHandler) CreateAccessTokenBySecondFactor(ctx echo.Context, params CreateAccessTokenBySecondFactorParams) error {
+	var request CreateAccessTokenBySecondFactorRequestObject
+
+	request.Params = params
+
+	var body CreateAccessTokenBySecondFactorJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateAccessTokenBySecondFactor(ctx.Request().Context(), request.(CreateAccessTokenBySecondFactorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateAccessTokenBySecondFactor")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CreateAccessTokenBySecondFactorResponseObject); ok {
+		return validResponse.VisitCreateAccessTokenBySecondFactorResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -5876,6 +8978,179 @@ func (sh *strictHandler) ExportUserData(ctx echo.Context, params ExportUserDataP
 	return nil
 }
 
+// AddPasskey operation middleware
+func (sh *strictHandler) AddPasskey(ctx echo.Context, params AddPasskeyParams) error {
+	var request AddPasskeyRequestObject
+
+	request.Params = params
+
+	var body AddPasskeyJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AddPasskey(ctx.Request().Context(), request.(AddPasskeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AddPasskey")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AddPasskeyResponseObject); ok {
+		return validResponse.VisitAddPasskeyResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListPasskeys operation middleware
+func (sh *strictHandler) ListPasskeys(ctx echo.Context, params ListPasskeysParams) error {
+	var request ListPasskeysRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListPasskeys(ctx.Request().Context(), request.(ListPasskeysRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListPasskeys")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListPasskeysResponseObject); ok {
+		return validResponse.VisitListPasskeysResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// BeginPasskey operation middleware
+func (sh *strictHandler) BeginPasskey(ctx echo.Context, params BeginPasskeyParams) error {
+	var request BeginPasskeyRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.BeginPasskey(ctx.Request().Context(), request.(BeginPasskeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "BeginPasskey")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(BeginPasskeyResponseObject); ok {
+		return validResponse.VisitBeginPasskeyResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RemovePasskey operation middleware
+func (sh *strictHandler) RemovePasskey(ctx echo.Context, passkeyID PasskeyID, params RemovePasskeyParams) error {
+	var request RemovePasskeyRequestObject
+
+	request.PasskeyID = passkeyID
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RemovePasskey(ctx.Request().Context(), request.(RemovePasskeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemovePasskey")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RemovePasskeyResponseObject); ok {
+		return validResponse.VisitRemovePasskeyResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RenamePasskey operation middleware
+func (sh *strictHandler) RenamePasskey(ctx echo.Context, passkeyID PasskeyID, params RenamePasskeyParams) error {
+	var request RenamePasskeyRequestObject
+
+	request.PasskeyID = passkeyID
+	request.Params = params
+
+	var body RenamePasskeyJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RenamePasskey(ctx.Request().Context(), request.(RenamePasskeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RenamePasskey")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RenamePasskeyResponseObject); ok {
+		return validResponse.VisitRenamePasskeyResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // UserPasswordReset operation middleware
 func (sh *strictHandler) UserPasswordReset(ctx echo.Context, params UserPasswordResetParams) error {
 	var request UserPasswordResetRequestObject
@@ -5972,6 +9247,81 @@ func (sh *strictHandler) ChangeUserPassword(ctx echo.Context, params ChangeUserP
 	return nil
 }
 
+// RenewRecoveryCodes operation middleware
+func (sh *strictHandler) RenewRecoveryCodes(ctx echo.Context, params RenewRecoveryCodesParams) error {
+	var request RenewRecoveryCodesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RenewRecoveryCodes(ctx.Request().Context(), request.(RenewRecoveryCodesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RenewRecoveryCodes")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RenewRecoveryCodesResponseObject); ok {
+		return validResponse.VisitRenewRecoveryCodesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// TurnOffSecondFactor operation middleware
+func (sh *strictHandler) TurnOffSecondFactor(ctx echo.Context, params TurnOffSecondFactorParams) error {
+	var request TurnOffSecondFactorRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.TurnOffSecondFactor(ctx.Request().Context(), request.(TurnOffSecondFactorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TurnOffSecondFactor")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(TurnOffSecondFactorResponseObject); ok {
+		return validResponse.VisitTurnOffSecondFactorResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// TurnOnSecondFactor operation middleware
+func (sh *strictHandler) TurnOnSecondFactor(ctx echo.Context, params TurnOnSecondFactorParams) error {
+	var request TurnOnSecondFactorRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.TurnOnSecondFactor(ctx.Request().Context(), request.(TurnOnSecondFactorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TurnOnSecondFactor")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(TurnOnSecondFactorResponseObject); ok {
+		return validResponse.VisitTurnOnSecondFactorResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // Signup operation middleware
 func (sh *strictHandler) Signup(ctx echo.Context, params SignupParams) error {
 	var request SignupRequestObject
@@ -6014,6 +9364,104 @@ func (sh *strictHandler) Signup(ctx echo.Context, params SignupParams) error {
 		return err
 	} else if validResponse, ok := response.(SignupResponseObject); ok {
 		return validResponse.VisitSignupResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RemoveTotp operation middleware
+func (sh *strictHandler) RemoveTotp(ctx echo.Context, params RemoveTotpParams) error {
+	var request RemoveTotpRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveTotp(ctx.Request().Context(), request.(RemoveTotpRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveTotp")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RemoveTotpResponseObject); ok {
+		return validResponse.VisitRemoveTotpResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// BeginTotp operation middleware
+func (sh *strictHandler) BeginTotp(ctx echo.Context, params BeginTotpParams) error {
+	var request BeginTotpRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.BeginTotp(ctx.Request().Context(), request.(BeginTotpRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "BeginTotp")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(BeginTotpResponseObject); ok {
+		return validResponse.VisitBeginTotpResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ConfirmTotp operation middleware
+func (sh *strictHandler) ConfirmTotp(ctx echo.Context, params ConfirmTotpParams) error {
+	var request ConfirmTotpRequestObject
+
+	request.Params = params
+
+	var body ConfirmTotpJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ConfirmTotp(ctx.Request().Context(), request.(ConfirmTotpRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ConfirmTotp")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ConfirmTotpResponseObject); ok {
+		return validResponse.VisitConfirmTotpResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

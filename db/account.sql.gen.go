@@ -110,7 +110,7 @@ func (q *Queries) CloseAccount(ctx context.Context, arg CloseAccountParams) (int
 }
 
 const confirmAccount = `-- name: ConfirmAccount :one
-UPDATE account SET pending_until = NULL WHERE id = $1 AND pending_until IS NOT NULL RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number, password_chosen_at, second_factor_since, closing_until
+UPDATE account SET pending_until = NULL WHERE id = $1 AND pending_until IS NOT NULL RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number, password_chosen_at, second_factor_since, closing_until, second_factor_failures, second_factor_notified_at
 `
 
 func (q *Queries) ConfirmAccount(ctx context.Context, id uuid.UUID) (Account, error) {
@@ -136,6 +136,8 @@ func (q *Queries) ConfirmAccount(ctx context.Context, id uuid.UUID) (Account, er
 		&i.PasswordChosenAt,
 		&i.SecondFactorSince,
 		&i.ClosingUntil,
+		&i.SecondFactorFailures,
+		&i.SecondFactorNotifiedAt,
 	)
 	return i, err
 }
@@ -247,7 +249,7 @@ func (q *Queries) EnableAccount(ctx context.Context, id uuid.UUID) (int64, error
 }
 
 const getAccount = `-- name: GetAccount :one
-SELECT id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number, password_chosen_at, second_factor_since, closing_until FROM account WHERE id = $1
+SELECT id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number, password_chosen_at, second_factor_since, closing_until, second_factor_failures, second_factor_notified_at FROM account WHERE id = $1
 `
 
 func (q *Queries) GetAccount(ctx context.Context, id uuid.UUID) (Account, error) {
@@ -273,12 +275,14 @@ func (q *Queries) GetAccount(ctx context.Context, id uuid.UUID) (Account, error)
 		&i.PasswordChosenAt,
 		&i.SecondFactorSince,
 		&i.ClosingUntil,
+		&i.SecondFactorFailures,
+		&i.SecondFactorNotifiedAt,
 	)
 	return i, err
 }
 
 const getAccountByEmail = `-- name: GetAccountByEmail :one
-SELECT id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number, password_chosen_at, second_factor_since, closing_until FROM account WHERE email = $1
+SELECT id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number, password_chosen_at, second_factor_since, closing_until, second_factor_failures, second_factor_notified_at FROM account WHERE email = $1
 `
 
 func (q *Queries) GetAccountByEmail(ctx context.Context, email string) (Account, error) {
@@ -304,6 +308,8 @@ func (q *Queries) GetAccountByEmail(ctx context.Context, email string) (Account,
 		&i.PasswordChosenAt,
 		&i.SecondFactorSince,
 		&i.ClosingUntil,
+		&i.SecondFactorFailures,
+		&i.SecondFactorNotifiedAt,
 	)
 	return i, err
 }
@@ -377,7 +383,7 @@ func (q *Queries) InsertAccount(ctx context.Context, arg InsertAccountParams) (i
 }
 
 const listAccounts = `-- name: ListAccounts :many
-SELECT id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number, password_chosen_at, second_factor_since, closing_until FROM account WHERE id < $1 AND decoy_of IS NULL ORDER BY id DESC LIMIT CAST($2 AS bigint)
+SELECT id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number, password_chosen_at, second_factor_since, closing_until, second_factor_failures, second_factor_notified_at FROM account WHERE id < $1 AND decoy_of IS NULL ORDER BY id DESC LIMIT CAST($2 AS bigint)
 `
 
 type ListAccountsParams struct {
@@ -415,6 +421,8 @@ func (q *Queries) ListAccounts(ctx context.Context, arg ListAccountsParams) ([]A
 			&i.PasswordChosenAt,
 			&i.SecondFactorSince,
 			&i.ClosingUntil,
+			&i.SecondFactorFailures,
+			&i.SecondFactorNotifiedAt,
 		); err != nil {
 			return nil, err
 		}
@@ -491,7 +499,7 @@ func (q *Queries) ListExpiredSignUps(ctx context.Context, arg ListExpiredSignUps
 }
 
 const lockAccount = `-- name: LockAccount :one
-UPDATE account SET language = language WHERE id = $1 RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number, password_chosen_at, second_factor_since, closing_until
+UPDATE account SET language = language WHERE id = $1 RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number, password_chosen_at, second_factor_since, closing_until, second_factor_failures, second_factor_notified_at
 `
 
 // LockAccount locks an account until the transaction ends: no login, no link and no deletion of it runs meanwhile.
@@ -519,12 +527,14 @@ func (q *Queries) LockAccount(ctx context.Context, id uuid.UUID) (Account, error
 		&i.PasswordChosenAt,
 		&i.SecondFactorSince,
 		&i.ClosingUntil,
+		&i.SecondFactorFailures,
+		&i.SecondFactorNotifiedAt,
 	)
 	return i, err
 }
 
 const lockAccountByEmail = `-- name: LockAccountByEmail :one
-UPDATE account SET language = language WHERE email = $1 RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number, password_chosen_at, second_factor_since, closing_until
+UPDATE account SET language = language WHERE email = $1 RETURNING id, email, language, invite_id, created_at, pending_until, disabled_at, last_login_at, password_hash, pending_password_hash, pending_password_mail_id, pending_password_expires_at, decoy_of, notified_mail_id, last_password_number, pending_password_number, password_chosen_at, second_factor_since, closing_until, second_factor_failures, second_factor_notified_at
 `
 
 func (q *Queries) LockAccountByEmail(ctx context.Context, email string) (Account, error) {
@@ -550,13 +560,15 @@ func (q *Queries) LockAccountByEmail(ctx context.Context, email string) (Account
 		&i.PasswordChosenAt,
 		&i.SecondFactorSince,
 		&i.ClosingUntil,
+		&i.SecondFactorFailures,
+		&i.SecondFactorNotifiedAt,
 	)
 	return i, err
 }
 
 const lockAccountWithPassword = `-- name: LockAccountWithPassword :execrows
 UPDATE account SET language = language
-WHERE id = $1 AND password_hash = $2 AND pending_until IS NULL AND disabled_at IS NULL
+WHERE id = $1 AND password_hash = $2 AND pending_until IS NULL AND disabled_at IS NULL AND second_factor_since IS NULL
 `
 
 type LockAccountWithPasswordParams struct {
@@ -565,7 +577,7 @@ type LockAccountWithPasswordParams struct {
 }
 
 // LockAccountWithPassword locks an account as a login does. No row: the password is no longer the one that was verified, or the account is not
-// active.
+// active, or it needs a second factor.
 func (q *Queries) LockAccountWithPassword(ctx context.Context, arg LockAccountWithPasswordParams) (int64, error) {
 	result, err := q.db.Exec(ctx, lockAccountWithPassword, arg.ID, arg.VerifiedHash)
 	if err != nil {
@@ -616,18 +628,26 @@ func (q *Queries) NextPasswordNumber(ctx context.Context, id uuid.UUID) (int64, 
 const recordLogin = `-- name: RecordLogin :execrows
 UPDATE account SET last_login_at = $1
 WHERE id = $2 AND password_hash = $3 AND pending_until IS NULL AND disabled_at IS NULL
+    AND (second_factor_since IS NULL OR CAST($4 AS bigint) <> 0)
 `
 
 type RecordLoginParams struct {
 	Now          *time.Time
 	ID           uuid.UUID
 	VerifiedHash *string
+	SecondFactor int64
 }
 
 // RecordLogin locks the account, so that no login runs during a change of the password or of the account.
-// No row: the password is no longer the one that was verified, or the account is not active.
+// No row: the password is no longer the one that was verified, or the account is not active, or it needs a second factor and second_factor
+// is 0.
 func (q *Queries) RecordLogin(ctx context.Context, arg RecordLoginParams) (int64, error) {
-	result, err := q.db.Exec(ctx, recordLogin, arg.Now, arg.ID, arg.VerifiedHash)
+	result, err := q.db.Exec(ctx, recordLogin,
+		arg.Now,
+		arg.ID,
+		arg.VerifiedHash,
+		arg.SecondFactor,
+	)
 	if err != nil {
 		return 0, err
 	}
@@ -642,19 +662,43 @@ UPDATE account SET
     password_chosen_at = NULL,
     last_login_at = $1
 WHERE id = $2 AND pending_password_hash = $3 AND pending_password_expires_at > $1
-    AND pending_until IS NULL AND disabled_at IS NULL
+    AND pending_until IS NULL AND disabled_at IS NULL AND (second_factor_since IS NULL OR CAST($4 AS bigint) <> 0)
 `
 
 type RecordLoginWithPendingPasswordParams struct {
 	Now          *time.Time
 	ID           uuid.UUID
 	VerifiedHash *string
+	SecondFactor int64
 }
 
 // RecordLoginWithPendingPassword replaces the password by the pending one. No row: that password is no longer pending, or the account
-// is not active.
+// is not active, or it needs a second factor and second_factor is 0.
 func (q *Queries) RecordLoginWithPendingPassword(ctx context.Context, arg RecordLoginWithPendingPasswordParams) (int64, error) {
-	result, err := q.db.Exec(ctx, recordLoginWithPendingPassword, arg.Now, arg.ID, arg.VerifiedHash)
+	result, err := q.db.Exec(ctx, recordLoginWithPendingPassword,
+		arg.Now,
+		arg.ID,
+		arg.VerifiedHash,
+		arg.SecondFactor,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const recordLoginWithoutPassword = `-- name: RecordLoginWithoutPassword :execrows
+UPDATE account SET last_login_at = $1 WHERE id = $2 AND pending_until IS NULL AND disabled_at IS NULL
+`
+
+type RecordLoginWithoutPasswordParams struct {
+	Now *time.Time
+	ID  uuid.UUID
+}
+
+// RecordLoginWithoutPassword does the same for a login by a passkey alone. No row: the account is not active.
+func (q *Queries) RecordLoginWithoutPassword(ctx context.Context, arg RecordLoginWithoutPasswordParams) (int64, error) {
+	result, err := q.db.Exec(ctx, recordLoginWithoutPassword, arg.Now, arg.ID)
 	if err != nil {
 		return 0, err
 	}

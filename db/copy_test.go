@@ -43,6 +43,11 @@ func insertRows(t *testing.T, s *db.Store) {
 			q.InsertLoginAttempt(t.Context(), db.InsertLoginAttemptParams{
 				ID: newID(t), ClientIpKey: []byte{}, AccountKey: []byte{0, 255}, DelayKey: []byte("key"), ExpiresAt: -5,
 			}),
+			q.BeginTOTP(t.Context(), db.BeginTOTPParams{AccountID: a.ID, PendingSealed: []byte{0, 255}, PendingAt: &start}),
+			q.InsertRecoveryCode(t.Context(), db.InsertRecoveryCodeParams{CodeHash: []byte{0, 255}, AccountID: a.ID, CreatedAt: start}),
+			q.InsertPasskey(t.Context(), db.InsertPasskeyParams{
+				ID: newID(t), AccountID: a.ID, RpID: "localhost", CredentialID: []byte{0, 255}, PublicKey: []byte{0xa5}, Name: "Ж", CreatedAt: start,
+			}),
 			q.InsertResetRequest(t.Context(), db.InsertResetRequestParams{ID: newID(t), Email: "a@example.org", Now: start}),
 			q.InsertAuditEvent(t.Context(), db.InsertAuditEventParams{ID: newID(t), Now: start, Operator: "Ж", Action: "user.disabled", AccountID: &a.ID}),
 		)
@@ -51,6 +56,10 @@ func insertRows(t *testing.T, s *db.Store) {
 		_, err := q.InsertSigningKey(t.Context(), db.InsertSigningKeyParams{
 			ID: "kid", Number: -7, Algorithm: "ES256", Sealed: []byte("sealed"), PreviousSecretFingerprint: []byte{0, 255}, CreatedAt: start, ActiveAt: start,
 		})
+		return err
+	})
+	write(t, s, func(q *db.Queries) error {
+		_, err := q.InsertUsedChallenge(t.Context(), db.InsertUsedChallengeParams{Hash: []byte{0, 255}, ExpiresAt: start})
 		return err
 	})
 	write(t, s, func(q *db.Queries) error {

@@ -30,6 +30,8 @@ type Account struct {
 	PasswordChosenAt         *time.Time
 	SecondFactorSince        *time.Time
 	ClosingUntil             *time.Time
+	SecondFactorFailures     int64
+	SecondFactorNotifiedAt   *time.Time
 }
 
 type AuditEvent struct {
@@ -125,10 +127,30 @@ type Mail struct {
 	RemoteAddr     *string
 }
 
+type Passkey struct {
+	ID           uuid.UUID
+	AccountID    uuid.UUID
+	RpID         string
+	CredentialID []byte
+	PublicKey    []byte
+	SignCount    int64
+	Flags        int64
+	Transports   string
+	Name         string
+	CreatedAt    time.Time
+	UsedAt       *time.Time
+}
+
 type RateLimit struct {
 	Key    []byte
 	FullAt int64
 	SeenAt int64
+}
+
+type RecoveryCode struct {
+	CodeHash  []byte
+	AccountID uuid.UUID
+	CreatedAt time.Time
 }
 
 type ResetRequest struct {
@@ -163,4 +185,18 @@ type SigningKey struct {
 	CreatedAt                 time.Time
 	ActiveAt                  time.Time
 	PreviousSecretFingerprint []byte
+}
+
+type Totp struct {
+	AccountID     uuid.UUID
+	Sealed        []byte
+	ConfirmedAt   *time.Time
+	LastStep      int64
+	PendingSealed []byte
+	PendingAt     *time.Time
+}
+
+type UsedChallenge struct {
+	Hash      []byte
+	ExpiresAt time.Time
 }

@@ -162,7 +162,7 @@ func TestMigrationDoesNotBlockQueries(t *testing.T) {
 	s := dbtest.Open(t, url)
 	insertAccount(t, s)
 	pool := openSQL(t, url)
-	for _, name := range []string{"00014_reset_form.sql", "00013_account.sql", "00012_own_password.sql", "00011_names.sql", "00010_sealed_before.sql", "00009_audit_event.sql", "00008_reset_request.sql"} {
+	for _, name := range []string{"00015_second_factor.sql", "00014_reset_form.sql", "00013_account.sql", "00012_own_password.sql", "00011_names.sql", "00010_sealed_before.sql", "00009_audit_event.sql", "00008_reset_request.sql"} {
 		content, err := os.ReadFile("../schema/" + name)
 		must(t, err)
 		_, down, _ := strings.Cut(string(content), "-- +goose Down")

@@ -15,9 +15,6 @@ import (
 // recentAuthentication is how long an authentication allows operations that require a recent one.
 const recentAuthentication = 10 * time.Minute
 
-// byPassword is the column session.methods of a session in which the user last authenticated with a password.
-var byPassword = token.Password //nolint:gochecknoglobals // a constant with an address
-
 // authentication returns how the user has last authenticated in a session. Sessions of the version before do not say it: they began with a
 // password.
 func authentication(session db.Session) token.Authentication {
@@ -29,6 +26,15 @@ func authentication(session db.Session) token.Authentication {
 		last.Methods = token.ParseMethods(*session.Methods)
 	}
 	return last
+}
+
+// withPassword returns how a user has last authenticated who then entered the password. That neither weakens nor renews an authentication with two
+// factors: a password alone must not keep it recent.
+func withPassword(last token.Authentication, now time.Time) token.Authentication {
+	if last.Level() == token.AAL1 {
+		return token.Authentication{Time: now, Methods: []string{token.Password}}
+	}
+	return token.Authentication{Time: last.Time, Methods: append([]string{token.Password}, last.Methods...)}
 }
 
 // requireRecentAuthentication locks the account of an access token and returns it. It fails with reqinfo.ErrUnauthorized if the token's

@@ -121,6 +121,12 @@ func (s *Service) changePasswordTx(
 	if err := s.requireRecentSecondFactor(ctx, q, claims, now); err != nil {
 		return session, 0, err
 	}
+	before, err := s.activeSession(ctx, q, claims, now)
+	if err != nil {
+		return session, 0, err
+	}
+	authenticated := withPassword(authentication(before), now)
+	methods := token.FormatMethods(authenticated.Methods...)
 	changed, err := q.ChangePassword(ctx, db.ChangePasswordParams{
 		PasswordHash: &hash, Now: &now, ID: claims.AccountID, VerifiedHash: &verified.hash,
 	})
@@ -136,7 +142,7 @@ func (s *Service) changePasswordTx(
 	addr := reqinfo.FromContext(ctx).Addr.String()
 	session, err = q.AdvanceSession(ctx, db.AdvanceSessionParams{
 		ID: claims.SessionID, AccountID: claims.AccountID, RemoteAddr: addr, Now: now, FarAhead: now.Add(maxSkew),
-		AuthenticatedAt: &now, Methods: &byPassword,
+		AuthenticatedAt: &authenticated.Time, Methods: &methods,
 		CreatedAfter: now.Add(-s.SessionMaxAge), RefreshedAfter: now.Add(-s.RefreshTTL),
 	})
 	if err != nil {

@@ -27,7 +27,11 @@ func (s *Service) GetUser(ctx context.Context, _ api.GetUserRequestObject) (api.
 	if err != nil {
 		return nil, err
 	}
-	return api.GetUser200JSONResponse(userdata.User(account, pending)), nil
+	factors, err := s.secondFactors(ctx, s.Store.Read(), account)
+	if err != nil {
+		return nil, err
+	}
+	return api.GetUser200JSONResponse(userdata.User(account, pending, factors)), nil
 }
 
 // pendingEmail returns the address that a user has asked for and can still confirm; nil if there is none.

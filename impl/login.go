@@ -11,6 +11,7 @@ import (
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/event"
 	"github.com/financelime/authorization/impl/limit"
+	"github.com/financelime/authorization/impl/token"
 )
 
 var (
@@ -34,6 +35,20 @@ type verifiedUse struct {
 	commit func(ctx context.Context, account db.Account, verified credential, attempt limit.LoginAttempt) (db.Session, error)
 }
 
+// attemptLogin compares a password and uses it if it matches. It fails with errWrongPassword or errAccountChanged.
+func (s *Service) attemptLogin(ctx context.Context, email, plain string, use verifiedUse) (db.Session, error) {
+	if err := s.Hasher.Busy(); err != nil {
+		return db.Session{}, fmt.Errorf("check the password: %w", err)
+	}
+	return s.attempt(ctx, try{
+		email: email, refused: use.refused,
+		find: func(ctx context.Context) (db.Account, error) { return s.findAccount(ctx, email) },
+		check: func(ctx context.Context, account db.Account, attempt limit.LoginAttempt) (db.Session, error) {
+			return s.verify(ctx, account, attempt, plain, use)
+		},
+	})
+}
+
 // verify compares the password with those of the account and uses it. It fails with errWrongPassword or errAccountChanged.
 func (s *Service) verify(
 	ctx context.Context, account db.Account, attempt limit.LoginAttempt, plain string, use verifiedUse,
@@ -54,12 +69,27 @@ func (s *Service) verify(
 	return use.commit(ctx, account, credentials[matched], attempt)
 }
 
-// login is the use of a verified password to start a session.
+// secondFactorRequiredError means that the password was right, and that the account needs a second factor as well.
+type secondFactorRequiredError struct {
+	account  db.Account
+	verified credential
+}
+
+func (*secondFactorRequiredError) Error() string { return "a second factor is required" }
+
+// login is the use of a verified password to start a session. It fails with a secondFactorRequiredError if the account needs a second factor:
+// nothing is written then.
 func (s *Service) login(body *api.CreateAccessTokenRequest) verifiedUse {
 	return verifiedUse{event.LoginFailed, func(
 		ctx context.Context, account db.Account, verified credential, attempt limit.LoginAttempt,
 	) (db.Session, error) {
-		session, err := s.startSession(ctx, account, verified, attempt, body)
+		if account.SecondFactorSince != nil {
+			return db.Session{}, &secondFactorRequiredError{account, verified}
+		}
+		session, err := s.startSession(ctx, body.ClientID, deref(body.Device.Platform), attempt,
+			func(context.Context, *db.Queries, time.Time) (loginProof, error) {
+				return loginProof{account, verified, []string{token.Password}}, nil
+			})
 		if err != nil {
 			return db.Session{}, err
 		}

@@ -52,12 +52,14 @@ func newSkewedReplicas(t *testing.T, url string) *skewedReplicas {
 		must(t, err)
 		refresh, err := token.NewRefresh(root, cfg)
 		must(t, err)
+		tickets, err := token.NewTickets(root, cfg)
+		must(t, err)
 		limits := limit.New(root, map[limit.Name]limit.Rate{
 			limit.LoginAccount: {Count: 10, Per: 10 * time.Minute}, limit.LoginSource: {Count: 100, Per: 10 * time.Minute},
 		})
 		limits.LoginWait = time.Minute
 		w.services = append(w.services, &Service{
-			Store: store, Root: root, Links: link.New(root), Hasher: hasher, Limits: limits, Keys: keys, Access: access, Refresh: refresh,
+			Store: store, Root: root, Links: link.New(root), Hasher: hasher, Limits: limits, Keys: keys, Access: access, Refresh: refresh, Tickets: tickets,
 			Log: log, Clock: now, MailQueued: func() {}, LoginNotice: NoticeNever, SessionsPerUser: 100,
 			RefreshTTL: time.Hour, SessionMaxAge: time.Hour, RefreshGrace: time.Minute,
 		})
@@ -110,6 +112,8 @@ func (w *skewedReplicas) login(service int, clientIP, plain string) int {
 	switch response.(type) {
 	case api.CreateAccessToken200JSONResponse:
 		return 200
+	case api.CreateAccessToken403JSONResponse:
+		return 403
 	case api.CreateAccessToken404JSONResponse:
 		return 404
 	}

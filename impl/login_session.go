@@ -5,15 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
-	"github.com/financelime/authorization/api"
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/event"
 	"github.com/financelime/authorization/impl/limit"
 	"github.com/financelime/authorization/impl/reqinfo"
+	"github.com/financelime/authorization/impl/token"
 	"github.com/financelime/authorization/impl/userdata"
 )
 
@@ -26,35 +27,48 @@ type sessionStart struct {
 	noticeEnqueued  bool
 }
 
-// startSession starts a session, if the verified credential is still valid. The first login with a pending password makes it the password,
-// ends all older sessions and deletes an unused reset link. Of several simultaneous logins with it, the first one does so, and the others
-// then log in with what has become the password.
+// loginProof is what a user has proved in a login.
+type loginProof struct {
+	account  db.Account
+	verified credential // the password; zero if the user logs in by a passkey alone
+	methods  []string   // the claim amr
+}
+
+// startSession is the one way to a session: all logins take it. prove returns what the user has proved, in the transaction that starts the
+// session. The session starts if the verified credential is still valid, and the methods are enough for the account. The first login with a
+// pending password makes it the password, ends all older sessions and deletes an unused reset link. Of several simultaneous logins with it, the
+// first one does so, and the others then log in with what has become the password.
 func (s *Service) startSession(
-	ctx context.Context, account db.Account, verified credential, attempt limit.LoginAttempt, body *api.CreateAccessTokenRequest,
+	ctx context.Context, clientID, platform string, attempt limit.LoginAttempt,
+	prove func(ctx context.Context, q *db.Queries, now time.Time) (loginProof, error),
 ) (db.Session, error) {
 	now := s.Clock.Now()
 	session := db.Session{
 		ID:          newID(),
-		AccountID:   account.ID,
 		Generation:  1,
-		ClientID:    body.ClientID,
-		Platform:    deref(body.Device.Platform),
+		ClientID:    clientID,
+		Platform:    platform,
 		RemoteAddr:  reqinfo.FromContext(ctx).Addr.String(),
 		CreatedAt:   now,
 		RefreshedAt: now,
 
 		AuthenticatedAt: &now,
-		Methods:         &byPassword,
 	}
 	var start sessionStart
-	err := s.Store.InTx(ctx, func(q *db.Queries) (err error) {
-		start, err = s.startSessionTx(ctx, q, account, verified, attempt, session)
+	err := s.Store.InTx(ctx, func(q *db.Queries) error {
+		proof, err := prove(ctx, q, now)
+		if err != nil {
+			return err
+		}
+		methods := token.FormatMethods(proof.methods...)
+		session.AccountID, session.Methods = proof.account.ID, &methods
+		start, err = s.startSessionTx(ctx, q, proof, attempt, session)
 		return err
 	})
 	if err != nil {
 		return db.Session{}, fmt.Errorf("start a session: %w", err)
 	}
-	about := []slog.Attr{event.Account(account.ID), event.Session(session.ID)}
+	about := []slog.Attr{event.Account(start.session.AccountID), event.Session(session.ID)}
 	if start.activated {
 		event.Record(ctx, s.Log, event.PasswordActivated, append(about, slog.Int64("sessions_ended", start.endedByPassword))...)
 	}
@@ -68,23 +82,19 @@ func (s *Service) startSession(
 }
 
 func (s *Service) startSessionTx(
-	ctx context.Context, q *db.Queries, account db.Account, verified credential, attempt limit.LoginAttempt, session db.Session,
+	ctx context.Context, q *db.Queries, proof loginProof, attempt limit.LoginAttempt, session db.Session,
 ) (start sessionStart, err error) {
-	now := session.CreatedAt
+	now, account := session.CreatedAt, proof.account
 	// Clocks: a pending password lives for a day; a clock that is 5 s off, or was set back by 10 min, changes its end by as much. Which of
 	// two logins is the first, and which sessions are older, is decided by the account's row, not by a time.
-	if verified.pending {
-		start.activated, start.endedByPassword, err = activatePendingPassword(ctx, q, account.ID, verified.hash, uuid.Nil, now)
+	if proof.verified.pending {
+		start.activated, start.endedByPassword, err = activatePendingPassword(ctx, q, proof, uuid.Nil, now)
 		if err != nil {
 			return start, err
 		}
 	}
-	active, err := q.RecordLogin(ctx, db.RecordLoginParams{Now: &now, ID: account.ID, VerifiedHash: &verified.hash})
-	if err != nil {
-		return start, fmt.Errorf("record the login: %w", err)
-	}
-	if active == 0 {
-		return start, errAccountChanged
+	if err := recordLogin(ctx, q, proof, now); err != nil {
+		return start, err
 	}
 	if err := s.Limits.RecordLoginSuccess(ctx, q, now, attempt); err != nil {
 		return start, err
@@ -99,6 +109,34 @@ func (s *Service) startSessionTx(
 	start.session = session
 	start.noticeEnqueued, err = s.enqueueLoginNotice(ctx, q, account, session, now, start.activated && account.PasswordHash != nil)
 	return start, err
+}
+
+// recordLogin locks the account. It fails with errAccountChanged if what the user has proved does not log in any more: the password is another
+// one, the account is not active, or a second factor is missing.
+func recordLogin(ctx context.Context, q *db.Queries, proof loginProof, now time.Time) (err error) {
+	var active int64
+	if proof.verified.hash == "" {
+		active, err = q.RecordLoginWithoutPassword(ctx, db.RecordLoginWithoutPasswordParams{Now: &now, ID: proof.account.ID})
+	} else {
+		active, err = q.RecordLogin(ctx, db.RecordLoginParams{
+			Now: &now, ID: proof.account.ID, VerifiedHash: &proof.verified.hash, SecondFactor: proof.secondFactor(),
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("record the login: %w", err)
+	}
+	if active == 0 {
+		return errAccountChanged
+	}
+	return nil
+}
+
+// secondFactor returns 1 if the user has proved two factors, and otherwise 0: the form that SQL takes.
+func (p loginProof) secondFactor() int64 {
+	if slices.Contains(p.methods, token.MultiFactor) {
+		return 1
+	}
+	return 0
 }
 
 // newestSessionTime returns the time of a new session: now, or just after the newest refresh of the account's other sessions, so that the
@@ -144,9 +182,12 @@ func (s *Service) insertSession(ctx context.Context, q *db.Queries, session db.S
 // activatePendingPassword makes the pending password the password and ends all sessions but keep, which may be uuid.Nil. It returns how many
 // it ended. If another login did so before, it does nothing.
 func activatePendingPassword(
-	ctx context.Context, q *db.Queries, accountID uuid.UUID, hash string, keep uuid.UUID, now time.Time,
+	ctx context.Context, q *db.Queries, proof loginProof, keep uuid.UUID, now time.Time,
 ) (activated bool, ended int64, err error) {
-	used, err := q.RecordLoginWithPendingPassword(ctx, db.RecordLoginWithPendingPasswordParams{Now: &now, ID: accountID, VerifiedHash: &hash})
+	accountID := proof.account.ID
+	used, err := q.RecordLoginWithPendingPassword(ctx, db.RecordLoginWithPendingPasswordParams{
+		Now: &now, ID: accountID, VerifiedHash: &proof.verified.hash, SecondFactor: proof.secondFactor(),
+	})
 	if err != nil {
 		return false, 0, fmt.Errorf("activate the pending password: %w", err)
 	}

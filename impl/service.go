@@ -14,9 +14,11 @@ import (
 	"github.com/financelime/authorization/impl/clock"
 	"github.com/financelime/authorization/impl/limit"
 	"github.com/financelime/authorization/impl/link"
+	"github.com/financelime/authorization/impl/passkey"
 	"github.com/financelime/authorization/impl/password"
 	"github.com/financelime/authorization/impl/secret"
 	"github.com/financelime/authorization/impl/token"
+	"github.com/financelime/authorization/impl/totp"
 )
 
 var _ api.StrictServerInterface = (*Service)(nil)
@@ -31,7 +33,13 @@ type Service struct {
 	Keys    *token.Keys
 	Access  *token.Access
 	Refresh *token.Refresh
-	Log     *slog.Logger
+	// Tickets and Ceremonies are what a client brings from one step of an authentication to the next.
+	Tickets    *token.Tickets
+	Ceremonies *token.Ceremonies
+	TOTP       *totp.Sealer
+	// Passkeys is nil if the service has no RP ID.
+	Passkeys *passkey.RelyingParty
+	Log      *slog.Logger
 
 	// PasswordPolicy decides which passwords users can choose.
 	PasswordPolicy *password.Policy

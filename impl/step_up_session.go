@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/financelime/authorization/api"
@@ -24,21 +25,25 @@ func (s *Service) StepUpSession(ctx context.Context, request api.StepUpSessionRe
 	if err != nil {
 		return nil, err
 	}
-	account, err := s.callingAccount(ctx, claims)
-	if err != nil {
-		return nil, err
+	var session db.Session
+	if body := request.Body; body.Password != nil {
+		session, err = s.stepUpByPassword(ctx, claims, *body.Password)
+	} else {
+		f := factor{code: body.Code, recoveryCode: body.RecoveryCode, passkey: body.Passkey}
+		session, err = s.attempt(ctx, s.stepUpByFactor(claims, f))
 	}
-	if account.SecondFactorSince != nil {
-		event.Record(ctx, s.Log, event.SessionStepUpRefused, event.Reason("second_factor_required"), event.Account(account.ID))
+	if _, ok := errors.AsType[*secondFactorRequiredError](err); ok {
+		event.Record(ctx, s.Log, event.SessionStepUpRefused, event.Reason("second_factor_required"))
 		return api.StepUpSession403JSONResponse{Code: 403, Message: api.StepUpSessionFailure403MessageSECONDFACTORREQUIRED}, nil
 	}
-	session, err := s.attemptLogin(ctx, account.Email, request.Body.Password, s.stepUp(claims))
-	if errors.Is(err, errWrongPassword) || errors.Is(err, errAccountChanged) {
+	if errors.Is(err, errWrongPassword) || errors.Is(err, errWrongFactor) || errors.Is(err, errAccountChanged) {
 		return api.StepUpSession403JSONResponse{Code: 403, Message: api.StepUpSessionFailure403MessageAUTHENTICATIONFAILED}, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("authenticate again: %w", err)
 	}
+	s.MailQueued() // a pending password and a recovery code enqueue a mail
+	event.Record(ctx, s.Log, event.SessionSteppedUp)
 	authenticated := authentication(session)
 	access, err := s.Access.Sign(session.AccountID, session.ID, session.ClientID, authenticated)
 	if err != nil {
@@ -51,6 +56,19 @@ func (s *Service) StepUpSession(ctx context.Context, request api.StepUpSessionRe
 	}, nil
 }
 
+// stepUpByPassword authenticates with the password. It fails with a secondFactorRequiredError, and compares nothing, if the account needs a second
+// factor.
+func (s *Service) stepUpByPassword(ctx context.Context, claims token.Claims, plain string) (db.Session, error) {
+	account, err := s.callingAccount(ctx, claims)
+	if err != nil {
+		return db.Session{}, err
+	}
+	if account.SecondFactorSince != nil {
+		return db.Session{}, &secondFactorRequiredError{account: account}
+	}
+	return s.attemptLogin(ctx, account.Email, plain, s.stepUp(claims))
+}
+
 // stepUp is the use of a verified password to authenticate again in a session. It fails with reqinfo.ErrUnauthorized if the session has
 // ended.
 func (s *Service) stepUp(claims token.Claims) verifiedUse {
@@ -60,14 +78,18 @@ func (s *Service) stepUp(claims token.Claims) verifiedUse {
 		if account.ID != claims.AccountID {
 			return db.Session{}, errAccountChanged // the address has another account now
 		}
+		if account.SecondFactorSince != nil { // turned on meanwhile
+			return db.Session{}, &secondFactorRequiredError{account, verified}
+		}
 		now := s.Clock.Now()
+		proof := loginProof{account, verified, []string{token.Password}}
 		var activated bool
 		var ended int64
 		var session db.Session
 		err := s.Store.InTx(ctx, func(q *db.Queries) (err error) {
 			activated, ended, err = false, 0, nil
 			if verified.pending {
-				activated, ended, err = activatePendingPassword(ctx, q, account.ID, verified.hash, claims.SessionID, now)
+				activated, ended, err = activatePendingPassword(ctx, q, proof, claims.SessionID, now)
 			}
 			if err != nil {
 				return err
@@ -83,19 +105,14 @@ func (s *Service) stepUp(claims token.Claims) verifiedUse {
 		if err != nil {
 			return session, fmt.Errorf("record the authentication: %w", err)
 		}
-		about := []slog.Attr{event.Account(account.ID), event.Session(session.ID)}
 		if activated {
-			event.Record(ctx, s.Log, event.PasswordActivated, append(about, slog.Int64("sessions_ended", ended))...)
-			s.MailQueued()
+			event.Record(ctx, s.Log, event.PasswordActivated, slog.Int64("sessions_ended", ended))
 		}
-		event.Record(ctx, s.Log, event.SessionSteppedUp, about...)
 		return session, nil
 	}}
 }
 
-// stepUpTx records the authentication in the session, if the verified password is still that of the account.
-//
-// Clocks: as in isRecent.
+// stepUpTx records the authentication in the session, if the verified password is still that of the account and enough for it.
 func (s *Service) stepUpTx(
 	ctx context.Context, q *db.Queries, claims token.Claims, verified credential, attempt limit.LoginAttempt, now time.Time,
 ) (session db.Session, err error) {
@@ -106,11 +123,20 @@ func (s *Service) stepUpTx(
 	if valid == 0 {
 		return session, errAccountChanged
 	}
+	return s.recordStepUp(ctx, q, claims, token.Password, attempt, now)
+}
+
+// recordStepUp records the success in the limits, and how the user has authenticated in the session. The caller has locked the account.
+//
+// Clocks: as in isRecent.
+func (s *Service) recordStepUp(
+	ctx context.Context, q *db.Queries, claims token.Claims, methods string, attempt limit.LoginAttempt, now time.Time,
+) (session db.Session, err error) {
 	if err := s.Limits.RecordLoginSuccess(ctx, q, now, attempt); err != nil {
 		return session, err
 	}
 	session, err = q.RecordAuthentication(ctx, db.RecordAuthenticationParams{
-		ID: claims.SessionID, AccountID: claims.AccountID, AuthenticatedAt: &now, Methods: &byPassword,
+		ID: claims.SessionID, AccountID: claims.AccountID, AuthenticatedAt: &now, Methods: &methods,
 		RemoteAddr:   reqinfo.FromContext(ctx).Addr.String(),
 		CreatedAfter: now.Add(-s.SessionMaxAge), RefreshedAfter: now.Add(-s.RefreshTTL),
 	})
@@ -118,4 +144,49 @@ func (s *Service) stepUpTx(
 		return session, unauthorizedIfGone(fmt.Errorf("continue the session: %w", err))
 	}
 	return session, nil
+}
+
+// stepUpByFactor is the attempt to authenticate again with a second factor. The factor is one of the account of the access token.
+func (s *Service) stepUpByFactor(claims token.Claims, f factor) try {
+	return try{
+		refused: event.FactorFailed, about: []slog.Attr{slog.String("kind", f.kind()), event.Session(claims.SessionID)},
+		find: func(ctx context.Context) (db.Account, error) { return s.callingAccount(ctx, claims) },
+		check: func(ctx context.Context, _ db.Account, attempt limit.LoginAttempt) (session db.Session, err error) {
+			now := s.Clock.Now()
+			err = s.Store.InTx(ctx, func(q *db.Queries) (err error) {
+				session, err = s.stepUpByFactorTx(ctx, q, claims, f, attempt, now)
+				return err
+			})
+			if err != nil {
+				return session, fmt.Errorf("record the authentication: %w", err)
+			}
+			return session, nil
+		},
+	}
+}
+
+// stepUpByFactorTx uses the second factor and records the authentication in the session. A code adds a factor to what the user had proved in the
+// session before; a passkey proves two factors itself.
+func (s *Service) stepUpByFactorTx(
+	ctx context.Context, q *db.Queries, claims token.Claims, f factor, attempt limit.LoginAttempt, now time.Time,
+) (session db.Session, err error) {
+	account, err := q.LockAccount(ctx, claims.AccountID)
+	if err != nil {
+		return session, unauthorizedIfGone(fmt.Errorf("lock the account: %w", err))
+	}
+	if session, err = s.activeSession(ctx, q, claims, now); err != nil {
+		return session, err
+	}
+	// A passkey cannot be guessed, so too many failures do not switch it off. It also works while the second factor is off.
+	if f.passkey == nil && (attempt.PasswordOff || account.SecondFactorSince == nil) {
+		return session, errWrongFactor
+	}
+	methods, err := s.useFactor(ctx, q, account, f, token.CeremonyLogIn, now)
+	if err != nil {
+		return session, err
+	}
+	if f.passkey == nil {
+		methods = slices.Concat(authentication(session).Methods, methods)
+	}
+	return s.recordStepUp(ctx, q, claims, token.FormatMethods(append(methods, token.MultiFactor)...), attempt, now)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/financelime/authorization/impl/link"
 	"github.com/financelime/authorization/impl/mail"
 	"github.com/financelime/authorization/impl/reqinfo"
+	"github.com/financelime/authorization/impl/userdata"
 )
 
 var errLinkWithoutAddress = errors.New("the link has no address")
@@ -28,20 +29,23 @@ func (s *Service) useEmailLink(ctx context.Context, q *db.Queries, account db.Ac
 	return nil
 }
 
-// useEmailUndoLink returns the account to the address that received the link, and mails that address a link to choose a password. It returns
-// how many sessions it ended. An account whose deletion can be undone is active again. It fails as emailchange.Undo does.
+// useEmailUndoLink returns the account to the address that received the link, and mails that address a link to choose a password, and a notice if
+// it removed second factors. An account whose deletion can be undone is active again. It fails as emailchange.Undo does.
 func (s *Service) useEmailUndoLink(
 	ctx context.Context, q *db.Queries, account db.Account, found db.Link, now time.Time,
-) (ended int64, err error) {
-	if found.Address == nil {
-		return 0, errLinkWithoutAddress
-	}
-	ended, err = emailchange.Undo(ctx, q, account, *found.Address, now)
+) (undone emailchange.Undone, err error) {
+	undone, err = emailchange.Undo(ctx, q, account, found, s.Passkeys.ID(), now)
 	if err != nil {
-		return 0, fmt.Errorf("undo the change of the address: %w", err)
+		return undone, fmt.Errorf("undo the change of the address: %w", err)
+	}
+	if undone.Factors.Any() {
+		req := reqinfo.FromContext(ctx)
+		if err := userdata.EnqueueFactorChanged(ctx, q, account.ID, req.RequestID, req.Addr.String(), now); err != nil {
+			return undone, err
+		}
 	}
 	_, err = s.enqueuePageLink(ctx, q, db.UpsertLinkParams{
 		AccountID: account.ID, Purpose: string(link.PasswordReset), CreatedAt: now, ExpiresAt: now.Add(s.PasswordLinkTTL),
 	}, mail.KindPasswordChooseLink)
-	return ended, err
+	return undone, err
 }

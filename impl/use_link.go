@@ -13,6 +13,7 @@ import (
 	"github.com/financelime/authorization/impl/event"
 	"github.com/financelime/authorization/impl/link"
 	"github.com/financelime/authorization/impl/page"
+	"github.com/financelime/authorization/impl/userdata"
 )
 
 // UseLink does what a link of /l/ is for, once. It logs nobody in.
@@ -101,7 +102,8 @@ type linkUse struct {
 	found         db.Link
 	passwordHash  string // of the chosen password; empty if the link needs none
 	sessionsEnded int64
-	restored      bool // the undo of a change of the address cancelled a deletion
+	factors       userdata.RemovedFactors // that the undo of a change of the address has removed
+	restored      bool                    // the undo of a change of the address cancelled a deletion
 }
 
 // useLinkTx consumes a link and does what it is for, in one transaction. It fails with db.ErrNotFound if the link or its account cannot be used
@@ -138,7 +140,8 @@ func (s *Service) useLinkTx(ctx context.Context, q *db.Queries, use *linkUse) er
 		return s.useEmailLink(ctx, q, account, use.found, now)
 	case link.EmailUndo:
 		use.restored = account.ClosingUntil != nil && account.DisabledAt != nil
-		use.sessionsEnded, err = s.useEmailUndoLink(ctx, q, account, use.found, now)
+		undone, err := s.useEmailUndoLink(ctx, q, account, use.found, now)
+		use.sessionsEnded, use.factors = undone.Sessions, undone.Factors
 		return err
 	case link.DeletionUndo:
 		return useDeletionUndoLink(ctx, q, account)
@@ -158,6 +161,12 @@ func (s *Service) logLinkUsed(ctx context.Context, use linkUse) {
 		event.Record(ctx, s.Log, event.EmailChanged)
 	case link.EmailUndo:
 		event.Record(ctx, s.Log, event.EmailUndone, ended)
+		for _, kind := range use.factors.Kinds() {
+			event.Record(ctx, s.Log, event.FactorRemoved, slog.String("kind", kind))
+		}
+		if use.factors.TurnedOff {
+			event.Record(ctx, s.Log, event.FactorOff)
+		}
 		if use.restored {
 			event.Record(ctx, s.Log, event.UserRestored)
 		}

@@ -45,7 +45,7 @@ UPDATE account SET pending_password_hash = NULL, pending_password_expires_at = N
 WHERE pending_password_mail_id = @mail_id AND id = @id;
 
 -- RecordLoginWithPendingPassword replaces the password by the pending one. No row: that password is no longer pending, or the account
--- is not active.
+-- is not active, or it needs a second factor and second_factor is 0.
 -- name: RecordLoginWithPendingPassword :execrows
 UPDATE account SET
     password_hash = pending_password_hash,
@@ -54,13 +54,19 @@ UPDATE account SET
     password_chosen_at = NULL,
     last_login_at = @now
 WHERE id = @id AND pending_password_hash = @verified_hash AND pending_password_expires_at > @now
-    AND pending_until IS NULL AND disabled_at IS NULL;
+    AND pending_until IS NULL AND disabled_at IS NULL AND (second_factor_since IS NULL OR CAST(@second_factor AS bigint) <> 0);
 
 -- RecordLogin locks the account, so that no login runs during a change of the password or of the account.
--- No row: the password is no longer the one that was verified, or the account is not active.
+-- No row: the password is no longer the one that was verified, or the account is not active, or it needs a second factor and second_factor
+-- is 0.
 -- name: RecordLogin :execrows
 UPDATE account SET last_login_at = @now
-WHERE id = @id AND password_hash = @verified_hash AND pending_until IS NULL AND disabled_at IS NULL;
+WHERE id = @id AND password_hash = @verified_hash AND pending_until IS NULL AND disabled_at IS NULL
+    AND (second_factor_since IS NULL OR CAST(@second_factor AS bigint) <> 0);
+
+-- RecordLoginWithoutPassword does the same for a login by a passkey alone. No row: the account is not active.
+-- name: RecordLoginWithoutPassword :execrows
+UPDATE account SET last_login_at = @now WHERE id = @id AND pending_until IS NULL AND disabled_at IS NULL;
 
 -- ChangePassword replaces the password that was verified: the password, or the pending one. It locks the account, as a login does.
 -- Mailed passwords that were not used become void, also those in the queue, as in DisableAccount.
@@ -111,10 +117,10 @@ WHERE link.address = @address AND link.purpose = 'email_undo' AND link.expires_a
 LIMIT 1;
 
 -- LockAccountWithPassword locks an account as a login does. No row: the password is no longer the one that was verified, or the account is not
--- active.
+-- active, or it needs a second factor.
 -- name: LockAccountWithPassword :execrows
 UPDATE account SET language = language
-WHERE id = @id AND password_hash = @verified_hash AND pending_until IS NULL AND disabled_at IS NULL;
+WHERE id = @id AND password_hash = @verified_hash AND pending_until IS NULL AND disabled_at IS NULL AND second_factor_since IS NULL;
 
 -- SetChosenPassword sets a password that the user has chosen by a link. The caller has locked the account and consumed the link. Mailed
 -- passwords become void, as in ChangePassword. No row: the account is not active.

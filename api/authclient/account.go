@@ -28,9 +28,16 @@ func (s *Session) ChangePassword(ctx context.Context, currentPassword, newPasswo
 // StepUp proves with the password that the user is present. For ten minutes, operations that need a recent authentication then succeed. It
 // fails with ErrAuthenticationFailed if the password is wrong. WithRecentAuthentication calls it when it is needed.
 func (s *Session) StepUp(ctx context.Context, password string) error {
+	return s.StepUpWith(ctx, Proof{Password: password})
+}
+
+// StepUpWith is StepUp with any proof: with the second factor on, a password is not enough and fails with ErrSecondFactorRequired.
+func (s *Session) StepUpWith(ctx context.Context, proof Proof) error {
 	return s.replace(ctx, func(authorize client.RequestEditorFn) (replacement, error) {
 		const op = "authenticate again"
-		response, err := s.auth.api.StepUpSession(ctx, nil, client.StepUpSessionRequest{Password: password}, authorize)
+		response, err := s.auth.api.StepUpSession(ctx, nil, client.StepUpSessionRequest{
+			Password: optional(proof.Password), Code: optional(proof.Code), RecoveryCode: optional(proof.RecoveryCode), Passkey: proof.Passkey,
+		}, authorize)
 		proven, err := receive[client.StepUpResponse](op, http.StatusOK, response, err)
 		if err == nil && proven.AccessToken == "" {
 			err = fmt.Errorf("%s: the response has no access token: is it from the service?", op)
@@ -53,17 +60,28 @@ func (s *Session) StepUp(ctx context.Context, password string) error {
 func (s *Session) WithRecentAuthentication(
 	ctx context.Context, operation func(context.Context) error, ask func(context.Context, error) (password string, _ error),
 ) error {
+	return s.WithRecentProof(ctx, operation, func(ctx context.Context, failure error) (Proof, error) {
+		password, err := ask(ctx, failure)
+		return Proof{Password: password}, err
+	})
+}
+
+// WithRecentProof is WithRecentAuthentication with any proof: ask may return a code, a recovery code or a passkey instead of a password. If the
+// second factor is on, and ask returns a password, it is called again with ErrSecondFactorRequired.
+func (s *Session) WithRecentProof(
+	ctx context.Context, operation func(context.Context) error, ask func(context.Context, error) (Proof, error),
+) error {
 	err := operation(ctx)
 	if !errors.Is(err, ErrRecentAuthenticationRequired) {
 		return err
 	}
 	var failure error
 	for {
-		password, err := ask(ctx, failure)
+		proof, err := ask(ctx, failure)
 		if err != nil {
 			return err
 		}
-		failure = s.StepUp(ctx, password)
+		failure = s.StepUpWith(ctx, proof)
 		switch {
 		case failure == nil:
 			return operation(ctx)

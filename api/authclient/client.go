@@ -200,11 +200,22 @@ func (c *Client) ResetPassword(ctx context.Context, email string) error {
 	return err
 }
 
-// Login creates a session and stores its tokens. It fails with ErrUserNotFound if the address or the password is wrong, and with
-// ErrTooManyRequests after too many wrong passwords.
+// Login creates a session and stores its tokens. It fails with ErrUserNotFound if the address or the password is wrong, with
+// ErrTooManyRequests after too many wrong passwords, and with a *SecondFactorRequiredError if CompleteLogin has to continue.
 func (c *Client) Login(ctx context.Context, user LoginRequest) (*Session, error) {
+	return c.login(ctx, func() (*http.Response, error) {
+		response, err := c.api.CreateAccessToken(ctx, nil, user)
+		if err == nil && response.StatusCode == http.StatusForbidden {
+			return response, secondFactorRequired(response)
+		}
+		return response, err
+	})
+}
+
+// login sends a request whose response has the tokens of a new session, and stores them.
+func (c *Client) login(ctx context.Context, send func() (*http.Response, error)) (*Session, error) {
 	sent := time.Now()
-	response, err := c.api.CreateAccessToken(ctx, nil, user)
+	response, err := send()
 	tokens, err := receiveTokens("log in", response, err)
 	if err != nil {
 		return nil, err

@@ -16,7 +16,7 @@
 //     may share a store.
 //   - It ends only if the service says so: the refresh fails with 404 USER_NOT_FOUND, or with a 400 that names refreshToken. After any other
 //     failure the tokens remain, and the next call tries again: the service accepts a refresh token again whose response was lost.
-//   - Its methods that change tokens save the new ones, and no refresh runs meanwhile: [Session.ChangePassword], [Session.StepUp].
+//   - Its methods that change tokens save the new ones, and no refresh runs meanwhile: [Session.ChangePassword], [Session.StepUp], [Session.StepUpWith].
 //   - It sends the access token only to the service and to the origins in [WithOrigins], and not after a redirect that has left them.
 //
 // # Failures

@@ -55,6 +55,17 @@ const (
 	ErrAuthenticationFailed = Code(client.StepUpSessionFailure403MessageAUTHENTICATIONFAILED) // 403: the password with which the user authenticates again is wrong
 	ErrSecondFactorRequired = Code(client.StepUpSessionFailure403MessageSECONDFACTORREQUIRED) // 403: a password is not enough
 
+	ErrWrongCode           = Code(client.SecondFactorFailure403MessageWRONGCODE)             // 403: the second factor is wrong, or was used already
+	ErrLoginExpired        = Code(client.SecondFactorFailure404MessageLOGINEXPIRED)          // 404: the ticket has expired: log in again
+	ErrTOTPNotBegun        = Code(client.ConfirmTOTPFailure409MessageTOTPNOTBEGUN)           // 409: there is no secret to confirm
+	ErrLastFactor          = Code(client.RemovePasskeyFailure409MessageLASTFACTOR)           // 409: the second factor is on and needs it
+	ErrNoFactor            = Code(client.TurnOnSecondFactorFailure409MessageNOFACTOR)        // 409: the user has nothing that can be a second factor
+	ErrAlreadyOn           = Code(client.TurnOnSecondFactorFailure409MessageALREADYON)       // 409: the second factor is on
+	ErrSecondFactorOff     = Code(client.RenewRecoveryCodesFailure409MessageSECONDFACTOROFF) // 409: without a second factor there are no recovery codes
+	ErrTooManyPasskeys     = Code(client.AddPasskeyFailure409MessageTOOMANYPASSKEYS)         // 409: the user has 20
+	ErrPasskeyAlreadyAdded = Code(client.AddPasskeyFailure409MessagePASSKEYALREADYADDED)     // 409: it is one of the user's, or of another user's
+	ErrCeremonyExpired     = Code(client.AddPasskeyFailure409MessageCEREMONYEXPIRED)         // 409: begin again
+
 	ErrInternal    = Code(client.CommonFailureMessageN500InternalServerError)   // 500: a defect of the service
 	ErrUnavailable = Code(client.CommonFailure503MessageN503ServiceUnavailable) // 503, after all attempts: wait for Error.RetryAfter
 )
@@ -148,6 +159,9 @@ func retryAfter(response *http.Response) (wait time.Duration, ok bool) {
 
 // receive returns the body of a response with the wanted status, and an *Error for any other status. It takes the results of a call.
 func receive[Body any](op string, want int, response *http.Response, err error) (body Body, _ error) {
+	if _, isFailure := errors.AsType[*Error](err); isFailure {
+		return body, err
+	}
 	if err != nil {
 		return body, fmt.Errorf("%s: %w", op, err)
 	}

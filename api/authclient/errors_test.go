@@ -102,6 +102,8 @@ func TestCodesAreComplete(t *testing.T) {
 		authclient.ErrPasswordGuessable, authclient.ErrPasswordUnchanged,
 		authclient.ErrEmailTaken, authclient.ErrEmailUnchanged,
 		authclient.ErrAuthenticationFailed, authclient.ErrSecondFactorRequired,
+		authclient.ErrWrongCode, authclient.ErrLoginExpired, authclient.ErrTOTPNotBegun, authclient.ErrLastFactor, authclient.ErrNoFactor,
+		authclient.ErrAlreadyOn, authclient.ErrSecondFactorOff, authclient.ErrTooManyPasskeys, authclient.ErrPasskeyAlreadyAdded, authclient.ErrCeremonyExpired,
 	}
 	doc, err := openapi3.NewLoader().LoadFromData(authorization.Spec())
 	if err != nil {

@@ -19,6 +19,42 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for AddPasskeyFailure400Message.
+const (
+	AddPasskeyFailure400MessageBADPARAMETERS AddPasskeyFailure400Message = "BAD_PARAMETERS"
+)
+
+// Valid indicates whether the value is a known member of the AddPasskeyFailure400Message enum.
+func (e AddPasskeyFailure400Message) Valid() bool {
+	switch e {
+	case AddPasskeyFailure400MessageBADPARAMETERS:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AddPasskeyFailure409Message.
+const (
+	AddPasskeyFailure409MessageCEREMONYEXPIRED     AddPasskeyFailure409Message = "CEREMONY_EXPIRED"
+	AddPasskeyFailure409MessagePASSKEYALREADYADDED AddPasskeyFailure409Message = "PASSKEY_ALREADY_ADDED"
+	AddPasskeyFailure409MessageTOOMANYPASSKEYS     AddPasskeyFailure409Message = "TOO_MANY_PASSKEYS"
+)
+
+// Valid indicates whether the value is a known member of the AddPasskeyFailure409Message enum.
+func (e AddPasskeyFailure409Message) Valid() bool {
+	switch e {
+	case AddPasskeyFailure409MessageCEREMONYEXPIRED:
+		return true
+	case AddPasskeyFailure409MessagePASSKEYALREADYADDED:
+		return true
+	case AddPasskeyFailure409MessageTOOMANYPASSKEYS:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for AuthenticationLevel.
 const (
 	AuthenticationLevelAal1 AuthenticationLevel = "aal1"
@@ -31,6 +67,21 @@ func (e AuthenticationLevel) Valid() bool {
 	case AuthenticationLevelAal1:
 		return true
 	case AuthenticationLevelAal2:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for BeginPasskeyFailure409Message.
+const (
+	BeginPasskeyFailure409MessageTOOMANYPASSKEYS BeginPasskeyFailure409Message = "TOO_MANY_PASSKEYS"
+)
+
+// Valid indicates whether the value is a known member of the BeginPasskeyFailure409Message enum.
+func (e BeginPasskeyFailure409Message) Valid() bool {
+	switch e {
+	case BeginPasskeyFailure409MessageTOOMANYPASSKEYS:
 		return true
 	default:
 		return false
@@ -217,6 +268,54 @@ func (e CommonFailureMessage) Valid() bool {
 	}
 }
 
+// Defines values for ConfirmTOTPFailure400Message.
+const (
+	ConfirmTOTPFailure400MessageBADPARAMETERS ConfirmTOTPFailure400Message = "BAD_PARAMETERS"
+)
+
+// Valid indicates whether the value is a known member of the ConfirmTOTPFailure400Message enum.
+func (e ConfirmTOTPFailure400Message) Valid() bool {
+	switch e {
+	case ConfirmTOTPFailure400MessageBADPARAMETERS:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ConfirmTOTPFailure403Message.
+const (
+	ConfirmTOTPFailure403MessageRECENTAUTHENTICATIONREQUIRED ConfirmTOTPFailure403Message = "RECENT_AUTHENTICATION_REQUIRED"
+	ConfirmTOTPFailure403MessageWRONGCODE                    ConfirmTOTPFailure403Message = "WRONG_CODE"
+)
+
+// Valid indicates whether the value is a known member of the ConfirmTOTPFailure403Message enum.
+func (e ConfirmTOTPFailure403Message) Valid() bool {
+	switch e {
+	case ConfirmTOTPFailure403MessageRECENTAUTHENTICATIONREQUIRED:
+		return true
+	case ConfirmTOTPFailure403MessageWRONGCODE:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ConfirmTOTPFailure409Message.
+const (
+	ConfirmTOTPFailure409MessageTOTPNOTBEGUN ConfirmTOTPFailure409Message = "TOTP_NOT_BEGUN"
+)
+
+// Valid indicates whether the value is a known member of the ConfirmTOTPFailure409Message enum.
+func (e ConfirmTOTPFailure409Message) Valid() bool {
+	switch e {
+	case ConfirmTOTPFailure409MessageTOTPNOTBEGUN:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ConfirmationResponsePurpose.
 const (
 	ConfirmationResponsePurposePassword ConfirmationResponsePurpose = "password"
@@ -244,6 +343,21 @@ const (
 func (e CreateAccessTokenFailure400Message) Valid() bool {
 	switch e {
 	case CreateAccessTokenFailure400MessageBADPARAMETERS:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CreateAccessTokenFailure403Message.
+const (
+	CreateAccessTokenFailure403MessageSECONDFACTORREQUIRED CreateAccessTokenFailure403Message = "SECOND_FACTOR_REQUIRED"
+)
+
+// Valid indicates whether the value is a known member of the CreateAccessTokenFailure403Message enum.
+func (e CreateAccessTokenFailure403Message) Valid() bool {
+	switch e {
+	case CreateAccessTokenFailure403MessageSECONDFACTORREQUIRED:
 		return true
 	default:
 		return false
@@ -367,6 +481,87 @@ func (e LinkResponsePurpose) Valid() bool {
 	}
 }
 
+// Defines values for PasskeyAttestation.
+const (
+	PasskeyAttestationNone PasskeyAttestation = "none"
+)
+
+// Valid indicates whether the value is a known member of the PasskeyAttestation enum.
+func (e PasskeyAttestation) Valid() bool {
+	switch e {
+	case PasskeyAttestationNone:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PasskeyLogInFailure400Message.
+const (
+	PasskeyLogInFailure400MessageBADPARAMETERS PasskeyLogInFailure400Message = "BAD_PARAMETERS"
+)
+
+// Valid indicates whether the value is a known member of the PasskeyLogInFailure400Message enum.
+func (e PasskeyLogInFailure400Message) Valid() bool {
+	switch e {
+	case PasskeyLogInFailure400MessageBADPARAMETERS:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PasskeyLogInFailure404Message.
+const (
+	PasskeyLogInFailure404MessageUSERNOTFOUND PasskeyLogInFailure404Message = "USER_NOT_FOUND"
+)
+
+// Valid indicates whether the value is a known member of the PasskeyLogInFailure404Message enum.
+func (e PasskeyLogInFailure404Message) Valid() bool {
+	switch e {
+	case PasskeyLogInFailure404MessageUSERNOTFOUND:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PasskeyRequirement.
+const (
+	PasskeyRequirementDiscouraged PasskeyRequirement = "discouraged"
+	PasskeyRequirementPreferred   PasskeyRequirement = "preferred"
+	PasskeyRequirementRequired    PasskeyRequirement = "required"
+)
+
+// Valid indicates whether the value is a known member of the PasskeyRequirement enum.
+func (e PasskeyRequirement) Valid() bool {
+	switch e {
+	case PasskeyRequirementDiscouraged:
+		return true
+	case PasskeyRequirementPreferred:
+		return true
+	case PasskeyRequirementRequired:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PasskeyType.
+const (
+	PasskeyTypePublicKey PasskeyType = "public-key"
+)
+
+// Valid indicates whether the value is a known member of the PasskeyType enum.
+func (e PasskeyType) Valid() bool {
+	switch e {
+	case PasskeyTypePublicKey:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for RefreshAccessTokenFailure400Message.
 const (
 	RefreshAccessTokenFailure400MessageBADPARAMETERS RefreshAccessTokenFailure400Message = "BAD_PARAMETERS"
@@ -391,6 +586,66 @@ const (
 func (e RefreshAccessTokenFailure404Message) Valid() bool {
 	switch e {
 	case RefreshAccessTokenFailure404MessageUSERNOTFOUND:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RemovePasskeyFailure409Message.
+const (
+	RemovePasskeyFailure409MessageLASTFACTOR RemovePasskeyFailure409Message = "LAST_FACTOR"
+)
+
+// Valid indicates whether the value is a known member of the RemovePasskeyFailure409Message enum.
+func (e RemovePasskeyFailure409Message) Valid() bool {
+	switch e {
+	case RemovePasskeyFailure409MessageLASTFACTOR:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RemoveTOTPFailure409Message.
+const (
+	RemoveTOTPFailure409MessageLASTFACTOR RemoveTOTPFailure409Message = "LAST_FACTOR"
+)
+
+// Valid indicates whether the value is a known member of the RemoveTOTPFailure409Message enum.
+func (e RemoveTOTPFailure409Message) Valid() bool {
+	switch e {
+	case RemoveTOTPFailure409MessageLASTFACTOR:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RenamePasskeyFailure400Message.
+const (
+	RenamePasskeyFailure400MessageBADPARAMETERS RenamePasskeyFailure400Message = "BAD_PARAMETERS"
+)
+
+// Valid indicates whether the value is a known member of the RenamePasskeyFailure400Message enum.
+func (e RenamePasskeyFailure400Message) Valid() bool {
+	switch e {
+	case RenamePasskeyFailure400MessageBADPARAMETERS:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RenewRecoveryCodesFailure409Message.
+const (
+	RenewRecoveryCodesFailure409MessageSECONDFACTOROFF RenewRecoveryCodesFailure409Message = "SECOND_FACTOR_OFF"
+)
+
+// Valid indicates whether the value is a known member of the RenewRecoveryCodesFailure409Message enum.
+func (e RenewRecoveryCodesFailure409Message) Valid() bool {
+	switch e {
+	case RenewRecoveryCodesFailure409MessageSECONDFACTOROFF:
 		return true
 	default:
 		return false
@@ -469,6 +724,72 @@ const (
 func (e RevokeRefreshTokenFailure400Message) Valid() bool {
 	switch e {
 	case RevokeRefreshTokenFailure400MessageBADPARAMETERS:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SecondFactorFailure400Message.
+const (
+	SecondFactorFailure400MessageBADPARAMETERS SecondFactorFailure400Message = "BAD_PARAMETERS"
+)
+
+// Valid indicates whether the value is a known member of the SecondFactorFailure400Message enum.
+func (e SecondFactorFailure400Message) Valid() bool {
+	switch e {
+	case SecondFactorFailure400MessageBADPARAMETERS:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SecondFactorFailure403Message.
+const (
+	SecondFactorFailure403MessageWRONGCODE SecondFactorFailure403Message = "WRONG_CODE"
+)
+
+// Valid indicates whether the value is a known member of the SecondFactorFailure403Message enum.
+func (e SecondFactorFailure403Message) Valid() bool {
+	switch e {
+	case SecondFactorFailure403MessageWRONGCODE:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SecondFactorFailure404Message.
+const (
+	SecondFactorFailure404MessageLOGINEXPIRED SecondFactorFailure404Message = "LOG_IN_EXPIRED"
+)
+
+// Valid indicates whether the value is a known member of the SecondFactorFailure404Message enum.
+func (e SecondFactorFailure404Message) Valid() bool {
+	switch e {
+	case SecondFactorFailure404MessageLOGINEXPIRED:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SecondFactorMethod.
+const (
+	SecondFactorMethodPasskey      SecondFactorMethod = "passkey"
+	SecondFactorMethodRecoveryCode SecondFactorMethod = "recovery_code"
+	SecondFactorMethodTotp         SecondFactorMethod = "totp"
+)
+
+// Valid indicates whether the value is a known member of the SecondFactorMethod enum.
+func (e SecondFactorMethod) Valid() bool {
+	switch e {
+	case SecondFactorMethodPasskey:
+		return true
+	case SecondFactorMethodRecoveryCode:
+		return true
+	case SecondFactorMethodTotp:
 		return true
 	default:
 		return false
@@ -556,6 +877,24 @@ func (e StepUpSessionFailure403Message) Valid() bool {
 	}
 }
 
+// Defines values for TurnOnSecondFactorFailure409Message.
+const (
+	TurnOnSecondFactorFailure409MessageALREADYON TurnOnSecondFactorFailure409Message = "ALREADY_ON"
+	TurnOnSecondFactorFailure409MessageNOFACTOR  TurnOnSecondFactorFailure409Message = "NO_FACTOR"
+)
+
+// Valid indicates whether the value is a known member of the TurnOnSecondFactorFailure409Message enum.
+func (e TurnOnSecondFactorFailure409Message) Valid() bool {
+	switch e {
+	case TurnOnSecondFactorFailure409MessageALREADYON:
+		return true
+	case TurnOnSecondFactorFailure409MessageNOFACTOR:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for UseLinkFailure400Message.
 const (
 	UseLinkFailure400MessageBADPARAMETERS UseLinkFailure400Message = "BAD_PARAMETERS"
@@ -636,10 +975,102 @@ type AccessTokenResponse struct {
 	SessionID string `json:"sessionID"`
 }
 
+// AddPasskeyFailure400 Why a passkey was rejected with 400: a parameter is missing or malformed, or `credential` is not valid for the ceremony.
+//
+// Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["credential"]}
+type AddPasskeyFailure400 struct {
+	// Code The HTTP status
+	//
+	// Example: 400
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: BAD_PARAMETERS
+	Message AddPasskeyFailure400Message `json:"message"`
+
+	// Parameters What was missing, malformed or not allowed: the names of headers (`request-id`, `content-type`), of path and query parameters
+	// (`sessionID`), and of properties of the body (`language`, `device.width`), or `body` if the body itself is wrong: it is not one
+	// JSON object, has unknown or duplicate keys, or contains U+0000. Never values. The list is missing if the request is wrong in another way, for
+	// example if its URL is too long.
+	//
+	//
+	// Example: ["language"]
+	Parameters *RejectedParameters `json:"parameters,omitempty"`
+}
+
+// AddPasskeyFailure400Message The reason
+//
+// Example: BAD_PARAMETERS
+type AddPasskeyFailure400Message string
+
+// AddPasskeyFailure409 The user has 20 passkeys (`TOO_MANY_PASSKEYS`), a user has this passkey (`PASSKEY_ALREADY_ADDED`), or the ceremony has expired, was used, or
+// began in another session (`CEREMONY_EXPIRED`).
+//
+// Example: {"code":409,"message":"TOO_MANY_PASSKEYS"}
+type AddPasskeyFailure409 struct {
+	// Code The HTTP status
+	//
+	// Example: 409
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: TOO_MANY_PASSKEYS
+	Message AddPasskeyFailure409Message `json:"message"`
+}
+
+// AddPasskeyFailure409Message The reason
+//
+// Example: TOO_MANY_PASSKEYS
+type AddPasskeyFailure409Message string
+
+// AddPasskeyRequest A passkey that the browser has created, and its name
+//
+// Example: {"ceremony":"eyJhbGciOiJIUzI1NiIsInR5cCI6ImNlcmVtb255K2p3dCJ9.eyJjaGEiOiJ4In0.c2lnbmF0dXJl","credential":{"id":"AbCdEfGhIjKlMnOpQrStUg","rawId":"AbCdEfGhIjKlMnOpQrStUg","response":{"attestationObject":"o2M","clientDataJSON":"e30"},"type":"public-key"},"name":"Phone"}
+type AddPasskeyRequest struct {
+	// Ceremony The ceremony that came with the options
+	//
+	// Example: eyJhbGciOiJIUzI1NiIsInR5cCI6ImNlcmVtb255K2p3dCJ9.eyJjaGEiOiJ4In0.c2lnbmF0dXJl
+	Ceremony string `json:"ceremony"`
+
+	// Credential What the browser returned: `credential.toJSON()` of the result of `navigator.credentials.create` or `get`
+	// (RegistrationResponseJSON or AuthenticationResponseJSON of WebAuthn Level 3). Members that this document does not list are ignored.
+	//
+	//
+	// Example: {"id":"AbCdEfGhIjKlMnOpQrStUg","rawId":"AbCdEfGhIjKlMnOpQrStUg","response":{"authenticatorData":"AAAA","clientDataJSON":"e30","signature":"AAAA","userHandle":"AAAA"},"type":"public-key"}
+	Credential PasskeyCredential `json:"credential"`
+
+	// Name A name that helps the user to recognize the passkey
+	//
+	// Example: Phone
+	Name string `json:"name"`
+}
+
 // AuthenticationLevel The authentication assurance level (NIST SP 800-63B), `aal1` with one factor, `aal2` with two
 //
 // Example: aal1
 type AuthenticationLevel string
+
+// BeginPasskeyFailure409 The user has 20 passkeys.
+//
+// Example: {"code":409,"message":"TOO_MANY_PASSKEYS"}
+type BeginPasskeyFailure409 struct {
+	// Code The HTTP status
+	//
+	// Example: 409
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: TOO_MANY_PASSKEYS
+	Message BeginPasskeyFailure409Message `json:"message"`
+}
+
+// BeginPasskeyFailure409Message The reason
+//
+// Example: TOO_MANY_PASSKEYS
+type BeginPasskeyFailure409Message string
 
 // ChangePasswordPage Where users change their password
 //
@@ -906,6 +1337,86 @@ type CommonFailure503Message string
 // Example: 404 Not Found
 type CommonFailureMessage string
 
+// ConfirmTOTPFailure400 Why a confirmation of TOTP was rejected with 400: the code is missing or malformed.
+//
+// Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["code"]}
+type ConfirmTOTPFailure400 struct {
+	// Code The HTTP status
+	//
+	// Example: 400
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: BAD_PARAMETERS
+	Message ConfirmTOTPFailure400Message `json:"message"`
+
+	// Parameters What was missing, malformed or not allowed: the names of headers (`request-id`, `content-type`), of path and query parameters
+	// (`sessionID`), and of properties of the body (`language`, `device.width`), or `body` if the body itself is wrong: it is not one
+	// JSON object, has unknown or duplicate keys, or contains U+0000. Never values. The list is missing if the request is wrong in another way, for
+	// example if its URL is too long.
+	//
+	//
+	// Example: ["language"]
+	Parameters *RejectedParameters `json:"parameters,omitempty"`
+}
+
+// ConfirmTOTPFailure400Message The reason
+//
+// Example: BAD_PARAMETERS
+type ConfirmTOTPFailure400Message string
+
+// ConfirmTOTPFailure403 Why a confirmation of TOTP was rejected with 403: the code is not one of the secret (`WRONG_CODE`), or the user must authenticate again
+// first (`RECENT_AUTHENTICATION_REQUIRED`).
+//
+// Example: {"code":403,"message":"WRONG_CODE"}
+type ConfirmTOTPFailure403 struct {
+	// Code The HTTP status
+	//
+	// Example: 403
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: WRONG_CODE
+	Message ConfirmTOTPFailure403Message `json:"message"`
+}
+
+// ConfirmTOTPFailure403Message The reason
+//
+// Example: WRONG_CODE
+type ConfirmTOTPFailure403Message string
+
+// ConfirmTOTPFailure409 There is no secret to confirm, or it has expired.
+//
+// Example: {"code":409,"message":"TOTP_NOT_BEGUN"}
+type ConfirmTOTPFailure409 struct {
+	// Code The HTTP status
+	//
+	// Example: 409
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: TOTP_NOT_BEGUN
+	Message ConfirmTOTPFailure409Message `json:"message"`
+}
+
+// ConfirmTOTPFailure409Message The reason
+//
+// Example: TOTP_NOT_BEGUN
+type ConfirmTOTPFailure409Message string
+
+// ConfirmTOTPRequest A code from the authenticator app
+//
+// Example: {"code":"287082"}
+type ConfirmTOTPRequest struct {
+	// Code The six digits that the authenticator app shows
+	//
+	// Example: 287082
+	Code string `json:"code"`
+}
+
 // ConfirmationResponse The result of a link that was opened successfully
 //
 // Example: {"message":"Your email address is confirmed. You will receive a password by email.","purpose":"signup"}
@@ -954,6 +1465,41 @@ type CreateAccessTokenFailure400 struct {
 //
 // Example: BAD_PARAMETERS
 type CreateAccessTokenFailure400Message string
+
+// CreateAccessTokenFailure403 The password is right, and the account needs a second factor.
+//
+// Example: {"code":403,"message":"SECOND_FACTOR_REQUIRED","methods":["totp","recovery_code"],"ticket":"eyJhbGciOiJIUzI1NiIsInR5cCI6InRpY2tldCtqd3QifQ.eyJzdWIiOiIwMTlhYWY2ZSJ9.c2lnbmF0dXJl"}
+type CreateAccessTokenFailure403 struct {
+	// Code The HTTP status
+	//
+	// Example: 403
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: SECOND_FACTOR_REQUIRED
+	Message CreateAccessTokenFailure403Message `json:"message"`
+
+	// Methods The second factors that the user has, those that are easiest to use first
+	//
+	// Example: ["totp","recovery_code"]
+	Methods []SecondFactorMethod `json:"methods"`
+
+	// Passkey How to authenticate with a passkey
+	//
+	// Example: {"ceremony":"eyJhbGciOiJIUzI1NiIsInR5cCI6ImNlcmVtb255K2p3dCJ9.eyJjaGEiOiJ4In0.c2lnbmF0dXJl","options":{"challenge":"Y2hhbGxlbmdlY2hhbGxlbmdl","rpId":"auth.example.com","userVerification":"required"}}
+	Passkey *PasskeyRequest `json:"passkey,omitempty"`
+
+	// Ticket Completes the login, within 5 minutes
+	//
+	// Example: eyJhbGciOiJIUzI1NiIsInR5cCI6InRpY2tldCtqd3QifQ.eyJzdWIiOiIwMTlhYWY2ZSJ9.c2lnbmF0dXJl
+	Ticket string `json:"ticket"`
+}
+
+// CreateAccessTokenFailure403Message The reason
+//
+// Example: SECOND_FACTOR_REQUIRED
+type CreateAccessTokenFailure403Message string
 
 // CreateAccessTokenFailure404 Why a login was rejected with 404: no active user has this address and this password.
 //
@@ -1186,6 +1732,397 @@ type OpenIDConfiguration struct {
 	JwksURI string `json:"jwks_uri"`
 }
 
+// Passkey A passkey of the user
+//
+// Example: {"createdAt":"2026-11-20T18:02:55.654321Z","name":"Phone","passkeyID":"019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7","synced":true,"usable":true}
+type Passkey struct {
+	// CreatedAt When the user added it, in UTC and with six digits of a second
+	//
+	// Example: 2026-11-20T18:02:55.654321Z
+	CreatedAt time.Time `json:"createdAt"`
+
+	// Name The name that the user has given it
+	//
+	// Example: Phone
+	Name string `json:"name"`
+
+	// PasskeyID The passkey's ID
+	//
+	// Example: 019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7
+	PasskeyID string `json:"passkeyID"`
+
+	// Synced Whether it can be copied to other devices, for example by a password manager
+	//
+	// Example: true
+	Synced bool `json:"synced"`
+
+	// Usable Whether it belongs to the domain that the service uses now. Otherwise the user can only remove it.
+	//
+	// Example: true
+	Usable bool `json:"usable"`
+
+	// UsedAt When it last authenticated the user. It is absent if it never did.
+	//
+	// Example: 2026-11-23T09:41:07.123456Z
+	UsedAt *time.Time `json:"usedAt,omitempty"`
+}
+
+// PasskeyAlgorithm An accepted algorithm
+//
+// Example: {"alg":-7,"type":"public-key"}
+type PasskeyAlgorithm struct {
+	// Alg The COSE algorithm identifier (IANA)
+	//
+	// Example: -7
+	Alg int64 `json:"alg"`
+
+	// Type The type of a credential
+	//
+	// Example: public-key
+	Type PasskeyType `json:"type"`
+}
+
+// PasskeyAssertion The response of a passkey to a challenge
+//
+// Example: {"ceremony":"eyJhbGciOiJIUzI1NiIsInR5cCI6ImNlcmVtb255K2p3dCJ9.eyJjaGEiOiJ4In0.c2lnbmF0dXJl","credential":{"id":"AbCdEfGhIjKlMnOpQrStUg","rawId":"AbCdEfGhIjKlMnOpQrStUg","response":{"authenticatorData":"AAAA","clientDataJSON":"e30","signature":"AAAA","userHandle":"AAAA"},"type":"public-key"}}
+type PasskeyAssertion struct {
+	// Ceremony The ceremony that came with the options
+	//
+	// Example: eyJhbGciOiJIUzI1NiIsInR5cCI6ImNlcmVtb255K2p3dCJ9.eyJjaGEiOiJ4In0.c2lnbmF0dXJl
+	Ceremony string `json:"ceremony"`
+
+	// Credential What the browser returned: `credential.toJSON()` of the result of `navigator.credentials.create` or `get`
+	// (RegistrationResponseJSON or AuthenticationResponseJSON of WebAuthn Level 3). Members that this document does not list are ignored.
+	//
+	//
+	// Example: {"id":"AbCdEfGhIjKlMnOpQrStUg","rawId":"AbCdEfGhIjKlMnOpQrStUg","response":{"authenticatorData":"AAAA","clientDataJSON":"e30","signature":"AAAA","userHandle":"AAAA"},"type":"public-key"}
+	Credential PasskeyCredential `json:"credential"`
+}
+
+// PasskeyAttestation What the authenticator says about itself
+//
+// Example: none
+type PasskeyAttestation string
+
+// PasskeyAuthenticatorSelection Which authenticators may create the passkey
+//
+// Example: {"requireResidentKey":true,"residentKey":"required","userVerification":"preferred"}
+type PasskeyAuthenticatorSelection struct {
+	// RequireResidentKey The same as `residentKey`, for WebAuthn Level 1
+	//
+	// Example: true
+	RequireResidentKey bool `json:"requireResidentKey"`
+
+	// ResidentKey How much the service needs a property of the authenticator
+	//
+	// Example: required
+	ResidentKey PasskeyRequirement `json:"residentKey"`
+
+	// UserVerification How much the service needs a property of the authenticator
+	//
+	// Example: required
+	UserVerification PasskeyRequirement `json:"userVerification"`
+}
+
+// PasskeyCreation How to create a passkey
+//
+// Example: {"ceremony":"eyJhbGciOiJIUzI1NiIsInR5cCI6ImNlcmVtb255K2p3dCJ9.eyJjaGEiOiJ4In0.c2lnbmF0dXJl","options":{"challenge":"Y2hhbGxlbmdlY2hhbGxlbmdl","pubKeyCredParams":[{"alg":-7,"type":"public-key"}],"rp":{"id":"auth.example.com","name":"Financelime"},"user":{"displayName":"test.user@financelime.com","id":"AZqvbgscfVKfOmsfDC1OXw","name":"test.user@financelime.com"}}}
+type PasskeyCreation struct {
+	// Ceremony Identifies the ceremony for 5 minutes. Send it back with the browser's response.
+	//
+	// Example: eyJhbGciOiJIUzI1NiIsInR5cCI6ImNlcmVtb255K2p3dCJ9.eyJjaGEiOiJ4In0.c2lnbmF0dXJl
+	Ceremony string `json:"ceremony"`
+
+	// Options Options for `PublicKeyCredential.parseCreationOptionsFromJSON` (WebAuthn Level 3, PublicKeyCredentialCreationOptionsJSON)
+	//
+	// Example: {"challenge":"Y2hhbGxlbmdlY2hhbGxlbmdl","pubKeyCredParams":[{"alg":-7,"type":"public-key"}],"rp":{"id":"auth.example.com","name":"Financelime"},"user":{"displayName":"test.user@financelime.com","id":"AZqvbgscfVKfOmsfDC1OXw","name":"test.user@financelime.com"}}
+	Options PasskeyCreationOptions `json:"options"`
+}
+
+// PasskeyCreationOptions Options for `PublicKeyCredential.parseCreationOptionsFromJSON` (WebAuthn Level 3, PublicKeyCredentialCreationOptionsJSON)
+//
+// Example: {"challenge":"Y2hhbGxlbmdlY2hhbGxlbmdl","pubKeyCredParams":[{"alg":-7,"type":"public-key"}],"rp":{"id":"auth.example.com","name":"Financelime"},"user":{"displayName":"test.user@financelime.com","id":"AZqvbgscfVKfOmsfDC1OXw","name":"test.user@financelime.com"}}
+type PasskeyCreationOptions struct {
+	// Attestation What the authenticator says about itself
+	//
+	// Example: none
+	Attestation *PasskeyAttestation `json:"attestation,omitempty"`
+
+	// AuthenticatorSelection Which authenticators may create the passkey
+	//
+	// Example: {"requireResidentKey":true,"residentKey":"required","userVerification":"preferred"}
+	AuthenticatorSelection *PasskeyAuthenticatorSelection `json:"authenticatorSelection,omitempty"`
+
+	// Challenge Random bytes in base64url
+	//
+	// Example: Y2hhbGxlbmdlY2hhbGxlbmdl
+	Challenge string `json:"challenge"`
+
+	// ExcludeCredentials The passkeys that the user has already
+	//
+	// Example: []
+	ExcludeCredentials *[]PasskeyDescriptor `json:"excludeCredentials,omitempty"`
+
+	// PubKeyCredParams The accepted algorithms, the preferred first
+	//
+	// Example: [{"alg":-7,"type":"public-key"}]
+	PubKeyCredParams []PasskeyAlgorithm `json:"pubKeyCredParams"`
+
+	// Rp The service for which the passkey is
+	//
+	// Example: {"id":"auth.example.com","name":"Financelime"}
+	Rp PasskeyRelyingParty `json:"rp"`
+
+	// Timeout How long the browser may take, in milliseconds
+	//
+	// Example: 300000
+	Timeout *int64 `json:"timeout,omitempty"`
+
+	// User The user for whom the passkey is
+	//
+	// Example: {"displayName":"test.user@financelime.com","id":"AZqvbgscfVKfOmsfDC1OXw","name":"test.user@financelime.com"}
+	User PasskeyUser `json:"user"`
+}
+
+// PasskeyCredential What the browser returned: `credential.toJSON()` of the result of `navigator.credentials.create` or `get`
+// (RegistrationResponseJSON or AuthenticationResponseJSON of WebAuthn Level 3). Members that this document does not list are ignored.
+//
+// Example: {"id":"AbCdEfGhIjKlMnOpQrStUg","rawId":"AbCdEfGhIjKlMnOpQrStUg","response":{"authenticatorData":"AAAA","clientDataJSON":"e30","signature":"AAAA","userHandle":"AAAA"},"type":"public-key"}
+type PasskeyCredential struct {
+	// ID The credential ID in base64url
+	//
+	// Example: AbCdEfGhIjKlMnOpQrStUg
+	ID string `json:"id"`
+
+	// RawID The same as `id`
+	//
+	// Example: AbCdEfGhIjKlMnOpQrStUg
+	RawID string `json:"rawId"`
+
+	// Response What the authenticator returned, in base64url
+	//
+	// Example: {"authenticatorData":"AAAA","clientDataJSON":"e30","signature":"AAAA","userHandle":"AAAA"}
+	Response PasskeyCredentialData `json:"response"`
+
+	// Type The type of the credential
+	//
+	// Example: public-key
+	Type                 string                 `json:"type"`
+	AdditionalProperties map[string]interface{} `json:"-"`
+}
+
+// PasskeyCredentialData What the authenticator returned, in base64url
+//
+// Example: {"authenticatorData":"AAAA","clientDataJSON":"e30","signature":"AAAA","userHandle":"AAAA"}
+type PasskeyCredentialData struct {
+	// ClientDataJSON The client data that the authenticator has signed
+	//
+	// Example: e30
+	ClientDataJSON       string                 `json:"clientDataJSON"`
+	AdditionalProperties map[string]interface{} `json:"-"`
+}
+
+// PasskeyDescriptor A passkey, for the browser
+//
+// Example: {"id":"AbCdEfGhIjKlMnOpQrStUg","type":"public-key"}
+type PasskeyDescriptor struct {
+	// ID The credential ID in base64url
+	//
+	// Example: AbCdEfGhIjKlMnOpQrStUg
+	ID string `json:"id"`
+
+	// Transports How the browser can reach the authenticator
+	//
+	// Example: ["internal"]
+	Transports *[]string `json:"transports,omitempty"`
+
+	// Type The type of a credential
+	//
+	// Example: public-key
+	Type PasskeyType `json:"type"`
+}
+
+// PasskeyList Passkeys, the oldest first
+//
+// Example: [{"createdAt":"2026-11-20T18:02:55.654321Z","name":"Phone","passkeyID":"019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7","synced":true,"usable":true}]
+type PasskeyList = []Passkey
+
+// PasskeyLogInFailure400 Why a login with a passkey was rejected with 400: a parameter is missing or malformed, or `clientID` is not one that the operator allows.
+//
+// Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["clientID"]}
+type PasskeyLogInFailure400 struct {
+	// Code The HTTP status
+	//
+	// Example: 400
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: BAD_PARAMETERS
+	Message PasskeyLogInFailure400Message `json:"message"`
+
+	// Parameters What was missing, malformed or not allowed: the names of headers (`request-id`, `content-type`), of path and query parameters
+	// (`sessionID`), and of properties of the body (`language`, `device.width`), or `body` if the body itself is wrong: it is not one
+	// JSON object, has unknown or duplicate keys, or contains U+0000. Never values. The list is missing if the request is wrong in another way, for
+	// example if its URL is too long.
+	//
+	//
+	// Example: ["language"]
+	Parameters *RejectedParameters `json:"parameters,omitempty"`
+}
+
+// PasskeyLogInFailure400Message The reason
+//
+// Example: BAD_PARAMETERS
+type PasskeyLogInFailure400Message string
+
+// PasskeyLogInFailure404 No active user has this passkey, or its response is not valid.
+//
+// Example: {"code":404,"message":"USER_NOT_FOUND"}
+type PasskeyLogInFailure404 struct {
+	// Code The HTTP status
+	//
+	// Example: 404
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: USER_NOT_FOUND
+	Message PasskeyLogInFailure404Message `json:"message"`
+}
+
+// PasskeyLogInFailure404Message The reason
+//
+// Example: USER_NOT_FOUND
+type PasskeyLogInFailure404Message string
+
+// PasskeyLogInRequest Data of a login with a passkey
+//
+// Example: {"ceremony":"eyJhbGciOiJIUzI1NiIsInR5cCI6ImNlcmVtb255K2p3dCJ9.eyJjaGEiOiJ4In0.c2lnbmF0dXJl","clientID":"PWA_v0.0.1","credential":{"id":"AbCdEfGhIjKlMnOpQrStUg","rawId":"AbCdEfGhIjKlMnOpQrStUg","response":{"authenticatorData":"AAAA","clientDataJSON":"e30","signature":"AAAA","userHandle":"AAAA"},"type":"public-key"},"device":{"platform":"Linux x86_64"}}
+type PasskeyLogInRequest struct {
+	// Ceremony The ceremony that came with the options
+	//
+	// Example: eyJhbGciOiJIUzI1NiIsInR5cCI6ImNlcmVtb255K2p3dCJ9.eyJjaGEiOiJ4In0.c2lnbmF0dXJl
+	Ceremony string `json:"ceremony"`
+
+	// ClientID The client ID, as in [`POST /v1/oauth/create`](#/Authorization/create_access_token)
+	//
+	// Example: PWA_v0.0.1
+	ClientID string `json:"clientID"`
+
+	// Credential What the browser returned: `credential.toJSON()` of the result of `navigator.credentials.create` or `get`
+	// (RegistrationResponseJSON or AuthenticationResponseJSON of WebAuthn Level 3). Members that this document does not list are ignored.
+	//
+	//
+	// Example: {"id":"AbCdEfGhIjKlMnOpQrStUg","rawId":"AbCdEfGhIjKlMnOpQrStUg","response":{"authenticatorData":"AAAA","clientDataJSON":"e30","signature":"AAAA","userHandle":"AAAA"},"type":"public-key"}
+	Credential PasskeyCredential `json:"credential"`
+
+	// Device Information about the device. All fields are optional; the list of sessions shows `platform`.
+	//
+	// Example: {"height":1920,"language":"en-US","platform":"Linux x86_64","timezone":"2","width":1060}
+	Device Device `json:"device"`
+}
+
+// PasskeyRelyingParty The service for which the passkey is
+//
+// Example: {"id":"auth.example.com","name":"Financelime"}
+type PasskeyRelyingParty struct {
+	// ID The RP ID, a domain
+	//
+	// Example: auth.example.com
+	ID string `json:"id"`
+
+	// Name The name of the service
+	//
+	// Example: Financelime
+	Name string `json:"name"`
+}
+
+// PasskeyRequest How to authenticate with a passkey
+//
+// Example: {"ceremony":"eyJhbGciOiJIUzI1NiIsInR5cCI6ImNlcmVtb255K2p3dCJ9.eyJjaGEiOiJ4In0.c2lnbmF0dXJl","options":{"challenge":"Y2hhbGxlbmdlY2hhbGxlbmdl","rpId":"auth.example.com","userVerification":"required"}}
+type PasskeyRequest struct {
+	// Ceremony Identifies the ceremony for 5 minutes. Send it back with the browser's response.
+	//
+	// Example: eyJhbGciOiJIUzI1NiIsInR5cCI6ImNlcmVtb255K2p3dCJ9.eyJjaGEiOiJ4In0.c2lnbmF0dXJl
+	Ceremony string `json:"ceremony"`
+
+	// Options Options for `PublicKeyCredential.parseRequestOptionsFromJSON` (WebAuthn Level 3, PublicKeyCredentialRequestOptionsJSON)
+	//
+	// Example: {"challenge":"Y2hhbGxlbmdlY2hhbGxlbmdl","rpId":"auth.example.com","userVerification":"required"}
+	Options PasskeyRequestOptions `json:"options"`
+}
+
+// PasskeyRequestOptions Options for `PublicKeyCredential.parseRequestOptionsFromJSON` (WebAuthn Level 3, PublicKeyCredentialRequestOptionsJSON)
+//
+// Example: {"challenge":"Y2hhbGxlbmdlY2hhbGxlbmdl","rpId":"auth.example.com","userVerification":"required"}
+type PasskeyRequestOptions struct {
+	// AllowCredentials The passkeys that can complete the login. It is absent if the browser may offer any passkey of the domain.
+	//
+	// Example: []
+	AllowCredentials *[]PasskeyDescriptor `json:"allowCredentials,omitempty"`
+
+	// Challenge Random bytes in base64url
+	//
+	// Example: Y2hhbGxlbmdlY2hhbGxlbmdl
+	Challenge string `json:"challenge"`
+
+	// RpID The RP ID, a domain
+	//
+	// Example: auth.example.com
+	RpID string `json:"rpId"`
+
+	// Timeout How long the browser may take, in milliseconds
+	//
+	// Example: 300000
+	Timeout *int64 `json:"timeout,omitempty"`
+
+	// UserVerification How much the service needs a property of the authenticator
+	//
+	// Example: required
+	UserVerification PasskeyRequirement `json:"userVerification"`
+}
+
+// PasskeyRequirement How much the service needs a property of the authenticator
+//
+// Example: required
+type PasskeyRequirement string
+
+// PasskeyType The type of a credential
+//
+// Example: public-key
+type PasskeyType string
+
+// PasskeyUser The user for whom the passkey is
+//
+// Example: {"displayName":"test.user@financelime.com","id":"AZqvbgscfVKfOmsfDC1OXw","name":"test.user@financelime.com"}
+type PasskeyUser struct {
+	// DisplayName The email address
+	//
+	// Example: test.user@financelime.com
+	DisplayName string `json:"displayName"`
+
+	// ID The user handle in base64url
+	//
+	// Example: AZqvbgscfVKfOmsfDC1OXw
+	ID string `json:"id"`
+
+	// Name The email address
+	//
+	// Example: test.user@financelime.com
+	Name string `json:"name"`
+}
+
+// RecoveryCodes The new recovery codes of the user
+//
+// Example: {"recoveryCodes":["7QK4-9M2X-A0VR-J8TB-3HWN-5CEZ"]}
+type RecoveryCodes struct {
+	// RecoveryCodes Ten recovery codes, or none if the user keeps the older ones
+	//
+	// Example: ["7QK4-9M2X-A0VR-J8TB-3HWN-5CEZ"]
+	RecoveryCodes []string `json:"recoveryCodes"`
+}
+
 // RefreshAccessTokenFailure400 Why a refresh was rejected with 400: a parameter is missing, or the refresh token is malformed, forged or expired.
 //
 // Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["refreshToken"]}
@@ -1252,6 +2189,105 @@ type RefreshAccessTokenRequest struct {
 //
 // Example: ["language"]
 type RejectedParameters = []string
+
+// RemovePasskeyFailure409 The second factor is on, and the user has no other passkey and no TOTP.
+//
+// Example: {"code":409,"message":"LAST_FACTOR"}
+type RemovePasskeyFailure409 struct {
+	// Code The HTTP status
+	//
+	// Example: 409
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: LAST_FACTOR
+	Message RemovePasskeyFailure409Message `json:"message"`
+}
+
+// RemovePasskeyFailure409Message The reason
+//
+// Example: LAST_FACTOR
+type RemovePasskeyFailure409Message string
+
+// RemoveTOTPFailure409 The second factor is on, and the user has no passkey.
+//
+// Example: {"code":409,"message":"LAST_FACTOR"}
+type RemoveTOTPFailure409 struct {
+	// Code The HTTP status
+	//
+	// Example: 409
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: LAST_FACTOR
+	Message RemoveTOTPFailure409Message `json:"message"`
+}
+
+// RemoveTOTPFailure409Message The reason
+//
+// Example: LAST_FACTOR
+type RemoveTOTPFailure409Message string
+
+// RenamePasskeyFailure400 Why a new name was rejected with 400: it is missing or malformed.
+//
+// Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["name"]}
+type RenamePasskeyFailure400 struct {
+	// Code The HTTP status
+	//
+	// Example: 400
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: BAD_PARAMETERS
+	Message RenamePasskeyFailure400Message `json:"message"`
+
+	// Parameters What was missing, malformed or not allowed: the names of headers (`request-id`, `content-type`), of path and query parameters
+	// (`sessionID`), and of properties of the body (`language`, `device.width`), or `body` if the body itself is wrong: it is not one
+	// JSON object, has unknown or duplicate keys, or contains U+0000. Never values. The list is missing if the request is wrong in another way, for
+	// example if its URL is too long.
+	//
+	//
+	// Example: ["language"]
+	Parameters *RejectedParameters `json:"parameters,omitempty"`
+}
+
+// RenamePasskeyFailure400Message The reason
+//
+// Example: BAD_PARAMETERS
+type RenamePasskeyFailure400Message string
+
+// RenamePasskeyRequest Another name for a passkey
+//
+// Example: {"name":"Phone"}
+type RenamePasskeyRequest struct {
+	// Name A name that helps the user to recognize the passkey
+	//
+	// Example: Phone
+	Name string `json:"name"`
+}
+
+// RenewRecoveryCodesFailure409 The second factor is off: there is nothing that a recovery code could replace.
+//
+// Example: {"code":409,"message":"SECOND_FACTOR_OFF"}
+type RenewRecoveryCodesFailure409 struct {
+	// Code The HTTP status
+	//
+	// Example: 409
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: SECOND_FACTOR_OFF
+	Message RenewRecoveryCodesFailure409Message `json:"message"`
+}
+
+// RenewRecoveryCodesFailure409Message The reason
+//
+// Example: SECOND_FACTOR_OFF
+type RenewRecoveryCodesFailure409Message string
 
 // RequestEmailChangeFailure400 Why a request for another address was rejected with 400. `newEmail` is not an email address.
 //
@@ -1427,6 +2463,130 @@ type RevokeRefreshTokenRequest struct {
 	SessionID string `json:"sessionID"`
 }
 
+// SecondFactor What the user needs for a login beside the password, and what they have
+//
+// Example: {"on":false,"passkeys":0,"recoveryCodesLeft":0,"totp":false}
+type SecondFactor struct {
+	// On Whether a login with the password needs a second factor
+	//
+	// Example: false
+	On bool `json:"on"`
+
+	// Passkeys How many passkeys the user has, also those that are not `usable` (as in the list of passkeys)
+	//
+	// Example: 0
+	Passkeys int64 `json:"passkeys"`
+
+	// RecoveryCodesLeft How many recovery codes are not used yet
+	//
+	// Example: 0
+	RecoveryCodesLeft int64 `json:"recoveryCodesLeft"`
+
+	// Totp Whether the user has set an authenticator app up
+	//
+	// Example: false
+	Totp bool `json:"totp"`
+}
+
+// SecondFactorFailure400 Why the second step of a login was rejected with 400: a parameter is missing or malformed, or there is more than one second factor.
+//
+// Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["ticket"]}
+type SecondFactorFailure400 struct {
+	// Code The HTTP status
+	//
+	// Example: 400
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: BAD_PARAMETERS
+	Message SecondFactorFailure400Message `json:"message"`
+
+	// Parameters What was missing, malformed or not allowed: the names of headers (`request-id`, `content-type`), of path and query parameters
+	// (`sessionID`), and of properties of the body (`language`, `device.width`), or `body` if the body itself is wrong: it is not one
+	// JSON object, has unknown or duplicate keys, or contains U+0000. Never values. The list is missing if the request is wrong in another way, for
+	// example if its URL is too long.
+	//
+	//
+	// Example: ["language"]
+	Parameters *RejectedParameters `json:"parameters,omitempty"`
+}
+
+// SecondFactorFailure400Message The reason
+//
+// Example: BAD_PARAMETERS
+type SecondFactorFailure400Message string
+
+// SecondFactorFailure403 The second factor is wrong, or was used already.
+//
+// Example: {"code":403,"message":"WRONG_CODE"}
+type SecondFactorFailure403 struct {
+	// Code The HTTP status
+	//
+	// Example: 403
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: WRONG_CODE
+	Message SecondFactorFailure403Message `json:"message"`
+}
+
+// SecondFactorFailure403Message The reason
+//
+// Example: WRONG_CODE
+type SecondFactorFailure403Message string
+
+// SecondFactorFailure404 The ticket is not valid, has expired, or the user can no longer log in with its password.
+//
+// Example: {"code":404,"message":"LOG_IN_EXPIRED"}
+type SecondFactorFailure404 struct {
+	// Code The HTTP status
+	//
+	// Example: 404
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: LOG_IN_EXPIRED
+	Message SecondFactorFailure404Message `json:"message"`
+}
+
+// SecondFactorFailure404Message The reason
+//
+// Example: LOG_IN_EXPIRED
+type SecondFactorFailure404Message string
+
+// SecondFactorMethod A second factor
+//
+// Example: passkey
+type SecondFactorMethod string
+
+// SecondFactorRequest The ticket of a login, and exactly one second factor
+//
+// Example: {"code":"287082","ticket":"eyJhbGciOiJIUzI1NiIsInR5cCI6InRpY2tldCtqd3QifQ.eyJzdWIiOiIwMTlhYWY2ZSJ9.c2lnbmF0dXJl"}
+type SecondFactorRequest struct {
+	// Code The six digits that the authenticator app shows
+	//
+	// Example: 287082
+	Code *string `json:"code,omitempty"`
+
+	// Passkey The response of a passkey to a challenge
+	//
+	// Example: {"ceremony":"eyJhbGciOiJIUzI1NiIsInR5cCI6ImNlcmVtb255K2p3dCJ9.eyJjaGEiOiJ4In0.c2lnbmF0dXJl","credential":{"id":"AbCdEfGhIjKlMnOpQrStUg","rawId":"AbCdEfGhIjKlMnOpQrStUg","response":{"authenticatorData":"AAAA","clientDataJSON":"e30","signature":"AAAA","userHandle":"AAAA"},"type":"public-key"}}
+	Passkey *PasskeyAssertion `json:"passkey,omitempty"`
+
+	// RecoveryCode One of the recovery codes. Letter case, hyphens and spaces do not matter.
+	//
+	// Example: 7QK4-9M2X-A0VR-J8TB-3HWN-5CEZ
+	RecoveryCode *string `json:"recoveryCode,omitempty"`
+
+	// Ticket The `ticket` of the login's 403
+	//
+	// Example: eyJhbGciOiJIUzI1NiIsInR5cCI6InRpY2tldCtqd3QifQ.eyJzdWIiOiIwMTlhYWY2ZSJ9.c2lnbmF0dXJl
+	Ticket string `json:"ticket"`
+}
+
 // Session A login of the user on one device
 //
 // Example: {"clientID":"PWA_v0.0.1","createdAt":"2026-11-20T18:02:55.654321Z","current":true,"platform":"Linux x86_64","remoteAddr":"203.0.113.7","sessionID":"019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7","updatedAt":"2026-11-23T09:41:07.123456Z"}
@@ -1598,7 +2758,7 @@ type StepUpResponse struct {
 	ExpiresIn *int64 `json:"expiresIn,omitempty"`
 }
 
-// StepUpSessionFailure400 Why a step-up was rejected with 400: a parameter is missing or malformed.
+// StepUpSessionFailure400 Why a step-up was rejected with 400: a parameter is missing or malformed, or there is not exactly one proof.
 //
 // Example: {"code":400,"message":"BAD_PARAMETERS","parameters":["password"]}
 type StepUpSessionFailure400 struct {
@@ -1627,8 +2787,8 @@ type StepUpSessionFailure400 struct {
 // Example: BAD_PARAMETERS
 type StepUpSessionFailure400Message string
 
-// StepUpSessionFailure403 Why a step-up was rejected with 403: the password is wrong (`AUTHENTICATION_FAILED`), or the account has a second factor, and a password
-// is not enough (`SECOND_FACTOR_REQUIRED`).
+// StepUpSessionFailure403 Why a step-up was rejected with 403: the proof is wrong (`AUTHENTICATION_FAILED`), or the second factor is on, and a password is not
+// enough (`SECOND_FACTOR_REQUIRED`).
 //
 // Example: {"code":403,"message":"AUTHENTICATION_FAILED"}
 type StepUpSessionFailure403 struct {
@@ -1648,15 +2808,70 @@ type StepUpSessionFailure403 struct {
 // Example: AUTHENTICATION_FAILED
 type StepUpSessionFailure403Message string
 
-// StepUpSessionRequest The proof that the user is the one to whom the session belongs
+// StepUpSessionRequest The proof that the user is the one to whom the session belongs: exactly one
 //
 // Example: {"password":"qmhVXVC1%hVNa0Hcq"}
 type StepUpSessionRequest struct {
+	// Code The six digits that the authenticator app shows
+	//
+	// Example: 287082
+	Code *string `json:"code,omitempty"`
+
+	// Passkey The response of a passkey to a challenge
+	//
+	// Example: {"ceremony":"eyJhbGciOiJIUzI1NiIsInR5cCI6ImNlcmVtb255K2p3dCJ9.eyJjaGEiOiJ4In0.c2lnbmF0dXJl","credential":{"id":"AbCdEfGhIjKlMnOpQrStUg","rawId":"AbCdEfGhIjKlMnOpQrStUg","response":{"authenticatorData":"AAAA","clientDataJSON":"e30","signature":"AAAA","userHandle":"AAAA"},"type":"public-key"}}
+	Passkey *PasskeyAssertion `json:"passkey,omitempty"`
+
 	// Password The password with which the user would log in now
 	//
 	// Example: qmhVXVC1%hVNa0Hcq
-	Password string `json:"password"`
+	Password *string `json:"password,omitempty"`
+
+	// RecoveryCode One of the recovery codes. Letter case, hyphens and spaces do not matter.
+	//
+	// Example: 7QK4-9M2X-A0VR-J8TB-3HWN-5CEZ
+	RecoveryCode *string `json:"recoveryCode,omitempty"`
 }
+
+// TOTPSetup A new secret for an authenticator app. Show the QR code, and the secret as text beside it.
+//
+// Example: {"qrPNG":"iVBORw0KGgo=","secret":"GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ","uri":"otpauth://totp/Financelime:test.user@financelime.com?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ\u0026issuer=Financelime\u0026algorithm=SHA1\u0026digits=6\u0026period=30"}
+type TOTPSetup struct {
+	// QrPNG The URI as a QR code, a PNG image in base64
+	//
+	// Example: iVBORw0KGgo=
+	QrPNG []byte `json:"qrPNG"`
+
+	// Secret The secret in base32
+	//
+	// Example: GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ
+	Secret string `json:"secret"`
+
+	// URI The secret as a URI for authenticator apps (`otpauth://totp/`)
+	//
+	// Example: otpauth://totp/Financelime:test.user@financelime.com?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Financelime&algorithm=SHA1&digits=6&period=30
+	URI string `json:"uri"`
+}
+
+// TurnOnSecondFactorFailure409 The user has no usable passkey (`NO_FACTOR`), or the second factor is on (`ALREADY_ON`).
+//
+// Example: {"code":409,"message":"NO_FACTOR"}
+type TurnOnSecondFactorFailure409 struct {
+	// Code The HTTP status
+	//
+	// Example: 409
+	Code int64 `json:"code"`
+
+	// Message The reason
+	//
+	// Example: NO_FACTOR
+	Message TurnOnSecondFactorFailure409Message `json:"message"`
+}
+
+// TurnOnSecondFactorFailure409Message The reason
+//
+// Example: NO_FACTOR
+type TurnOnSecondFactorFailure409Message string
 
 // UseLinkFailure400 Why a link was not used (400): `newPassword` is missing, malformed or not allowed for this link.
 // The link is still unused.
@@ -1741,7 +2956,7 @@ type UseLinkRequest struct {
 
 // User The account of a user
 //
-// Example: {"createdAt":"2026-11-20T18:02:55.654321Z","email":"test.user@financelime.com","language":"en","passwordChosen":false,"userID":"019aaf6e-0b1c-7d52-9f3a-6b1f0c2d4e5f"}
+// Example: {"createdAt":"2026-11-20T18:02:55.654321Z","email":"test.user@financelime.com","language":"en","passwordChosen":false,"secondFactor":{"on":false,"passkeys":0,"recoveryCodesLeft":0,"totp":false},"userID":"019aaf6e-0b1c-7d52-9f3a-6b1f0c2d4e5f"}
 type User struct {
 	// CreatedAt Time of the sign-up, in UTC and with six digits of a second
 	//
@@ -1768,6 +2983,11 @@ type User struct {
 	// Example: new.address@financelime.com
 	PendingEmail *string `json:"pendingEmail,omitempty"`
 
+	// SecondFactor What the user needs for a login beside the password, and what they have
+	//
+	// Example: {"on":false,"passkeys":0,"recoveryCodesLeft":0,"totp":false}
+	SecondFactor SecondFactor `json:"secondFactor"`
+
 	// UserID The user's ID, the `sub` of the access token
 	//
 	// Example: 019aaf6e-0b1c-7d52-9f3a-6b1f0c2d4e5f
@@ -1777,7 +2997,7 @@ type User struct {
 // UserExport All personal data that the service stores about a user. Data that the service does not have is missing: for example, `lastLoginAt` of
 // a user who has never logged in.
 //
-// Example: {"devices":[{"seenAt":"2026-11-20T18:02:55.654321Z"}],"emails":[{"createdAt":"2026-11-23T09:41:07.123456Z","happenedAt":"2026-11-23T09:41:07.123456Z","kind":"login_notice","platform":"Linux x86_64","remoteAddr":"203.0.113.7","requestID":"4f7c1f1e-8a52-4d5b-9c0c-0c1d6a0f5a11","sentAt":"2026-11-23T09:41:08.234567Z"}],"exportedAt":"2026-11-23T09:45:00.123456Z","failedLogins":[{"failures":2,"lastFailedAt":"2026-11-22T07:15:00.000000Z"}],"inviteID":"019aaf6d-2a3b-7e10-a5c4-0d9e8f7a6b5c","lastLoginAt":"2026-11-20T18:02:55.654321Z","links":[{"address":"new.address@financelime.com","createdAt":"2026-11-23T09:41:07.123456Z","expiresAt":"2026-11-23T10:41:07.123456Z","purpose":"email"}],"operatorActions":[{"action":"user.enabled","at":"2026-11-21T08:00:00.000000Z"}],"sessions":[{"authenticatedAt":"2026-11-23T09:40:12.345678Z","clientID":"PWA_v0.0.1","createdAt":"2026-11-20T18:02:55.654321Z","current":true,"methods":"pwd","platform":"Linux x86_64","remoteAddr":"203.0.113.7","sessionID":"019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7","updatedAt":"2026-11-23T09:41:07.123456Z"}],"user":{"createdAt":"2026-11-20T18:02:55.654321Z","email":"test.user@financelime.com","language":"en","passwordChosen":false,"userID":"019aaf6e-0b1c-7d52-9f3a-6b1f0c2d4e5f"}}
+// Example: {"devices":[{"seenAt":"2026-11-20T18:02:55.654321Z"}],"emails":[{"createdAt":"2026-11-23T09:41:07.123456Z","happenedAt":"2026-11-23T09:41:07.123456Z","kind":"login_notice","platform":"Linux x86_64","remoteAddr":"203.0.113.7","requestID":"4f7c1f1e-8a52-4d5b-9c0c-0c1d6a0f5a11","sentAt":"2026-11-23T09:41:08.234567Z"}],"exportedAt":"2026-11-23T09:45:00.123456Z","failedLogins":[{"failures":2,"lastFailedAt":"2026-11-22T07:15:00.000000Z"}],"inviteID":"019aaf6d-2a3b-7e10-a5c4-0d9e8f7a6b5c","lastLoginAt":"2026-11-20T18:02:55.654321Z","links":[{"address":"new.address@financelime.com","createdAt":"2026-11-23T09:41:07.123456Z","expiresAt":"2026-11-23T10:41:07.123456Z","purpose":"email"}],"operatorActions":[{"action":"user.enabled","at":"2026-11-21T08:00:00.000000Z"}],"passkeys":[{"createdAt":"2026-11-20T18:02:55.654321Z","name":"Phone","passkeyID":"019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7","rpID":"auth.financelime.com","synced":true,"transports":"hybrid internal"}],"recoveryCodes":{"createdAt":"2026-11-20T18:02:55.654321Z","left":9},"secondFactorSince":"2026-11-20T18:02:55.654321Z","sessions":[{"authenticatedAt":"2026-11-23T09:40:12.345678Z","clientID":"PWA_v0.0.1","createdAt":"2026-11-20T18:02:55.654321Z","current":true,"methods":"pwd","platform":"Linux x86_64","remoteAddr":"203.0.113.7","sessionID":"019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7","updatedAt":"2026-11-23T09:41:07.123456Z"}],"totp":{"confirmedAt":"2026-11-20T18:02:55.654321Z","usedAt":"2026-11-23T09:40:00.000000Z"},"user":{"createdAt":"2026-11-20T18:02:55.654321Z","email":"test.user@financelime.com","language":"en","passwordChosen":false,"secondFactor":{"on":true,"passkeys":1,"recoveryCodesLeft":9,"totp":true},"userID":"019aaf6e-0b1c-7d52-9f3a-6b1f0c2d4e5f"}}
 type UserExport struct {
 	// ClosingUntil How long the user can undo the deletion of the account. Only in an export by an operator.
 	//
@@ -1824,10 +3044,33 @@ type UserExport struct {
 	// OperatorActions What operators did to the account, the newest first
 	OperatorActions []UserExportAction `json:"operatorActions"`
 
+	// Passkeys The passkeys, the oldest first
+	Passkeys []UserExportPasskey `json:"passkeys"`
+
 	// PasswordChosenAt When the user chose the password. Missing if the service generated it.
 	//
 	// Example: 2026-11-20T18:02:55.654321Z
 	PasswordChosenAt *time.Time `json:"passwordChosenAt,omitempty"`
+
+	// RecoveryCodes The recovery codes that were not used yet, without the codes
+	//
+	// Example: {"createdAt":"2026-11-20T18:02:55.654321Z","left":9}
+	RecoveryCodes *UserExportRecoveryCodes `json:"recoveryCodes,omitempty"`
+
+	// SecondFactorFailures Wrong second factors after a right password, since the last right one. Missing if there were none.
+	//
+	// Example: 1
+	SecondFactorFailures *int64 `json:"secondFactorFailures,omitempty"`
+
+	// SecondFactorNotifiedAt When the service last emailed the user about wrong second factors
+	//
+	// Example: 2026-11-20T18:02:55.654321Z
+	SecondFactorNotifiedAt *time.Time `json:"secondFactorNotifiedAt,omitempty"`
+
+	// SecondFactorSince Since when a login with the password needs a second factor
+	//
+	// Example: 2026-11-20T18:02:55.654321Z
+	SecondFactorSince *time.Time `json:"secondFactorSince,omitempty"`
 
 	// Sessions The sessions, the most recently refreshed first; also those that have expired and are not deleted yet
 	Sessions []UserExportSession `json:"sessions"`
@@ -1837,9 +3080,14 @@ type UserExport struct {
 	// Example: 2026-11-20T18:02:55.654321Z
 	SignUpUntil *time.Time `json:"signUpUntil,omitempty"`
 
+	// Totp The user's authenticator app, without its secret
+	//
+	// Example: {"confirmedAt":"2026-11-20T18:02:55.654321Z","usedAt":"2026-11-23T09:40:00.000000Z"}
+	Totp *UserExportTOTP `json:"totp,omitempty"`
+
 	// User The account of a user
 	//
-	// Example: {"createdAt":"2026-11-20T18:02:55.654321Z","email":"test.user@financelime.com","language":"en","passwordChosen":false,"userID":"019aaf6e-0b1c-7d52-9f3a-6b1f0c2d4e5f"}
+	// Example: {"createdAt":"2026-11-20T18:02:55.654321Z","email":"test.user@financelime.com","language":"en","passwordChosen":false,"secondFactor":{"on":false,"passkeys":0,"recoveryCodesLeft":0,"totp":false},"userID":"019aaf6e-0b1c-7d52-9f3a-6b1f0c2d4e5f"}
 	User User `json:"user"`
 }
 
@@ -1953,6 +3201,61 @@ type UserExportLink struct {
 	Purpose string `json:"purpose"`
 }
 
+// UserExportPasskey A passkey, without its public key and credential ID
+//
+// Example: {"createdAt":"2026-11-20T18:02:55.654321Z","name":"Phone","passkeyID":"019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7","rpID":"auth.financelime.com","synced":true,"transports":"hybrid internal"}
+type UserExportPasskey struct {
+	// CreatedAt When the user added it
+	//
+	// Example: 2026-11-20T18:02:55.654321Z
+	CreatedAt time.Time `json:"createdAt"`
+
+	// Name The name that the user has given it
+	//
+	// Example: Phone
+	Name string `json:"name"`
+
+	// PasskeyID The passkey's ID
+	//
+	// Example: 019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7
+	PasskeyID string `json:"passkeyID"`
+
+	// RpID The domain for which it was made
+	//
+	// Example: auth.financelime.com
+	RpID string `json:"rpID"`
+
+	// Synced Whether it can be copied to other devices, for example by a password manager
+	//
+	// Example: true
+	Synced bool `json:"synced"`
+
+	// Transports How browsers reach it, separated by spaces; may be empty
+	//
+	// Example: hybrid internal
+	Transports string `json:"transports"`
+
+	// UsedAt When it last authenticated the user
+	//
+	// Example: 2026-11-20T18:02:55.654321Z
+	UsedAt *time.Time `json:"usedAt,omitempty"`
+}
+
+// UserExportRecoveryCodes The recovery codes that were not used yet, without the codes
+//
+// Example: {"createdAt":"2026-11-20T18:02:55.654321Z","left":9}
+type UserExportRecoveryCodes struct {
+	// CreatedAt When the service generated them
+	//
+	// Example: 2026-11-20T18:02:55.654321Z
+	CreatedAt time.Time `json:"createdAt"`
+
+	// Left How many are left
+	//
+	// Example: 9
+	Left int64 `json:"left"`
+}
+
 // UserExportSession A stored session
 //
 // Example: {"authenticatedAt":"2026-11-23T09:40:12.345678Z","clientID":"PWA_v0.0.1","createdAt":"2026-11-20T18:02:55.654321Z","current":true,"methods":"pwd","platform":"Linux x86_64","remoteAddr":"203.0.113.7","sessionID":"019aaf6e-9c2b-7c41-8b1e-2f60a4a9d1c7","updatedAt":"2026-11-23T09:41:07.123456Z"}
@@ -2003,6 +3306,26 @@ type UserExportSession struct {
 	UpdatedAt time.Time `json:"updatedAt"`
 }
 
+// UserExportTOTP The user's authenticator app, without its secret
+//
+// Example: {"confirmedAt":"2026-11-20T18:02:55.654321Z","usedAt":"2026-11-23T09:40:00.000000Z"}
+type UserExportTOTP struct {
+	// BegunAt When the user began to set up an app that they have not confirmed yet
+	//
+	// Example: 2026-11-20T18:02:55.654321Z
+	BegunAt *time.Time `json:"begunAt,omitempty"`
+
+	// ConfirmedAt When the user set it up
+	//
+	// Example: 2026-11-20T18:02:55.654321Z
+	ConfirmedAt *time.Time `json:"confirmedAt,omitempty"`
+
+	// UsedAt Start of the 30 seconds of the last code that was used
+	//
+	// Example: 2026-11-20T18:02:55.654321Z
+	UsedAt *time.Time `json:"usedAt,omitempty"`
+}
+
 // VersionResponse The version and the build of the service
 //
 // Example: {"build":"fc56bb1 [2021-05-07_11:12:09]","number":"v0.2.0-alpha"}
@@ -2028,6 +3351,9 @@ type LinkKey = string
 //
 // Example: 4f7c1f1e-8a52-4d5b-9c0c-0c1d6a0f5a11
 type OptionalRequestID = RequestID
+
+// PasskeyID defines model for PasskeyID.
+type PasskeyID = string
 
 // RID defines model for RID.
 type RID = string
@@ -2204,8 +3530,29 @@ type CreateAccessTokenParams struct {
 	RequestID RequestID `json:"request-id"`
 }
 
+// CreateAccessTokenByPasskeyParams defines parameters for CreateAccessTokenByPasskey.
+type CreateAccessTokenByPasskeyParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
+// BeginPasskeyLogInParams defines parameters for BeginPasskeyLogIn.
+type BeginPasskeyLogInParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
 // RefreshAccessTokenParams defines parameters for RefreshAccessToken.
 type RefreshAccessTokenParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
+// CreateAccessTokenBySecondFactorParams defines parameters for CreateAccessTokenBySecondFactor.
+type CreateAccessTokenBySecondFactorParams struct {
 	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
 	// not have to be unique, but a unique one is easier to find in the logs.
 	RequestID RequestID `json:"request-id"`
@@ -2286,6 +3633,41 @@ type ExportUserDataParams struct {
 	RequestID RequestID `json:"request-id"`
 }
 
+// AddPasskeyParams defines parameters for AddPasskey.
+type AddPasskeyParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
+// ListPasskeysParams defines parameters for ListPasskeys.
+type ListPasskeysParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
+// BeginPasskeyParams defines parameters for BeginPasskey.
+type BeginPasskeyParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
+// RemovePasskeyParams defines parameters for RemovePasskey.
+type RemovePasskeyParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
+// RenamePasskeyParams defines parameters for RenamePasskey.
+type RenamePasskeyParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
 // UserPasswordResetParams defines parameters for UserPasswordReset.
 type UserPasswordResetParams struct {
 	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
@@ -2300,8 +3682,50 @@ type ChangeUserPasswordParams struct {
 	RequestID RequestID `json:"request-id"`
 }
 
+// RenewRecoveryCodesParams defines parameters for RenewRecoveryCodes.
+type RenewRecoveryCodesParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
+// TurnOffSecondFactorParams defines parameters for TurnOffSecondFactor.
+type TurnOffSecondFactorParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
+// TurnOnSecondFactorParams defines parameters for TurnOnSecondFactor.
+type TurnOnSecondFactorParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
 // SignupParams defines parameters for Signup.
 type SignupParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
+// RemoveTotpParams defines parameters for RemoveTotp.
+type RemoveTotpParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
+// BeginTotpParams defines parameters for BeginTotp.
+type BeginTotpParams struct {
+	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
+	// not have to be unique, but a unique one is easier to find in the logs.
+	RequestID RequestID `json:"request-id"`
+}
+
+// ConfirmTotpParams defines parameters for ConfirmTotp.
+type ConfirmTotpParams struct {
 	// RequestID The request ID, chosen by the client: 8 to 128 letters, digits and `. _ : / + = @ -`. A UUID is a good choice. The ID does
 	// not have to be unique, but a unique one is easier to find in the logs.
 	RequestID RequestID `json:"request-id"`
@@ -2323,8 +3747,14 @@ type UseLinkFormdataRequestBody = UseLinkRequest
 // CreateAccessTokenJSONRequestBody defines body for CreateAccessToken for application/json ContentType.
 type CreateAccessTokenJSONRequestBody = CreateAccessTokenRequest
 
+// CreateAccessTokenByPasskeyJSONRequestBody defines body for CreateAccessTokenByPasskey for application/json ContentType.
+type CreateAccessTokenByPasskeyJSONRequestBody = PasskeyLogInRequest
+
 // RefreshAccessTokenJSONRequestBody defines body for RefreshAccessToken for application/json ContentType.
 type RefreshAccessTokenJSONRequestBody = RefreshAccessTokenRequest
+
+// CreateAccessTokenBySecondFactorJSONRequestBody defines body for CreateAccessTokenBySecondFactor for application/json ContentType.
+type CreateAccessTokenBySecondFactorJSONRequestBody = SecondFactorRequest
 
 // StepUpSessionJSONRequestBody defines body for StepUpSession for application/json ContentType.
 type StepUpSessionJSONRequestBody = StepUpSessionRequest
@@ -2335,6 +3765,12 @@ type RevokeRefreshTokenJSONRequestBody = RevokeRefreshTokenRequest
 // RequestEmailChangeJSONRequestBody defines body for RequestEmailChange for application/json ContentType.
 type RequestEmailChangeJSONRequestBody = RequestEmailChangeRequest
 
+// AddPasskeyJSONRequestBody defines body for AddPasskey for application/json ContentType.
+type AddPasskeyJSONRequestBody = AddPasskeyRequest
+
+// RenamePasskeyJSONRequestBody defines body for RenamePasskey for application/json ContentType.
+type RenamePasskeyJSONRequestBody = RenamePasskeyRequest
+
 // UserPasswordResetJSONRequestBody defines body for UserPasswordReset for application/json ContentType.
 type UserPasswordResetJSONRequestBody = RequestUserPasswordResetRequest
 
@@ -2343,6 +3779,9 @@ type ChangeUserPasswordJSONRequestBody = ChangeUserPasswordRequest
 
 // SignupJSONRequestBody defines body for Signup for application/json ContentType.
 type SignupJSONRequestBody = SignUpRequest
+
+// ConfirmTotpJSONRequestBody defines body for ConfirmTotp for application/json ContentType.
+type ConfirmTotpJSONRequestBody = ConfirmTOTPRequest
 
 // Getter for additional properties for OpenAPIDocument. Returns the specified
 // element and whether it was found
@@ -2429,6 +3868,177 @@ func (a OpenAPIDocument) MarshalJSON() ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("error marshaling 'paths': %w", err)
 		}
+	}
+
+	for fieldName, field := range a.AdditionalProperties {
+		object[fieldName], err = json.Marshal(field)
+		if err != nil {
+			return nil, fmt.Errorf("error marshaling '%s': %w", fieldName, err)
+		}
+	}
+	return json.Marshal(object)
+}
+
+// Getter for additional properties for PasskeyCredential. Returns the specified
+// element and whether it was found
+func (a PasskeyCredential) Get(fieldName string) (value interface{}, found bool) {
+	if a.AdditionalProperties != nil {
+		value, found = a.AdditionalProperties[fieldName]
+	}
+	return
+}
+
+// Setter for additional properties for PasskeyCredential
+func (a *PasskeyCredential) Set(fieldName string, value interface{}) {
+	if a.AdditionalProperties == nil {
+		a.AdditionalProperties = make(map[string]interface{})
+	}
+	a.AdditionalProperties[fieldName] = value
+}
+
+// Override default JSON handling for PasskeyCredential to handle AdditionalProperties
+func (a *PasskeyCredential) UnmarshalJSON(b []byte) error {
+	object := make(map[string]json.RawMessage)
+	err := json.Unmarshal(b, &object)
+	if err != nil {
+		return err
+	}
+
+	if raw, found := object["id"]; found {
+		err = json.Unmarshal(raw, &a.ID)
+		if err != nil {
+			return fmt.Errorf("error reading 'id': %w", err)
+		}
+		delete(object, "id")
+	}
+
+	if raw, found := object["rawId"]; found {
+		err = json.Unmarshal(raw, &a.RawID)
+		if err != nil {
+			return fmt.Errorf("error reading 'rawId': %w", err)
+		}
+		delete(object, "rawId")
+	}
+
+	if raw, found := object["response"]; found {
+		err = json.Unmarshal(raw, &a.Response)
+		if err != nil {
+			return fmt.Errorf("error reading 'response': %w", err)
+		}
+		delete(object, "response")
+	}
+
+	if raw, found := object["type"]; found {
+		err = json.Unmarshal(raw, &a.Type)
+		if err != nil {
+			return fmt.Errorf("error reading 'type': %w", err)
+		}
+		delete(object, "type")
+	}
+
+	if len(object) != 0 {
+		a.AdditionalProperties = make(map[string]interface{})
+		for fieldName, fieldBuf := range object {
+			var fieldVal interface{}
+			err := json.Unmarshal(fieldBuf, &fieldVal)
+			if err != nil {
+				return fmt.Errorf("error unmarshaling field %s: %w", fieldName, err)
+			}
+			a.AdditionalProperties[fieldName] = fieldVal
+		}
+	}
+	return nil
+}
+
+// Override default JSON handling for PasskeyCredential to handle AdditionalProperties
+func (a PasskeyCredential) MarshalJSON() ([]byte, error) {
+	var err error
+	object := make(map[string]json.RawMessage)
+
+	object["id"], err = json.Marshal(a.ID)
+	if err != nil {
+		return nil, fmt.Errorf("error marshaling 'id': %w", err)
+	}
+
+	object["rawId"], err = json.Marshal(a.RawID)
+	if err != nil {
+		return nil, fmt.Errorf("error marshaling 'rawId': %w", err)
+	}
+
+	object["response"], err = json.Marshal(a.Response)
+	if err != nil {
+		return nil, fmt.Errorf("error marshaling 'response': %w", err)
+	}
+
+	object["type"], err = json.Marshal(a.Type)
+	if err != nil {
+		return nil, fmt.Errorf("error marshaling 'type': %w", err)
+	}
+
+	for fieldName, field := range a.AdditionalProperties {
+		object[fieldName], err = json.Marshal(field)
+		if err != nil {
+			return nil, fmt.Errorf("error marshaling '%s': %w", fieldName, err)
+		}
+	}
+	return json.Marshal(object)
+}
+
+// Getter for additional properties for PasskeyCredentialData. Returns the specified
+// element and whether it was found
+func (a PasskeyCredentialData) Get(fieldName string) (value interface{}, found bool) {
+	if a.AdditionalProperties != nil {
+		value, found = a.AdditionalProperties[fieldName]
+	}
+	return
+}
+
+// Setter for additional properties for PasskeyCredentialData
+func (a *PasskeyCredentialData) Set(fieldName string, value interface{}) {
+	if a.AdditionalProperties == nil {
+		a.AdditionalProperties = make(map[string]interface{})
+	}
+	a.AdditionalProperties[fieldName] = value
+}
+
+// Override default JSON handling for PasskeyCredentialData to handle AdditionalProperties
+func (a *PasskeyCredentialData) UnmarshalJSON(b []byte) error {
+	object := make(map[string]json.RawMessage)
+	err := json.Unmarshal(b, &object)
+	if err != nil {
+		return err
+	}
+
+	if raw, found := object["clientDataJSON"]; found {
+		err = json.Unmarshal(raw, &a.ClientDataJSON)
+		if err != nil {
+			return fmt.Errorf("error reading 'clientDataJSON': %w", err)
+		}
+		delete(object, "clientDataJSON")
+	}
+
+	if len(object) != 0 {
+		a.AdditionalProperties = make(map[string]interface{})
+		for fieldName, fieldBuf := range object {
+			var fieldVal interface{}
+			err := json.Unmarshal(fieldBuf, &fieldVal)
+			if err != nil {
+				return fmt.Errorf("error unmarshaling field %s: %w", fieldName, err)
+			}
+			a.AdditionalProperties[fieldName] = fieldVal
+		}
+	}
+	return nil
+}
+
+// Override default JSON handling for PasskeyCredentialData to handle AdditionalProperties
+func (a PasskeyCredentialData) MarshalJSON() ([]byte, error) {
+	var err error
+	object := make(map[string]json.RawMessage)
+
+	object["clientDataJSON"], err = json.Marshal(a.ClientDataJSON)
+	if err != nil {
+		return nil, fmt.Errorf("error marshaling 'clientDataJSON': %w", err)
 	}
 
 	for fieldName, field := range a.AdditionalProperties {
@@ -2695,6 +4305,10 @@ type ClientInterface interface {
 	// An unknown address, a wrong password, an unconfirmed user and a disabled user give the same response: 404
 	// `USER_NOT_FOUND`.
 	//
+	// If the user has turned a second factor on, a right password gets 403 `SECOND_FACTOR_REQUIRED` with a `ticket`. Complete the login
+	// with [`POST /v1/oauth/second_factor`](#/Authorization/create_access_token_by_second_factor). To log in with a passkey and no
+	// password, begin with [`POST /v1/oauth/passkey/options`](#/Authorization/begin_passkey_log_in).
+	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/oauth/create (the `CreateAccessToken` operationId).
@@ -2711,10 +4325,52 @@ type ClientInterface interface {
 	// An unknown address, a wrong password, an unconfirmed user and a disabled user give the same response: 404
 	// `USER_NOT_FOUND`.
 	//
+	// If the user has turned a second factor on, a right password gets 403 `SECOND_FACTOR_REQUIRED` with a `ticket`. Complete the login
+	// with [`POST /v1/oauth/second_factor`](#/Authorization/create_access_token_by_second_factor). To log in with a passkey and no
+	// password, begin with [`POST /v1/oauth/passkey/options`](#/Authorization/begin_passkey_log_in).
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/oauth/create (the `CreateAccessToken` operationId).
 	CreateAccessToken(ctx context.Context, params *CreateAccessTokenParams, body CreateAccessTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateAccessTokenByPasskeyWithBody Log in with a passkey
+	//
+	// Creates a session, as [`POST /v1/oauth/create`](#/Authorization/create_access_token) does, for the user to whom the passkey belongs. A
+	// passkey that has verified the user (by a fingerprint, a face or a PIN) counts as two factors: `acr` is `aal2`.
+	//
+	// An unknown passkey, a wrong signature, an expired or used ceremony and a disabled user give the same response: 404 `USER_NOT_FOUND`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/oauth/passkey (the `CreateAccessTokenByPasskey` operationId).
+	CreateAccessTokenByPasskeyWithBody(ctx context.Context, params *CreateAccessTokenByPasskeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateAccessTokenByPasskey Log in with a passkey
+	//
+	// Creates a session, as [`POST /v1/oauth/create`](#/Authorization/create_access_token) does, for the user to whom the passkey belongs. A
+	// passkey that has verified the user (by a fingerprint, a face or a PIN) counts as two factors: `acr` is `aal2`.
+	//
+	// An unknown passkey, a wrong signature, an expired or used ceremony and a disabled user give the same response: 404 `USER_NOT_FOUND`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/oauth/passkey (the `CreateAccessTokenByPasskey` operationId).
+	CreateAccessTokenByPasskey(ctx context.Context, params *CreateAccessTokenByPasskeyParams, body CreateAccessTokenByPasskeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// BeginPasskeyLogIn Begin a login with a passkey
+	//
+	// Returns the options for `navigator.credentials.get` (WebAuthn Level 3): pass `options` to
+	// `PublicKeyCredential.parseRequestOptionsFromJSON`. Send the result, with the same `ceremony`, within 5 minutes, to
+	// [`POST /v1/oauth/passkey`](#/Authorization/create_access_token_by_passkey), or to
+	// [`POST /v1/oauth/step_up`](#/Authorization/step_up_session) to authenticate again in a session.
+	//
+	// The response does not depend on the user. The service stores nothing.
+	//
+	// If the host of the public URL is no domain (an IP address, for example), there are no passkeys, and the response is 404.
+	//
+	// Corresponds with POST /v1/oauth/passkey/options (the `BeginPasskeyLogIn` operationId).
+	BeginPasskeyLogIn(ctx context.Context, params *BeginPasskeyLogInParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RefreshAccessTokenWithBody Refresh the access token
 	//
@@ -2748,16 +4404,48 @@ type ClientInterface interface {
 	// Corresponds with PUT /v1/oauth/refresh (the `RefreshAccessToken` operationId).
 	RefreshAccessToken(ctx context.Context, params *RefreshAccessTokenParams, body RefreshAccessTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CreateAccessTokenBySecondFactorWithBody Complete a login with a second factor
+	//
+	// Completes a login that got 403 `SECOND_FACTOR_REQUIRED`, with its `ticket` and exactly one of `code` (from the authenticator app),
+	// `recoveryCode` and `passkey`. The ticket is valid for 5 minutes; after 403 `WRONG_CODE` it can be used again.
+	//
+	// A wrong second factor counts as a failed login, like a wrong password. A code is valid once. If the password has changed meanwhile, or
+	// the user is disabled, the response is 404 `LOG_IN_EXPIRED`: log in again. After 200 wrong ones, no code from the app is accepted until
+	// the user has logged in with a recovery code or a passkey, or has stepped up in an open session.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/oauth/second_factor (the `CreateAccessTokenBySecondFactor` operationId).
+	CreateAccessTokenBySecondFactorWithBody(ctx context.Context, params *CreateAccessTokenBySecondFactorParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateAccessTokenBySecondFactor Complete a login with a second factor
+	//
+	// Completes a login that got 403 `SECOND_FACTOR_REQUIRED`, with its `ticket` and exactly one of `code` (from the authenticator app),
+	// `recoveryCode` and `passkey`. The ticket is valid for 5 minutes; after 403 `WRONG_CODE` it can be used again.
+	//
+	// A wrong second factor counts as a failed login, like a wrong password. A code is valid once. If the password has changed meanwhile, or
+	// the user is disabled, the response is 404 `LOG_IN_EXPIRED`: log in again. After 200 wrong ones, no code from the app is accepted until
+	// the user has logged in with a recovery code or a passkey, or has stepped up in an open session.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/oauth/second_factor (the `CreateAccessTokenBySecondFactor` operationId).
+	CreateAccessTokenBySecondFactor(ctx context.Context, params *CreateAccessTokenBySecondFactorParams, body CreateAccessTokenBySecondFactorJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// StepUpSessionWithBody Authenticate again in a session
 	//
 	// Proves again that the user is the one to whom the session belongs. Operations that could take the account away from the user require
 	// a recent authentication: a login or this operation within the last 10 minutes. Otherwise they respond with 403
-	// `RECENT_AUTHENTICATION_REQUIRED`. Ask the user for the password, call this operation, then repeat the other one.
+	// `RECENT_AUTHENTICATION_REQUIRED`. Ask the user for a proof, call this operation, then repeat the other one.
+	//
+	// The proof is exactly one of `password`, `code` (from the authenticator app), `recoveryCode` and `passkey` (with the ceremony of
+	// [`POST /v1/oauth/passkey/options`](#/Authorization/begin_passkey_log_in)). While the second factor is on, a password gets 403
+	// `SECOND_FACTOR_REQUIRED`. `secondFactor` of [`GET /v1/user`](#/User/get_user) says what the user has.
 	//
 	// The session stays the same, and so does its refresh token. Use the access token in the response from now on: its `auth_time` is the
 	// time of this operation. (This service accepts the older one too.)
 	//
-	// A wrong password counts as a failed login. `password` is what the user would log in with now. If that is a mailed password that was not
+	// A wrong proof counts as a failed login. `password` is what the user would log in with now. If that is a mailed password that was not
 	// used yet, it becomes the user's password, and all other sessions end, as with a login.
 	//
 	// Takes any type of body and a specified content type.
@@ -2769,12 +4457,16 @@ type ClientInterface interface {
 	//
 	// Proves again that the user is the one to whom the session belongs. Operations that could take the account away from the user require
 	// a recent authentication: a login or this operation within the last 10 minutes. Otherwise they respond with 403
-	// `RECENT_AUTHENTICATION_REQUIRED`. Ask the user for the password, call this operation, then repeat the other one.
+	// `RECENT_AUTHENTICATION_REQUIRED`. Ask the user for a proof, call this operation, then repeat the other one.
+	//
+	// The proof is exactly one of `password`, `code` (from the authenticator app), `recoveryCode` and `passkey` (with the ceremony of
+	// [`POST /v1/oauth/passkey/options`](#/Authorization/begin_passkey_log_in)). While the second factor is on, a password gets 403
+	// `SECOND_FACTOR_REQUIRED`. `secondFactor` of [`GET /v1/user`](#/User/get_user) says what the user has.
 	//
 	// The session stays the same, and so does its refresh token. Use the access token in the response from now on: its `auth_time` is the
 	// time of this operation. (This service accepts the older one too.)
 	//
-	// A wrong password counts as a failed login. `password` is what the user would log in with now. If that is a mailed password that was not
+	// A wrong proof counts as a failed login. `password` is what the user would log in with now. If that is a mailed password that was not
 	// used yet, it becomes the user's password, and all other sessions end, as with a login.
 	//
 	// Takes a body of the `application/json` content type.
@@ -2925,6 +4617,88 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/user/export (the `ExportUserData` operationId).
 	ExportUserData(ctx context.Context, params *ExportUserDataParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// AddPasskeyWithBody Add a passkey
+	//
+	// Stores the passkey that the browser has created. From then on it can log the user in, and replace TOTP while the second factor is on.
+	// The user gets an email. A `credential` that does not belong to the ceremony or that the service does not accept gets 400 with the
+	// parameter `credential`.
+	//
+	// If the host of the public URL is no domain (an IP address, for example), there are no passkeys, and the response is 404.
+	//
+	// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+	// [step up](#/Authorization/step_up_session).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/user/passkey/add (the `AddPasskey` operationId).
+	AddPasskeyWithBody(ctx context.Context, params *AddPasskeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddPasskey Add a passkey
+	//
+	// Stores the passkey that the browser has created. From then on it can log the user in, and replace TOTP while the second factor is on.
+	// The user gets an email. A `credential` that does not belong to the ceremony or that the service does not accept gets 400 with the
+	// parameter `credential`.
+	//
+	// If the host of the public URL is no domain (an IP address, for example), there are no passkeys, and the response is 404.
+	//
+	// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+	// [step up](#/Authorization/step_up_session).
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/user/passkey/add (the `AddPasskey` operationId).
+	AddPasskey(ctx context.Context, params *AddPasskeyParams, body AddPasskeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListPasskeys List the user's passkeys
+	//
+	// The passkeys of the user, the oldest first.
+	//
+	// Corresponds with GET /v1/user/passkey/list (the `ListPasskeys` operationId).
+	ListPasskeys(ctx context.Context, params *ListPasskeysParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// BeginPasskey Begin to add a passkey
+	//
+	// Returns the options for `navigator.credentials.create` (WebAuthn Level 3): pass `options` to
+	// `PublicKeyCredential.parseCreationOptionsFromJSON`. Send the result, with the same `ceremony`, to
+	// [`POST /v1/user/passkey/add`](#/User/add_passkey) within 5 minutes.
+	//
+	// If the host of the public URL is no domain (an IP address, for example), there are no passkeys, and the response is 404.
+	//
+	// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+	// [step up](#/Authorization/step_up_session).
+	//
+	// Corresponds with POST /v1/user/passkey/options (the `BeginPasskey` operationId).
+	BeginPasskey(ctx context.Context, params *BeginPasskeyParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RemovePasskey Remove a passkey
+	//
+	// The passkey can no longer log in. The operation is idempotent. While the second factor is on, the user must keep TOTP or another
+	// passkey; to have no second factor, [turn it off](#/User/turn_off_second_factor).
+	//
+	// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+	// [step up](#/Authorization/step_up_session).
+	//
+	// Corresponds with DELETE /v1/user/passkey/{passkeyID} (the `RemovePasskey` operationId).
+	RemovePasskey(ctx context.Context, passkeyID PasskeyID, params *RemovePasskeyParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RenamePasskeyWithBody Rename a passkey
+	//
+	// Changes the name that the user sees. A passkey that the user does not have gets 204 too.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /v1/user/passkey/{passkeyID} (the `RenamePasskey` operationId).
+	RenamePasskeyWithBody(ctx context.Context, passkeyID PasskeyID, params *RenamePasskeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RenamePasskey Rename a passkey
+	//
+	// Changes the name that the user sees. A passkey that the user does not have gets 204 too.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /v1/user/passkey/{passkeyID} (the `RenamePasskey` operationId).
+	RenamePasskey(ctx context.Context, passkeyID PasskeyID, params *RenamePasskeyParams, body RenamePasskeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// UserPasswordResetWithBody Request a password reset
 	//
 	// Sends a link to the email address. When the user opens the link, the service sends a new password by email. The old password and
@@ -3003,6 +4777,41 @@ type ClientInterface interface {
 	// Corresponds with PUT /v1/user/password (the `ChangeUserPassword` operationId).
 	ChangeUserPassword(ctx context.Context, params *ChangeUserPasswordParams, body ChangeUserPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// RenewRecoveryCodes Replace the recovery codes
+	//
+	// Returns ten new recovery codes, and makes the older ones void. Each can replace a code from the app or a passkey once.
+	//
+	// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+	// [step up](#/Authorization/step_up_session).
+	//
+	// Corresponds with POST /v1/user/recovery_codes (the `RenewRecoveryCodes` operationId).
+	RenewRecoveryCodes(ctx context.Context, params *RenewRecoveryCodesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TurnOffSecondFactor Require only one factor
+	//
+	// From now on, the password is enough to log in. The service deletes the TOTP secret and the recovery codes; passkeys stay, and can
+	// still log in. The operation is idempotent.
+	//
+	// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+	// [step up](#/Authorization/step_up_session).
+	//
+	// Corresponds with DELETE /v1/user/second_factor (the `TurnOffSecondFactor` operationId).
+	TurnOffSecondFactor(ctx context.Context, params *TurnOffSecondFactorParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TurnOnSecondFactor Require a passkey after the password
+	//
+	// From now on, a login with the password needs a passkey too. All other sessions end, this one has `acr` `aal2` from now on, and the
+	// response has ten recovery codes. Show them to the user once; the service cannot show them again.
+	// ([Confirming TOTP](#/User/confirm_totp) also turns the second factor on.)
+	//
+	// Without this, a passkey is another way to log in, and a password is enough too.
+	//
+	// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+	// [step up](#/Authorization/step_up_session).
+	//
+	// Corresponds with POST /v1/user/second_factor (the `TurnOnSecondFactor` operationId).
+	TurnOnSecondFactor(ctx context.Context, params *TurnOnSecondFactorParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// SignupWithBody Sign up
 	//
 	// Creates a user and sends a confirmation link to the email address. When the user opens the link, the service sends a
@@ -3046,6 +4855,61 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/user/signup (the `Signup` operationId).
 	Signup(ctx context.Context, params *SignupParams, body SignupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RemoveTotp Remove TOTP
+	//
+	// Deletes the secret. The operation is idempotent. While the second factor is on, the user must have a passkey that can replace TOTP; to
+	// have no second factor, [turn it off](#/User/turn_off_second_factor).
+	//
+	// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+	// [step up](#/Authorization/step_up_session).
+	//
+	// Corresponds with DELETE /v1/user/totp (the `RemoveTotp` operationId).
+	RemoveTotp(ctx context.Context, params *RemoveTotpParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// BeginTotp Begin to set up TOTP
+	//
+	// Returns a new secret for an authenticator app (TOTP, RFC 6238: SHA-1, 6 digits, 30 seconds). Nothing changes until
+	// [the user confirms it](#/User/confirm_totp) with a code from the app, within an hour. An older secret, if there is one, stays valid
+	// until then.
+	//
+	// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+	// [step up](#/Authorization/step_up_session).
+	//
+	// Corresponds with POST /v1/user/totp (the `BeginTotp` operationId).
+	BeginTotp(ctx context.Context, params *BeginTotpParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfirmTotpWithBody Confirm TOTP with a code from the app
+	//
+	// The user proves that the app has the secret of [`POST /v1/user/totp`](#/User/begin_totp). If the second factor is off, this turns it
+	// on: all other sessions end, this one has `acr` `aal2` from now on, and the response has ten recovery codes. Show them to the user once;
+	// the service cannot show them again. If the second factor is on already, the user keeps the recovery codes and the list is empty.
+	//
+	// A code is valid once: the one used here does not log in.
+	//
+	// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+	// [step up](#/Authorization/step_up_session).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /v1/user/totp (the `ConfirmTotp` operationId).
+	ConfirmTotpWithBody(ctx context.Context, params *ConfirmTotpParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfirmTotp Confirm TOTP with a code from the app
+	//
+	// The user proves that the app has the secret of [`POST /v1/user/totp`](#/User/begin_totp). If the second factor is off, this turns it
+	// on: all other sessions end, this one has `acr` `aal2` from now on, and the response has ten recovery codes. Show them to the user once;
+	// the service cannot show them again. If the second factor is on already, the user keeps the recovery codes and the list is empty.
+	//
+	// A code is valid once: the one used here does not log in.
+	//
+	// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+	// [step up](#/Authorization/step_up_session).
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /v1/user/totp (the `ConfirmTotp` operationId).
+	ConfirmTotp(ctx context.Context, params *ConfirmTotpParams, body ConfirmTotpJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetVersion Get the version of the service
 	//
@@ -3376,6 +5240,10 @@ func (c *Client) ConfirmUserEmail(ctx context.Context, confirmationKey string, p
 // An unknown address, a wrong password, an unconfirmed user and a disabled user give the same response: 404
 // `USER_NOT_FOUND`.
 //
+// If the user has turned a second factor on, a right password gets 403 `SECOND_FACTOR_REQUIRED` with a `ticket`. Complete the login
+// with [`POST /v1/oauth/second_factor`](#/Authorization/create_access_token_by_second_factor). To log in with a passkey and no
+// password, begin with [`POST /v1/oauth/passkey/options`](#/Authorization/begin_passkey_log_in).
+//
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/oauth/create (the `CreateAccessToken` operationId).
@@ -3402,11 +5270,83 @@ func (c *Client) CreateAccessTokenWithBody(ctx context.Context, params *CreateAc
 // An unknown address, a wrong password, an unconfirmed user and a disabled user give the same response: 404
 // `USER_NOT_FOUND`.
 //
+// If the user has turned a second factor on, a right password gets 403 `SECOND_FACTOR_REQUIRED` with a `ticket`. Complete the login
+// with [`POST /v1/oauth/second_factor`](#/Authorization/create_access_token_by_second_factor). To log in with a passkey and no
+// password, begin with [`POST /v1/oauth/passkey/options`](#/Authorization/begin_passkey_log_in).
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/oauth/create (the `CreateAccessToken` operationId).
 func (c *Client) CreateAccessToken(ctx context.Context, params *CreateAccessTokenParams, body CreateAccessTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCreateAccessTokenRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateAccessTokenByPasskeyWithBody Log in with a passkey
+//
+// Creates a session, as [`POST /v1/oauth/create`](#/Authorization/create_access_token) does, for the user to whom the passkey belongs. A
+// passkey that has verified the user (by a fingerprint, a face or a PIN) counts as two factors: `acr` is `aal2`.
+//
+// An unknown passkey, a wrong signature, an expired or used ceremony and a disabled user give the same response: 404 `USER_NOT_FOUND`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/oauth/passkey (the `CreateAccessTokenByPasskey` operationId).
+func (c *Client) CreateAccessTokenByPasskeyWithBody(ctx context.Context, params *CreateAccessTokenByPasskeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateAccessTokenByPasskeyRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateAccessTokenByPasskey Log in with a passkey
+//
+// Creates a session, as [`POST /v1/oauth/create`](#/Authorization/create_access_token) does, for the user to whom the passkey belongs. A
+// passkey that has verified the user (by a fingerprint, a face or a PIN) counts as two factors: `acr` is `aal2`.
+//
+// An unknown passkey, a wrong signature, an expired or used ceremony and a disabled user give the same response: 404 `USER_NOT_FOUND`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/oauth/passkey (the `CreateAccessTokenByPasskey` operationId).
+func (c *Client) CreateAccessTokenByPasskey(ctx context.Context, params *CreateAccessTokenByPasskeyParams, body CreateAccessTokenByPasskeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateAccessTokenByPasskeyRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// BeginPasskeyLogIn Begin a login with a passkey
+//
+// Returns the options for `navigator.credentials.get` (WebAuthn Level 3): pass `options` to
+// `PublicKeyCredential.parseRequestOptionsFromJSON`. Send the result, with the same `ceremony`, within 5 minutes, to
+// [`POST /v1/oauth/passkey`](#/Authorization/create_access_token_by_passkey), or to
+// [`POST /v1/oauth/step_up`](#/Authorization/step_up_session) to authenticate again in a session.
+//
+// The response does not depend on the user. The service stores nothing.
+//
+// If the host of the public URL is no domain (an IP address, for example), there are no passkeys, and the response is 404.
+//
+// Corresponds with POST /v1/oauth/passkey/options (the `BeginPasskeyLogIn` operationId).
+func (c *Client) BeginPasskeyLogIn(ctx context.Context, params *BeginPasskeyLogInParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBeginPasskeyLogInRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3469,16 +5409,68 @@ func (c *Client) RefreshAccessToken(ctx context.Context, params *RefreshAccessTo
 	return c.Client.Do(req)
 }
 
+// CreateAccessTokenBySecondFactorWithBody Complete a login with a second factor
+//
+// Completes a login that got 403 `SECOND_FACTOR_REQUIRED`, with its `ticket` and exactly one of `code` (from the authenticator app),
+// `recoveryCode` and `passkey`. The ticket is valid for 5 minutes; after 403 `WRONG_CODE` it can be used again.
+//
+// A wrong second factor counts as a failed login, like a wrong password. A code is valid once. If the password has changed meanwhile, or
+// the user is disabled, the response is 404 `LOG_IN_EXPIRED`: log in again. After 200 wrong ones, no code from the app is accepted until
+// the user has logged in with a recovery code or a passkey, or has stepped up in an open session.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/oauth/second_factor (the `CreateAccessTokenBySecondFactor` operationId).
+func (c *Client) CreateAccessTokenBySecondFactorWithBody(ctx context.Context, params *CreateAccessTokenBySecondFactorParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateAccessTokenBySecondFactorRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateAccessTokenBySecondFactor Complete a login with a second factor
+//
+// Completes a login that got 403 `SECOND_FACTOR_REQUIRED`, with its `ticket` and exactly one of `code` (from the authenticator app),
+// `recoveryCode` and `passkey`. The ticket is valid for 5 minutes; after 403 `WRONG_CODE` it can be used again.
+//
+// A wrong second factor counts as a failed login, like a wrong password. A code is valid once. If the password has changed meanwhile, or
+// the user is disabled, the response is 404 `LOG_IN_EXPIRED`: log in again. After 200 wrong ones, no code from the app is accepted until
+// the user has logged in with a recovery code or a passkey, or has stepped up in an open session.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/oauth/second_factor (the `CreateAccessTokenBySecondFactor` operationId).
+func (c *Client) CreateAccessTokenBySecondFactor(ctx context.Context, params *CreateAccessTokenBySecondFactorParams, body CreateAccessTokenBySecondFactorJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateAccessTokenBySecondFactorRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // StepUpSessionWithBody Authenticate again in a session
 //
 // Proves again that the user is the one to whom the session belongs. Operations that could take the account away from the user require
 // a recent authentication: a login or this operation within the last 10 minutes. Otherwise they respond with 403
-// `RECENT_AUTHENTICATION_REQUIRED`. Ask the user for the password, call this operation, then repeat the other one.
+// `RECENT_AUTHENTICATION_REQUIRED`. Ask the user for a proof, call this operation, then repeat the other one.
+//
+// The proof is exactly one of `password`, `code` (from the authenticator app), `recoveryCode` and `passkey` (with the ceremony of
+// [`POST /v1/oauth/passkey/options`](#/Authorization/begin_passkey_log_in)). While the second factor is on, a password gets 403
+// `SECOND_FACTOR_REQUIRED`. `secondFactor` of [`GET /v1/user`](#/User/get_user) says what the user has.
 //
 // The session stays the same, and so does its refresh token. Use the access token in the response from now on: its `auth_time` is the
 // time of this operation. (This service accepts the older one too.)
 //
-// A wrong password counts as a failed login. `password` is what the user would log in with now. If that is a mailed password that was not
+// A wrong proof counts as a failed login. `password` is what the user would log in with now. If that is a mailed password that was not
 // used yet, it becomes the user's password, and all other sessions end, as with a login.
 //
 // Takes any type of body and a specified content type.
@@ -3500,12 +5492,16 @@ func (c *Client) StepUpSessionWithBody(ctx context.Context, params *StepUpSessio
 //
 // Proves again that the user is the one to whom the session belongs. Operations that could take the account away from the user require
 // a recent authentication: a login or this operation within the last 10 minutes. Otherwise they respond with 403
-// `RECENT_AUTHENTICATION_REQUIRED`. Ask the user for the password, call this operation, then repeat the other one.
+// `RECENT_AUTHENTICATION_REQUIRED`. Ask the user for a proof, call this operation, then repeat the other one.
+//
+// The proof is exactly one of `password`, `code` (from the authenticator app), `recoveryCode` and `passkey` (with the ceremony of
+// [`POST /v1/oauth/passkey/options`](#/Authorization/begin_passkey_log_in)). While the second factor is on, a password gets 403
+// `SECOND_FACTOR_REQUIRED`. `secondFactor` of [`GET /v1/user`](#/User/get_user) says what the user has.
 //
 // The session stays the same, and so does its refresh token. Use the access token in the response from now on: its `auth_time` is the
 // time of this operation. (This service accepts the older one too.)
 //
-// A wrong password counts as a failed login. `password` is what the user would log in with now. If that is a mailed password that was not
+// A wrong proof counts as a failed login. `password` is what the user would log in with now. If that is a mailed password that was not
 // used yet, it becomes the user's password, and all other sessions end, as with a login.
 //
 // Takes a body of the `application/json` content type.
@@ -3786,6 +5782,158 @@ func (c *Client) ExportUserData(ctx context.Context, params *ExportUserDataParam
 	return c.Client.Do(req)
 }
 
+// AddPasskeyWithBody Add a passkey
+//
+// Stores the passkey that the browser has created. From then on it can log the user in, and replace TOTP while the second factor is on.
+// The user gets an email. A `credential` that does not belong to the ceremony or that the service does not accept gets 400 with the
+// parameter `credential`.
+//
+// If the host of the public URL is no domain (an IP address, for example), there are no passkeys, and the response is 404.
+//
+// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+// [step up](#/Authorization/step_up_session).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/user/passkey/add (the `AddPasskey` operationId).
+func (c *Client) AddPasskeyWithBody(ctx context.Context, params *AddPasskeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddPasskeyRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddPasskey Add a passkey
+//
+// Stores the passkey that the browser has created. From then on it can log the user in, and replace TOTP while the second factor is on.
+// The user gets an email. A `credential` that does not belong to the ceremony or that the service does not accept gets 400 with the
+// parameter `credential`.
+//
+// If the host of the public URL is no domain (an IP address, for example), there are no passkeys, and the response is 404.
+//
+// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+// [step up](#/Authorization/step_up_session).
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/user/passkey/add (the `AddPasskey` operationId).
+func (c *Client) AddPasskey(ctx context.Context, params *AddPasskeyParams, body AddPasskeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddPasskeyRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListPasskeys List the user's passkeys
+//
+// The passkeys of the user, the oldest first.
+//
+// Corresponds with GET /v1/user/passkey/list (the `ListPasskeys` operationId).
+func (c *Client) ListPasskeys(ctx context.Context, params *ListPasskeysParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListPasskeysRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// BeginPasskey Begin to add a passkey
+//
+// Returns the options for `navigator.credentials.create` (WebAuthn Level 3): pass `options` to
+// `PublicKeyCredential.parseCreationOptionsFromJSON`. Send the result, with the same `ceremony`, to
+// [`POST /v1/user/passkey/add`](#/User/add_passkey) within 5 minutes.
+//
+// If the host of the public URL is no domain (an IP address, for example), there are no passkeys, and the response is 404.
+//
+// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+// [step up](#/Authorization/step_up_session).
+//
+// Corresponds with POST /v1/user/passkey/options (the `BeginPasskey` operationId).
+func (c *Client) BeginPasskey(ctx context.Context, params *BeginPasskeyParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBeginPasskeyRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RemovePasskey Remove a passkey
+//
+// The passkey can no longer log in. The operation is idempotent. While the second factor is on, the user must keep TOTP or another
+// passkey; to have no second factor, [turn it off](#/User/turn_off_second_factor).
+//
+// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+// [step up](#/Authorization/step_up_session).
+//
+// Corresponds with DELETE /v1/user/passkey/{passkeyID} (the `RemovePasskey` operationId).
+func (c *Client) RemovePasskey(ctx context.Context, passkeyID PasskeyID, params *RemovePasskeyParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRemovePasskeyRequest(c.Server, passkeyID, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RenamePasskeyWithBody Rename a passkey
+//
+// Changes the name that the user sees. A passkey that the user does not have gets 204 too.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /v1/user/passkey/{passkeyID} (the `RenamePasskey` operationId).
+func (c *Client) RenamePasskeyWithBody(ctx context.Context, passkeyID PasskeyID, params *RenamePasskeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRenamePasskeyRequestWithBody(c.Server, passkeyID, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RenamePasskey Rename a passkey
+//
+// Changes the name that the user sees. A passkey that the user does not have gets 204 too.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /v1/user/passkey/{passkeyID} (the `RenamePasskey` operationId).
+func (c *Client) RenamePasskey(ctx context.Context, passkeyID PasskeyID, params *RenamePasskeyParams, body RenamePasskeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRenamePasskeyRequest(c.Server, passkeyID, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // UserPasswordResetWithBody Request a password reset
 //
 // Sends a link to the email address. When the user opens the link, the service sends a new password by email. The old password and
@@ -3904,6 +6052,71 @@ func (c *Client) ChangeUserPassword(ctx context.Context, params *ChangeUserPassw
 	return c.Client.Do(req)
 }
 
+// RenewRecoveryCodes Replace the recovery codes
+//
+// Returns ten new recovery codes, and makes the older ones void. Each can replace a code from the app or a passkey once.
+//
+// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+// [step up](#/Authorization/step_up_session).
+//
+// Corresponds with POST /v1/user/recovery_codes (the `RenewRecoveryCodes` operationId).
+func (c *Client) RenewRecoveryCodes(ctx context.Context, params *RenewRecoveryCodesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRenewRecoveryCodesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TurnOffSecondFactor Require only one factor
+//
+// From now on, the password is enough to log in. The service deletes the TOTP secret and the recovery codes; passkeys stay, and can
+// still log in. The operation is idempotent.
+//
+// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+// [step up](#/Authorization/step_up_session).
+//
+// Corresponds with DELETE /v1/user/second_factor (the `TurnOffSecondFactor` operationId).
+func (c *Client) TurnOffSecondFactor(ctx context.Context, params *TurnOffSecondFactorParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTurnOffSecondFactorRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TurnOnSecondFactor Require a passkey after the password
+//
+// From now on, a login with the password needs a passkey too. All other sessions end, this one has `acr` `aal2` from now on, and the
+// response has ten recovery codes. Show them to the user once; the service cannot show them again.
+// ([Confirming TOTP](#/User/confirm_totp) also turns the second factor on.)
+//
+// Without this, a passkey is another way to log in, and a password is enough too.
+//
+// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+// [step up](#/Authorization/step_up_session).
+//
+// Corresponds with POST /v1/user/second_factor (the `TurnOnSecondFactor` operationId).
+func (c *Client) TurnOnSecondFactor(ctx context.Context, params *TurnOnSecondFactorParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTurnOnSecondFactorRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // SignupWithBody Sign up
 //
 // Creates a user and sends a confirmation link to the email address. When the user opens the link, the service sends a
@@ -3958,6 +6171,101 @@ func (c *Client) SignupWithBody(ctx context.Context, params *SignupParams, conte
 // Corresponds with POST /v1/user/signup (the `Signup` operationId).
 func (c *Client) Signup(ctx context.Context, params *SignupParams, body SignupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewSignupRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RemoveTotp Remove TOTP
+//
+// Deletes the secret. The operation is idempotent. While the second factor is on, the user must have a passkey that can replace TOTP; to
+// have no second factor, [turn it off](#/User/turn_off_second_factor).
+//
+// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+// [step up](#/Authorization/step_up_session).
+//
+// Corresponds with DELETE /v1/user/totp (the `RemoveTotp` operationId).
+func (c *Client) RemoveTotp(ctx context.Context, params *RemoveTotpParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRemoveTotpRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// BeginTotp Begin to set up TOTP
+//
+// Returns a new secret for an authenticator app (TOTP, RFC 6238: SHA-1, 6 digits, 30 seconds). Nothing changes until
+// [the user confirms it](#/User/confirm_totp) with a code from the app, within an hour. An older secret, if there is one, stays valid
+// until then.
+//
+// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+// [step up](#/Authorization/step_up_session).
+//
+// Corresponds with POST /v1/user/totp (the `BeginTotp` operationId).
+func (c *Client) BeginTotp(ctx context.Context, params *BeginTotpParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBeginTotpRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfirmTotpWithBody Confirm TOTP with a code from the app
+//
+// The user proves that the app has the secret of [`POST /v1/user/totp`](#/User/begin_totp). If the second factor is off, this turns it
+// on: all other sessions end, this one has `acr` `aal2` from now on, and the response has ten recovery codes. Show them to the user once;
+// the service cannot show them again. If the second factor is on already, the user keeps the recovery codes and the list is empty.
+//
+// A code is valid once: the one used here does not log in.
+//
+// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+// [step up](#/Authorization/step_up_session).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /v1/user/totp (the `ConfirmTotp` operationId).
+func (c *Client) ConfirmTotpWithBody(ctx context.Context, params *ConfirmTotpParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfirmTotpRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfirmTotp Confirm TOTP with a code from the app
+//
+// The user proves that the app has the secret of [`POST /v1/user/totp`](#/User/begin_totp). If the second factor is off, this turns it
+// on: all other sessions end, this one has `acr` `aal2` from now on, and the response has ten recovery codes. Show them to the user once;
+// the service cannot show them again. If the second factor is on already, the user keeps the recovery codes and the list is empty.
+//
+// A code is valid once: the one used here does not log in.
+//
+// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+// [step up](#/Authorization/step_up_session).
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /v1/user/totp (the `ConfirmTotp` operationId).
+func (c *Client) ConfirmTotp(ctx context.Context, params *ConfirmTotpParams, body ConfirmTotpJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfirmTotpRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4691,6 +6999,99 @@ func NewCreateAccessTokenRequestWithBody(server string, params *CreateAccessToke
 	return req, nil
 }
 
+// NewCreateAccessTokenByPasskeyRequest calls the generic CreateAccessTokenByPasskey builder with application/json body
+func NewCreateAccessTokenByPasskeyRequest(server string, params *CreateAccessTokenByPasskeyParams, body CreateAccessTokenByPasskeyJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateAccessTokenByPasskeyRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCreateAccessTokenByPasskeyRequestWithBody constructs an http.Request for the CreateAccessTokenByPasskey method, with any body, and a specified content type
+func NewCreateAccessTokenByPasskeyRequestWithBody(server string, params *CreateAccessTokenByPasskeyParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/oauth/passkey")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "request-id", params.RequestID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("request-id", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewBeginPasskeyLogInRequest constructs an http.Request for the BeginPasskeyLogIn method
+func NewBeginPasskeyLogInRequest(server string, params *BeginPasskeyLogInParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/oauth/passkey/options")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "request-id", params.RequestID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("request-id", headerParam0)
+
+	}
+
+	return req, nil
+}
+
 // NewRefreshAccessTokenRequest calls the generic RefreshAccessToken builder with application/json body
 func NewRefreshAccessTokenRequest(server string, params *RefreshAccessTokenParams, body RefreshAccessTokenJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -4722,6 +7123,59 @@ func NewRefreshAccessTokenRequestWithBody(server string, params *RefreshAccessTo
 	}
 
 	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "request-id", params.RequestID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("request-id", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewCreateAccessTokenBySecondFactorRequest calls the generic CreateAccessTokenBySecondFactor builder with application/json body
+func NewCreateAccessTokenBySecondFactorRequest(server string, params *CreateAccessTokenBySecondFactorParams, body CreateAccessTokenBySecondFactorJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateAccessTokenBySecondFactorRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCreateAccessTokenBySecondFactorRequestWithBody constructs an http.Request for the CreateAccessTokenBySecondFactor method, with any body, and a specified content type
+func NewCreateAccessTokenBySecondFactorRequestWithBody(server string, params *CreateAccessTokenBySecondFactorParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/oauth/second_factor")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
 	if err != nil {
 		return nil, err
 	}
@@ -5234,6 +7688,246 @@ func NewExportUserDataRequest(server string, params *ExportUserDataParams) (*htt
 	return req, nil
 }
 
+// NewAddPasskeyRequest calls the generic AddPasskey builder with application/json body
+func NewAddPasskeyRequest(server string, params *AddPasskeyParams, body AddPasskeyJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAddPasskeyRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewAddPasskeyRequestWithBody constructs an http.Request for the AddPasskey method, with any body, and a specified content type
+func NewAddPasskeyRequestWithBody(server string, params *AddPasskeyParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/user/passkey/add")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "request-id", params.RequestID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("request-id", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewListPasskeysRequest constructs an http.Request for the ListPasskeys method
+func NewListPasskeysRequest(server string, params *ListPasskeysParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/user/passkey/list")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "request-id", params.RequestID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("request-id", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewBeginPasskeyRequest constructs an http.Request for the BeginPasskey method
+func NewBeginPasskeyRequest(server string, params *BeginPasskeyParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/user/passkey/options")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "request-id", params.RequestID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("request-id", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewRemovePasskeyRequest constructs an http.Request for the RemovePasskey method
+func NewRemovePasskeyRequest(server string, passkeyID PasskeyID, params *RemovePasskeyParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "passkeyID", passkeyID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/user/passkey/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "request-id", params.RequestID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("request-id", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewRenamePasskeyRequest calls the generic RenamePasskey builder with application/json body
+func NewRenamePasskeyRequest(server string, passkeyID PasskeyID, params *RenamePasskeyParams, body RenamePasskeyJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRenamePasskeyRequestWithBody(server, passkeyID, params, "application/json", bodyReader)
+}
+
+// NewRenamePasskeyRequestWithBody constructs an http.Request for the RenamePasskey method, with any body, and a specified content type
+func NewRenamePasskeyRequestWithBody(server string, passkeyID PasskeyID, params *RenamePasskeyParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "passkeyID", passkeyID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/user/passkey/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "request-id", params.RequestID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("request-id", headerParam0)
+
+	}
+
+	return req, nil
+}
+
 // NewUserPasswordResetRequest calls the generic UserPasswordReset builder with application/json body
 func NewUserPasswordResetRequest(server string, params *UserPasswordResetParams, body UserPasswordResetJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -5340,6 +8034,126 @@ func NewChangeUserPasswordRequestWithBody(server string, params *ChangeUserPassw
 	return req, nil
 }
 
+// NewRenewRecoveryCodesRequest constructs an http.Request for the RenewRecoveryCodes method
+func NewRenewRecoveryCodesRequest(server string, params *RenewRecoveryCodesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/user/recovery_codes")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "request-id", params.RequestID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("request-id", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewTurnOffSecondFactorRequest constructs an http.Request for the TurnOffSecondFactor method
+func NewTurnOffSecondFactorRequest(server string, params *TurnOffSecondFactorParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/user/second_factor")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "request-id", params.RequestID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("request-id", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewTurnOnSecondFactorRequest constructs an http.Request for the TurnOnSecondFactor method
+func NewTurnOnSecondFactorRequest(server string, params *TurnOnSecondFactorParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/user/second_factor")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "request-id", params.RequestID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("request-id", headerParam0)
+
+	}
+
+	return req, nil
+}
+
 // NewSignupRequest calls the generic Signup builder with application/json body
 func NewSignupRequest(server string, params *SignupParams, body SignupJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -5371,6 +8185,139 @@ func NewSignupRequestWithBody(server string, params *SignupParams, contentType s
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "request-id", params.RequestID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("request-id", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewRemoveTotpRequest constructs an http.Request for the RemoveTotp method
+func NewRemoveTotpRequest(server string, params *RemoveTotpParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/user/totp")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "request-id", params.RequestID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("request-id", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewBeginTotpRequest constructs an http.Request for the BeginTotp method
+func NewBeginTotpRequest(server string, params *BeginTotpParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/user/totp")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "request-id", params.RequestID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("request-id", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewConfirmTotpRequest calls the generic ConfirmTotp builder with application/json body
+func NewConfirmTotpRequest(server string, params *ConfirmTotpParams, body ConfirmTotpJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewConfirmTotpRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewConfirmTotpRequestWithBody constructs an http.Request for the ConfirmTotp method, with any body, and a specified content type
+func NewConfirmTotpRequestWithBody(server string, params *ConfirmTotpParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/user/totp")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
 	if err != nil {
 		return nil, err
 	}
@@ -5680,6 +8627,10 @@ type ClientWithResponsesInterface interface {
 	// An unknown address, a wrong password, an unconfirmed user and a disabled user give the same response: 404
 	// `USER_NOT_FOUND`.
 	//
+	// If the user has turned a second factor on, a right password gets 403 `SECOND_FACTOR_REQUIRED` with a `ticket`. Complete the login
+	// with [`POST /v1/oauth/second_factor`](#/Authorization/create_access_token_by_second_factor). To log in with a passkey and no
+	// password, begin with [`POST /v1/oauth/passkey/options`](#/Authorization/begin_passkey_log_in).
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/oauth/create (the `CreateAccessToken` operationId).
@@ -5696,10 +8647,54 @@ type ClientWithResponsesInterface interface {
 	// An unknown address, a wrong password, an unconfirmed user and a disabled user give the same response: 404
 	// `USER_NOT_FOUND`.
 	//
+	// If the user has turned a second factor on, a right password gets 403 `SECOND_FACTOR_REQUIRED` with a `ticket`. Complete the login
+	// with [`POST /v1/oauth/second_factor`](#/Authorization/create_access_token_by_second_factor). To log in with a passkey and no
+	// password, begin with [`POST /v1/oauth/passkey/options`](#/Authorization/begin_passkey_log_in).
+	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/oauth/create (the `CreateAccessToken` operationId).
 	CreateAccessTokenWithResponse(ctx context.Context, params *CreateAccessTokenParams, body CreateAccessTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateAccessTokenResponse, error)
+
+	// CreateAccessTokenByPasskeyWithBodyWithResponse Log in with a passkey
+	//
+	// Creates a session, as [`POST /v1/oauth/create`](#/Authorization/create_access_token) does, for the user to whom the passkey belongs. A
+	// passkey that has verified the user (by a fingerprint, a face or a PIN) counts as two factors: `acr` is `aal2`.
+	//
+	// An unknown passkey, a wrong signature, an expired or used ceremony and a disabled user give the same response: 404 `USER_NOT_FOUND`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/oauth/passkey (the `CreateAccessTokenByPasskey` operationId).
+	CreateAccessTokenByPasskeyWithBodyWithResponse(ctx context.Context, params *CreateAccessTokenByPasskeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateAccessTokenByPasskeyResponse, error)
+
+	// CreateAccessTokenByPasskeyWithResponse Log in with a passkey
+	//
+	// Creates a session, as [`POST /v1/oauth/create`](#/Authorization/create_access_token) does, for the user to whom the passkey belongs. A
+	// passkey that has verified the user (by a fingerprint, a face or a PIN) counts as two factors: `acr` is `aal2`.
+	//
+	// An unknown passkey, a wrong signature, an expired or used ceremony and a disabled user give the same response: 404 `USER_NOT_FOUND`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/oauth/passkey (the `CreateAccessTokenByPasskey` operationId).
+	CreateAccessTokenByPasskeyWithResponse(ctx context.Context, params *CreateAccessTokenByPasskeyParams, body CreateAccessTokenByPasskeyJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateAccessTokenByPasskeyResponse, error)
+
+	// BeginPasskeyLogInWithResponse Begin a login with a passkey
+	//
+	// Returns the options for `navigator.credentials.get` (WebAuthn Level 3): pass `options` to
+	// `PublicKeyCredential.parseRequestOptionsFromJSON`. Send the result, with the same `ceremony`, within 5 minutes, to
+	// [`POST /v1/oauth/passkey`](#/Authorization/create_access_token_by_passkey), or to
+	// [`POST /v1/oauth/step_up`](#/Authorization/step_up_session) to authenticate again in a session.
+	//
+	// The response does not depend on the user. The service stores nothing.
+	//
+	// If the host of the public URL is no domain (an IP address, for example), there are no passkeys, and the response is 404.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/oauth/passkey/options (the `BeginPasskeyLogIn` operationId).
+	BeginPasskeyLogInWithResponse(ctx context.Context, params *BeginPasskeyLogInParams, reqEditors ...RequestEditorFn) (*BeginPasskeyLogInResponse, error)
 
 	// RefreshAccessTokenWithBodyWithResponse Refresh the access token
 	//
@@ -5733,16 +8728,48 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PUT /v1/oauth/refresh (the `RefreshAccessToken` operationId).
 	RefreshAccessTokenWithResponse(ctx context.Context, params *RefreshAccessTokenParams, body RefreshAccessTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*RefreshAccessTokenResponse, error)
 
+	// CreateAccessTokenBySecondFactorWithBodyWithResponse Complete a login with a second factor
+	//
+	// Completes a login that got 403 `SECOND_FACTOR_REQUIRED`, with its `ticket` and exactly one of `code` (from the authenticator app),
+	// `recoveryCode` and `passkey`. The ticket is valid for 5 minutes; after 403 `WRONG_CODE` it can be used again.
+	//
+	// A wrong second factor counts as a failed login, like a wrong password. A code is valid once. If the password has changed meanwhile, or
+	// the user is disabled, the response is 404 `LOG_IN_EXPIRED`: log in again. After 200 wrong ones, no code from the app is accepted until
+	// the user has logged in with a recovery code or a passkey, or has stepped up in an open session.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/oauth/second_factor (the `CreateAccessTokenBySecondFactor` operationId).
+	CreateAccessTokenBySecondFactorWithBodyWithResponse(ctx context.Context, params *CreateAccessTokenBySecondFactorParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateAccessTokenBySecondFactorResponse, error)
+
+	// CreateAccessTokenBySecondFactorWithResponse Complete a login with a second factor
+	//
+	// Completes a login that got 403 `SECOND_FACTOR_REQUIRED`, with its `ticket` and exactly one of `code` (from the authenticator app),
+	// `recoveryCode` and `passkey`. The ticket is valid for 5 minutes; after 403 `WRONG_CODE` it can be used again.
+	//
+	// A wrong second factor counts as a failed login, like a wrong password. A code is valid once. If the password has changed meanwhile, or
+	// the user is disabled, the response is 404 `LOG_IN_EXPIRED`: log in again. After 200 wrong ones, no code from the app is accepted until
+	// the user has logged in with a recovery code or a passkey, or has stepped up in an open session.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/oauth/second_factor (the `CreateAccessTokenBySecondFactor` operationId).
+	CreateAccessTokenBySecondFactorWithResponse(ctx context.Context, params *CreateAccessTokenBySecondFactorParams, body CreateAccessTokenBySecondFactorJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateAccessTokenBySecondFactorResponse, error)
+
 	// StepUpSessionWithBodyWithResponse Authenticate again in a session
 	//
 	// Proves again that the user is the one to whom the session belongs. Operations that could take the account away from the user require
 	// a recent authentication: a login or this operation within the last 10 minutes. Otherwise they respond with 403
-	// `RECENT_AUTHENTICATION_REQUIRED`. Ask the user for the password, call this operation, then repeat the other one.
+	// `RECENT_AUTHENTICATION_REQUIRED`. Ask the user for a proof, call this operation, then repeat the other one.
+	//
+	// The proof is exactly one of `password`, `code` (from the authenticator app), `recoveryCode` and `passkey` (with the ceremony of
+	// [`POST /v1/oauth/passkey/options`](#/Authorization/begin_passkey_log_in)). While the second factor is on, a password gets 403
+	// `SECOND_FACTOR_REQUIRED`. `secondFactor` of [`GET /v1/user`](#/User/get_user) says what the user has.
 	//
 	// The session stays the same, and so does its refresh token. Use the access token in the response from now on: its `auth_time` is the
 	// time of this operation. (This service accepts the older one too.)
 	//
-	// A wrong password counts as a failed login. `password` is what the user would log in with now. If that is a mailed password that was not
+	// A wrong proof counts as a failed login. `password` is what the user would log in with now. If that is a mailed password that was not
 	// used yet, it becomes the user's password, and all other sessions end, as with a login.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -5754,12 +8781,16 @@ type ClientWithResponsesInterface interface {
 	//
 	// Proves again that the user is the one to whom the session belongs. Operations that could take the account away from the user require
 	// a recent authentication: a login or this operation within the last 10 minutes. Otherwise they respond with 403
-	// `RECENT_AUTHENTICATION_REQUIRED`. Ask the user for the password, call this operation, then repeat the other one.
+	// `RECENT_AUTHENTICATION_REQUIRED`. Ask the user for a proof, call this operation, then repeat the other one.
+	//
+	// The proof is exactly one of `password`, `code` (from the authenticator app), `recoveryCode` and `passkey` (with the ceremony of
+	// [`POST /v1/oauth/passkey/options`](#/Authorization/begin_passkey_log_in)). While the second factor is on, a password gets 403
+	// `SECOND_FACTOR_REQUIRED`. `secondFactor` of [`GET /v1/user`](#/User/get_user) says what the user has.
 	//
 	// The session stays the same, and so does its refresh token. Use the access token in the response from now on: its `auth_time` is the
 	// time of this operation. (This service accepts the older one too.)
 	//
-	// A wrong password counts as a failed login. `password` is what the user would log in with now. If that is a mailed password that was not
+	// A wrong proof counts as a failed login. `password` is what the user would log in with now. If that is a mailed password that was not
 	// used yet, it becomes the user's password, and all other sessions end, as with a login.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -5926,6 +8957,94 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/user/export (the `ExportUserData` operationId).
 	ExportUserDataWithResponse(ctx context.Context, params *ExportUserDataParams, reqEditors ...RequestEditorFn) (*ExportUserDataResponse, error)
 
+	// AddPasskeyWithBodyWithResponse Add a passkey
+	//
+	// Stores the passkey that the browser has created. From then on it can log the user in, and replace TOTP while the second factor is on.
+	// The user gets an email. A `credential` that does not belong to the ceremony or that the service does not accept gets 400 with the
+	// parameter `credential`.
+	//
+	// If the host of the public URL is no domain (an IP address, for example), there are no passkeys, and the response is 404.
+	//
+	// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+	// [step up](#/Authorization/step_up_session).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/user/passkey/add (the `AddPasskey` operationId).
+	AddPasskeyWithBodyWithResponse(ctx context.Context, params *AddPasskeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddPasskeyResponse, error)
+
+	// AddPasskeyWithResponse Add a passkey
+	//
+	// Stores the passkey that the browser has created. From then on it can log the user in, and replace TOTP while the second factor is on.
+	// The user gets an email. A `credential` that does not belong to the ceremony or that the service does not accept gets 400 with the
+	// parameter `credential`.
+	//
+	// If the host of the public URL is no domain (an IP address, for example), there are no passkeys, and the response is 404.
+	//
+	// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+	// [step up](#/Authorization/step_up_session).
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/user/passkey/add (the `AddPasskey` operationId).
+	AddPasskeyWithResponse(ctx context.Context, params *AddPasskeyParams, body AddPasskeyJSONRequestBody, reqEditors ...RequestEditorFn) (*AddPasskeyResponse, error)
+
+	// ListPasskeysWithResponse List the user's passkeys
+	//
+	// The passkeys of the user, the oldest first.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/user/passkey/list (the `ListPasskeys` operationId).
+	ListPasskeysWithResponse(ctx context.Context, params *ListPasskeysParams, reqEditors ...RequestEditorFn) (*ListPasskeysResponse, error)
+
+	// BeginPasskeyWithResponse Begin to add a passkey
+	//
+	// Returns the options for `navigator.credentials.create` (WebAuthn Level 3): pass `options` to
+	// `PublicKeyCredential.parseCreationOptionsFromJSON`. Send the result, with the same `ceremony`, to
+	// [`POST /v1/user/passkey/add`](#/User/add_passkey) within 5 minutes.
+	//
+	// If the host of the public URL is no domain (an IP address, for example), there are no passkeys, and the response is 404.
+	//
+	// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+	// [step up](#/Authorization/step_up_session).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/user/passkey/options (the `BeginPasskey` operationId).
+	BeginPasskeyWithResponse(ctx context.Context, params *BeginPasskeyParams, reqEditors ...RequestEditorFn) (*BeginPasskeyResponse, error)
+
+	// RemovePasskeyWithResponse Remove a passkey
+	//
+	// The passkey can no longer log in. The operation is idempotent. While the second factor is on, the user must keep TOTP or another
+	// passkey; to have no second factor, [turn it off](#/User/turn_off_second_factor).
+	//
+	// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+	// [step up](#/Authorization/step_up_session).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/user/passkey/{passkeyID} (the `RemovePasskey` operationId).
+	RemovePasskeyWithResponse(ctx context.Context, passkeyID PasskeyID, params *RemovePasskeyParams, reqEditors ...RequestEditorFn) (*RemovePasskeyResponse, error)
+
+	// RenamePasskeyWithBodyWithResponse Rename a passkey
+	//
+	// Changes the name that the user sees. A passkey that the user does not have gets 204 too.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/user/passkey/{passkeyID} (the `RenamePasskey` operationId).
+	RenamePasskeyWithBodyWithResponse(ctx context.Context, passkeyID PasskeyID, params *RenamePasskeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RenamePasskeyResponse, error)
+
+	// RenamePasskeyWithResponse Rename a passkey
+	//
+	// Changes the name that the user sees. A passkey that the user does not have gets 204 too.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/user/passkey/{passkeyID} (the `RenamePasskey` operationId).
+	RenamePasskeyWithResponse(ctx context.Context, passkeyID PasskeyID, params *RenamePasskeyParams, body RenamePasskeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RenamePasskeyResponse, error)
+
 	// UserPasswordResetWithBodyWithResponse Request a password reset
 	//
 	// Sends a link to the email address. When the user opens the link, the service sends a new password by email. The old password and
@@ -6004,6 +9123,47 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PUT /v1/user/password (the `ChangeUserPassword` operationId).
 	ChangeUserPasswordWithResponse(ctx context.Context, params *ChangeUserPasswordParams, body ChangeUserPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeUserPasswordResponse, error)
 
+	// RenewRecoveryCodesWithResponse Replace the recovery codes
+	//
+	// Returns ten new recovery codes, and makes the older ones void. Each can replace a code from the app or a passkey once.
+	//
+	// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+	// [step up](#/Authorization/step_up_session).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/user/recovery_codes (the `RenewRecoveryCodes` operationId).
+	RenewRecoveryCodesWithResponse(ctx context.Context, params *RenewRecoveryCodesParams, reqEditors ...RequestEditorFn) (*RenewRecoveryCodesResponse, error)
+
+	// TurnOffSecondFactorWithResponse Require only one factor
+	//
+	// From now on, the password is enough to log in. The service deletes the TOTP secret and the recovery codes; passkeys stay, and can
+	// still log in. The operation is idempotent.
+	//
+	// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+	// [step up](#/Authorization/step_up_session).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/user/second_factor (the `TurnOffSecondFactor` operationId).
+	TurnOffSecondFactorWithResponse(ctx context.Context, params *TurnOffSecondFactorParams, reqEditors ...RequestEditorFn) (*TurnOffSecondFactorResponse, error)
+
+	// TurnOnSecondFactorWithResponse Require a passkey after the password
+	//
+	// From now on, a login with the password needs a passkey too. All other sessions end, this one has `acr` `aal2` from now on, and the
+	// response has ten recovery codes. Show them to the user once; the service cannot show them again.
+	// ([Confirming TOTP](#/User/confirm_totp) also turns the second factor on.)
+	//
+	// Without this, a passkey is another way to log in, and a password is enough too.
+	//
+	// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+	// [step up](#/Authorization/step_up_session).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/user/second_factor (the `TurnOnSecondFactor` operationId).
+	TurnOnSecondFactorWithResponse(ctx context.Context, params *TurnOnSecondFactorParams, reqEditors ...RequestEditorFn) (*TurnOnSecondFactorResponse, error)
+
 	// SignupWithBodyWithResponse Sign up
 	//
 	// Creates a user and sends a confirmation link to the email address. When the user opens the link, the service sends a
@@ -6047,6 +9207,65 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/user/signup (the `Signup` operationId).
 	SignupWithResponse(ctx context.Context, params *SignupParams, body SignupJSONRequestBody, reqEditors ...RequestEditorFn) (*SignupResponse, error)
+
+	// RemoveTotpWithResponse Remove TOTP
+	//
+	// Deletes the secret. The operation is idempotent. While the second factor is on, the user must have a passkey that can replace TOTP; to
+	// have no second factor, [turn it off](#/User/turn_off_second_factor).
+	//
+	// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+	// [step up](#/Authorization/step_up_session).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/user/totp (the `RemoveTotp` operationId).
+	RemoveTotpWithResponse(ctx context.Context, params *RemoveTotpParams, reqEditors ...RequestEditorFn) (*RemoveTotpResponse, error)
+
+	// BeginTotpWithResponse Begin to set up TOTP
+	//
+	// Returns a new secret for an authenticator app (TOTP, RFC 6238: SHA-1, 6 digits, 30 seconds). Nothing changes until
+	// [the user confirms it](#/User/confirm_totp) with a code from the app, within an hour. An older secret, if there is one, stays valid
+	// until then.
+	//
+	// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+	// [step up](#/Authorization/step_up_session).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/user/totp (the `BeginTotp` operationId).
+	BeginTotpWithResponse(ctx context.Context, params *BeginTotpParams, reqEditors ...RequestEditorFn) (*BeginTotpResponse, error)
+
+	// ConfirmTotpWithBodyWithResponse Confirm TOTP with a code from the app
+	//
+	// The user proves that the app has the secret of [`POST /v1/user/totp`](#/User/begin_totp). If the second factor is off, this turns it
+	// on: all other sessions end, this one has `acr` `aal2` from now on, and the response has ten recovery codes. Show them to the user once;
+	// the service cannot show them again. If the second factor is on already, the user keeps the recovery codes and the list is empty.
+	//
+	// A code is valid once: the one used here does not log in.
+	//
+	// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+	// [step up](#/Authorization/step_up_session).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/user/totp (the `ConfirmTotp` operationId).
+	ConfirmTotpWithBodyWithResponse(ctx context.Context, params *ConfirmTotpParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfirmTotpResponse, error)
+
+	// ConfirmTotpWithResponse Confirm TOTP with a code from the app
+	//
+	// The user proves that the app has the secret of [`POST /v1/user/totp`](#/User/begin_totp). If the second factor is off, this turns it
+	// on: all other sessions end, this one has `acr` `aal2` from now on, and the response has ten recovery codes. Show them to the user once;
+	// the service cannot show them again. If the second factor is on already, the user keeps the recovery codes and the list is empty.
+	//
+	// A code is valid once: the one used here does not log in.
+	//
+	// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+	// [step up](#/Authorization/step_up_session).
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/user/totp (the `ConfirmTotp` operationId).
+	ConfirmTotpWithResponse(ctx context.Context, params *ConfirmTotpParams, body ConfirmTotpJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfirmTotpResponse, error)
 
 	// GetVersionWithResponse Get the version of the service
 	//
@@ -7540,6 +10759,11 @@ type CreateAccessTokenResponse400Headers struct {
 	RequestID RequestID
 }
 
+// CreateAccessTokenResponse403Headers the declared response headers of an HTTP 403 response for CreateAccessToken
+type CreateAccessTokenResponse403Headers struct {
+	RequestID RequestID
+}
+
 // CreateAccessTokenResponse404Headers the declared response headers of an HTTP 404 response for CreateAccessToken
 type CreateAccessTokenResponse404Headers struct {
 	RequestID RequestID
@@ -7582,6 +10806,8 @@ type CreateAccessTokenResponse struct {
 	JSON200 *AccessTokenResponse
 	// JSON400 the response for an HTTP 400 `application/json` response
 	JSON400 *CreateAccessTokenFailure400
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *CreateAccessTokenFailure403
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *CreateAccessTokenFailure404
 	// JSON405 the response for an HTTP 405 `application/json` response
@@ -7598,6 +10824,8 @@ type CreateAccessTokenResponse struct {
 	Headers200 *CreateAccessTokenResponse200Headers
 	// Headers400 the parsed response headers for an HTTP 400 response
 	Headers400 *CreateAccessTokenResponse400Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *CreateAccessTokenResponse403Headers
 	// Headers404 the parsed response headers for an HTTP 404 response
 	Headers404 *CreateAccessTokenResponse404Headers
 	// Headers405 the parsed response headers for an HTTP 405 response
@@ -7620,6 +10848,11 @@ func (r CreateAccessTokenResponse) GetJSON200() *AccessTokenResponse {
 // GetJSON400 returns the response for an HTTP 400 `application/json` response
 func (r CreateAccessTokenResponse) GetJSON400() *CreateAccessTokenFailure400 {
 	return r.JSON400
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r CreateAccessTokenResponse) GetJSON403() *CreateAccessTokenFailure403 {
+	return r.JSON403
 }
 
 // GetJSON404 returns the response for an HTTP 404 `application/json` response
@@ -7675,6 +10908,276 @@ func (r CreateAccessTokenResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CreateAccessTokenResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CreateAccessTokenByPasskeyResponse200Headers the declared response headers of an HTTP 200 response for CreateAccessTokenByPasskey
+type CreateAccessTokenByPasskeyResponse200Headers struct {
+	RequestID RequestID
+}
+
+// CreateAccessTokenByPasskeyResponse400Headers the declared response headers of an HTTP 400 response for CreateAccessTokenByPasskey
+type CreateAccessTokenByPasskeyResponse400Headers struct {
+	RequestID RequestID
+}
+
+// CreateAccessTokenByPasskeyResponse404Headers the declared response headers of an HTTP 404 response for CreateAccessTokenByPasskey
+type CreateAccessTokenByPasskeyResponse404Headers struct {
+	RequestID RequestID
+}
+
+// CreateAccessTokenByPasskeyResponse405Headers the declared response headers of an HTTP 405 response for CreateAccessTokenByPasskey
+type CreateAccessTokenByPasskeyResponse405Headers struct {
+	Allow     string
+	RequestID RequestID
+}
+
+// CreateAccessTokenByPasskeyResponse413Headers the declared response headers of an HTTP 413 response for CreateAccessTokenByPasskey
+type CreateAccessTokenByPasskeyResponse413Headers struct {
+	RequestID RequestID
+}
+
+// CreateAccessTokenByPasskeyResponse429Headers the declared response headers of an HTTP 429 response for CreateAccessTokenByPasskey
+type CreateAccessTokenByPasskeyResponse429Headers struct {
+	Ratelimit       string
+	RatelimitPolicy string
+	RequestID       RequestID
+	RetryAfter      int64
+}
+
+// CreateAccessTokenByPasskeyResponse500Headers the declared response headers of an HTTP 500 response for CreateAccessTokenByPasskey
+type CreateAccessTokenByPasskeyResponse500Headers struct {
+	RequestID RequestID
+}
+
+// CreateAccessTokenByPasskeyResponse503Headers the declared response headers of an HTTP 503 response for CreateAccessTokenByPasskey
+type CreateAccessTokenByPasskeyResponse503Headers struct {
+	RequestID  RequestID
+	RetryAfter int64
+}
+
+type CreateAccessTokenByPasskeyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AccessTokenResponse
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *PasskeyLogInFailure400
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *PasskeyLogInFailure404
+	// JSON405 the response for an HTTP 405 `application/json` response
+	JSON405 *MethodNotAllowed
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *PayloadTooLarge
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *CreateAccessTokenByPasskeyResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *CreateAccessTokenByPasskeyResponse400Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *CreateAccessTokenByPasskeyResponse404Headers
+	// Headers405 the parsed response headers for an HTTP 405 response
+	Headers405 *CreateAccessTokenByPasskeyResponse405Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *CreateAccessTokenByPasskeyResponse413Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *CreateAccessTokenByPasskeyResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *CreateAccessTokenByPasskeyResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *CreateAccessTokenByPasskeyResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CreateAccessTokenByPasskeyResponse) GetJSON200() *AccessTokenResponse {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r CreateAccessTokenByPasskeyResponse) GetJSON400() *PasskeyLogInFailure400 {
+	return r.JSON400
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r CreateAccessTokenByPasskeyResponse) GetJSON404() *PasskeyLogInFailure404 {
+	return r.JSON404
+}
+
+// GetJSON405 returns the response for an HTTP 405 `application/json` response
+func (r CreateAccessTokenByPasskeyResponse) GetJSON405() *MethodNotAllowed {
+	return r.JSON405
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r CreateAccessTokenByPasskeyResponse) GetJSON413() *PayloadTooLarge {
+	return r.JSON413
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r CreateAccessTokenByPasskeyResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r CreateAccessTokenByPasskeyResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r CreateAccessTokenByPasskeyResponse) GetJSON503() *ServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateAccessTokenByPasskeyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateAccessTokenByPasskeyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateAccessTokenByPasskeyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateAccessTokenByPasskeyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// BeginPasskeyLogInResponse200Headers the declared response headers of an HTTP 200 response for BeginPasskeyLogIn
+type BeginPasskeyLogInResponse200Headers struct {
+	RequestID RequestID
+}
+
+// BeginPasskeyLogInResponse400Headers the declared response headers of an HTTP 400 response for BeginPasskeyLogIn
+type BeginPasskeyLogInResponse400Headers struct {
+	RequestID RequestID
+}
+
+// BeginPasskeyLogInResponse404Headers the declared response headers of an HTTP 404 response for BeginPasskeyLogIn
+type BeginPasskeyLogInResponse404Headers struct {
+	RequestID RequestID
+}
+
+// BeginPasskeyLogInResponse405Headers the declared response headers of an HTTP 405 response for BeginPasskeyLogIn
+type BeginPasskeyLogInResponse405Headers struct {
+	Allow     string
+	RequestID RequestID
+}
+
+// BeginPasskeyLogInResponse413Headers the declared response headers of an HTTP 413 response for BeginPasskeyLogIn
+type BeginPasskeyLogInResponse413Headers struct {
+	RequestID RequestID
+}
+
+// BeginPasskeyLogInResponse500Headers the declared response headers of an HTTP 500 response for BeginPasskeyLogIn
+type BeginPasskeyLogInResponse500Headers struct {
+	RequestID RequestID
+}
+
+type BeginPasskeyLogInResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PasskeyRequest
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadParameters
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *NotFound
+	// JSON405 the response for an HTTP 405 `application/json` response
+	JSON405 *MethodNotAllowed
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *PayloadTooLarge
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *BeginPasskeyLogInResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *BeginPasskeyLogInResponse400Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *BeginPasskeyLogInResponse404Headers
+	// Headers405 the parsed response headers for an HTTP 405 response
+	Headers405 *BeginPasskeyLogInResponse405Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *BeginPasskeyLogInResponse413Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *BeginPasskeyLogInResponse500Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r BeginPasskeyLogInResponse) GetJSON200() *PasskeyRequest {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r BeginPasskeyLogInResponse) GetJSON400() *BadParameters {
+	return r.JSON400
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r BeginPasskeyLogInResponse) GetJSON404() *NotFound {
+	return r.JSON404
+}
+
+// GetJSON405 returns the response for an HTTP 405 `application/json` response
+func (r BeginPasskeyLogInResponse) GetJSON405() *MethodNotAllowed {
+	return r.JSON405
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r BeginPasskeyLogInResponse) GetJSON413() *PayloadTooLarge {
+	return r.JSON413
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r BeginPasskeyLogInResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetBody returns the raw response body bytes
+func (r BeginPasskeyLogInResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r BeginPasskeyLogInResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r BeginPasskeyLogInResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r BeginPasskeyLogInResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -7809,6 +11312,171 @@ func (r RefreshAccessTokenResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r RefreshAccessTokenResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CreateAccessTokenBySecondFactorResponse200Headers the declared response headers of an HTTP 200 response for CreateAccessTokenBySecondFactor
+type CreateAccessTokenBySecondFactorResponse200Headers struct {
+	RequestID RequestID
+}
+
+// CreateAccessTokenBySecondFactorResponse400Headers the declared response headers of an HTTP 400 response for CreateAccessTokenBySecondFactor
+type CreateAccessTokenBySecondFactorResponse400Headers struct {
+	RequestID RequestID
+}
+
+// CreateAccessTokenBySecondFactorResponse403Headers the declared response headers of an HTTP 403 response for CreateAccessTokenBySecondFactor
+type CreateAccessTokenBySecondFactorResponse403Headers struct {
+	RequestID RequestID
+}
+
+// CreateAccessTokenBySecondFactorResponse404Headers the declared response headers of an HTTP 404 response for CreateAccessTokenBySecondFactor
+type CreateAccessTokenBySecondFactorResponse404Headers struct {
+	RequestID RequestID
+}
+
+// CreateAccessTokenBySecondFactorResponse405Headers the declared response headers of an HTTP 405 response for CreateAccessTokenBySecondFactor
+type CreateAccessTokenBySecondFactorResponse405Headers struct {
+	Allow     string
+	RequestID RequestID
+}
+
+// CreateAccessTokenBySecondFactorResponse413Headers the declared response headers of an HTTP 413 response for CreateAccessTokenBySecondFactor
+type CreateAccessTokenBySecondFactorResponse413Headers struct {
+	RequestID RequestID
+}
+
+// CreateAccessTokenBySecondFactorResponse429Headers the declared response headers of an HTTP 429 response for CreateAccessTokenBySecondFactor
+type CreateAccessTokenBySecondFactorResponse429Headers struct {
+	Ratelimit       string
+	RatelimitPolicy string
+	RequestID       RequestID
+	RetryAfter      int64
+}
+
+// CreateAccessTokenBySecondFactorResponse500Headers the declared response headers of an HTTP 500 response for CreateAccessTokenBySecondFactor
+type CreateAccessTokenBySecondFactorResponse500Headers struct {
+	RequestID RequestID
+}
+
+// CreateAccessTokenBySecondFactorResponse503Headers the declared response headers of an HTTP 503 response for CreateAccessTokenBySecondFactor
+type CreateAccessTokenBySecondFactorResponse503Headers struct {
+	RequestID  RequestID
+	RetryAfter int64
+}
+
+type CreateAccessTokenBySecondFactorResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AccessTokenResponse
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *SecondFactorFailure400
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *SecondFactorFailure403
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *SecondFactorFailure404
+	// JSON405 the response for an HTTP 405 `application/json` response
+	JSON405 *MethodNotAllowed
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *PayloadTooLarge
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *CreateAccessTokenBySecondFactorResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *CreateAccessTokenBySecondFactorResponse400Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *CreateAccessTokenBySecondFactorResponse403Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *CreateAccessTokenBySecondFactorResponse404Headers
+	// Headers405 the parsed response headers for an HTTP 405 response
+	Headers405 *CreateAccessTokenBySecondFactorResponse405Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *CreateAccessTokenBySecondFactorResponse413Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *CreateAccessTokenBySecondFactorResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *CreateAccessTokenBySecondFactorResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *CreateAccessTokenBySecondFactorResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CreateAccessTokenBySecondFactorResponse) GetJSON200() *AccessTokenResponse {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r CreateAccessTokenBySecondFactorResponse) GetJSON400() *SecondFactorFailure400 {
+	return r.JSON400
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r CreateAccessTokenBySecondFactorResponse) GetJSON403() *SecondFactorFailure403 {
+	return r.JSON403
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r CreateAccessTokenBySecondFactorResponse) GetJSON404() *SecondFactorFailure404 {
+	return r.JSON404
+}
+
+// GetJSON405 returns the response for an HTTP 405 `application/json` response
+func (r CreateAccessTokenBySecondFactorResponse) GetJSON405() *MethodNotAllowed {
+	return r.JSON405
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r CreateAccessTokenBySecondFactorResponse) GetJSON413() *PayloadTooLarge {
+	return r.JSON413
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r CreateAccessTokenBySecondFactorResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r CreateAccessTokenBySecondFactorResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r CreateAccessTokenBySecondFactorResponse) GetJSON503() *ServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateAccessTokenBySecondFactorResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateAccessTokenBySecondFactorResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateAccessTokenBySecondFactorResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateAccessTokenBySecondFactorResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -9380,6 +13048,782 @@ func (r ExportUserDataResponse) ContentType() string {
 	return ""
 }
 
+// AddPasskeyResponse201Headers the declared response headers of an HTTP 201 response for AddPasskey
+type AddPasskeyResponse201Headers struct {
+	RequestID RequestID
+}
+
+// AddPasskeyResponse400Headers the declared response headers of an HTTP 400 response for AddPasskey
+type AddPasskeyResponse400Headers struct {
+	RequestID RequestID
+}
+
+// AddPasskeyResponse401Headers the declared response headers of an HTTP 401 response for AddPasskey
+type AddPasskeyResponse401Headers struct {
+	RequestID       RequestID
+	WwwAuthenticate string
+}
+
+// AddPasskeyResponse403Headers the declared response headers of an HTTP 403 response for AddPasskey
+type AddPasskeyResponse403Headers struct {
+	RequestID       RequestID
+	WwwAuthenticate string
+}
+
+// AddPasskeyResponse404Headers the declared response headers of an HTTP 404 response for AddPasskey
+type AddPasskeyResponse404Headers struct {
+	RequestID RequestID
+}
+
+// AddPasskeyResponse405Headers the declared response headers of an HTTP 405 response for AddPasskey
+type AddPasskeyResponse405Headers struct {
+	Allow     string
+	RequestID RequestID
+}
+
+// AddPasskeyResponse409Headers the declared response headers of an HTTP 409 response for AddPasskey
+type AddPasskeyResponse409Headers struct {
+	RequestID RequestID
+}
+
+// AddPasskeyResponse413Headers the declared response headers of an HTTP 413 response for AddPasskey
+type AddPasskeyResponse413Headers struct {
+	RequestID RequestID
+}
+
+// AddPasskeyResponse500Headers the declared response headers of an HTTP 500 response for AddPasskey
+type AddPasskeyResponse500Headers struct {
+	RequestID RequestID
+}
+
+// AddPasskeyResponse503Headers the declared response headers of an HTTP 503 response for AddPasskey
+type AddPasskeyResponse503Headers struct {
+	RequestID  RequestID
+	RetryAfter int64
+}
+
+type AddPasskeyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Passkey
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *AddPasskeyFailure400
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *RecentAuthenticationRequired
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *NotFound
+	// JSON405 the response for an HTTP 405 `application/json` response
+	JSON405 *MethodNotAllowed
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *AddPasskeyFailure409
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *PayloadTooLarge
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ServiceUnavailable
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *AddPasskeyResponse201Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *AddPasskeyResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *AddPasskeyResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *AddPasskeyResponse403Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *AddPasskeyResponse404Headers
+	// Headers405 the parsed response headers for an HTTP 405 response
+	Headers405 *AddPasskeyResponse405Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *AddPasskeyResponse409Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *AddPasskeyResponse413Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *AddPasskeyResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *AddPasskeyResponse503Headers
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r AddPasskeyResponse) GetJSON201() *Passkey {
+	return r.JSON201
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r AddPasskeyResponse) GetJSON400() *AddPasskeyFailure400 {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r AddPasskeyResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r AddPasskeyResponse) GetJSON403() *RecentAuthenticationRequired {
+	return r.JSON403
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r AddPasskeyResponse) GetJSON404() *NotFound {
+	return r.JSON404
+}
+
+// GetJSON405 returns the response for an HTTP 405 `application/json` response
+func (r AddPasskeyResponse) GetJSON405() *MethodNotAllowed {
+	return r.JSON405
+}
+
+// GetJSON409 returns the response for an HTTP 409 `application/json` response
+func (r AddPasskeyResponse) GetJSON409() *AddPasskeyFailure409 {
+	return r.JSON409
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r AddPasskeyResponse) GetJSON413() *PayloadTooLarge {
+	return r.JSON413
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r AddPasskeyResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r AddPasskeyResponse) GetJSON503() *ServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r AddPasskeyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AddPasskeyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AddPasskeyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AddPasskeyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListPasskeysResponse200Headers the declared response headers of an HTTP 200 response for ListPasskeys
+type ListPasskeysResponse200Headers struct {
+	RequestID RequestID
+}
+
+// ListPasskeysResponse400Headers the declared response headers of an HTTP 400 response for ListPasskeys
+type ListPasskeysResponse400Headers struct {
+	RequestID RequestID
+}
+
+// ListPasskeysResponse401Headers the declared response headers of an HTTP 401 response for ListPasskeys
+type ListPasskeysResponse401Headers struct {
+	RequestID       RequestID
+	WwwAuthenticate string
+}
+
+// ListPasskeysResponse405Headers the declared response headers of an HTTP 405 response for ListPasskeys
+type ListPasskeysResponse405Headers struct {
+	Allow     string
+	RequestID RequestID
+}
+
+// ListPasskeysResponse413Headers the declared response headers of an HTTP 413 response for ListPasskeys
+type ListPasskeysResponse413Headers struct {
+	RequestID RequestID
+}
+
+// ListPasskeysResponse500Headers the declared response headers of an HTTP 500 response for ListPasskeys
+type ListPasskeysResponse500Headers struct {
+	RequestID RequestID
+}
+
+// ListPasskeysResponse503Headers the declared response headers of an HTTP 503 response for ListPasskeys
+type ListPasskeysResponse503Headers struct {
+	RequestID  RequestID
+	RetryAfter int64
+}
+
+type ListPasskeysResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PasskeyList
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadParameters
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON405 the response for an HTTP 405 `application/json` response
+	JSON405 *MethodNotAllowed
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *PayloadTooLarge
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListPasskeysResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *ListPasskeysResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListPasskeysResponse401Headers
+	// Headers405 the parsed response headers for an HTTP 405 response
+	Headers405 *ListPasskeysResponse405Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *ListPasskeysResponse413Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *ListPasskeysResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListPasskeysResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListPasskeysResponse) GetJSON200() *PasskeyList {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ListPasskeysResponse) GetJSON400() *BadParameters {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r ListPasskeysResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON405 returns the response for an HTTP 405 `application/json` response
+func (r ListPasskeysResponse) GetJSON405() *MethodNotAllowed {
+	return r.JSON405
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r ListPasskeysResponse) GetJSON413() *PayloadTooLarge {
+	return r.JSON413
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r ListPasskeysResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r ListPasskeysResponse) GetJSON503() *ServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ListPasskeysResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListPasskeysResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListPasskeysResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListPasskeysResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// BeginPasskeyResponse200Headers the declared response headers of an HTTP 200 response for BeginPasskey
+type BeginPasskeyResponse200Headers struct {
+	RequestID RequestID
+}
+
+// BeginPasskeyResponse400Headers the declared response headers of an HTTP 400 response for BeginPasskey
+type BeginPasskeyResponse400Headers struct {
+	RequestID RequestID
+}
+
+// BeginPasskeyResponse401Headers the declared response headers of an HTTP 401 response for BeginPasskey
+type BeginPasskeyResponse401Headers struct {
+	RequestID       RequestID
+	WwwAuthenticate string
+}
+
+// BeginPasskeyResponse403Headers the declared response headers of an HTTP 403 response for BeginPasskey
+type BeginPasskeyResponse403Headers struct {
+	RequestID       RequestID
+	WwwAuthenticate string
+}
+
+// BeginPasskeyResponse404Headers the declared response headers of an HTTP 404 response for BeginPasskey
+type BeginPasskeyResponse404Headers struct {
+	RequestID RequestID
+}
+
+// BeginPasskeyResponse405Headers the declared response headers of an HTTP 405 response for BeginPasskey
+type BeginPasskeyResponse405Headers struct {
+	Allow     string
+	RequestID RequestID
+}
+
+// BeginPasskeyResponse409Headers the declared response headers of an HTTP 409 response for BeginPasskey
+type BeginPasskeyResponse409Headers struct {
+	RequestID RequestID
+}
+
+// BeginPasskeyResponse413Headers the declared response headers of an HTTP 413 response for BeginPasskey
+type BeginPasskeyResponse413Headers struct {
+	RequestID RequestID
+}
+
+// BeginPasskeyResponse500Headers the declared response headers of an HTTP 500 response for BeginPasskey
+type BeginPasskeyResponse500Headers struct {
+	RequestID RequestID
+}
+
+// BeginPasskeyResponse503Headers the declared response headers of an HTTP 503 response for BeginPasskey
+type BeginPasskeyResponse503Headers struct {
+	RequestID  RequestID
+	RetryAfter int64
+}
+
+type BeginPasskeyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PasskeyCreation
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadParameters
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *RecentAuthenticationRequired
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *NotFound
+	// JSON405 the response for an HTTP 405 `application/json` response
+	JSON405 *MethodNotAllowed
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *BeginPasskeyFailure409
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *PayloadTooLarge
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *BeginPasskeyResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *BeginPasskeyResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *BeginPasskeyResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *BeginPasskeyResponse403Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *BeginPasskeyResponse404Headers
+	// Headers405 the parsed response headers for an HTTP 405 response
+	Headers405 *BeginPasskeyResponse405Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *BeginPasskeyResponse409Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *BeginPasskeyResponse413Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *BeginPasskeyResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *BeginPasskeyResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r BeginPasskeyResponse) GetJSON200() *PasskeyCreation {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r BeginPasskeyResponse) GetJSON400() *BadParameters {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r BeginPasskeyResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r BeginPasskeyResponse) GetJSON403() *RecentAuthenticationRequired {
+	return r.JSON403
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r BeginPasskeyResponse) GetJSON404() *NotFound {
+	return r.JSON404
+}
+
+// GetJSON405 returns the response for an HTTP 405 `application/json` response
+func (r BeginPasskeyResponse) GetJSON405() *MethodNotAllowed {
+	return r.JSON405
+}
+
+// GetJSON409 returns the response for an HTTP 409 `application/json` response
+func (r BeginPasskeyResponse) GetJSON409() *BeginPasskeyFailure409 {
+	return r.JSON409
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r BeginPasskeyResponse) GetJSON413() *PayloadTooLarge {
+	return r.JSON413
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r BeginPasskeyResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r BeginPasskeyResponse) GetJSON503() *ServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r BeginPasskeyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r BeginPasskeyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r BeginPasskeyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r BeginPasskeyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RemovePasskeyResponse204Headers the declared response headers of an HTTP 204 response for RemovePasskey
+type RemovePasskeyResponse204Headers struct {
+	RequestID RequestID
+}
+
+// RemovePasskeyResponse400Headers the declared response headers of an HTTP 400 response for RemovePasskey
+type RemovePasskeyResponse400Headers struct {
+	RequestID RequestID
+}
+
+// RemovePasskeyResponse401Headers the declared response headers of an HTTP 401 response for RemovePasskey
+type RemovePasskeyResponse401Headers struct {
+	RequestID       RequestID
+	WwwAuthenticate string
+}
+
+// RemovePasskeyResponse403Headers the declared response headers of an HTTP 403 response for RemovePasskey
+type RemovePasskeyResponse403Headers struct {
+	RequestID       RequestID
+	WwwAuthenticate string
+}
+
+// RemovePasskeyResponse405Headers the declared response headers of an HTTP 405 response for RemovePasskey
+type RemovePasskeyResponse405Headers struct {
+	Allow     string
+	RequestID RequestID
+}
+
+// RemovePasskeyResponse409Headers the declared response headers of an HTTP 409 response for RemovePasskey
+type RemovePasskeyResponse409Headers struct {
+	RequestID RequestID
+}
+
+// RemovePasskeyResponse413Headers the declared response headers of an HTTP 413 response for RemovePasskey
+type RemovePasskeyResponse413Headers struct {
+	RequestID RequestID
+}
+
+// RemovePasskeyResponse500Headers the declared response headers of an HTTP 500 response for RemovePasskey
+type RemovePasskeyResponse500Headers struct {
+	RequestID RequestID
+}
+
+// RemovePasskeyResponse503Headers the declared response headers of an HTTP 503 response for RemovePasskey
+type RemovePasskeyResponse503Headers struct {
+	RequestID  RequestID
+	RetryAfter int64
+}
+
+type RemovePasskeyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadParameters
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *RecentAuthenticationRequired
+	// JSON405 the response for an HTTP 405 `application/json` response
+	JSON405 *MethodNotAllowed
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *RemovePasskeyFailure409
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *PayloadTooLarge
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ServiceUnavailable
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *RemovePasskeyResponse204Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *RemovePasskeyResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *RemovePasskeyResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *RemovePasskeyResponse403Headers
+	// Headers405 the parsed response headers for an HTTP 405 response
+	Headers405 *RemovePasskeyResponse405Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *RemovePasskeyResponse409Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *RemovePasskeyResponse413Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *RemovePasskeyResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *RemovePasskeyResponse503Headers
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r RemovePasskeyResponse) GetJSON400() *BadParameters {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r RemovePasskeyResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r RemovePasskeyResponse) GetJSON403() *RecentAuthenticationRequired {
+	return r.JSON403
+}
+
+// GetJSON405 returns the response for an HTTP 405 `application/json` response
+func (r RemovePasskeyResponse) GetJSON405() *MethodNotAllowed {
+	return r.JSON405
+}
+
+// GetJSON409 returns the response for an HTTP 409 `application/json` response
+func (r RemovePasskeyResponse) GetJSON409() *RemovePasskeyFailure409 {
+	return r.JSON409
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r RemovePasskeyResponse) GetJSON413() *PayloadTooLarge {
+	return r.JSON413
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r RemovePasskeyResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r RemovePasskeyResponse) GetJSON503() *ServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r RemovePasskeyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RemovePasskeyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RemovePasskeyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RemovePasskeyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RenamePasskeyResponse204Headers the declared response headers of an HTTP 204 response for RenamePasskey
+type RenamePasskeyResponse204Headers struct {
+	RequestID RequestID
+}
+
+// RenamePasskeyResponse400Headers the declared response headers of an HTTP 400 response for RenamePasskey
+type RenamePasskeyResponse400Headers struct {
+	RequestID RequestID
+}
+
+// RenamePasskeyResponse401Headers the declared response headers of an HTTP 401 response for RenamePasskey
+type RenamePasskeyResponse401Headers struct {
+	RequestID       RequestID
+	WwwAuthenticate string
+}
+
+// RenamePasskeyResponse405Headers the declared response headers of an HTTP 405 response for RenamePasskey
+type RenamePasskeyResponse405Headers struct {
+	Allow     string
+	RequestID RequestID
+}
+
+// RenamePasskeyResponse413Headers the declared response headers of an HTTP 413 response for RenamePasskey
+type RenamePasskeyResponse413Headers struct {
+	RequestID RequestID
+}
+
+// RenamePasskeyResponse500Headers the declared response headers of an HTTP 500 response for RenamePasskey
+type RenamePasskeyResponse500Headers struct {
+	RequestID RequestID
+}
+
+// RenamePasskeyResponse503Headers the declared response headers of an HTTP 503 response for RenamePasskey
+type RenamePasskeyResponse503Headers struct {
+	RequestID  RequestID
+	RetryAfter int64
+}
+
+type RenamePasskeyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *RenamePasskeyFailure400
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON405 the response for an HTTP 405 `application/json` response
+	JSON405 *MethodNotAllowed
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *PayloadTooLarge
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ServiceUnavailable
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *RenamePasskeyResponse204Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *RenamePasskeyResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *RenamePasskeyResponse401Headers
+	// Headers405 the parsed response headers for an HTTP 405 response
+	Headers405 *RenamePasskeyResponse405Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *RenamePasskeyResponse413Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *RenamePasskeyResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *RenamePasskeyResponse503Headers
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r RenamePasskeyResponse) GetJSON400() *RenamePasskeyFailure400 {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r RenamePasskeyResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON405 returns the response for an HTTP 405 `application/json` response
+func (r RenamePasskeyResponse) GetJSON405() *MethodNotAllowed {
+	return r.JSON405
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r RenamePasskeyResponse) GetJSON413() *PayloadTooLarge {
+	return r.JSON413
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r RenamePasskeyResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r RenamePasskeyResponse) GetJSON503() *ServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r RenamePasskeyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RenamePasskeyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RenamePasskeyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RenamePasskeyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // UserPasswordResetResponse204Headers the declared response headers of an HTTP 204 response for UserPasswordReset
 type UserPasswordResetResponse204Headers struct {
 	RequestID RequestID
@@ -9704,6 +14148,477 @@ func (r ChangeUserPasswordResponse) ContentType() string {
 	return ""
 }
 
+// RenewRecoveryCodesResponse200Headers the declared response headers of an HTTP 200 response for RenewRecoveryCodes
+type RenewRecoveryCodesResponse200Headers struct {
+	RequestID RequestID
+}
+
+// RenewRecoveryCodesResponse400Headers the declared response headers of an HTTP 400 response for RenewRecoveryCodes
+type RenewRecoveryCodesResponse400Headers struct {
+	RequestID RequestID
+}
+
+// RenewRecoveryCodesResponse401Headers the declared response headers of an HTTP 401 response for RenewRecoveryCodes
+type RenewRecoveryCodesResponse401Headers struct {
+	RequestID       RequestID
+	WwwAuthenticate string
+}
+
+// RenewRecoveryCodesResponse403Headers the declared response headers of an HTTP 403 response for RenewRecoveryCodes
+type RenewRecoveryCodesResponse403Headers struct {
+	RequestID       RequestID
+	WwwAuthenticate string
+}
+
+// RenewRecoveryCodesResponse405Headers the declared response headers of an HTTP 405 response for RenewRecoveryCodes
+type RenewRecoveryCodesResponse405Headers struct {
+	Allow     string
+	RequestID RequestID
+}
+
+// RenewRecoveryCodesResponse409Headers the declared response headers of an HTTP 409 response for RenewRecoveryCodes
+type RenewRecoveryCodesResponse409Headers struct {
+	RequestID RequestID
+}
+
+// RenewRecoveryCodesResponse413Headers the declared response headers of an HTTP 413 response for RenewRecoveryCodes
+type RenewRecoveryCodesResponse413Headers struct {
+	RequestID RequestID
+}
+
+// RenewRecoveryCodesResponse500Headers the declared response headers of an HTTP 500 response for RenewRecoveryCodes
+type RenewRecoveryCodesResponse500Headers struct {
+	RequestID RequestID
+}
+
+// RenewRecoveryCodesResponse503Headers the declared response headers of an HTTP 503 response for RenewRecoveryCodes
+type RenewRecoveryCodesResponse503Headers struct {
+	RequestID  RequestID
+	RetryAfter int64
+}
+
+type RenewRecoveryCodesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RecoveryCodes
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadParameters
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *RecentAuthenticationRequired
+	// JSON405 the response for an HTTP 405 `application/json` response
+	JSON405 *MethodNotAllowed
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *RenewRecoveryCodesFailure409
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *PayloadTooLarge
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *RenewRecoveryCodesResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *RenewRecoveryCodesResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *RenewRecoveryCodesResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *RenewRecoveryCodesResponse403Headers
+	// Headers405 the parsed response headers for an HTTP 405 response
+	Headers405 *RenewRecoveryCodesResponse405Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *RenewRecoveryCodesResponse409Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *RenewRecoveryCodesResponse413Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *RenewRecoveryCodesResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *RenewRecoveryCodesResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RenewRecoveryCodesResponse) GetJSON200() *RecoveryCodes {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r RenewRecoveryCodesResponse) GetJSON400() *BadParameters {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r RenewRecoveryCodesResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r RenewRecoveryCodesResponse) GetJSON403() *RecentAuthenticationRequired {
+	return r.JSON403
+}
+
+// GetJSON405 returns the response for an HTTP 405 `application/json` response
+func (r RenewRecoveryCodesResponse) GetJSON405() *MethodNotAllowed {
+	return r.JSON405
+}
+
+// GetJSON409 returns the response for an HTTP 409 `application/json` response
+func (r RenewRecoveryCodesResponse) GetJSON409() *RenewRecoveryCodesFailure409 {
+	return r.JSON409
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r RenewRecoveryCodesResponse) GetJSON413() *PayloadTooLarge {
+	return r.JSON413
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r RenewRecoveryCodesResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r RenewRecoveryCodesResponse) GetJSON503() *ServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r RenewRecoveryCodesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RenewRecoveryCodesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RenewRecoveryCodesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RenewRecoveryCodesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// TurnOffSecondFactorResponse204Headers the declared response headers of an HTTP 204 response for TurnOffSecondFactor
+type TurnOffSecondFactorResponse204Headers struct {
+	RequestID RequestID
+}
+
+// TurnOffSecondFactorResponse400Headers the declared response headers of an HTTP 400 response for TurnOffSecondFactor
+type TurnOffSecondFactorResponse400Headers struct {
+	RequestID RequestID
+}
+
+// TurnOffSecondFactorResponse401Headers the declared response headers of an HTTP 401 response for TurnOffSecondFactor
+type TurnOffSecondFactorResponse401Headers struct {
+	RequestID       RequestID
+	WwwAuthenticate string
+}
+
+// TurnOffSecondFactorResponse403Headers the declared response headers of an HTTP 403 response for TurnOffSecondFactor
+type TurnOffSecondFactorResponse403Headers struct {
+	RequestID       RequestID
+	WwwAuthenticate string
+}
+
+// TurnOffSecondFactorResponse405Headers the declared response headers of an HTTP 405 response for TurnOffSecondFactor
+type TurnOffSecondFactorResponse405Headers struct {
+	Allow     string
+	RequestID RequestID
+}
+
+// TurnOffSecondFactorResponse413Headers the declared response headers of an HTTP 413 response for TurnOffSecondFactor
+type TurnOffSecondFactorResponse413Headers struct {
+	RequestID RequestID
+}
+
+// TurnOffSecondFactorResponse500Headers the declared response headers of an HTTP 500 response for TurnOffSecondFactor
+type TurnOffSecondFactorResponse500Headers struct {
+	RequestID RequestID
+}
+
+// TurnOffSecondFactorResponse503Headers the declared response headers of an HTTP 503 response for TurnOffSecondFactor
+type TurnOffSecondFactorResponse503Headers struct {
+	RequestID  RequestID
+	RetryAfter int64
+}
+
+type TurnOffSecondFactorResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadParameters
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *RecentAuthenticationRequired
+	// JSON405 the response for an HTTP 405 `application/json` response
+	JSON405 *MethodNotAllowed
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *PayloadTooLarge
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ServiceUnavailable
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *TurnOffSecondFactorResponse204Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *TurnOffSecondFactorResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *TurnOffSecondFactorResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *TurnOffSecondFactorResponse403Headers
+	// Headers405 the parsed response headers for an HTTP 405 response
+	Headers405 *TurnOffSecondFactorResponse405Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *TurnOffSecondFactorResponse413Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *TurnOffSecondFactorResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *TurnOffSecondFactorResponse503Headers
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r TurnOffSecondFactorResponse) GetJSON400() *BadParameters {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r TurnOffSecondFactorResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r TurnOffSecondFactorResponse) GetJSON403() *RecentAuthenticationRequired {
+	return r.JSON403
+}
+
+// GetJSON405 returns the response for an HTTP 405 `application/json` response
+func (r TurnOffSecondFactorResponse) GetJSON405() *MethodNotAllowed {
+	return r.JSON405
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r TurnOffSecondFactorResponse) GetJSON413() *PayloadTooLarge {
+	return r.JSON413
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r TurnOffSecondFactorResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r TurnOffSecondFactorResponse) GetJSON503() *ServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r TurnOffSecondFactorResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r TurnOffSecondFactorResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r TurnOffSecondFactorResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r TurnOffSecondFactorResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// TurnOnSecondFactorResponse200Headers the declared response headers of an HTTP 200 response for TurnOnSecondFactor
+type TurnOnSecondFactorResponse200Headers struct {
+	RequestID RequestID
+}
+
+// TurnOnSecondFactorResponse400Headers the declared response headers of an HTTP 400 response for TurnOnSecondFactor
+type TurnOnSecondFactorResponse400Headers struct {
+	RequestID RequestID
+}
+
+// TurnOnSecondFactorResponse401Headers the declared response headers of an HTTP 401 response for TurnOnSecondFactor
+type TurnOnSecondFactorResponse401Headers struct {
+	RequestID       RequestID
+	WwwAuthenticate string
+}
+
+// TurnOnSecondFactorResponse403Headers the declared response headers of an HTTP 403 response for TurnOnSecondFactor
+type TurnOnSecondFactorResponse403Headers struct {
+	RequestID       RequestID
+	WwwAuthenticate string
+}
+
+// TurnOnSecondFactorResponse405Headers the declared response headers of an HTTP 405 response for TurnOnSecondFactor
+type TurnOnSecondFactorResponse405Headers struct {
+	Allow     string
+	RequestID RequestID
+}
+
+// TurnOnSecondFactorResponse409Headers the declared response headers of an HTTP 409 response for TurnOnSecondFactor
+type TurnOnSecondFactorResponse409Headers struct {
+	RequestID RequestID
+}
+
+// TurnOnSecondFactorResponse413Headers the declared response headers of an HTTP 413 response for TurnOnSecondFactor
+type TurnOnSecondFactorResponse413Headers struct {
+	RequestID RequestID
+}
+
+// TurnOnSecondFactorResponse500Headers the declared response headers of an HTTP 500 response for TurnOnSecondFactor
+type TurnOnSecondFactorResponse500Headers struct {
+	RequestID RequestID
+}
+
+// TurnOnSecondFactorResponse503Headers the declared response headers of an HTTP 503 response for TurnOnSecondFactor
+type TurnOnSecondFactorResponse503Headers struct {
+	RequestID  RequestID
+	RetryAfter int64
+}
+
+type TurnOnSecondFactorResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RecoveryCodes
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadParameters
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *RecentAuthenticationRequired
+	// JSON405 the response for an HTTP 405 `application/json` response
+	JSON405 *MethodNotAllowed
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *TurnOnSecondFactorFailure409
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *PayloadTooLarge
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *TurnOnSecondFactorResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *TurnOnSecondFactorResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *TurnOnSecondFactorResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *TurnOnSecondFactorResponse403Headers
+	// Headers405 the parsed response headers for an HTTP 405 response
+	Headers405 *TurnOnSecondFactorResponse405Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *TurnOnSecondFactorResponse409Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *TurnOnSecondFactorResponse413Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *TurnOnSecondFactorResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *TurnOnSecondFactorResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r TurnOnSecondFactorResponse) GetJSON200() *RecoveryCodes {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r TurnOnSecondFactorResponse) GetJSON400() *BadParameters {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r TurnOnSecondFactorResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r TurnOnSecondFactorResponse) GetJSON403() *RecentAuthenticationRequired {
+	return r.JSON403
+}
+
+// GetJSON405 returns the response for an HTTP 405 `application/json` response
+func (r TurnOnSecondFactorResponse) GetJSON405() *MethodNotAllowed {
+	return r.JSON405
+}
+
+// GetJSON409 returns the response for an HTTP 409 `application/json` response
+func (r TurnOnSecondFactorResponse) GetJSON409() *TurnOnSecondFactorFailure409 {
+	return r.JSON409
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r TurnOnSecondFactorResponse) GetJSON413() *PayloadTooLarge {
+	return r.JSON413
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r TurnOnSecondFactorResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r TurnOnSecondFactorResponse) GetJSON503() *ServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r TurnOnSecondFactorResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r TurnOnSecondFactorResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r TurnOnSecondFactorResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r TurnOnSecondFactorResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // SignupResponse204Headers the declared response headers of an HTTP 204 response for Signup
 type SignupResponse204Headers struct {
 	RequestID RequestID
@@ -9856,6 +14771,476 @@ func (r SignupResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r SignupResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RemoveTotpResponse204Headers the declared response headers of an HTTP 204 response for RemoveTotp
+type RemoveTotpResponse204Headers struct {
+	RequestID RequestID
+}
+
+// RemoveTotpResponse400Headers the declared response headers of an HTTP 400 response for RemoveTotp
+type RemoveTotpResponse400Headers struct {
+	RequestID RequestID
+}
+
+// RemoveTotpResponse401Headers the declared response headers of an HTTP 401 response for RemoveTotp
+type RemoveTotpResponse401Headers struct {
+	RequestID       RequestID
+	WwwAuthenticate string
+}
+
+// RemoveTotpResponse403Headers the declared response headers of an HTTP 403 response for RemoveTotp
+type RemoveTotpResponse403Headers struct {
+	RequestID       RequestID
+	WwwAuthenticate string
+}
+
+// RemoveTotpResponse405Headers the declared response headers of an HTTP 405 response for RemoveTotp
+type RemoveTotpResponse405Headers struct {
+	Allow     string
+	RequestID RequestID
+}
+
+// RemoveTotpResponse409Headers the declared response headers of an HTTP 409 response for RemoveTotp
+type RemoveTotpResponse409Headers struct {
+	RequestID RequestID
+}
+
+// RemoveTotpResponse413Headers the declared response headers of an HTTP 413 response for RemoveTotp
+type RemoveTotpResponse413Headers struct {
+	RequestID RequestID
+}
+
+// RemoveTotpResponse500Headers the declared response headers of an HTTP 500 response for RemoveTotp
+type RemoveTotpResponse500Headers struct {
+	RequestID RequestID
+}
+
+// RemoveTotpResponse503Headers the declared response headers of an HTTP 503 response for RemoveTotp
+type RemoveTotpResponse503Headers struct {
+	RequestID  RequestID
+	RetryAfter int64
+}
+
+type RemoveTotpResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadParameters
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *RecentAuthenticationRequired
+	// JSON405 the response for an HTTP 405 `application/json` response
+	JSON405 *MethodNotAllowed
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *RemoveTOTPFailure409
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *PayloadTooLarge
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ServiceUnavailable
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *RemoveTotpResponse204Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *RemoveTotpResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *RemoveTotpResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *RemoveTotpResponse403Headers
+	// Headers405 the parsed response headers for an HTTP 405 response
+	Headers405 *RemoveTotpResponse405Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *RemoveTotpResponse409Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *RemoveTotpResponse413Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *RemoveTotpResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *RemoveTotpResponse503Headers
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r RemoveTotpResponse) GetJSON400() *BadParameters {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r RemoveTotpResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r RemoveTotpResponse) GetJSON403() *RecentAuthenticationRequired {
+	return r.JSON403
+}
+
+// GetJSON405 returns the response for an HTTP 405 `application/json` response
+func (r RemoveTotpResponse) GetJSON405() *MethodNotAllowed {
+	return r.JSON405
+}
+
+// GetJSON409 returns the response for an HTTP 409 `application/json` response
+func (r RemoveTotpResponse) GetJSON409() *RemoveTOTPFailure409 {
+	return r.JSON409
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r RemoveTotpResponse) GetJSON413() *PayloadTooLarge {
+	return r.JSON413
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r RemoveTotpResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r RemoveTotpResponse) GetJSON503() *ServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r RemoveTotpResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RemoveTotpResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RemoveTotpResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RemoveTotpResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// BeginTotpResponse200Headers the declared response headers of an HTTP 200 response for BeginTotp
+type BeginTotpResponse200Headers struct {
+	RequestID RequestID
+}
+
+// BeginTotpResponse400Headers the declared response headers of an HTTP 400 response for BeginTotp
+type BeginTotpResponse400Headers struct {
+	RequestID RequestID
+}
+
+// BeginTotpResponse401Headers the declared response headers of an HTTP 401 response for BeginTotp
+type BeginTotpResponse401Headers struct {
+	RequestID       RequestID
+	WwwAuthenticate string
+}
+
+// BeginTotpResponse403Headers the declared response headers of an HTTP 403 response for BeginTotp
+type BeginTotpResponse403Headers struct {
+	RequestID       RequestID
+	WwwAuthenticate string
+}
+
+// BeginTotpResponse405Headers the declared response headers of an HTTP 405 response for BeginTotp
+type BeginTotpResponse405Headers struct {
+	Allow     string
+	RequestID RequestID
+}
+
+// BeginTotpResponse413Headers the declared response headers of an HTTP 413 response for BeginTotp
+type BeginTotpResponse413Headers struct {
+	RequestID RequestID
+}
+
+// BeginTotpResponse500Headers the declared response headers of an HTTP 500 response for BeginTotp
+type BeginTotpResponse500Headers struct {
+	RequestID RequestID
+}
+
+// BeginTotpResponse503Headers the declared response headers of an HTTP 503 response for BeginTotp
+type BeginTotpResponse503Headers struct {
+	RequestID  RequestID
+	RetryAfter int64
+}
+
+type BeginTotpResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TOTPSetup
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadParameters
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *RecentAuthenticationRequired
+	// JSON405 the response for an HTTP 405 `application/json` response
+	JSON405 *MethodNotAllowed
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *PayloadTooLarge
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *BeginTotpResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *BeginTotpResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *BeginTotpResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *BeginTotpResponse403Headers
+	// Headers405 the parsed response headers for an HTTP 405 response
+	Headers405 *BeginTotpResponse405Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *BeginTotpResponse413Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *BeginTotpResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *BeginTotpResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r BeginTotpResponse) GetJSON200() *TOTPSetup {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r BeginTotpResponse) GetJSON400() *BadParameters {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r BeginTotpResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r BeginTotpResponse) GetJSON403() *RecentAuthenticationRequired {
+	return r.JSON403
+}
+
+// GetJSON405 returns the response for an HTTP 405 `application/json` response
+func (r BeginTotpResponse) GetJSON405() *MethodNotAllowed {
+	return r.JSON405
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r BeginTotpResponse) GetJSON413() *PayloadTooLarge {
+	return r.JSON413
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r BeginTotpResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r BeginTotpResponse) GetJSON503() *ServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r BeginTotpResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r BeginTotpResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r BeginTotpResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r BeginTotpResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ConfirmTotpResponse200Headers the declared response headers of an HTTP 200 response for ConfirmTotp
+type ConfirmTotpResponse200Headers struct {
+	RequestID RequestID
+}
+
+// ConfirmTotpResponse400Headers the declared response headers of an HTTP 400 response for ConfirmTotp
+type ConfirmTotpResponse400Headers struct {
+	RequestID RequestID
+}
+
+// ConfirmTotpResponse401Headers the declared response headers of an HTTP 401 response for ConfirmTotp
+type ConfirmTotpResponse401Headers struct {
+	RequestID       RequestID
+	WwwAuthenticate string
+}
+
+// ConfirmTotpResponse403Headers the declared response headers of an HTTP 403 response for ConfirmTotp
+type ConfirmTotpResponse403Headers struct {
+	RequestID RequestID
+}
+
+// ConfirmTotpResponse405Headers the declared response headers of an HTTP 405 response for ConfirmTotp
+type ConfirmTotpResponse405Headers struct {
+	Allow     string
+	RequestID RequestID
+}
+
+// ConfirmTotpResponse409Headers the declared response headers of an HTTP 409 response for ConfirmTotp
+type ConfirmTotpResponse409Headers struct {
+	RequestID RequestID
+}
+
+// ConfirmTotpResponse413Headers the declared response headers of an HTTP 413 response for ConfirmTotp
+type ConfirmTotpResponse413Headers struct {
+	RequestID RequestID
+}
+
+// ConfirmTotpResponse500Headers the declared response headers of an HTTP 500 response for ConfirmTotp
+type ConfirmTotpResponse500Headers struct {
+	RequestID RequestID
+}
+
+// ConfirmTotpResponse503Headers the declared response headers of an HTTP 503 response for ConfirmTotp
+type ConfirmTotpResponse503Headers struct {
+	RequestID  RequestID
+	RetryAfter int64
+}
+
+type ConfirmTotpResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RecoveryCodes
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *ConfirmTOTPFailure400
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *ConfirmTOTPFailure403
+	// JSON405 the response for an HTTP 405 `application/json` response
+	JSON405 *MethodNotAllowed
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *ConfirmTOTPFailure409
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *PayloadTooLarge
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ConfirmTotpResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *ConfirmTotpResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ConfirmTotpResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *ConfirmTotpResponse403Headers
+	// Headers405 the parsed response headers for an HTTP 405 response
+	Headers405 *ConfirmTotpResponse405Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *ConfirmTotpResponse409Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *ConfirmTotpResponse413Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *ConfirmTotpResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ConfirmTotpResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ConfirmTotpResponse) GetJSON200() *RecoveryCodes {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ConfirmTotpResponse) GetJSON400() *ConfirmTOTPFailure400 {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r ConfirmTotpResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r ConfirmTotpResponse) GetJSON403() *ConfirmTOTPFailure403 {
+	return r.JSON403
+}
+
+// GetJSON405 returns the response for an HTTP 405 `application/json` response
+func (r ConfirmTotpResponse) GetJSON405() *MethodNotAllowed {
+	return r.JSON405
+}
+
+// GetJSON409 returns the response for an HTTP 409 `application/json` response
+func (r ConfirmTotpResponse) GetJSON409() *ConfirmTOTPFailure409 {
+	return r.JSON409
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r ConfirmTotpResponse) GetJSON413() *PayloadTooLarge {
+	return r.JSON413
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r ConfirmTotpResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r ConfirmTotpResponse) GetJSON503() *ServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfirmTotpResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfirmTotpResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfirmTotpResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfirmTotpResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -10254,6 +15639,10 @@ func (c *ClientWithResponses) ConfirmUserEmailWithResponse(ctx context.Context, 
 // An unknown address, a wrong password, an unconfirmed user and a disabled user give the same response: 404
 // `USER_NOT_FOUND`.
 //
+// If the user has turned a second factor on, a right password gets 403 `SECOND_FACTOR_REQUIRED` with a `ticket`. Complete the login
+// with [`POST /v1/oauth/second_factor`](#/Authorization/create_access_token_by_second_factor). To log in with a passkey and no
+// password, begin with [`POST /v1/oauth/passkey/options`](#/Authorization/begin_passkey_log_in).
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/oauth/create (the `CreateAccessToken` operationId).
@@ -10276,6 +15665,10 @@ func (c *ClientWithResponses) CreateAccessTokenWithBodyWithResponse(ctx context.
 // An unknown address, a wrong password, an unconfirmed user and a disabled user give the same response: 404
 // `USER_NOT_FOUND`.
 //
+// If the user has turned a second factor on, a right password gets 403 `SECOND_FACTOR_REQUIRED` with a `ticket`. Complete the login
+// with [`POST /v1/oauth/second_factor`](#/Authorization/create_access_token_by_second_factor). To log in with a passkey and no
+// password, begin with [`POST /v1/oauth/passkey/options`](#/Authorization/begin_passkey_log_in).
+//
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/oauth/create (the `CreateAccessToken` operationId).
@@ -10285,6 +15678,64 @@ func (c *ClientWithResponses) CreateAccessTokenWithResponse(ctx context.Context,
 		return nil, err
 	}
 	return ParseCreateAccessTokenResponse(rsp)
+}
+
+// CreateAccessTokenByPasskeyWithBodyWithResponse Log in with a passkey
+//
+// Creates a session, as [`POST /v1/oauth/create`](#/Authorization/create_access_token) does, for the user to whom the passkey belongs. A
+// passkey that has verified the user (by a fingerprint, a face or a PIN) counts as two factors: `acr` is `aal2`.
+//
+// An unknown passkey, a wrong signature, an expired or used ceremony and a disabled user give the same response: 404 `USER_NOT_FOUND`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/oauth/passkey (the `CreateAccessTokenByPasskey` operationId).
+func (c *ClientWithResponses) CreateAccessTokenByPasskeyWithBodyWithResponse(ctx context.Context, params *CreateAccessTokenByPasskeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateAccessTokenByPasskeyResponse, error) {
+	rsp, err := c.CreateAccessTokenByPasskeyWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateAccessTokenByPasskeyResponse(rsp)
+}
+
+// CreateAccessTokenByPasskeyWithResponse Log in with a passkey
+//
+// Creates a session, as [`POST /v1/oauth/create`](#/Authorization/create_access_token) does, for the user to whom the passkey belongs. A
+// passkey that has verified the user (by a fingerprint, a face or a PIN) counts as two factors: `acr` is `aal2`.
+//
+// An unknown passkey, a wrong signature, an expired or used ceremony and a disabled user give the same response: 404 `USER_NOT_FOUND`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/oauth/passkey (the `CreateAccessTokenByPasskey` operationId).
+func (c *ClientWithResponses) CreateAccessTokenByPasskeyWithResponse(ctx context.Context, params *CreateAccessTokenByPasskeyParams, body CreateAccessTokenByPasskeyJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateAccessTokenByPasskeyResponse, error) {
+	rsp, err := c.CreateAccessTokenByPasskey(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateAccessTokenByPasskeyResponse(rsp)
+}
+
+// BeginPasskeyLogInWithResponse Begin a login with a passkey
+//
+// Returns the options for `navigator.credentials.get` (WebAuthn Level 3): pass `options` to
+// `PublicKeyCredential.parseRequestOptionsFromJSON`. Send the result, with the same `ceremony`, within 5 minutes, to
+// [`POST /v1/oauth/passkey`](#/Authorization/create_access_token_by_passkey), or to
+// [`POST /v1/oauth/step_up`](#/Authorization/step_up_session) to authenticate again in a session.
+//
+// The response does not depend on the user. The service stores nothing.
+//
+// If the host of the public URL is no domain (an IP address, for example), there are no passkeys, and the response is 404.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/oauth/passkey/options (the `BeginPasskeyLogIn` operationId).
+func (c *ClientWithResponses) BeginPasskeyLogInWithResponse(ctx context.Context, params *BeginPasskeyLogInParams, reqEditors ...RequestEditorFn) (*BeginPasskeyLogInResponse, error) {
+	rsp, err := c.BeginPasskeyLogIn(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBeginPasskeyLogInResponse(rsp)
 }
 
 // RefreshAccessTokenWithBodyWithResponse Refresh the access token
@@ -10331,16 +15782,60 @@ func (c *ClientWithResponses) RefreshAccessTokenWithResponse(ctx context.Context
 	return ParseRefreshAccessTokenResponse(rsp)
 }
 
+// CreateAccessTokenBySecondFactorWithBodyWithResponse Complete a login with a second factor
+//
+// Completes a login that got 403 `SECOND_FACTOR_REQUIRED`, with its `ticket` and exactly one of `code` (from the authenticator app),
+// `recoveryCode` and `passkey`. The ticket is valid for 5 minutes; after 403 `WRONG_CODE` it can be used again.
+//
+// A wrong second factor counts as a failed login, like a wrong password. A code is valid once. If the password has changed meanwhile, or
+// the user is disabled, the response is 404 `LOG_IN_EXPIRED`: log in again. After 200 wrong ones, no code from the app is accepted until
+// the user has logged in with a recovery code or a passkey, or has stepped up in an open session.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/oauth/second_factor (the `CreateAccessTokenBySecondFactor` operationId).
+func (c *ClientWithResponses) CreateAccessTokenBySecondFactorWithBodyWithResponse(ctx context.Context, params *CreateAccessTokenBySecondFactorParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateAccessTokenBySecondFactorResponse, error) {
+	rsp, err := c.CreateAccessTokenBySecondFactorWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateAccessTokenBySecondFactorResponse(rsp)
+}
+
+// CreateAccessTokenBySecondFactorWithResponse Complete a login with a second factor
+//
+// Completes a login that got 403 `SECOND_FACTOR_REQUIRED`, with its `ticket` and exactly one of `code` (from the authenticator app),
+// `recoveryCode` and `passkey`. The ticket is valid for 5 minutes; after 403 `WRONG_CODE` it can be used again.
+//
+// A wrong second factor counts as a failed login, like a wrong password. A code is valid once. If the password has changed meanwhile, or
+// the user is disabled, the response is 404 `LOG_IN_EXPIRED`: log in again. After 200 wrong ones, no code from the app is accepted until
+// the user has logged in with a recovery code or a passkey, or has stepped up in an open session.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/oauth/second_factor (the `CreateAccessTokenBySecondFactor` operationId).
+func (c *ClientWithResponses) CreateAccessTokenBySecondFactorWithResponse(ctx context.Context, params *CreateAccessTokenBySecondFactorParams, body CreateAccessTokenBySecondFactorJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateAccessTokenBySecondFactorResponse, error) {
+	rsp, err := c.CreateAccessTokenBySecondFactor(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateAccessTokenBySecondFactorResponse(rsp)
+}
+
 // StepUpSessionWithBodyWithResponse Authenticate again in a session
 //
 // Proves again that the user is the one to whom the session belongs. Operations that could take the account away from the user require
 // a recent authentication: a login or this operation within the last 10 minutes. Otherwise they respond with 403
-// `RECENT_AUTHENTICATION_REQUIRED`. Ask the user for the password, call this operation, then repeat the other one.
+// `RECENT_AUTHENTICATION_REQUIRED`. Ask the user for a proof, call this operation, then repeat the other one.
+//
+// The proof is exactly one of `password`, `code` (from the authenticator app), `recoveryCode` and `passkey` (with the ceremony of
+// [`POST /v1/oauth/passkey/options`](#/Authorization/begin_passkey_log_in)). While the second factor is on, a password gets 403
+// `SECOND_FACTOR_REQUIRED`. `secondFactor` of [`GET /v1/user`](#/User/get_user) says what the user has.
 //
 // The session stays the same, and so does its refresh token. Use the access token in the response from now on: its `auth_time` is the
 // time of this operation. (This service accepts the older one too.)
 //
-// A wrong password counts as a failed login. `password` is what the user would log in with now. If that is a mailed password that was not
+// A wrong proof counts as a failed login. `password` is what the user would log in with now. If that is a mailed password that was not
 // used yet, it becomes the user's password, and all other sessions end, as with a login.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -10358,12 +15853,16 @@ func (c *ClientWithResponses) StepUpSessionWithBodyWithResponse(ctx context.Cont
 //
 // Proves again that the user is the one to whom the session belongs. Operations that could take the account away from the user require
 // a recent authentication: a login or this operation within the last 10 minutes. Otherwise they respond with 403
-// `RECENT_AUTHENTICATION_REQUIRED`. Ask the user for the password, call this operation, then repeat the other one.
+// `RECENT_AUTHENTICATION_REQUIRED`. Ask the user for a proof, call this operation, then repeat the other one.
+//
+// The proof is exactly one of `password`, `code` (from the authenticator app), `recoveryCode` and `passkey` (with the ceremony of
+// [`POST /v1/oauth/passkey/options`](#/Authorization/begin_passkey_log_in)). While the second factor is on, a password gets 403
+// `SECOND_FACTOR_REQUIRED`. `secondFactor` of [`GET /v1/user`](#/User/get_user) says what the user has.
 //
 // The session stays the same, and so does its refresh token. Use the access token in the response from now on: its `auth_time` is the
 // time of this operation. (This service accepts the older one too.)
 //
-// A wrong password counts as a failed login. `password` is what the user would log in with now. If that is a mailed password that was not
+// A wrong proof counts as a failed login. `password` is what the user would log in with now. If that is a mailed password that was not
 // used yet, it becomes the user's password, and all other sessions end, as with a login.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -10608,6 +16107,136 @@ func (c *ClientWithResponses) ExportUserDataWithResponse(ctx context.Context, pa
 	return ParseExportUserDataResponse(rsp)
 }
 
+// AddPasskeyWithBodyWithResponse Add a passkey
+//
+// Stores the passkey that the browser has created. From then on it can log the user in, and replace TOTP while the second factor is on.
+// The user gets an email. A `credential` that does not belong to the ceremony or that the service does not accept gets 400 with the
+// parameter `credential`.
+//
+// If the host of the public URL is no domain (an IP address, for example), there are no passkeys, and the response is 404.
+//
+// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+// [step up](#/Authorization/step_up_session).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/user/passkey/add (the `AddPasskey` operationId).
+func (c *ClientWithResponses) AddPasskeyWithBodyWithResponse(ctx context.Context, params *AddPasskeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddPasskeyResponse, error) {
+	rsp, err := c.AddPasskeyWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddPasskeyResponse(rsp)
+}
+
+// AddPasskeyWithResponse Add a passkey
+//
+// Stores the passkey that the browser has created. From then on it can log the user in, and replace TOTP while the second factor is on.
+// The user gets an email. A `credential` that does not belong to the ceremony or that the service does not accept gets 400 with the
+// parameter `credential`.
+//
+// If the host of the public URL is no domain (an IP address, for example), there are no passkeys, and the response is 404.
+//
+// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+// [step up](#/Authorization/step_up_session).
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/user/passkey/add (the `AddPasskey` operationId).
+func (c *ClientWithResponses) AddPasskeyWithResponse(ctx context.Context, params *AddPasskeyParams, body AddPasskeyJSONRequestBody, reqEditors ...RequestEditorFn) (*AddPasskeyResponse, error) {
+	rsp, err := c.AddPasskey(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddPasskeyResponse(rsp)
+}
+
+// ListPasskeysWithResponse List the user's passkeys
+//
+// The passkeys of the user, the oldest first.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/user/passkey/list (the `ListPasskeys` operationId).
+func (c *ClientWithResponses) ListPasskeysWithResponse(ctx context.Context, params *ListPasskeysParams, reqEditors ...RequestEditorFn) (*ListPasskeysResponse, error) {
+	rsp, err := c.ListPasskeys(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListPasskeysResponse(rsp)
+}
+
+// BeginPasskeyWithResponse Begin to add a passkey
+//
+// Returns the options for `navigator.credentials.create` (WebAuthn Level 3): pass `options` to
+// `PublicKeyCredential.parseCreationOptionsFromJSON`. Send the result, with the same `ceremony`, to
+// [`POST /v1/user/passkey/add`](#/User/add_passkey) within 5 minutes.
+//
+// If the host of the public URL is no domain (an IP address, for example), there are no passkeys, and the response is 404.
+//
+// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+// [step up](#/Authorization/step_up_session).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/user/passkey/options (the `BeginPasskey` operationId).
+func (c *ClientWithResponses) BeginPasskeyWithResponse(ctx context.Context, params *BeginPasskeyParams, reqEditors ...RequestEditorFn) (*BeginPasskeyResponse, error) {
+	rsp, err := c.BeginPasskey(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBeginPasskeyResponse(rsp)
+}
+
+// RemovePasskeyWithResponse Remove a passkey
+//
+// The passkey can no longer log in. The operation is idempotent. While the second factor is on, the user must keep TOTP or another
+// passkey; to have no second factor, [turn it off](#/User/turn_off_second_factor).
+//
+// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+// [step up](#/Authorization/step_up_session).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/user/passkey/{passkeyID} (the `RemovePasskey` operationId).
+func (c *ClientWithResponses) RemovePasskeyWithResponse(ctx context.Context, passkeyID PasskeyID, params *RemovePasskeyParams, reqEditors ...RequestEditorFn) (*RemovePasskeyResponse, error) {
+	rsp, err := c.RemovePasskey(ctx, passkeyID, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRemovePasskeyResponse(rsp)
+}
+
+// RenamePasskeyWithBodyWithResponse Rename a passkey
+//
+// Changes the name that the user sees. A passkey that the user does not have gets 204 too.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/user/passkey/{passkeyID} (the `RenamePasskey` operationId).
+func (c *ClientWithResponses) RenamePasskeyWithBodyWithResponse(ctx context.Context, passkeyID PasskeyID, params *RenamePasskeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RenamePasskeyResponse, error) {
+	rsp, err := c.RenamePasskeyWithBody(ctx, passkeyID, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRenamePasskeyResponse(rsp)
+}
+
+// RenamePasskeyWithResponse Rename a passkey
+//
+// Changes the name that the user sees. A passkey that the user does not have gets 204 too.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/user/passkey/{passkeyID} (the `RenamePasskey` operationId).
+func (c *ClientWithResponses) RenamePasskeyWithResponse(ctx context.Context, passkeyID PasskeyID, params *RenamePasskeyParams, body RenamePasskeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RenamePasskeyResponse, error) {
+	rsp, err := c.RenamePasskey(ctx, passkeyID, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRenamePasskeyResponse(rsp)
+}
+
 // UserPasswordResetWithBodyWithResponse Request a password reset
 //
 // Sends a link to the email address. When the user opens the link, the service sends a new password by email. The old password and
@@ -10710,6 +16339,65 @@ func (c *ClientWithResponses) ChangeUserPasswordWithResponse(ctx context.Context
 	return ParseChangeUserPasswordResponse(rsp)
 }
 
+// RenewRecoveryCodesWithResponse Replace the recovery codes
+//
+// Returns ten new recovery codes, and makes the older ones void. Each can replace a code from the app or a passkey once.
+//
+// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+// [step up](#/Authorization/step_up_session).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/user/recovery_codes (the `RenewRecoveryCodes` operationId).
+func (c *ClientWithResponses) RenewRecoveryCodesWithResponse(ctx context.Context, params *RenewRecoveryCodesParams, reqEditors ...RequestEditorFn) (*RenewRecoveryCodesResponse, error) {
+	rsp, err := c.RenewRecoveryCodes(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRenewRecoveryCodesResponse(rsp)
+}
+
+// TurnOffSecondFactorWithResponse Require only one factor
+//
+// From now on, the password is enough to log in. The service deletes the TOTP secret and the recovery codes; passkeys stay, and can
+// still log in. The operation is idempotent.
+//
+// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+// [step up](#/Authorization/step_up_session).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/user/second_factor (the `TurnOffSecondFactor` operationId).
+func (c *ClientWithResponses) TurnOffSecondFactorWithResponse(ctx context.Context, params *TurnOffSecondFactorParams, reqEditors ...RequestEditorFn) (*TurnOffSecondFactorResponse, error) {
+	rsp, err := c.TurnOffSecondFactor(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTurnOffSecondFactorResponse(rsp)
+}
+
+// TurnOnSecondFactorWithResponse Require a passkey after the password
+//
+// From now on, a login with the password needs a passkey too. All other sessions end, this one has `acr` `aal2` from now on, and the
+// response has ten recovery codes. Show them to the user once; the service cannot show them again.
+// ([Confirming TOTP](#/User/confirm_totp) also turns the second factor on.)
+//
+// Without this, a passkey is another way to log in, and a password is enough too.
+//
+// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+// [step up](#/Authorization/step_up_session).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/user/second_factor (the `TurnOnSecondFactor` operationId).
+func (c *ClientWithResponses) TurnOnSecondFactorWithResponse(ctx context.Context, params *TurnOnSecondFactorParams, reqEditors ...RequestEditorFn) (*TurnOnSecondFactorResponse, error) {
+	rsp, err := c.TurnOnSecondFactor(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTurnOnSecondFactorResponse(rsp)
+}
+
 // SignupWithBodyWithResponse Sign up
 //
 // Creates a user and sends a confirmation link to the email address. When the user opens the link, the service sends a
@@ -10764,6 +16452,89 @@ func (c *ClientWithResponses) SignupWithResponse(ctx context.Context, params *Si
 		return nil, err
 	}
 	return ParseSignupResponse(rsp)
+}
+
+// RemoveTotpWithResponse Remove TOTP
+//
+// Deletes the secret. The operation is idempotent. While the second factor is on, the user must have a passkey that can replace TOTP; to
+// have no second factor, [turn it off](#/User/turn_off_second_factor).
+//
+// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+// [step up](#/Authorization/step_up_session).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/user/totp (the `RemoveTotp` operationId).
+func (c *ClientWithResponses) RemoveTotpWithResponse(ctx context.Context, params *RemoveTotpParams, reqEditors ...RequestEditorFn) (*RemoveTotpResponse, error) {
+	rsp, err := c.RemoveTotp(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRemoveTotpResponse(rsp)
+}
+
+// BeginTotpWithResponse Begin to set up TOTP
+//
+// Returns a new secret for an authenticator app (TOTP, RFC 6238: SHA-1, 6 digits, 30 seconds). Nothing changes until
+// [the user confirms it](#/User/confirm_totp) with a code from the app, within an hour. An older secret, if there is one, stays valid
+// until then.
+//
+// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+// [step up](#/Authorization/step_up_session).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/user/totp (the `BeginTotp` operationId).
+func (c *ClientWithResponses) BeginTotpWithResponse(ctx context.Context, params *BeginTotpParams, reqEditors ...RequestEditorFn) (*BeginTotpResponse, error) {
+	rsp, err := c.BeginTotp(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBeginTotpResponse(rsp)
+}
+
+// ConfirmTotpWithBodyWithResponse Confirm TOTP with a code from the app
+//
+// The user proves that the app has the secret of [`POST /v1/user/totp`](#/User/begin_totp). If the second factor is off, this turns it
+// on: all other sessions end, this one has `acr` `aal2` from now on, and the response has ten recovery codes. Show them to the user once;
+// the service cannot show them again. If the second factor is on already, the user keeps the recovery codes and the list is empty.
+//
+// A code is valid once: the one used here does not log in.
+//
+// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+// [step up](#/Authorization/step_up_session).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/user/totp (the `ConfirmTotp` operationId).
+func (c *ClientWithResponses) ConfirmTotpWithBodyWithResponse(ctx context.Context, params *ConfirmTotpParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfirmTotpResponse, error) {
+	rsp, err := c.ConfirmTotpWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfirmTotpResponse(rsp)
+}
+
+// ConfirmTotpWithResponse Confirm TOTP with a code from the app
+//
+// The user proves that the app has the secret of [`POST /v1/user/totp`](#/User/begin_totp). If the second factor is off, this turns it
+// on: all other sessions end, this one has `acr` `aal2` from now on, and the response has ten recovery codes. Show them to the user once;
+// the service cannot show them again. If the second factor is on already, the user keeps the recovery codes and the list is empty.
+//
+// A code is valid once: the one used here does not log in.
+//
+// The user must have authenticated within the last 10 minutes: [log in](#/Authorization/create_access_token) or
+// [step up](#/Authorization/step_up_session).
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/user/totp (the `ConfirmTotp` operationId).
+func (c *ClientWithResponses) ConfirmTotpWithResponse(ctx context.Context, params *ConfirmTotpParams, body ConfirmTotpJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfirmTotpResponse, error) {
+	rsp, err := c.ConfirmTotp(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfirmTotpResponse(rsp)
 }
 
 // GetVersionWithResponse Get the version of the service
@@ -12758,6 +18529,13 @@ func ParseCreateAccessTokenResponse(rsp *http.Response) (*CreateAccessTokenRespo
 		}
 		response.JSON400 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest CreateAccessTokenFailure403
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
 		var dest CreateAccessTokenFailure404
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -12823,6 +18601,16 @@ func ParseCreateAccessTokenResponse(rsp *http.Response) (*CreateAccessTokenRespo
 			headers.RequestID = value
 		}
 		response.Headers400 = &headers
+	case rsp.StatusCode == 403:
+		var headers CreateAccessTokenResponse403Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 404:
 		var headers CreateAccessTokenResponse404Headers
 		if values := rsp.Header.Values("request-id"); len(values) > 0 {
@@ -12918,6 +18706,330 @@ func ParseCreateAccessTokenResponse(rsp *http.Response) (*CreateAccessTokenRespo
 			headers.RetryAfter = value
 		}
 		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreateAccessTokenByPasskeyResponse parses an HTTP response from a CreateAccessTokenByPasskeyWithResponse call
+func ParseCreateAccessTokenByPasskeyResponse(rsp *http.Response) (*CreateAccessTokenByPasskeyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateAccessTokenByPasskeyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AccessTokenResponse
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest PasskeyLogInFailure400
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest PasskeyLogInFailure404
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 405:
+		var dest MethodNotAllowed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON405 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers CreateAccessTokenByPasskeyResponse200Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers CreateAccessTokenByPasskeyResponse400Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 404:
+		var headers CreateAccessTokenByPasskeyResponse404Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 405:
+		var headers CreateAccessTokenByPasskeyResponse405Headers
+		if values := rsp.Header.Values("allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers405 = &headers
+	case rsp.StatusCode == 413:
+		var headers CreateAccessTokenByPasskeyResponse413Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 429:
+		var headers CreateAccessTokenByPasskeyResponse429Headers
+		if values := rsp.Header.Values("ratelimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ratelimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Ratelimit = value
+		}
+		if values := rsp.Header.Values("ratelimit-policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ratelimit-policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RatelimitPolicy = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("retry-after"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "retry-after", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers CreateAccessTokenByPasskeyResponse500Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers CreateAccessTokenByPasskeyResponse503Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("retry-after"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "retry-after", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseBeginPasskeyLogInResponse parses an HTTP response from a BeginPasskeyLogInWithResponse call
+func ParseBeginPasskeyLogInResponse(rsp *http.Response) (*BeginPasskeyLogInResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &BeginPasskeyLogInResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PasskeyRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadParameters
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 405:
+		var dest MethodNotAllowed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON405 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers BeginPasskeyLogInResponse200Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers BeginPasskeyLogInResponse400Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 404:
+		var headers BeginPasskeyLogInResponse404Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 405:
+		var headers BeginPasskeyLogInResponse405Headers
+		if values := rsp.Header.Values("allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers405 = &headers
+	case rsp.StatusCode == 413:
+		var headers BeginPasskeyLogInResponse413Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 500:
+		var headers BeginPasskeyLogInResponse500Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers500 = &headers
 	}
 
 	return response, nil
@@ -13058,6 +19170,216 @@ func ParseRefreshAccessTokenResponse(rsp *http.Response) (*RefreshAccessTokenRes
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers RefreshAccessTokenResponse503Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("retry-after"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "retry-after", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreateAccessTokenBySecondFactorResponse parses an HTTP response from a CreateAccessTokenBySecondFactorWithResponse call
+func ParseCreateAccessTokenBySecondFactorResponse(rsp *http.Response) (*CreateAccessTokenBySecondFactorResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateAccessTokenBySecondFactorResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AccessTokenResponse
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest SecondFactorFailure400
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest SecondFactorFailure403
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest SecondFactorFailure404
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 405:
+		var dest MethodNotAllowed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON405 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers CreateAccessTokenBySecondFactorResponse200Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers CreateAccessTokenBySecondFactorResponse400Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 403:
+		var headers CreateAccessTokenBySecondFactorResponse403Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 404:
+		var headers CreateAccessTokenBySecondFactorResponse404Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 405:
+		var headers CreateAccessTokenBySecondFactorResponse405Headers
+		if values := rsp.Header.Values("allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers405 = &headers
+	case rsp.StatusCode == 413:
+		var headers CreateAccessTokenBySecondFactorResponse413Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 429:
+		var headers CreateAccessTokenBySecondFactorResponse429Headers
+		if values := rsp.Header.Values("ratelimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ratelimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Ratelimit = value
+		}
+		if values := rsp.Header.Values("ratelimit-policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ratelimit-policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RatelimitPolicy = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("retry-after"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "retry-after", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers CreateAccessTokenBySecondFactorResponse500Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers CreateAccessTokenBySecondFactorResponse503Headers
 		if values := rsp.Header.Values("request-id"); len(values) > 0 {
 			var value RequestID
 			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
@@ -15087,6 +21409,965 @@ func ParseExportUserDataResponse(rsp *http.Response) (*ExportUserDataResponse, e
 	return response, nil
 }
 
+// ParseAddPasskeyResponse parses an HTTP response from a AddPasskeyWithResponse call
+func ParseAddPasskeyResponse(rsp *http.Response) (*AddPasskeyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AddPasskeyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Passkey
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest AddPasskeyFailure400
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest RecentAuthenticationRequired
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 405:
+		var dest MethodNotAllowed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON405 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest AddPasskeyFailure409
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers AddPasskeyResponse201Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers201 = &headers
+	case rsp.StatusCode == 400:
+		var headers AddPasskeyResponse400Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers AddPasskeyResponse401Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("www-authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "www-authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WwwAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers AddPasskeyResponse403Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("www-authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "www-authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WwwAuthenticate = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 404:
+		var headers AddPasskeyResponse404Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 405:
+		var headers AddPasskeyResponse405Headers
+		if values := rsp.Header.Values("allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers405 = &headers
+	case rsp.StatusCode == 409:
+		var headers AddPasskeyResponse409Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers409 = &headers
+	case rsp.StatusCode == 413:
+		var headers AddPasskeyResponse413Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 500:
+		var headers AddPasskeyResponse500Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers AddPasskeyResponse503Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("retry-after"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "retry-after", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListPasskeysResponse parses an HTTP response from a ListPasskeysWithResponse call
+func ParseListPasskeysResponse(rsp *http.Response) (*ListPasskeysResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListPasskeysResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PasskeyList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadParameters
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 405:
+		var dest MethodNotAllowed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON405 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListPasskeysResponse200Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers ListPasskeysResponse400Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListPasskeysResponse401Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("www-authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "www-authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WwwAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 405:
+		var headers ListPasskeysResponse405Headers
+		if values := rsp.Header.Values("allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers405 = &headers
+	case rsp.StatusCode == 413:
+		var headers ListPasskeysResponse413Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 500:
+		var headers ListPasskeysResponse500Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListPasskeysResponse503Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("retry-after"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "retry-after", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseBeginPasskeyResponse parses an HTTP response from a BeginPasskeyWithResponse call
+func ParseBeginPasskeyResponse(rsp *http.Response) (*BeginPasskeyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &BeginPasskeyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PasskeyCreation
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadParameters
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest RecentAuthenticationRequired
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 405:
+		var dest MethodNotAllowed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON405 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest BeginPasskeyFailure409
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers BeginPasskeyResponse200Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers BeginPasskeyResponse400Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers BeginPasskeyResponse401Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("www-authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "www-authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WwwAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers BeginPasskeyResponse403Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("www-authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "www-authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WwwAuthenticate = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 404:
+		var headers BeginPasskeyResponse404Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 405:
+		var headers BeginPasskeyResponse405Headers
+		if values := rsp.Header.Values("allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers405 = &headers
+	case rsp.StatusCode == 409:
+		var headers BeginPasskeyResponse409Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers409 = &headers
+	case rsp.StatusCode == 413:
+		var headers BeginPasskeyResponse413Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 500:
+		var headers BeginPasskeyResponse500Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers BeginPasskeyResponse503Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("retry-after"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "retry-after", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRemovePasskeyResponse parses an HTTP response from a RemovePasskeyWithResponse call
+func ParseRemovePasskeyResponse(rsp *http.Response) (*RemovePasskeyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RemovePasskeyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadParameters
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest RecentAuthenticationRequired
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 405:
+		var dest MethodNotAllowed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON405 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest RemovePasskeyFailure409
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		var headers RemovePasskeyResponse204Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers204 = &headers
+	case rsp.StatusCode == 400:
+		var headers RemovePasskeyResponse400Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers RemovePasskeyResponse401Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("www-authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "www-authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WwwAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers RemovePasskeyResponse403Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("www-authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "www-authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WwwAuthenticate = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 405:
+		var headers RemovePasskeyResponse405Headers
+		if values := rsp.Header.Values("allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers405 = &headers
+	case rsp.StatusCode == 409:
+		var headers RemovePasskeyResponse409Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers409 = &headers
+	case rsp.StatusCode == 413:
+		var headers RemovePasskeyResponse413Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 500:
+		var headers RemovePasskeyResponse500Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers RemovePasskeyResponse503Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("retry-after"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "retry-after", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRenamePasskeyResponse parses an HTTP response from a RenamePasskeyWithResponse call
+func ParseRenamePasskeyResponse(rsp *http.Response) (*RenamePasskeyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RenamePasskeyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest RenamePasskeyFailure400
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 405:
+		var dest MethodNotAllowed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON405 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		var headers RenamePasskeyResponse204Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers204 = &headers
+	case rsp.StatusCode == 400:
+		var headers RenamePasskeyResponse400Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers RenamePasskeyResponse401Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("www-authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "www-authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WwwAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 405:
+		var headers RenamePasskeyResponse405Headers
+		if values := rsp.Header.Values("allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers405 = &headers
+	case rsp.StatusCode == 413:
+		var headers RenamePasskeyResponse413Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 500:
+		var headers RenamePasskeyResponse500Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers RenamePasskeyResponse503Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("retry-after"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "retry-after", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseUserPasswordResetResponse parses an HTTP response from a UserPasswordResetWithResponse call
 func ParseUserPasswordResetResponse(rsp *http.Response) (*UserPasswordResetResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -15510,6 +22791,594 @@ func ParseChangeUserPasswordResponse(rsp *http.Response) (*ChangeUserPasswordRes
 	return response, nil
 }
 
+// ParseRenewRecoveryCodesResponse parses an HTTP response from a RenewRecoveryCodesWithResponse call
+func ParseRenewRecoveryCodesResponse(rsp *http.Response) (*RenewRecoveryCodesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RenewRecoveryCodesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RecoveryCodes
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadParameters
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest RecentAuthenticationRequired
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 405:
+		var dest MethodNotAllowed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON405 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest RenewRecoveryCodesFailure409
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers RenewRecoveryCodesResponse200Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers RenewRecoveryCodesResponse400Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers RenewRecoveryCodesResponse401Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("www-authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "www-authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WwwAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers RenewRecoveryCodesResponse403Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("www-authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "www-authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WwwAuthenticate = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 405:
+		var headers RenewRecoveryCodesResponse405Headers
+		if values := rsp.Header.Values("allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers405 = &headers
+	case rsp.StatusCode == 409:
+		var headers RenewRecoveryCodesResponse409Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers409 = &headers
+	case rsp.StatusCode == 413:
+		var headers RenewRecoveryCodesResponse413Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 500:
+		var headers RenewRecoveryCodesResponse500Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers RenewRecoveryCodesResponse503Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("retry-after"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "retry-after", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseTurnOffSecondFactorResponse parses an HTTP response from a TurnOffSecondFactorWithResponse call
+func ParseTurnOffSecondFactorResponse(rsp *http.Response) (*TurnOffSecondFactorResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &TurnOffSecondFactorResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadParameters
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest RecentAuthenticationRequired
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 405:
+		var dest MethodNotAllowed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON405 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		var headers TurnOffSecondFactorResponse204Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers204 = &headers
+	case rsp.StatusCode == 400:
+		var headers TurnOffSecondFactorResponse400Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers TurnOffSecondFactorResponse401Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("www-authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "www-authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WwwAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers TurnOffSecondFactorResponse403Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("www-authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "www-authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WwwAuthenticate = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 405:
+		var headers TurnOffSecondFactorResponse405Headers
+		if values := rsp.Header.Values("allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers405 = &headers
+	case rsp.StatusCode == 413:
+		var headers TurnOffSecondFactorResponse413Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 500:
+		var headers TurnOffSecondFactorResponse500Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers TurnOffSecondFactorResponse503Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("retry-after"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "retry-after", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseTurnOnSecondFactorResponse parses an HTTP response from a TurnOnSecondFactorWithResponse call
+func ParseTurnOnSecondFactorResponse(rsp *http.Response) (*TurnOnSecondFactorResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &TurnOnSecondFactorResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RecoveryCodes
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadParameters
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest RecentAuthenticationRequired
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 405:
+		var dest MethodNotAllowed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON405 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest TurnOnSecondFactorFailure409
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers TurnOnSecondFactorResponse200Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers TurnOnSecondFactorResponse400Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers TurnOnSecondFactorResponse401Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("www-authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "www-authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WwwAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers TurnOnSecondFactorResponse403Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("www-authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "www-authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WwwAuthenticate = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 405:
+		var headers TurnOnSecondFactorResponse405Headers
+		if values := rsp.Header.Values("allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers405 = &headers
+	case rsp.StatusCode == 409:
+		var headers TurnOnSecondFactorResponse409Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers409 = &headers
+	case rsp.StatusCode == 413:
+		var headers TurnOnSecondFactorResponse413Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 500:
+		var headers TurnOnSecondFactorResponse500Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers TurnOnSecondFactorResponse503Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("retry-after"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "retry-after", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseSignupResponse parses an HTTP response from a SignupWithResponse call
 func ParseSignupResponse(rsp *http.Response) (*SignupResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -15696,6 +23565,587 @@ func ParseSignupResponse(rsp *http.Response) (*SignupResponse, error) {
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers SignupResponse503Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("retry-after"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "retry-after", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRemoveTotpResponse parses an HTTP response from a RemoveTotpWithResponse call
+func ParseRemoveTotpResponse(rsp *http.Response) (*RemoveTotpResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RemoveTotpResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadParameters
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest RecentAuthenticationRequired
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 405:
+		var dest MethodNotAllowed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON405 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest RemoveTOTPFailure409
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		var headers RemoveTotpResponse204Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers204 = &headers
+	case rsp.StatusCode == 400:
+		var headers RemoveTotpResponse400Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers RemoveTotpResponse401Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("www-authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "www-authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WwwAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers RemoveTotpResponse403Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("www-authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "www-authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WwwAuthenticate = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 405:
+		var headers RemoveTotpResponse405Headers
+		if values := rsp.Header.Values("allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers405 = &headers
+	case rsp.StatusCode == 409:
+		var headers RemoveTotpResponse409Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers409 = &headers
+	case rsp.StatusCode == 413:
+		var headers RemoveTotpResponse413Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 500:
+		var headers RemoveTotpResponse500Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers RemoveTotpResponse503Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("retry-after"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "retry-after", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseBeginTotpResponse parses an HTTP response from a BeginTotpWithResponse call
+func ParseBeginTotpResponse(rsp *http.Response) (*BeginTotpResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &BeginTotpResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TOTPSetup
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadParameters
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest RecentAuthenticationRequired
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 405:
+		var dest MethodNotAllowed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON405 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers BeginTotpResponse200Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers BeginTotpResponse400Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers BeginTotpResponse401Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("www-authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "www-authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WwwAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers BeginTotpResponse403Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("www-authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "www-authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WwwAuthenticate = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 405:
+		var headers BeginTotpResponse405Headers
+		if values := rsp.Header.Values("allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers405 = &headers
+	case rsp.StatusCode == 413:
+		var headers BeginTotpResponse413Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 500:
+		var headers BeginTotpResponse500Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers BeginTotpResponse503Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("retry-after"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "retry-after", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseConfirmTotpResponse parses an HTTP response from a ConfirmTotpWithResponse call
+func ParseConfirmTotpResponse(rsp *http.Response) (*ConfirmTotpResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfirmTotpResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RecoveryCodes
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest ConfirmTOTPFailure400
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest ConfirmTOTPFailure403
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 405:
+		var dest MethodNotAllowed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON405 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest ConfirmTOTPFailure409
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ConfirmTotpResponse200Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers ConfirmTotpResponse400Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers ConfirmTotpResponse401Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		if values := rsp.Header.Values("www-authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "www-authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WwwAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers ConfirmTotpResponse403Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 405:
+		var headers ConfirmTotpResponse405Headers
+		if values := rsp.Header.Values("allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = value
+		}
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers405 = &headers
+	case rsp.StatusCode == 409:
+		var headers ConfirmTotpResponse409Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers409 = &headers
+	case rsp.StatusCode == 413:
+		var headers ConfirmTotpResponse413Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 500:
+		var headers ConfirmTotpResponse500Headers
+		if values := rsp.Header.Values("request-id"); len(values) > 0 {
+			var value RequestID
+			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RequestID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers ConfirmTotpResponse503Headers
 		if values := rsp.Header.Values("request-id"); len(values) > 0 {
 			var value RequestID
 			if err := runtime.BindStyledParameterWithOptions("simple", "request-id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {

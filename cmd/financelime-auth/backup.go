@@ -90,7 +90,8 @@ func (cmd *restore) Run(ctx context.Context, s *Settings, c console) error {
 
 // printRevived prints what a restored database contains again although it was changed after the backup, and what the operator can do about it.
 func printRevived(w io.Writer, voided admin.Voided) {
-	fmt.Fprintln(w, "The database has the state of the backup: passwords and email addresses that were changed since are the old ones, "+
+	fmt.Fprintln(w, "The database has the state of the backup: passwords and email addresses that were changed since are the old ones; "+
+		"second factors and passkeys that were removed since, and recovery codes that were used since, work again; those that were added since are gone; "+
 		"and users who were disabled or deleted since are back. Repeat what must not be undone: docs/database.md.")
 	if voided.Closing > 0 {
 		fmt.Fprintf(w, "%s will be deleted, and the links that undo this are void. For those who want to stay: financelime-auth user restore.\n",

@@ -24,7 +24,8 @@ func TestCompletionCandidates(t *testing.T) {
 		want []string
 	}{
 		{"us", []string{"user"}},
-		{"user ", []string{"list", "show", "disable", "enable", "email", "restore", "export", "delete"}},
+		{"user ", []string{"list", "show", "disable", "enable", "email", "second-factor", "restore", "export", "delete"}},
+		{"user second-factor ", []string{"remove"}},
 		{"user show nobody@example.com ", nil},
 		{"mail list --sta", []string{"--state"}},
 		{"mail list --state ", []string{"all", "queued", "sent", "dead"}},

@@ -10,7 +10,9 @@ import (
 
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/admin"
+	"github.com/financelime/authorization/impl/secret"
 	"github.com/financelime/authorization/impl/token"
+	"github.com/financelime/authorization/impl/totp"
 )
 
 type keyCommands struct {
@@ -44,10 +46,10 @@ type keyList struct {
 	JSON bool `name:"json" help:"Print JSON."`
 }
 
-// Run lists the signing keys in the order in which they sign. It fails if the secret cannot decrypt them, so operators can use it to
-// check a secret.
+// Run lists the signing keys in the order in which they sign. It fails if the secret cannot decrypt them, or the TOTP secrets of users, so
+// operators can use it to check a secret.
 func (cmd *keyList) Run(ctx context.Context, s *Settings, c console) error {
-	_, store, err := openWithSecret(ctx, s)
+	root, store, err := openWithSecret(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -60,10 +62,31 @@ func (cmd *keyList) Run(ctx context.Context, s *Settings, c console) error {
 	for i, k := range found {
 		rows[i] = newKeyRow(k)
 	}
+	if err := checkTOTPSecrets(ctx, store, root, c); err != nil {
+		return fmt.Errorf("keys list: %w", err)
+	}
 	if cmd.JSON {
 		return printJSON(c, rows)
 	}
 	return printTable(c, "KID|NUMBER|ALGORITHM|STATE|CREATED|ACTIVE FROM|RETIRES AT", rows)
+}
+
+// checkTOTPSecrets fails if the secret does not decrypt all TOTP secrets of users, and warns if the first one alone would not.
+func checkTOTPSecrets(ctx context.Context, store *db.Store, root secret.Root, c console) error {
+	sealer, err := totp.NewSealer(root)
+	if err != nil {
+		return err
+	}
+	status, err := totp.Check(ctx, store, sealer)
+	switch {
+	case err != nil:
+		return err
+	case status.Unreadable > 0:
+		return fmt.Errorf("AUTH_SECRET does not decrypt %s: AUTH_SECRET_PREVIOUS was removed too early", count(status.Unreadable, "TOTP secret"))
+	case status.Previous > 0:
+		fmt.Fprintf(c.err, "%s can be decrypted only with AUTH_SECRET_PREVIOUS: keep it\n", count(status.Previous, "TOTP secret"))
+	}
+	return nil
 }
 
 func (r keyRow) cells(time.Time) []any {
@@ -158,11 +181,16 @@ func (cmd *keyAbandon) Run(ctx context.Context, s *Settings, c console) error {
 	if err != nil {
 		return fmt.Errorf("keys abandon: %w", err)
 	}
-	newAudit(s, c).LogAttrs(ctx, slog.LevelInfo, "keys.abandoned", slog.Int64("removed", removed), slog.Int64("sessions", ended))
-	if cmd.JSON {
-		return printJSON(c, map[string]int64{"keys": removed, "sessions": ended})
+	secrets, err := totp.DeleteUnreadable(ctx, audited, root)
+	if err != nil {
+		return fmt.Errorf("keys abandon: %w", err)
 	}
-	_, err = fmt.Fprintf(c.out, "%s deleted, %s ended. The service creates a new key when it starts. Create new invites.\n", count(removed, "key"), count(ended, "session"))
+	newAudit(s, c).LogAttrs(ctx, slog.LevelInfo, "keys.abandoned", slog.Int64("removed", removed), slog.Int64("sessions", ended), slog.Int64("totp_secrets", secrets))
+	if cmd.JSON {
+		return printJSON(c, map[string]int64{"keys": removed, "sessions": ended, "totpSecrets": secrets})
+	}
+	_, err = fmt.Fprintf(c.out, "%s deleted, %s ended, %s deleted. The service creates a new key when it starts. Create new invites.\n",
+		count(removed, "key"), count(ended, "session"), count(secrets, "TOTP secret"))
 	return err
 }
 

@@ -30,6 +30,7 @@ import (
 	"github.com/financelime/authorization/impl/secret"
 	"github.com/financelime/authorization/impl/server"
 	"github.com/financelime/authorization/impl/token"
+	"github.com/financelime/authorization/impl/totp"
 )
 
 // drainTime limits how long requests in progress can take after the shutdown delay.
@@ -95,6 +96,7 @@ type process struct {
 	mail          *mail.Worker
 	service       *impl.Service
 	cleaner       *cleanup.Cleaner
+	resealer      *totp.Resealer
 	slots         int // how many passwords are hashed at the same time
 	ready         *atomic.Bool
 	log           *slog.Logger
@@ -120,6 +122,19 @@ func newProcess(
 		return nil, err
 	}
 
+	tickets, err := token.NewTickets(root, tokens)
+	if err != nil {
+		return nil, err
+	}
+	ceremonies, err := token.NewCeremonies(root, tokens)
+	if err != nil {
+		return nil, err
+	}
+	totpSecrets, err := totp.NewSealer(root)
+	if err != nil {
+		return nil, err
+	}
+
 	// GOMAXPROCS grows by the number of hashing slots: then the operating system, and not the Go scheduler, shares the cores between
 	// hashing and cheap requests.
 	cores := runtime.GOMAXPROCS(0)
@@ -140,8 +155,12 @@ func newProcess(
 		return nil, err
 	}
 	policy.Names = []string{worker.ServiceName(), s.publicHost()}
+	passkeys, err := s.openPasskeys(worker.ServiceName())
+	if err != nil {
+		return nil, err
+	}
 	service := &impl.Service{
-		Store: store, Root: root, Links: links, Hasher: hasher, PasswordPolicy: policy, Limits: limits, Keys: keys, Access: access, Refresh: refresh, Log: log,
+		Store: store, Root: root, Links: links, Hasher: hasher, PasswordPolicy: policy, Limits: limits, Keys: keys, Access: access, Refresh: refresh, Tickets: tickets, Ceremonies: ceremonies, TOTP: totpSecrets, Passkeys: passkeys, Log: log,
 		Name: worker.ServiceName(), AppURL: s.AppURL, PublicURL: s.PublicURL, Issuer: s.Issuer, MailQueued: worker.Wake, InviteRequired: s.InviteRequired, ClientIDs: s.ClientIDs,
 		SignUpLinkTTL: s.SignUpLinkTTL, PasswordLinkTTL: s.PasswordLinkTTL, DeletionGrace: s.DeletionGrace,
 		RefreshTTL: s.RefreshTTL, RefreshGrace: s.RefreshGrace, SessionMaxAge: s.SessionMaxAge, Version: buildVersion(),
@@ -164,19 +183,20 @@ func newProcess(
 			return nil, err
 		}
 	}
+	resealer := &totp.Resealer{Store: store, Sealer: totpSecrets, Outdated: keys.Outdated, Log: log}
 	cleaner := &cleanup.Cleaner{Store: store, Log: log, RefreshTTL: s.RefreshTTL, SessionMaxAge: s.SessionMaxAge}
 	ready := new(atomic.Bool)
 	check := &readiness{store: store, keys: keys, serving: ready}
 	version := buildVersion()
 	metrics.Observe(metric.Sources{
-		Store: store, Keys: keys, Mail: worker, Hasher: hasher, Now: time.Now,
+		Store: store, Keys: keys, TOTP: resealer, Mail: worker, Hasher: hasher, Now: time.Now,
 		Ready:   func() bool { return check.run(context.WithoutCancel(ctx)) == nil }, // the same as /readyz
 		Version: version.Number, Revision: version.Build,
 	})
 	return &process{
 		public: httpServer(s.HTTPAddr, closeWhenStopping(handler, ready), log),
 		admin:  httpServer(s.AdminAddr, adminHandler(check, metrics.Handler(log), transport, s.AdminAddr), log),
-		keys:   keys, mail: worker, service: service, cleaner: cleaner, slots: slots, ready: ready, log: log,
+		keys:   keys, mail: worker, service: service, cleaner: cleaner, resealer: resealer, slots: slots, ready: ready, log: log,
 	}, nil
 }
 
@@ -259,6 +279,7 @@ func (p *process) run(ctx context.Context, delay time.Duration, listening func(a
 	running.Go(func() { p.service.RunResets(background) })
 	running.Go(func() { p.service.RunHeartbeat(background) })
 	running.Go(func() { p.cleaner.Run(background) })
+	running.Go(func() { p.resealer.Run(background) })
 	running.Go(func() { adjustMemoryLimit(background, p.slots) })
 	running.Go(func() { serveOn(p.public, public, failed) })
 	running.Go(func() { serveOn(p.admin, admin, failed) })

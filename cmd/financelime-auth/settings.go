@@ -12,6 +12,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/financelime/authorization/impl/limit"
+	"github.com/financelime/authorization/impl/passkey"
 	"github.com/financelime/authorization/impl/token"
 )
 
@@ -57,6 +58,8 @@ type Settings struct {
 	PasswordMinLength int64         `group:"Accounts" name:"password-min-length" env:"AUTH_PASSWORD_MIN_LENGTH" default:"15" range:"8..64" help:"Minimum length of a password that a user chooses, in characters. Below 15, NIST SP 800-63B-4 requires a second factor."`
 	PasswordBlocklist string        `group:"Accounts" name:"password-blocklist" text:"any" env:"AUTH_PASSWORD_BLOCKLIST" help:"File with passwords that users cannot choose, beside the built-in list. The command password-list build creates it. Default: none."`
 	DeletionGrace     time.Duration `group:"Accounts" name:"deletion-grace" env:"AUTH_DELETION_GRACE" default:"168h" range:"0s..90d" help:"How long users can undo the deletion of their account. 0: it is deleted immediately."`
+	PasskeyRPID       string        `group:"Accounts" name:"passkey-rp-id" env:"AUTH_PASSKEY_RP_ID" help:"Domain of the passkeys: the host of the public URL or a parent domain. After a change, no older passkey works. Default: the host of the public URL; none if that is an IP address, or has no dot and is not localhost."`
+	PasskeyOrigins    []string      `group:"Accounts" name:"passkey-origins" env:"AUTH_PASSKEY_ORIGINS" help:"Origins (https://app.example.com, android:apk-key-hash:...) whose pages and apps may use passkeys. Default: that of the public URL."`
 	ClientIDs         []string      `group:"Accounts" name:"client-ids" text:"spaces" env:"AUTH_CLIENT_IDS" help:"The clientIDs that may log in. Default: all."`
 
 	Limits        string     `group:"Limits" name:"limits" env:"AUTH_LIMITS" default:"on" enum:"on,off" help:"Rate limits. Use off only if a gateway enforces them."`
@@ -95,7 +98,8 @@ type Settings struct {
 	LogLevel  string `group:"Log" name:"log-level" env:"AUTH_LOG_LEVEL" default:"info" enum:"debug,info,warn,error" help:"Lowest level that is logged: debug, info, warn or error."`
 
 	trustedProxies   []netip.Prefix
-	mailURLSet       bool // whether AUTH_MAIL_URL was set, even to its default
+	passkeys         passkey.Config // without the name
+	mailURLSet       bool           // whether AUTH_MAIL_URL was set, even to its default
 	unknownVariables []unknownVariable
 	given            map[string]bool // by environment variable: whether the setting was given, by it or by its flag
 }

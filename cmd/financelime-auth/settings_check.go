@@ -19,7 +19,7 @@ import (
 func (s *Settings) complete() error {
 	for _, check := range []func() error{
 		s.setDevDefaults, s.checkTexts, s.readFiles, s.checkRanges, s.checkAddresses, s.checkDatabaseURL, s.checkMail, s.checkURLs, s.checkProxies,
-		s.checkOrigins, s.checkClientIDs, s.checkDev,
+		s.checkOrigins, s.checkPasskeys, s.checkClientIDs, s.checkDev,
 	} {
 		if err := check(); err != nil {
 			return err

@@ -56,6 +56,7 @@ func everySetting(t *testing.T) []setting {
 	const secret = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA="
 	examples := map[string]string{
 		"AUTH_TRUSTED_PROXIES": "10.0.0.0/8", "AUTH_CORS_ORIGINS": "https://app.example.com", "AUTH_APP_URL": "https://app.example.com", "AUTH_CLIENT_IDS": "web",
+		"AUTH_PASSKEY_RP_ID": "localhost", "AUTH_PASSKEY_ORIGINS": "http://localhost:8080",
 		"AUTH_SECRET": secret, "AUTH_SECRET_PREVIOUS": secret, "AUTH_TOKEN_ISSUER": "https://auth.example.com", "AUTH_TOKEN_AUDIENCE": "api",
 		"AUTH_SECRET_FILE": file("secret", secret), "AUTH_SECRET_PREVIOUS_FILE": file("previous", secret),
 		"AUTH_DATABASE_URL_FILE": file("database", "sqlite:x.db"), "AUTH_MAIL_URL_FILE": file("mail", "file:x"),
@@ -137,7 +138,7 @@ func (s setting) oddValues() []oddValue {
 	case "AUTH_APP_URL": // the second letter is in the scheme; a path is percent-encoded
 		inside = func(odd string) string { return s.example + "/h" + odd + "st" }
 		unicode = s.example + "/h%C3%B6st"
-	case "AUTH_CORS_ORIGINS":
+	case "AUTH_CORS_ORIGINS", "AUTH_PASSKEY_RP_ID", "AUTH_PASSKEY_ORIGINS":
 		unicode = refused // browsers send the ASCII form
 	}
 	return []oddValue{

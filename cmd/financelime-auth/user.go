@@ -18,14 +18,15 @@ import (
 )
 
 type users struct {
-	List    userList    `cmd:"" help:"List users, newest first."`
-	Show    userShow    `cmd:"" help:"Show a user with their sessions, links and emails."`
-	Disable userDisable `cmd:"" help:"Disable a user: end their sessions, and withdraw reset links and unsent emails."`
-	Enable  userEnable  `cmd:"" help:"Let a disabled user log in again or continue the sign-up."`
-	Email   userEmail   `cmd:"" help:"Change the email address of a user without confirmation: end their sessions, and mail the old address a link to undo it."`
-	Restore userRestore `cmd:"" help:"Undo a deletion that a user has asked for, until it takes place."`
-	Export  userExport  `cmd:"" help:"Print all personal data about a user, as the user's own export contains it, in JSON."`
-	Delete  userDelete  `cmd:"" help:"Delete a user and all their data. This cannot be undone."`
+	List         userList         `cmd:"" help:"List users, newest first."`
+	Show         userShow         `cmd:"" help:"Show a user with their sessions, second factors, links and emails."`
+	Disable      userDisable      `cmd:"" help:"Disable a user: end their sessions, and withdraw reset links and unsent emails."`
+	Enable       userEnable       `cmd:"" help:"Let a disabled user log in again or continue the sign-up."`
+	Email        userEmail        `cmd:"" help:"Change the email address of a user without confirmation: end their sessions, and mail the old address a link to undo it."`
+	SecondFactor userSecondFactor `cmd:"" help:"Remove the second factors of a user who has lost them."`
+	Restore      userRestore      `cmd:"" help:"Undo a deletion that a user has asked for, until it takes place."`
+	Export       userExport       `cmd:"" help:"Print all personal data about a user, as the user's own export contains it, in JSON."`
+	Delete       userDelete       `cmd:"" help:"Delete a user and all their data. This cannot be undone."`
 }
 
 // userName is the argument of commands that work on one user.
@@ -99,11 +100,13 @@ type userShow struct {
 // userDetails is everything that the service stores about a user.
 type userDetails struct {
 	userRow
-	Password    bool         `json:"password"`              // whether the user has a password
-	MailedUntil *time.Time   `json:"mailedUntil,omitempty"` // when the pending password expires
-	Sessions    []sessionRow `json:"sessions"`              // those that can be refreshed
-	Links       []linkRow    `json:"links"`                 // mailed and not used
-	Mails       []mailRow    `json:"mails"`                 // the newest mailsShown
+	Password     bool         `json:"password"`              // whether the user has a password
+	MailedUntil  *time.Time   `json:"mailedUntil,omitempty"` // when the pending password expires
+	SecondFactor factorsShown `json:"secondFactor"`
+	Passkeys     []passkeyRow `json:"passkeys"`
+	Sessions     []sessionRow `json:"sessions"` // those that can be refreshed
+	Links        []linkRow    `json:"links"`    // mailed and not used
+	Mails        []mailRow    `json:"mails"`    // the newest mailsShown
 }
 
 // linkRow is a mailed link. The link itself is not stored.
@@ -134,7 +137,7 @@ func (cmd *userShow) Run(ctx context.Context, s *Settings, c console) error {
 		}
 		details := userDetails{
 			userRow: newUserRow(account), Password: account.PasswordHash != nil, MailedUntil: utc(account.PendingPasswordExpiresAt),
-			Sessions: sessionRows(user.Sessions), Links: []linkRow{}, Mails: mailRows(user.Mails),
+			SecondFactor: newFactorsShown(user), Passkeys: passkeyRows(user.Passkeys), Sessions: sessionRows(user.Sessions), Links: []linkRow{}, Mails: mailRows(user.Mails),
 		}
 		for _, l := range user.Links {
 			details.Links = append(details.Links, linkRow{Purpose: l.Purpose, Created: l.CreatedAt.UTC(), Expires: l.ExpiresAt.UTC()})
@@ -158,6 +161,8 @@ func (d userDetails) print(c console) error {
 		{"ID", d.ID}, {"Email", d.Email}, {"State", d.State}, {"Language", d.Language}, {"Created", d.Created},
 		{"Sign-up expires", d.PendingUntil}, {"Disabled", d.Disabled}, {"Closing until", d.ClosingUntil}, {"Last login", d.LastLogin}, {"Password", yesNo(d.Password)},
 		{"Mailed password until", d.MailedUntil}, {"Invite", d.InviteID},
+		{"Second factor since", d.SecondFactor.Since}, {"TOTP since", d.SecondFactor.TOTP}, {"TOTP begun", d.SecondFactor.TOTPBegun},
+		{"Recovery codes", d.SecondFactor.RecoveryCodes}, {"Wrong second factors", d.SecondFactor.Failures},
 	} {
 		fmt.Fprintf(w, "%s\t%s\n", field.name, printable(field.value))
 	}
@@ -165,6 +170,7 @@ func (d userDetails) print(c console) error {
 		return err
 	}
 	return errors.Join(
+		printSection(c, "Passkeys", "ID|NAME|DOMAIN|SYNCED|CREATED|USED", d.Passkeys),
 		printSection(c, "Sessions", sessionHeader, d.Sessions),
 		printSection(c, "Links", "PURPOSE|ADDRESS|CREATED|EXPIRES", d.Links),
 		printSection(c, fmt.Sprintf("Mails (the newest %d)", mailsShown), mailHeader, d.Mails),

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/financelime/authorization/db"
@@ -14,6 +15,10 @@ type Person struct {
 	Links    []db.Confirmation
 	Pages    []db.Link // links that open a page
 	Mails    []db.Mail // the newest first
+
+	TOTP          db.Totp // zero if the user has not begun to set an app up
+	RecoveryCodes int64
+	Passkeys      []db.Passkey
 }
 
 // Show returns all data about a user, with at most the given number of mails.
@@ -32,5 +37,20 @@ func Show(ctx context.Context, store *db.Store, account db.Account, alive Alive,
 	if p.Mails, err = store.Read().ListAccountMails(ctx, db.ListAccountMailsParams{AccountID: account.ID, MaxRows: mails}); err != nil {
 		return p, fmt.Errorf("list the mails: %w", err)
 	}
-	return p, nil
+	err = p.readFactors(ctx, store.Read())
+	return p, err
+}
+
+// readFactors reads the second factors of the user.
+func (p *Person) readFactors(ctx context.Context, q *db.Queries) (err error) {
+	if p.TOTP, err = q.GetTOTP(ctx, p.Account.ID); err != nil && !errors.Is(err, db.ErrNotFound) {
+		return fmt.Errorf("read the TOTP secret: %w", err)
+	}
+	if p.RecoveryCodes, err = q.CountRecoveryCodes(ctx, p.Account.ID); err != nil {
+		return fmt.Errorf("count the recovery codes: %w", err)
+	}
+	if p.Passkeys, err = q.ListPasskeys(ctx, p.Account.ID); err != nil {
+		return fmt.Errorf("list the passkeys: %w", err)
+	}
+	return nil
 }

@@ -36,6 +36,9 @@ const (
 
 	// deviceRetention starts at the last login from the device. Clocks that differ do not matter for 180 days.
 	deviceRetention = 180 * 24 * time.Hour
+
+	// totpRetention is how long a TOTP secret is stored that the user has not confirmed.
+	totpRetention = 24 * time.Hour
 )
 
 // Cleaner deletes expired rows. All fields are required, except Clock.
@@ -75,6 +78,8 @@ func (c *Cleaner) RunOnce(ctx context.Context) {
 		{"signups", c.deleteSignUps},
 		{"users", c.deleteClosedAccounts},
 		{"devices", c.deleteDevices},
+		{"totp", c.deleteBegunTOTP},
+		{"challenges", c.deleteUsedChallenges},
 		{"limits", func(ctx context.Context, now time.Time) (int64, error) { return limit.DeleteOld(ctx, c.Store, now) }},
 		{"mails", func(ctx context.Context, now time.Time) (int64, error) { return mail.DeleteOld(ctx, c.Store, now) }},
 	} {
@@ -198,4 +203,33 @@ func (c *Cleaner) deleteDevices(ctx context.Context, now time.Time) (int64, erro
 	}, func(q *db.Queries, first, last uuid.UUID) (int64, error) {
 		return q.DeleteStaleDevices(ctx, db.DeleteStaleDevicesParams{First: first, Last: last, Before: before})
 	})
+}
+
+// deleteUsedChallenges deletes the challenges of ceremonies that have expired. The margin is longer than the tolerance of the tokens of
+// ceremonies, so a ceremony that is still accepted anywhere has its row.
+func (c *Cleaner) deleteUsedChallenges(ctx context.Context, now time.Time) (int64, error) {
+	before := now.Add(-margin)
+	return db.DeleteInBatches(ctx, c.Store, []byte{}, func(q *db.Queries, after []byte) ([][]byte, error) {
+		return q.ListUsedChallenges(ctx, db.ListUsedChallengesParams{Before: before, After: after, MaxRows: db.BatchRows})
+	}, func(q *db.Queries, first, last []byte) (int64, error) {
+		return q.DeleteUsedChallenges(ctx, db.DeleteUsedChallengesParams{First: first, Last: last, Before: before})
+	})
+}
+
+// deleteBegunTOTP deletes the TOTP secrets that were not confirmed in time. The secret that such a one was to replace stays.
+func (c *Cleaner) deleteBegunTOTP(ctx context.Context, now time.Time) (deleted int64, err error) {
+	before := now.Add(-totpRetention - margin)
+	list := func(q *db.Queries, after uuid.UUID) ([]uuid.UUID, error) {
+		return q.ListTOTPAccounts(ctx, db.ListTOTPAccountsParams{After: after, Before: &before, MaxRows: db.BatchRows})
+	}
+	deleted, err = db.DeleteInBatches(ctx, c.Store, uuid.Nil, list, func(q *db.Queries, first, last uuid.UUID) (int64, error) {
+		return q.DeleteOldBegunTOTP(ctx, db.DeleteOldBegunTOTPParams{First: first, Last: last, Before: &before})
+	})
+	if err != nil {
+		return deleted, err
+	}
+	forgotten, err := db.DeleteInBatches(ctx, c.Store, uuid.Nil, list, func(q *db.Queries, first, last uuid.UUID) (int64, error) {
+		return q.ForgetOldPendingTOTP(ctx, db.ForgetOldPendingTOTPParams{First: first, Last: last, Before: &before})
+	})
+	return deleted + forgotten, err
 }

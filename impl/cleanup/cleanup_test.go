@@ -175,6 +175,28 @@ func TestDeleteLinks(t *testing.T) {
 	})
 }
 
+// The challenge of a ceremony is kept for longer than any replica accepts the ceremony.
+func TestDeleteUsedChallenges(t *testing.T) {
+	onEachDatabase(t, func(_ *testing.T, f *fixture) {
+		f.write(func(ctx context.Context, q *db.Queries) error {
+			for i := range 1203 { // more than two batches
+				life := 5 * time.Minute
+				if i == 700 {
+					life = 3 * time.Hour
+				}
+				hash := uuid.New()
+				if _, err := q.InsertUsedChallenge(ctx, db.InsertUsedChallengeParams{Hash: hash[:], ExpiresAt: f.clock.Add(life)}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		f.after(time.Hour, "used_challenge", 1203)
+		f.after(10*time.Minute, "used_challenge", 1)
+		f.after(3*time.Hour, "used_challenge", 0)
+	})
+}
+
 func TestDeleteConfirmations(t *testing.T) {
 	onEachDatabase(t, func(_ *testing.T, f *fixture) {
 		account := f.account(nil)
@@ -309,6 +331,41 @@ func TestRestoreBesideCleaner(t *testing.T) {
 	})
 }
 
+// A TOTP secret that was not confirmed within a day is deleted. Confirmed ones stay, and so does one that was begun anew.
+func TestDeleteBegunTOTP(t *testing.T) {
+	onEachDatabase(t, func(_ *testing.T, f *fixture) {
+		begin := func(id uuid.UUID) {
+			f.write(func(ctx context.Context, q *db.Queries) error {
+				return q.BeginTOTP(ctx, db.BeginTOTPParams{AccountID: id, PendingSealed: []byte("sealed"), PendingAt: &f.clock})
+			})
+		}
+		confirmed, replacing, anew := f.account(nil), f.account(nil), f.account(nil)
+		for range db.BatchRows + 2 { // more than a batch
+			begin(f.account(nil))
+		}
+		for _, id := range []uuid.UUID{confirmed, replacing} {
+			begin(id)
+			f.write(func(ctx context.Context, q *db.Queries) error {
+				n, err := q.ConfirmTOTP(ctx, db.ConfirmTOTPParams{AccountID: id, Now: &f.clock})
+				if err == nil && n != 1 {
+					err = errors.New("not confirmed")
+				}
+				return err
+			})
+		}
+		begin(replacing)
+		begin(anew)
+		all, pending := f.count("totp"), "totp WHERE pending_sealed IS NOT NULL AND pending_at IS NOT NULL"
+		f.after(day+30*time.Minute, "totp", all) // within the margin for clocks
+		f.after(0, pending, all-1)
+		begin(anew)
+		f.after(time.Hour, "totp", 3)
+		f.after(0, pending, 1)
+		f.after(2*day, "totp WHERE sealed IS NOT NULL", 2)
+		f.after(0, "totp", 2)
+	})
+}
+
 func TestDeleteDevicesLimitsAndMails(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, f *fixture) {
 		account := f.account(nil)
@@ -437,7 +494,7 @@ func TestPanicIsAFailureOfOneJob(t *testing.T) {
 	var log bytes.Buffer
 	cleaner := cleanup.Cleaner{Log: slog.New(slog.NewTextHandler(&log, nil))} // without a store, every job panics
 	cleaner.RunOnce(t.Context())
-	if n := strings.Count(log.String(), "cleanup.failed"); n != 8 || strings.Count(log.String(), "\n") != n {
-		t.Errorf("%d of 8 jobs are logged as failed: %s", n, log.String())
+	if n := strings.Count(log.String(), "cleanup.failed"); n != 10 || strings.Count(log.String(), "\n") != n {
+		t.Errorf("%d of 10 jobs are logged as failed: %s", n, log.String())
 	}
 }

@@ -27,6 +27,8 @@ const (
 // be rolled back.
 var ErrTaken = errors.New("the address is taken or reserved")
 
+var errNoAddress = errors.New("the undo has no address")
+
 // Change gives an account another address and voids what was mailed to the old one: links to reset the password and mailed passwords.
 // Sessions and the password stay. The old address gets a link that undoes the change.
 //
@@ -59,31 +61,47 @@ func Change(
 	return err
 }
 
-// Undo returns an account to the address of an undo. It ends all sessions, voids the password and all links and mailed passwords, and cancels
-// a deletion: all that may be the work of a thief. It returns how many sessions it ended. It fails with db.ErrNotFound if an operator has disabled
-// the account.
-func Undo(ctx context.Context, q *db.Queries, account db.Account, oldAddress string, now time.Time) (ended int64, err error) {
-	var undone int64
-	err = give(ctx, q, account.ID, oldAddress, now, func() (err error) {
-		undone, err = q.UndoAccountEmail(ctx, db.UndoAccountEmailParams{Email: oldAddress, ID: account.ID})
+// Undone is what Undo has ended and removed.
+type Undone struct {
+	Sessions int64
+	Factors  userdata.RemovedFactors
+}
+
+// Undo returns an account to the address of an undo. It ends all sessions, voids the password and all links and mailed passwords, removes the second
+// factors and passkeys that were added since the change, and cancels a deletion: all that may be the work of a thief. rpID is the domain of passkeys.
+// It fails with db.ErrNotFound if an operator has disabled the account.
+//
+// Factors from before the change stay: otherwise, who reads the old mailbox could remove them.
+func Undo(
+	ctx context.Context, q *db.Queries, account db.Account, undo db.Link, rpID string, now time.Time,
+) (undone Undone, err error) {
+	if undo.Address == nil {
+		return undone, errNoAddress
+	}
+	var updated int64
+	err = give(ctx, q, account.ID, *undo.Address, now, func() (err error) {
+		updated, err = q.UndoAccountEmail(ctx, db.UndoAccountEmailParams{Email: *undo.Address, ID: account.ID})
 		return err
 	})
 	if err != nil {
-		return 0, err
+		return undone, err
 	}
-	if undone == 0 {
-		return 0, db.ErrNotFound
+	if updated == 0 {
+		return undone, db.ErrNotFound
 	}
 	if err := voidPasswords(ctx, q, account.ID); err != nil {
-		return 0, err
+		return undone, err
+	}
+	if undone.Factors, err = userdata.RemoveFactorsSince(ctx, q, account, rpID, undo.CreatedAt); err != nil {
+		return undone, fmt.Errorf("remove the second factors: %w", err)
 	}
 	if _, err := q.DeleteAccountLinks(ctx, account.ID); err != nil {
-		return 0, fmt.Errorf("delete the links: %w", err)
+		return undone, fmt.Errorf("delete the links: %w", err)
 	}
-	if ended, err = q.DeleteAccountSessions(ctx, account.ID); err != nil {
-		return 0, fmt.Errorf("end the sessions: %w", err)
+	if undone.Sessions, err = q.DeleteAccountSessions(ctx, account.ID); err != nil {
+		return undone, fmt.Errorf("end the sessions: %w", err)
 	}
-	return ended, nil
+	return undone, nil
 }
 
 // give runs a statement that gives an account an address. It fails with ErrTaken if another account has the address or can return to it.

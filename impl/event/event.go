@@ -40,6 +40,16 @@ const (
 	LoginSucceeded Name = "login.succeeded"
 	LoginFailed    Name = "login.failed"
 
+	LoginSecondFactorRequired Name = "login.second_factor_required"
+
+	FactorOn      Name = "factor.on"
+	FactorOff     Name = "factor.off"
+	FactorAdded   Name = "factor.added"
+	FactorRemoved Name = "factor.removed"
+	FactorFailed  Name = "factor.failed"
+
+	PasskeyCloneSuspected Name = "passkey.clone_suspected" //nolint:gosec // no credential
+
 	SessionRefreshed     Name = "session.refreshed"
 	SessionRepeated      Name = "session.repeated"
 	SessionRefused       Name = "session.refused"
@@ -71,7 +81,7 @@ func (n Name) level() slog.Level {
 	switch n {
 	case RequestFailed:
 		return slog.LevelError
-	case SessionReuseDetected, EmailUndone, PasswordSwitchedOff, InviteExhausted, PasswordRehashFailed, LimitReleaseFailed, RequestUnavailable:
+	case SessionReuseDetected, EmailUndone, PasskeyCloneSuspected, PasswordSwitchedOff, InviteExhausted, PasswordRehashFailed, LimitReleaseFailed, RequestUnavailable:
 		return slog.LevelWarn
 	case SessionRefreshed, SessionRepeated, RequestResponseLost:
 		return slog.LevelDebug
@@ -95,6 +105,7 @@ func (n Name) outcome() Outcome {
 	case SignUpAccepted, LinkUsed, PasswordResetRequested, PasswordActivated, PasswordChanged, LoginSucceeded,
 		EmailAsked, EmailChanged, EmailUndone,
 		SessionRefreshed, SessionRepeated, SessionRevoked, SessionRevokedOthers, SessionCapped, SessionSteppedUp,
+		FactorOn, FactorOff, FactorAdded, FactorRemoved,
 		UserClosing, UserRestored, UserDeleted, UserExported:
 		return Success
 	default:

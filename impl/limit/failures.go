@@ -14,6 +14,9 @@ const (
 	// maxFailures is how many consecutive failures, of any age, switch the password of an account off until it is reset by e-mail
 	// (NIST SP 800-63B-4 section 3.2.2).
 	maxFailures = 100
+	// maxWrongFactors is how many wrong second factors in a row, across resets, switch off the codes of authenticator apps. It is more than
+	// maxFailures, so that after guesses of somebody who knows the password, a reset and a code let the owner in.
+	maxWrongFactors = 2 * maxFailures
 	// maxDelay is the longest delay after a failed login, in microseconds.
 	maxDelay = int64(15 * time.Minute / time.Microsecond)
 	// resetDelayAfter is how long after the last failure the delays start again from the shortest one, in microseconds. The count of

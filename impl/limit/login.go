@@ -58,6 +58,12 @@ type LoginAttempt struct {
 	accountKey, delayKey []byte
 }
 
+// CodesOff reports whether so many second factors were wrong since the last right one that no code of an authenticator app is compared. A reset does
+// not change that: otherwise a reader of the mailbox could guess codes after each reset.
+func (a *LoginAttempt) CodesOff(wrongFactors int64) bool {
+	return a.id != uuid.Nil && wrongFactors >= maxWrongFactors
+}
+
 // BeginLogin reserves quota for a login in the limits of its client IP and of its account. It fails with an [ExceededError], or with a
 // [BusyError] if it waited too long for logins in progress. db.ErrConflict means that the account was deleted meanwhile. The caller ends
 // every login with [Limits.RecordLoginSuccess], [Limits.RecordLoginFailure] or [Limits.ReleaseLogin].

@@ -137,7 +137,7 @@ func (d *delivery) attempt(ctx context.Context) error {
 		kind, recipient, account, err = d.addEmailLink(ctx, &values, account)
 	case KindPassword:
 		err = d.addPassword(ctx, &values, account)
-	case KindLoginNotice, KindPasswordNotice, KindPasswordChanged:
+	case KindLoginNotice, KindPasswordNotice, KindPasswordChanged, KindFactorChanged, KindRecoveryCodeUsed, KindSecondFactorFailed:
 		err = d.addLogin(&values)
 	case KindEmailAsked:
 		if _, err = d.findLink(ctx); err == nil {

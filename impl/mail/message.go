@@ -24,6 +24,10 @@ const (
 
 	KindPasswordChanged = "password_changed" // the user changed the password
 
+	KindFactorChanged      = "factor_changed"       // a second factor or a passkey was added, removed, turned on or off
+	KindRecoveryCodeUsed   = "recovery_code_used"   // in place of the usual second factor
+	KindSecondFactorFailed = "second_factor_failed" // wrong codes after a right password
+
 	KindSignUpChooseLink   = "signup_choose_link"   // as signup_link, but its link opens a page; so do those of the next four
 	KindPasswordChooseLink = "password_choose_link" // as password_link
 	KindEmailLink          = "email_link"           // to the new address

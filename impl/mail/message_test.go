@@ -17,7 +17,7 @@ import (
 var (
 	allKinds = []string{
 		KindSignUpLink, KindPasswordLink, KindPassword, KindSignUpNotice, KindLoginNotice, KindPasswordNotice,
-		KindPasswordChanged,
+		KindPasswordChanged, KindFactorChanged, KindRecoveryCodeUsed, KindSecondFactorFailed,
 		KindSignUpChooseLink, KindPasswordChooseLink, KindEmailLink, KindEmailUndo, KindDeletionUndo, KindEmailAsked,
 		KindEmailNotice,
 	}
@@ -44,7 +44,7 @@ func sampleValues(kind string) Values {
 		v.Password, v.Life = samplePassword, 24*time.Hour
 	case KindSignUpLink, KindPasswordLink, KindSignUpChooseLink, KindPasswordChooseLink, KindEmailLink, KindEmailUndo, KindDeletionUndo:
 		v.Link, v.Life = sampleLink, 24*time.Hour
-	case KindLoginNotice, KindPasswordNotice, KindPasswordChanged, KindEmailAsked:
+	case KindLoginNotice, KindPasswordNotice, KindPasswordChanged, KindEmailAsked, KindFactorChanged, KindRecoveryCodeUsed, KindSecondFactorFailed:
 		v.Login = Login{At: sampleDate, Platform: "Linux x86_64", Addr: "203.0.113.5"}
 	}
 	return v

@@ -18,13 +18,14 @@ import (
 // noticeInterval limits how often strangers can cause a notice by giving somebody's address as theirs.
 const noticeInterval = 24 * time.Hour
 
-// addLogin fills in the login that the mail is about.
+// addLogin fills in the login that the mail is about. What happened may be without a platform.
 func (d *delivery) addLogin(v *Values) error {
-	if d.mail.HappenedAt == nil || d.mail.Platform == nil || d.mail.RemoteAddr == nil {
+	if d.mail.HappenedAt == nil || d.mail.RemoteAddr == nil {
 		return permanent(errors.New("the row of a notice does not say what happened"))
 	}
-	v.Login = Login{
-		At: *d.mail.HappenedAt, Platform: sanitizePlatform(*d.mail.Platform), Addr: *d.mail.RemoteAddr, NewDevice: d.NoticeOnlyNewDevices,
+	v.Login = Login{At: *d.mail.HappenedAt, Addr: *d.mail.RemoteAddr, NewDevice: d.NoticeOnlyNewDevices}
+	if d.mail.Platform != nil {
+		v.Login.Platform = sanitizePlatform(*d.mail.Platform)
 	}
 	return nil
 }

@@ -112,7 +112,8 @@ func stillWanted(ctx context.Context, q *db.Queries, m db.Mail, now time.Time) e
 		return errKind
 	case m.Kind == KindPassword:
 		return newestPassword(ctx, q, m)
-	case m.Kind == KindLoginNotice, m.Kind == KindPasswordNotice, m.Kind == KindPasswordChanged:
+	case m.Kind == KindLoginNotice, m.Kind == KindPasswordNotice, m.Kind == KindPasswordChanged, m.Kind == KindFactorChanged,
+		m.Kind == KindRecoveryCodeUsed, m.Kind == KindSecondFactorFailed:
 		return active(ctx, q, m)
 	case m.Kind == KindSignUpNotice:
 		return notNotified(ctx, q, m, now)

@@ -18,6 +18,7 @@ import (
 	"github.com/financelime/authorization/impl/mail"
 	"github.com/financelime/authorization/impl/password"
 	"github.com/financelime/authorization/impl/token"
+	"github.com/financelime/authorization/impl/totp"
 )
 
 const namespace = "financelime_auth"
@@ -86,6 +87,7 @@ func New() *Metrics {
 type Sources struct {
 	Store  *db.Store
 	Keys   *token.Keys
+	TOTP   *totp.Resealer
 	Mail   *mail.Worker
 	Hasher *password.Hasher
 	Ready  func() bool // reports whether the service can handle requests

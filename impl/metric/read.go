@@ -12,7 +12,7 @@ type reader struct {
 	build, ready                                                          *prometheus.Desc
 	hashSlots, hashBusy, hashQueueSize, hashWaiting, hashes, hashRefusals *prometheus.Desc
 	relayUp, queueMails, queueAge                                         *prometheus.Desc
-	keys, keySince, keyNext, keysRead                                     *prometheus.Desc
+	keys, keySince, keyNext, keysRead, totpSecrets                        *prometheus.Desc
 	up, pool, poolLimit, poolWaits, poolWaitSeconds                       *prometheus.Desc
 	writerWaiting, writerCommits, writerTransactions                      *prometheus.Desc
 	accounts, sessions, clockSkew                                         *prometheus.Desc
@@ -45,6 +45,8 @@ func newReader(s Sources) *reader {
 		keyNext:  desc("signing_key_rotation_timestamp_seconds", "Time at which the next signing key begins to sign."),
 		keysRead: desc("signing_keys_read_timestamp_seconds", "Time at which this process last read the signing keys from the database."),
 
+		totpSecrets: desc("totp_secrets_outdated", "TOTP secrets of users that AUTH_SECRET does not decrypt: previous (AUTH_SECRET_PREVIOUS does) or unreadable (neither does).", "state"),
+
 		up:              desc("database_up", "1 if the database responds, is migrated and accepts writes, otherwise 0."),
 		pool:            desc("database_pool_connections", "Connections of the PostgreSQL pool, or of the SQLite reader pool, by state.", "state"),
 		poolLimit:       desc("database_pool_connections_limit", "Maximum number of connections in the pool."),
@@ -67,7 +69,7 @@ func newReader(s Sources) *reader {
 func (r *reader) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		r.build, r.ready, r.hashSlots, r.hashBusy, r.hashQueueSize, r.hashWaiting, r.hashes, r.hashRefusals, r.relayUp, r.queueMails, r.queueAge,
-		r.keys, r.keySince, r.keyNext, r.keysRead, r.up, r.pool, r.poolLimit, r.poolWaits, r.poolWaitSeconds,
+		r.keys, r.keySince, r.keyNext, r.keysRead, r.totpSecrets, r.up, r.pool, r.poolLimit, r.poolWaits, r.poolWaitSeconds,
 		r.writerWaiting, r.writerCommits, r.writerTransactions, r.accounts, r.sessions, r.clockSkew,
 	} {
 		out <- d
@@ -101,6 +103,11 @@ func (r *reader) Collect(out chan<- prometheus.Metric) {
 	gauge(r.keySince, float64(keys.ActiveSince.Unix()))
 	gauge(r.keyNext, float64(keys.NextAt.Unix()))
 	gauge(r.keysRead, float64(keys.ReadAt.UnixMilli())/1000)
+
+	if secrets, known := r.TOTP.Status(); known {
+		gauge(r.totpSecrets, float64(secrets.Previous), "previous")
+		gauge(r.totpSecrets, float64(secrets.Unreadable), "unreadable")
+	}
 
 	database := r.Store.Stats()
 	gauge(r.pool, float64(database.Pool.InUse), "used")

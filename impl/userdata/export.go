@@ -21,7 +21,7 @@ import (
 const maxEntries = 10_000
 
 // User returns the account as its owner sees it. pendingEmail is the address that they have asked for and not confirmed; nil if there is none.
-func User(account db.Account, pendingEmail *string) api.User {
+func User(account db.Account, pendingEmail *string, factors db.GetSecondFactorRow) api.User {
 	return api.User{
 		UserID:         account.ID.String(),
 		Email:          account.Email,
@@ -29,6 +29,9 @@ func User(account db.Account, pendingEmail *string) api.User {
 		CreatedAt:      clock.Format(account.CreatedAt),
 		PasswordChosen: account.PasswordChosenAt != nil,
 		PendingEmail:   pendingEmail,
+		SecondFactor: api.SecondFactor{
+			On: account.SecondFactorSince != nil, Totp: factors.Totp > 0, Passkeys: factors.Passkeys, RecoveryCodesLeft: factors.RecoveryCodes,
+		},
 	}
 }
 
@@ -43,15 +46,25 @@ func Export(ctx context.Context, q *db.Queries, account db.Account, current uuid
 func export(
 	ctx context.Context, q *db.Queries, account db.Account, current uuid.UUID, now time.Time, maxRows int64,
 ) (api.UserExport, error) {
+	factors, err := q.GetSecondFactor(ctx, db.GetSecondFactorParams{AccountID: account.ID})
+	if err != nil {
+		return api.UserExport{}, fmt.Errorf("export the second factors: %w", err)
+	}
 	e := api.UserExport{
 		ExportedAt:          clock.Format(now),
-		User:                User(account, nil),
+		User:                User(account, nil, factors),
 		LastLoginAt:         optional(account.LastLoginAt),
 		PasswordChosenAt:    optional(account.PasswordChosenAt),
 		MailedPasswordUntil: optional(account.PendingPasswordExpiresAt),
 		SignUpUntil:         optional(account.PendingUntil),
 		DisabledAt:          optional(account.DisabledAt),
 		ClosingUntil:        optional(account.ClosingUntil),
+
+		SecondFactorSince:      optional(account.SecondFactorSince),
+		SecondFactorNotifiedAt: optional(account.SecondFactorNotifiedAt),
+	}
+	if account.SecondFactorFailures > 0 {
+		e.SecondFactorFailures = &account.SecondFactorFailures
 	}
 	if account.InviteID != nil {
 		e.InviteID = new(account.InviteID.String())
@@ -60,6 +73,9 @@ func export(
 		name string
 		read func() error
 	}{
+		{"TOTP secret", func() (err error) { e.Totp, err = totpSetup(ctx, q, account.ID); return err }},
+		{"recovery codes", func() (err error) { e.RecoveryCodes, err = recoveryCodes(ctx, q, account.ID); return err }},
+		{"passkeys", func() (err error) { e.Passkeys, err = passkeys(ctx, q, account.ID, maxRows); return err }},
 		{"sessions", func() (err error) { e.Sessions, err = sessions(ctx, q, account.ID, current, maxRows); return err }},
 		{"devices", func() (err error) { e.Devices, err = devices(ctx, q, account.ID, maxRows); return err }},
 		{"emails", func() (err error) { e.Emails, err = emails(ctx, q, account.ID, now, maxRows); return err }},

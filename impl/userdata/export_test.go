@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -33,7 +34,21 @@ var decided = map[string]map[string]string{
 		"password_hash":               "a secret", "pending_password_hash": "a secret",
 		"pending_password_mail_id": "the mail is exported", "last_password_number": "an internal order", "pending_password_number": "an internal order",
 		"notified_mail_id": "the mail is exported", "decoy_of": "an account with it has no owner",
-		"second_factor_since": "no operation sets it yet",
+		"second_factor_since": exported, "second_factor_failures": exported, "second_factor_notified_at": exported,
+	},
+	"totp": {
+		"confirmed_at": exported, "last_step": exported, "pending_at": exported,
+		"sealed": "a secret", "pending_sealed": "a secret", "account_id": "the account",
+	},
+	"recovery_code": {
+		"created_at": exported,
+		"code_hash":  "a secret; the number of rows is exported", "account_id": "the account",
+	},
+	"passkey": {
+		"id": exported, "rp_id": exported, "transports": exported, "name": exported, "created_at": exported, "used_at": exported,
+		"flags":         "the one about a person is exported as synced: TestExportOfFactors",
+		"credential_id": "random, of use to nobody without the private key", "public_key": "random, as credential_id",
+		"sign_count": "a counter of the authenticator", "account_id": "the account",
 	},
 	"confirmation": {
 		"purpose": exported, "created_at": exported, "expires_at": exported,
@@ -134,7 +149,7 @@ func TestExportIsComplete(t *testing.T) {
 				t.Errorf("%s is not exported: %s is not in %s", column, value, text)
 			}
 		}
-		for _, secret := range []string{"hash of the password", "hash of the mailed one", "nonce", "olga"} {
+		for _, secret := range []string{"hash of the password", "hash of the mailed one", "nonce", "olga", "sealed", "hash of a code", "credential", "public key"} {
 			if strings.Contains(string(text), secret) {
 				t.Errorf("the export contains %q: %s", secret, text)
 			}
@@ -163,6 +178,7 @@ func insertPerson(t *testing.T, store *db.Store) (account db.Account) {
 			q.InsertMail(ctx, db.InsertMailParams{ID: mailID, AccountID: id, Kind: mail.KindPassword, Nonce: []byte("nonce"), Now: now}),
 			q.InsertAuditEvent(ctx, db.InsertAuditEventParams{ID: uuid.Must(uuid.NewV7()), Now: now, Operator: "olga", AccountID: &id, Details: "{}"}),
 			insertFailure(ctx, q, id),
+			insertFactors(ctx, q, id, now),
 		)
 	}))
 	must(t, store.Write(t.Context(), func(q *db.Queries) error {
@@ -189,7 +205,7 @@ func fill(t *testing.T, raw *sql.DB, isSQLite bool) map[string]string {
 	for table, names := range decided {
 		for name, reason := range names {
 			column := table + "." + name
-			if reason != exported || strings.HasSuffix(name, "id") && name != "client_id" && name != "request_id" || column == "confirmation.purpose" {
+			if reason != exported || strings.HasSuffix(name, "id") && name != "client_id" && name != "request_id" && name != "rp_id" || column == "confirmation.purpose" {
 				continue
 			}
 			var value any
@@ -197,14 +213,17 @@ func fill(t *testing.T, raw *sql.DB, isSQLite bool) map[string]string {
 			case name == "last_failed_at":
 				at = at.Add(time.Hour)
 				value, want[column] = at.UnixMicro(), clock.Format(at)
-			case strings.HasSuffix(name, "_at"), strings.HasSuffix(name, "_until"):
+			case strings.HasSuffix(name, "_at"), strings.HasSuffix(name, "_until"), strings.HasSuffix(name, "_since"):
 				at = at.Add(time.Hour)
 				value, want[column] = at, clock.Format(at)
 				if isSQLite {
 					value = at.UnixMicro()
 				}
-			case name == "failures":
-				value, want[column] = 7654321, "7654321"
+			case name == "failures", name == "second_factor_failures":
+				value, want[column] = 7654320+len(name), strconv.Itoa(7654320+len(name))
+			case name == "last_step":
+				at = at.Add(time.Hour)
+				value, want[column] = at.Unix()/30, clock.Format(at.Truncate(30*time.Second))
 			default:
 				value, want[column] = "of "+column, "of "+column
 			}

@@ -25,6 +25,11 @@ func bodies() []body {
 		{operation{http.MethodPut, "/v1/user/password"}, `{"currentPassword":"p","newPassword":"q"}`, []string{"currentPassword", "newPassword"}},
 		{operation{http.MethodPost, "/v1/user/email"}, `{"newEmail":"a@example.com"}`, []string{"newEmail"}},
 		{operation{http.MethodPost, "/v1/oauth/step_up"}, `{"password":"p"}`, []string{"password"}},
+		{operation{http.MethodPut, "/v1/user/totp"}, `{"code":"123456"}`, []string{"code"}},
+		{operation{http.MethodPost, "/v1/oauth/second_factor"}, `{"ticket":"a.b.c","code":"123456"}`, []string{"ticket", "code"}},
+		{operation{http.MethodPost, "/v1/user/passkey/add"}, `{"ceremony":"a.b.c","name":"n","credential":{"id":"AA","rawId":"AA","type":"public-key","response":{"clientDataJSON":"e30"}}}`, []string{"ceremony", "name", "credential"}},
+		{operation{http.MethodPut, "/v1/user/passkey/" + someSession}, `{"name":"n"}`, []string{"name"}},
+		{operation{http.MethodPost, "/v1/oauth/passkey"}, `{"ceremony":"a.b.c","clientID":"c","credential":{"id":"AA","rawId":"AA","type":"public-key","response":{"clientDataJSON":"e30"}},"device":{"platform":"x"}}`, []string{"ceremony", "clientID", "device"}},
 		{operation{http.MethodDelete, "/v1/session/remove"}, `{"sessionID":"x"}`, []string{"sessionID"}},
 		{operation{http.MethodPost, unknownPageLink + "?rid=" + rid()}, `{"newPassword":"q"}`, []string{"newPassword"}},
 	}
@@ -70,7 +75,7 @@ func hostile(good body) map[string]string {
 			"null": "null", "number": "1", "bool": "true", "array": "[]", "list": `["a@example.com","b@example.com"]`, "1e400": "1e400",
 			"NUL": `"a\u0000@example.com"`, "raw NUL": "\"a\x00\"", "lone surrogate": `"\ud800"`, "wrong surrogates": `"\udc00\ud800"`,
 			"FF": "\"\xff\"", "overlong": "\"\xc0\x80\"", "CESU": "\"\xed\xa0\x80\"", "beyond Unicode": "\"\xf4\x90\x80\x80\"",
-			"truncated": "\"\xe2\x82\"", "raw newline": "\"a\nb\"", "very long": `"` + strings.Repeat("a", 3000) + `"`,
+			"truncated": "\"\xe2\x82\"", "raw newline": "\"a\nb\"", "very long": `"` + strings.Repeat("a", 13_000) + `"`,
 		} {
 			bad[field+" is "+name] = replaceValue(good.json, field, value)
 		}

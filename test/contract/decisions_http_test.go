@@ -34,9 +34,14 @@ func operations() []operation {
 		{http.MethodGet, "/.well-known/change-password"},
 		{http.MethodGet, "/v1/user"}, {http.MethodPut, "/v1/user/password"}, {http.MethodPost, "/v1/session/remove_others"},
 		{http.MethodPost, "/v1/user/email"}, {http.MethodDelete, "/v1/user/email"},
-		{http.MethodPost, "/v1/oauth/step_up"},
+		{http.MethodPost, "/v1/oauth/step_up"}, {http.MethodPost, "/v1/oauth/second_factor"},
 		{http.MethodGet, unknownPageLink}, {http.MethodPost, unknownPageLink},
 		{http.MethodDelete, "/v1/user"}, {http.MethodGet, "/v1/user/export"},
+		{http.MethodGet, "/v1/user/passkey/list"}, {http.MethodPost, "/v1/user/passkey/options"}, {http.MethodPost, "/v1/user/passkey/add"},
+		{http.MethodPut, "/v1/user/passkey/" + someSession}, {http.MethodDelete, "/v1/user/passkey/" + someSession},
+		{http.MethodPost, "/v1/oauth/passkey/options"}, {http.MethodPost, "/v1/oauth/passkey"},
+		{http.MethodPost, "/v1/user/totp"}, {http.MethodPut, "/v1/user/totp"}, {http.MethodDelete, "/v1/user/totp"},
+		{http.MethodPost, "/v1/user/second_factor"}, {http.MethodDelete, "/v1/user/second_factor"}, {http.MethodPost, "/v1/user/recovery_codes"},
 	}
 }
 

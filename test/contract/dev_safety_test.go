@@ -18,10 +18,12 @@ func TestExamplesWithoutDev(t *testing.T) {
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		s := harness.Start(t, binary, contract, engine, "AUTH_PUBLIC_URL=http://localhost:8080", "AUTH_DEV=false")
 		refused := map[string]int{
-			"signup": 404, "user_password_reset": 404, "confirm_user_email": 404, "open_link": 404, "use_link": 404, "create_access_token": 404, "refresh_access_token": 400,
+			"signup": 404, "user_password_reset": 404, "confirm_user_email": 404, "open_link": 404, "use_link": 404, "create_access_token": 404, "create_access_token_by_second_factor": 404, "refresh_access_token": 400,
 			"verify_access_token": 401, "get_user": 401, "change_user_password": 401, "revoke_other_sessions": 401,
 			"request_email_change": 401, "cancel_email_change": 401,
 			"delete_user": 401, "export_user_data": 401,
+			"begin_totp": 401, "confirm_totp": 401, "remove_totp": 401, "turn_on_second_factor": 401, "turn_off_second_factor": 401, "renew_recovery_codes": 401,
+			"list_passkeys": 401, "begin_passkey": 401, "add_passkey": 401, "rename_passkey": 401, "remove_passkey": 401, "create_access_token_by_passkey": 404,
 			"get_list_active_sessions": 401, "revoke_refresh_token": 401, "revoke_session": 401, "step_up_session": 401,
 		}
 		for _, e := range exampleRequests(t) {

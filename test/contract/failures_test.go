@@ -40,6 +40,20 @@ func validRequests() []*http.Request {
 		{http.MethodPost, "/v1/user/email", `{"newEmail":"a@example.com"}`},
 		{http.MethodDelete, "/v1/user/email", ""},
 		{http.MethodPost, "/v1/oauth/step_up", `{"password":"p"}`},
+		{http.MethodPost, "/v1/user/totp", ""},
+		{http.MethodPut, "/v1/user/totp", `{"code":"123456"}`},
+		{http.MethodDelete, "/v1/user/totp", ""},
+		{http.MethodPost, "/v1/user/second_factor", ""},
+		{http.MethodDelete, "/v1/user/second_factor", ""},
+		{http.MethodPost, "/v1/user/recovery_codes", ""},
+		{http.MethodPost, "/v1/oauth/second_factor", `{"ticket":"a.b.c","code":"123456"}`},
+		{http.MethodGet, "/v1/user/passkey/list", ""},
+		{http.MethodPost, "/v1/user/passkey/options", ""},
+		{http.MethodPost, "/v1/user/passkey/add", `{"ceremony":"a.b.c","name":"n","credential":{"id":"AA","rawId":"AA","type":"public-key","response":{"clientDataJSON":"e30"}}}`},
+		{http.MethodPut, "/v1/user/passkey/" + someSession, `{"name":"n"}`},
+		{http.MethodDelete, "/v1/user/passkey/" + someSession, ""},
+		{http.MethodPost, "/v1/oauth/passkey/options", ""},
+		{http.MethodPost, "/v1/oauth/passkey", `{"ceremony":"a.b.c","credential":{"id":"AA","rawId":"AA","type":"public-key","response":{"clientDataJSON":"e30"}},"clientID":"c","device":{}}`},
 		{http.MethodGet, "/v1/version", ""},
 		{http.MethodGet, "/.well-known/jwks.json", ""},
 		{http.MethodGet, "/openapi.json", ""},
@@ -146,15 +160,21 @@ func TestDatabaseUnavailable(t *testing.T) {
 	s := harness.Start(t, binary, contract, harness.Postgres)
 	p := newPerson(t, s).join(s.Invite(t, 1))
 	p.login()
+	coded, _, _ := joinWithTOTP(t, s)
+	ticket := coded.ticket()
+	// Operations that need the database only with a valid token.
+	signed := map[string]func() int{
+		"/v1/oauth/refresh":       func() int { return p.tryRefresh(p.session.RefreshToken).StatusCode() },
+		"/v1/oauth/second_factor": func() int { return coded.byCode(ticket, "123456").StatusCode() },
+	}
 
 	setDatabase(t, s, false)
 	for _, request := range validRequests() {
 		request.URL.Scheme, request.URL.Host, request.Host = "http", strings.TrimPrefix(s.URL, "http://"), ""
 		request.Header.Set("Authorization", "Bearer "+p.session.AccessToken)
-		if request.URL.Path == "/v1/oauth/refresh" {
-			request.Body, request.ContentLength = http.NoBody, 0
-			if got := p.tryRefresh(p.session.RefreshToken); got.StatusCode() != 503 {
-				t.Errorf("refresh: %d", got.StatusCode())
+		if status, is := signed[request.URL.Path]; is {
+			if got := status(); got != 503 {
+				t.Errorf("%s: %d", request.URL.Path, got)
 			}
 			continue
 		}
@@ -162,7 +182,7 @@ func TestDatabaseUnavailable(t *testing.T) {
 		want := 503
 		switch request.URL.Path {
 		case "/v1/version", "/.well-known/jwks.json", "/openapi.json", "/openapi.yaml",
-			"/.well-known/openid-configuration", "/docs", "/docs/docs.js", "/account", "/account/account.js":
+			"/.well-known/openid-configuration", "/docs", "/docs/docs.js", "/account", "/account/account.js", "/v1/oauth/passkey/options":
 			want = 200
 		case "/.well-known/change-password":
 			want = 303

@@ -19,8 +19,12 @@ func TestEveryOperationHasALimit(t *testing.T) {
 	unlimited := map[string]string{
 		"refresh_access_token": signed, "verify_access_token": signed, "get_list_active_sessions": signed,
 		"revoke_refresh_token": signed, "revoke_session": signed, "revoke_other_sessions": signed, "get_user": signed, "cancel_email_change": signed,
-		"delete_user": "it takes no secret, and a user can do it once",
-		"get_version": public, "get_jwks": public, "get_openid_configuration": public,
+		"delete_user":  "it takes no secret, and a user can do it once",
+		"confirm_totp": "guessing the code of a new secret gains nothing: the access token that confirms the secret also begins it",
+		"begin_totp":   signed, "remove_totp": signed, "turn_on_second_factor": signed, "turn_off_second_factor": signed, "renew_recovery_codes": signed,
+		"list_passkeys": signed, "begin_passkey": signed, "add_passkey": signed, "rename_passkey": signed, "remove_passkey": signed,
+		"begin_passkey_log_in": public,
+		"get_version":          public, "get_jwks": public, "get_openid_configuration": public,
 		"get_openapi_json": public, "get_openapi_yaml": public, "get_docs": public, "get_docs_asset": public,
 		"get_account_page": public, "get_account_asset": public, "get_change_password": public,
 	}

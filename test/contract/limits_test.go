@@ -99,6 +99,7 @@ func TestLimits(t *testing.T) {
 		"others cannot lock the owner out":                           {limited(), ownerAtHome},
 		"one address has one budget, however it is spelt":            {limited(), oneBudget},
 		"a hundred failures in a row switch the password off":        {limited(), passwordOff},
+		"wrong second factors count as wrong passwords":              {limited(), wrongFactors},
 		"failed logins from a client IP": {
 			limited("AUTH_LIMIT_LOGIN_SOURCE=4/1h", "AUTH_LIMIT_LOGIN_ACCOUNT=1000/1h"), failuresFromOneSource,
 		},
@@ -316,20 +317,27 @@ func untrustedForwarding(t *testing.T, s *harness.Service) {
 	wantStatuses(t, "one peer that sends other client IPs", got, 404, 404, 404, 404, 429, 429)
 }
 
+// withReplicas starts two more replicas on PostgreSQL and returns all.
+func withReplicas(t *testing.T, first *harness.Service, engine string) []*harness.Service {
+	t.Helper()
+	replicas := []*harness.Service{first}
+	if engine == harness.Postgres {
+		for range 2 {
+			r := harness.New(t, binary, contract, harness.SQLite)
+			r.Env, r.DatabaseURL = first.Env, first.DatabaseURL
+			replicas = append(replicas, r)
+		}
+		harness.RunTogether(t, replicas[1:]...)
+	}
+	return replicas
+}
+
 // TestRaceGuesses sends a hundred wrong passwords at the same time to three replicas: the limit holds, and the right one is refused.
 func TestRaceGuesses(t *testing.T) {
 	t.Parallel()
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		first := harness.Start(t, binary, contract, engine, limited("AUTH_LIMIT_LOGIN_ACCOUNT=10/1h")...)
-		replicas := []*harness.Service{first}
-		if engine == harness.Postgres {
-			for range 2 {
-				r := harness.New(t, binary, contract, harness.SQLite)
-				r.Env, r.DatabaseURL = first.Env, first.DatabaseURL
-				replicas = append(replicas, r)
-			}
-			harness.RunTogether(t, replicas[1:]...)
-		}
+		replicas := withReplicas(t, first, engine)
 		p := newPerson(t, first).join(first.Invite(t, 1))
 		got := count(concurrently(120, func(i int) int {
 			s := replicas[i%len(replicas)]

@@ -241,6 +241,7 @@ func proveKeys(p *proofs) {
 	p.until("a rotation", "financelime_auth_signing_key_rotation_timestamp_seconds", nil, func(was, is float64) bool { return is < was })
 	p.grows("a rotation", "signing_key_active_timestamp_seconds")
 	p.grows("time", "signing_keys_read_timestamp_seconds")
+	p.is("no user has TOTP", 0, "totp_secrets_outdated") // TestChangeOfSecretWithTOTP proves that it moves
 }
 
 // proveLoad sends more logins than can be hashed.

@@ -18,7 +18,7 @@ import (
 func workingCommands() []string {
 	id := uuid.Max.String()
 	return []string{
-		"user list", "user show a@example.org", "user disable a@example.org", "user enable a@example.org", "user delete a@example.org", "user email a@example.org b@example.org",
+		"user list", "user show a@example.org", "user disable a@example.org", "user enable a@example.org", "user delete a@example.org", "user email a@example.org b@example.org", "user second-factor remove a@example.org",
 		"session list", "session list --user=a@example.org", "session revoke --all", "session revoke " + id,
 		"mail list", "mail retry --dead", "invite list", "invite create", "invite revoke " + id,
 		"keys list", "keys rotate", "keys rotate --now", "keys abandon", "audit list", "backup copy.db",

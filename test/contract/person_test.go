@@ -21,6 +21,7 @@ type person struct {
 	language string
 	password string
 	mails    int // how many of their mails they have read
+	notices  int // the same of mails without a link or a password
 	session  client.AccessTokenResponse
 }
 

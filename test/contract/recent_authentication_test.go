@@ -24,7 +24,9 @@ func TestStolenAccessToken(t *testing.T) {
 		"revoke_session":           "the same",
 		"revoke_other_sessions":    "the same",
 		"cancel_email_change":      "it only prevents a change",
-		"step_up_session":          "it takes the password",
+		"step_up_session":          "it takes the password, a second factor or a passkey",
+		"list_passkeys":            "a thief learns no more than from get_user",
+		"rename_passkey":           "it only changes what the user sees",
 		"change_user_password":     "it takes the password; with a second factor it requires a recent authentication",
 	}
 	harness.EachEngine(t, func(t *testing.T, engine string) {

@@ -23,7 +23,7 @@ func TestTheSecretIsLost(t *testing.T) {
 		if out := serveFails(t, s); !strings.Contains(out, "AUTH_SECRET does not match the database") {
 			t.Errorf("another secret: %s", out)
 		}
-		if out, err := s.Command(t.Context(), "keys", "abandon"); err != nil || !strings.Contains(out, "1 key deleted, 1 session ended") {
+		if out, err := s.Command(t.Context(), "keys", "abandon"); err != nil || !strings.Contains(out, "1 key deleted, 1 session ended, 0 TOTP secrets deleted") {
 			t.Errorf("%v %s", err, out)
 		}
 		s.Run(t)

@@ -27,7 +27,7 @@ func TestNoSecretAtRest(t *testing.T) {
 	t.Parallel()
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		s := harness.Start(t, binary, contract, engine, "AUTH_LOG_LEVEL=debug")
-		code := s.Invite(t, 3)
+		code := s.Invite(t, 4)
 		p := newPerson(t, s)
 		walk(t, s, p, code)
 		p.tryLogin("a-wrong-password-of-mine")
@@ -43,6 +43,7 @@ func TestNoSecretAtRest(t *testing.T) {
 		}
 		chooser := newPerson(t, s)
 		maps.Copy(canaries, walkPageLinks(t, s, chooser, code))
+		maps.Copy(canaries, walkTOTP(t, newPerson(t, s).join(code)))
 		signature := func(token string) string { return token[strings.LastIndex(token, ".")+1:] }
 		canaries["access token's signature"] = signature(p.session.AccessToken)
 		canaries["refresh token's signature"] = signature(p.session.RefreshToken)
@@ -62,7 +63,7 @@ func TestNoSecretAtRest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, purpose := range []string{"signing-key", "link-key", "refresh-token", "mailed-password", "invite-code"} {
+		for _, purpose := range []string{"signing-key", "link-key", "refresh-token", "mailed-password", "invite-code", "totp-secret", "ticket", "ceremony"} {
 			canaries["key for "+purpose] = string(root.Key(purpose))
 		}
 
@@ -82,7 +83,7 @@ func TestNoSecretAtRest(t *testing.T) {
 				places["auth.db"+suffix] = string(content)
 			}
 		}
-		if len(canaries) < 35 {
+		if len(canaries) < 70 {
 			t.Fatalf("only %d canaries", len(canaries))
 		}
 		for place, content := range places {
@@ -95,7 +96,7 @@ func TestNoSecretAtRest(t *testing.T) {
 				}
 			}
 		}
-		for _, logged := range []string{"request.failed", "link.refused", "password.refused", "email.asked", "session.step_up_refused"} {
+		for _, logged := range []string{"request.failed", "link.refused", "password.refused", "email.asked", "session.step_up_refused", "factor.failed"} {
 			if !strings.Contains(s.Log(), logged) {
 				t.Errorf("the log has no %s: the search for secrets would miss it", logged)
 			}

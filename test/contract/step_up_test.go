@@ -159,7 +159,7 @@ func TestStepUpWithASecondFactor(t *testing.T) {
 		if changed.StatusCode() != 403 || changed.JSON403.Message != client.ChangeUserPasswordFailure403MessageRECENTAUTHENTICATIONREQUIRED {
 			t.Errorf("change the password: %d %s", changed.StatusCode(), changed.Body)
 		}
-		p.want("log in with the old password", p.tryLogin(p.password).StatusCode(), 200)
+		p.want("log in with the old password", p.tryLogin(p.password).StatusCode(), 403)
 	})
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/financelime/authorization/api/client"
 	"github.com/financelime/authorization/test/harness"
 )
 
@@ -45,7 +46,7 @@ func TestEverySecretHasOnePurpose(t *testing.T) {
 	t.Parallel()
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		s, other := harness.Start(t, binary, contract, engine), harness.Start(t, binary, contract, harness.SQLite)
-		code := s.Invite(t, 5)
+		code := s.Invite(t, 7)
 		p := newPerson(t, s).join(code)
 		p.login()
 		choosing, moved := newPerson(t, s), newPerson(t, s).join(code)
@@ -57,6 +58,18 @@ func TestEverySecretHasOnePurpose(t *testing.T) {
 		linked.want("sign up", linked.signUp(code).StatusCode(), 204)
 		stranger := newPerson(t, other).join(other.Invite(t, 1))
 		stranger.login()
+		// Two users with a second factor: one logs in with a code, the other with a passkey.
+		coded, keyed := newPerson(t, s).join(code), newPerson(t, s).join(code)
+		coded.login()
+		keyed.login()
+		app, recoveryCodes := coded.setUpTOTP()
+		s.ForgetTOTPSteps(t, app)
+		ticket := coded.wantTicket(coded.password, client.SecondFactorMethodTotp, client.SecondFactorMethodRecoveryCode)
+		passkey, added := keyed.tryAddPasskey("laptop", nil)
+		keyed.want("add a passkey", added.StatusCode(), 201)
+		passkeyLogin := keyed.passkeyLogin(passkey)
+		registration := keyed.api().BeginPasskey(keyed.session.AccessToken)
+		keyed.want("begin to add a passkey", registration.StatusCode(), 200)
 
 		list := func(path string) func(string) int {
 			return func(key string) int {
@@ -91,6 +104,12 @@ func TestEverySecretHasOnePurpose(t *testing.T) {
 			}, "undo link key", 200},
 			{"step-up", func(key string) int { return p.api().StepUp(p.session.AccessToken, key).StatusCode() }, "own password", 200},
 			{"invite code", signUp, "invite code", 409}, // exists, but has ended
+			{"second step of a login", func(key string) int { return coded.byCode(key, app.Code(t, 0)).StatusCode() }, "ticket", 200},
+			{"login by a passkey", func(key string) int {
+				request := passkeyLogin
+				request.Ceremony = key
+				return keyed.api().PasskeyLogin(request).StatusCode()
+			}, "ceremony", 200},
 			{"password", func(key string) int { return unused.tryLogin(key).StatusCode() }, "mailed password", 200},
 		}
 		keys := map[string]string{
@@ -101,11 +120,16 @@ func TestEverySecretHasOnePurpose(t *testing.T) {
 			"undo link key":                  keyOf(undo),
 			"own password":                   p.password,
 			"invite code":                    code,
+			"ticket":                         ticket,
+			"ceremony":                       passkeyLogin.Ceremony,
+			"ceremony of a registration":     registration.JSON200.Ceremony,
+			"recovery code":                  recoveryCodes[0],
 			"mailed password":                unused.password,
 			"another person's session":       p.session.SessionID,
 			"access token of another place":  stranger.session.AccessToken,
 			"refresh token of another place": stranger.session.RefreshToken,
 		}
+		noMailWaits(t, s)
 		before := s.Snapshot(t)
 		for _, door := range doors {
 			for name, key := range keys {

@@ -11,10 +11,13 @@ hooks.beforeAll((transactions, done) => {
 	done();
 });
 
+// The operations whose examples do not succeed with --dev: harness.BeyondDev.
+const beyondDev = process.env.BEYOND_DEV.split(',');
+
 hooks.beforeEach((transaction, done) => {
-	const { expected } = transaction;
+	const { expected, request, fullPath } = transaction;
 	// Dredd sends the same valid request for every documented status. Only the successes can be the response.
-	transaction.skip = !expected.statusCode.startsWith('2');
+	transaction.skip = !expected.statusCode.startsWith('2') || beyondDev.includes(`${request.method} ${fullPath}`);
 	const type = expected.headers['Content-Type'] ?? '';
 	if (type.startsWith('text/')) {
 		// Dredd compares the header as a string, and the body of a page or a script with its example.

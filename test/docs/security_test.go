@@ -19,7 +19,7 @@ import (
 const root = "../.."
 
 // sections are how many requirements each section of docs/security.md has.
-var sections = map[byte]int{'A': 13, 'B': 15, 'C': 14, 'D': 17, 'E': 15, 'F': 17, 'G': 6, 'H': 8, 'I': 9}
+var sections = map[byte]int{'A': 13, 'B': 15, 'C': 14, 'D': 17, 'E': 15, 'F': 17, 'G': 6, 'H': 8, 'I': 9, 'J': 14}
 
 // suite is what there is to run in one package.
 type suite struct {

@@ -92,6 +92,7 @@ func journey(p *person) {
 	p.login()
 	p.choosePassword()
 	p.changeAddress()
+	p.useFactors()
 	p.leave()
 }
 
@@ -182,7 +183,13 @@ func (p *person) revoke(sessionID string) {
 type request struct{ method, path, body string }
 
 // The first requests are those of operations with a limit, then follow the others that need the database.
-const limitedRequests, databaseRequests = 10, 19
+const limitedRequests, databaseRequests = 12, 33
+
+// credential is what a browser returns of a passkey, as far as openapi.yaml demands it.
+const credential = `{"id":"AA","rawId":"AA","type":"public-key","response":{"clientDataJSON":"e30"}}`
+
+// passkeyPath is the path of a passkey that nobody has.
+const passkeyPath = "/v1/user/passkey/019aaf6e-0000-7000-8000-000000000000"
 
 func requests() []request {
 	return []request{
@@ -195,6 +202,8 @@ func requests() []request {
 		{http.MethodPut, "/v1/user/password", `{"currentPassword":"p","newPassword":"seven green boats at noon"}`},
 		{http.MethodPost, "/v1/user/email", `{"newEmail":"a@example.com"}`},
 		{http.MethodPost, "/v1/oauth/step_up", `{"password":"p"}`},
+		{http.MethodPost, "/v1/oauth/second_factor", `{"ticket":"a.b.c","code":"287082"}`},
+		{http.MethodPost, "/v1/oauth/passkey", `{"ceremony":"a.b.c","credential":` + credential + `,"clientID":"c","device":{}}`},
 		{http.MethodGet, "/v1/user/export", ""},
 		{http.MethodDelete, "/v1/user/email", ""},
 		{http.MethodGet, "/v1/user", ""},
@@ -205,6 +214,18 @@ func requests() []request {
 		{http.MethodDelete, "/v1/session/remove", `{"sessionID":"` + uuid.NewString() + `"}`},
 		{http.MethodPost, "/v1/session/remove_others", ""},
 		{http.MethodDelete, "/v1/session/" + uuid.NewString(), ""},
+		{http.MethodPost, "/v1/oauth/passkey/options", ""},
+		{http.MethodPost, "/v1/user/totp", ""},
+		{http.MethodPut, "/v1/user/totp", `{"code":"287082"}`},
+		{http.MethodDelete, "/v1/user/totp", ""},
+		{http.MethodPost, "/v1/user/second_factor", ""},
+		{http.MethodDelete, "/v1/user/second_factor", ""},
+		{http.MethodPost, "/v1/user/recovery_codes", ""},
+		{http.MethodGet, "/v1/user/passkey/list", ""},
+		{http.MethodPost, "/v1/user/passkey/options", ""},
+		{http.MethodPost, "/v1/user/passkey/add", `{"ceremony":"a.b.c","name":"Phone","credential":` + credential + `}`},
+		{http.MethodPut, passkeyPath, `{"name":"Phone"}`},
+		{http.MethodDelete, passkeyPath, ""},
 		{http.MethodGet, "/v1/version", ""},
 		{http.MethodGet, "/.well-known/jwks.json", ""},
 		{http.MethodGet, "/.well-known/openid-configuration", ""},
@@ -248,7 +269,8 @@ func allowed(path string) string {
 
 func (r request) secured() bool {
 	return strings.HasPrefix(r.path, "/v1/session/") || r.path == "/v1/oauth/verify" || r.path == "/v1/oauth/step_up" || r.path == "/v1/user" || r.path == "/v1/user/export" ||
-		r.path == "/v1/user/email" ||
+		r.path == "/v1/user/email" || r.path == "/v1/user/totp" || r.path == "/v1/user/second_factor" || r.path == "/v1/user/recovery_codes" ||
+		strings.HasPrefix(r.path, "/v1/user/passkey/") ||
 		r.method == http.MethodPut && r.path == "/v1/user/password"
 }
 
@@ -394,6 +416,17 @@ func checkServerErrors(t *testing.T, s *fixture) {
 		response, _ := p.send(r.method, r.path, header, r.body)
 		p.want(r.method+" "+r.path+" of a broken service", response.StatusCode, 500)
 	}
+	without, err := server.New(server.Config{Authenticate: authenticate, Log: log}, withoutPasskeys{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	state.Store(without)
+	for _, r := range requests() {
+		if strings.HasSuffix(r.path, "/passkey/options") || r.path == "/v1/user/passkey/add" {
+			response, _ := p.send(r.method, r.path, r.header("x"), r.body)
+			p.want(r.method+" "+r.path+" of a service without passkeys", response.StatusCode, 404)
+		}
+	}
 	state.Store(serviceFailingWith(&limit.ExceededError{Limit: limit.LinkSource, Rate: limit.Rate{Count: 20, Per: time.Hour}, Wait: 7 * time.Second}))
 	for _, r := range requests()[:limitedRequests] {
 		response, _ := p.send(r.method, r.path, r.header("x"), r.body)
@@ -408,91 +441,4 @@ func checkServerErrors(t *testing.T, s *fixture) {
 			t.Errorf("%s %s of a service without its database: %d, Retry-After %q", r.method, r.path, response.StatusCode, response.Header.Get("Retry-After"))
 		}
 	}
-}
-
-// failing implements the operations. Each returns err.
-type failing struct {
-	api.StrictServerInterface
-
-	err error
-}
-
-type unavailableError struct{ error }
-
-func (unavailableError) RetryAfter() time.Duration { return 7 * time.Second }
-
-func (f failing) Signup(context.Context, api.SignupRequestObject) (api.SignupResponseObject, error) {
-	return nil, f.err
-}
-
-func (f failing) UserPasswordReset(context.Context, api.UserPasswordResetRequestObject) (api.UserPasswordResetResponseObject, error) {
-	return nil, f.err
-}
-
-func (f failing) ConfirmUserEmail(context.Context, api.ConfirmUserEmailRequestObject) (api.ConfirmUserEmailResponseObject, error) {
-	return nil, f.err
-}
-
-func (f failing) OpenLink(context.Context, api.OpenLinkRequestObject) (api.OpenLinkResponseObject, error) {
-	return nil, f.err
-}
-
-func (f failing) UseLink(context.Context, api.UseLinkRequestObject) (api.UseLinkResponseObject, error) {
-	return nil, f.err
-}
-
-func (f failing) CreateAccessToken(context.Context, api.CreateAccessTokenRequestObject) (api.CreateAccessTokenResponseObject, error) {
-	return nil, f.err
-}
-
-func (f failing) RefreshAccessToken(context.Context, api.RefreshAccessTokenRequestObject) (api.RefreshAccessTokenResponseObject, error) {
-	return nil, f.err
-}
-
-func (f failing) VerifyAccessToken(context.Context, api.VerifyAccessTokenRequestObject) (api.VerifyAccessTokenResponseObject, error) {
-	return nil, f.err
-}
-
-func (f failing) GetListActiveSessions(context.Context, api.GetListActiveSessionsRequestObject) (api.GetListActiveSessionsResponseObject, error) {
-	return nil, f.err
-}
-
-func (f failing) RevokeRefreshToken(context.Context, api.RevokeRefreshTokenRequestObject) (api.RevokeRefreshTokenResponseObject, error) {
-	return nil, f.err
-}
-
-func (f failing) RevokeSession(context.Context, api.RevokeSessionRequestObject) (api.RevokeSessionResponseObject, error) {
-	return nil, f.err
-}
-
-func (f failing) RevokeOtherSessions(context.Context, api.RevokeOtherSessionsRequestObject) (api.RevokeOtherSessionsResponseObject, error) {
-	return nil, f.err
-}
-
-func (f failing) GetUser(context.Context, api.GetUserRequestObject) (api.GetUserResponseObject, error) {
-	return nil, f.err
-}
-
-func (f failing) StepUpSession(context.Context, api.StepUpSessionRequestObject) (api.StepUpSessionResponseObject, error) {
-	return nil, f.err
-}
-
-func (f failing) DeleteUser(context.Context, api.DeleteUserRequestObject) (api.DeleteUserResponseObject, error) {
-	return nil, f.err
-}
-
-func (f failing) ExportUserData(context.Context, api.ExportUserDataRequestObject) (api.ExportUserDataResponseObject, error) {
-	return nil, f.err
-}
-
-func (f failing) ChangeUserPassword(context.Context, api.ChangeUserPasswordRequestObject) (api.ChangeUserPasswordResponseObject, error) {
-	return nil, f.err
-}
-
-func (f failing) RequestEmailChange(context.Context, api.RequestEmailChangeRequestObject) (api.RequestEmailChangeResponseObject, error) {
-	return nil, f.err
-}
-
-func (f failing) CancelEmailChange(context.Context, api.CancelEmailChangeRequestObject) (api.CancelEmailChangeResponseObject, error) {
-	return nil, f.err
 }

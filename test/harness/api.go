@@ -172,8 +172,22 @@ func (a API) CancelEmail(accessToken string) *client.CancelEmailChangeResponse {
 // StepUp authenticates the access token's user again.
 func (a API) StepUp(accessToken, password string) *client.StepUpSessionResponse {
 	a.T.Helper()
-	r, err := a.Client.StepUpSessionWithResponse(a.T.Context(), &client.StepUpSessionParams{RequestID: uuid.NewString()},
-		client.StepUpSessionRequest{Password: password}, Bearer(accessToken))
+	return a.StepUpBy(accessToken, client.StepUpSessionRequest{Password: &password})
+}
+
+// StepUpBy authenticates the access token's user again by any proof.
+func (a API) StepUpBy(accessToken string, body client.StepUpSessionRequest) *client.StepUpSessionResponse {
+	a.T.Helper()
+	r, err := a.Client.StepUpSessionWithResponse(a.T.Context(), &client.StepUpSessionParams{RequestID: uuid.NewString()}, body, Bearer(accessToken))
+	a.must(err)
+	return r
+}
+
+// LoginBySecondFactor completes a login.
+func (a API) LoginBySecondFactor(body client.SecondFactorRequest) *client.CreateAccessTokenBySecondFactorResponse {
+	a.T.Helper()
+	r, err := a.Client.CreateAccessTokenBySecondFactorWithResponse(a.T.Context(),
+		&client.CreateAccessTokenBySecondFactorParams{RequestID: uuid.NewString()}, body)
 	a.must(err)
 	return r
 }

@@ -78,7 +78,7 @@ func (s *Service) Count(t testing.TB, query string, args ...any) int {
 func Tables() []string {
 	return []string{
 		"invite", "account", "confirmation", "session", "mail", "signing_key", "rate_limit", "login_failure", "login_attempt", "device",
-		"reset_request", "heartbeat", "audit_event", "link",
+		"reset_request", "heartbeat", "audit_event", "link", "totp", "recovery_code", "passkey", "used_challenge",
 	}
 }
 

@@ -172,7 +172,7 @@ func pathAttacks(t *testing.T, op operation) []attack {
 			if p.In == openapi3.ParameterInQuery && !op.malformedInQuery(p, raw) {
 				continue
 			}
-			all = append(all, attack{name: fmt.Sprintf("%s is %.60q", p.Name, raw), want: []int{204, 400, 401, 404, 414}, request: func(env *environment) request {
+			all = append(all, attack{name: fmt.Sprintf("%s is %.60q", p.Name, raw), want: []int{204, 400, 401, 403, 404, 414}, request: func(env *environment) request {
 				v := op.valuesFor(env, p.Name)
 				r := op.request(t, v)
 				r.target = op.targetWith(func(q *openapi3.Parameter) string {
@@ -186,7 +186,7 @@ func pathAttacks(t *testing.T, op operation) []attack {
 		}
 	}
 	for how := range sorted(similarPaths("/v1")) {
-		all = append(all, attack{name: "the path with " + how, want: []int{204, 400, 401, 404, 405}, request: func(env *environment) request {
+		all = append(all, attack{name: "the path with " + how, want: []int{204, 400, 401, 403, 404, 405}, request: func(env *environment) request {
 			r := op.request(t, env.rejected)
 			path, query, _ := strings.Cut(r.target, "?")
 			r.target = similarPaths(path)[how] + "?" + query

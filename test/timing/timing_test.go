@@ -2,6 +2,8 @@ package timing
 
 import (
 	"bytes"
+	crand "crypto/rand"
+	"encoding/json"
 	"fmt"
 	"io"
 	"math"
@@ -18,6 +20,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/financelime/authorization/api/client"
+	"github.com/financelime/authorization/test/authenticator"
 	"github.com/financelime/authorization/test/harness"
 )
 
@@ -65,8 +68,10 @@ type fixture struct {
 	code string
 
 	active, disabled, pending string // addresses
+	secondFactor              string // the address of a user whose login needs a second factor
 	passwords                 map[string]string
 	token                     string // of the user who requests another address
+	key                       *authenticator.Passkey
 }
 
 func newFixture(t *testing.T, binary string, contract *harness.Contract, engine string, settings ...string) *fixture {
@@ -83,6 +88,9 @@ func newFixture(t *testing.T, binary string, contract *harness.Contract, engine 
 	f.code = f.s.Invite(t, 1_000_000)
 	f.active, f.disabled, f.pending = f.join(), f.join(), f.address()
 	f.s.Exec(t, "UPDATE account SET disabled_at = created_at WHERE email = $1", f.disabled)
+	f.secondFactor = f.join()
+	f.s.Exec(t, "UPDATE account SET second_factor_since = created_at WHERE email = $1", f.secondFactor)
+	f.s.Exec(t, "INSERT INTO recovery_code (code_hash, account_id, created_at) SELECT $1, id, created_at FROM account WHERE email = $2", []byte("x"), f.secondFactor)
 	f.send("signup", f.signUp(f.pending))
 	f.s.WaitMails(t, f.pending, 1)
 	return f
@@ -136,6 +144,47 @@ func (f *fixture) authenticate() {
 	f.token = r.JSON200.AccessToken
 }
 
+// addPasskey adds a passkey to a new user.
+func (f *fixture) addPasskey() {
+	f.t.Helper()
+	f.authenticate()
+	api := harness.API{T: f.t, Client: f.s.API}
+	began := api.BeginPasskey(f.token)
+	if began.StatusCode() != http.StatusOK {
+		f.t.Fatalf("begin to add a passkey: %d", began.StatusCode())
+	}
+	f.key = harness.NewPasskey(f.t, "https://auth.example.test", began.JSON200.Options)
+	r := api.AddPasskey(f.token, client.AddPasskeyRequest{
+		Ceremony: began.JSON200.Ceremony, Name: "timing", Credential: harness.Register(f.t, f.key, began.JSON200.Options.Challenge),
+	})
+	if r.StatusCode() != http.StatusCreated {
+		f.t.Fatalf("add a passkey: %d", r.StatusCode())
+	}
+}
+
+// forgedPasskey returns a login with a wrong signature, by the user's passkey or by one that nobody has.
+func (f *fixture) forgedPasskey(known bool) string {
+	f.t.Helper()
+	began := harness.API{T: f.t, Client: f.s.API}.BeginPasskeyLogin()
+	if began.StatusCode() != http.StatusOK {
+		f.t.Fatalf("begin a login with a passkey: %d", began.StatusCode())
+	}
+	key := f.key.Copy()
+	key.ForgeNext = true
+	if !known {
+		key.ID, key.UserHandle = make([]byte, len(key.ID)), make([]byte, len(key.UserHandle))
+		_, _ = crand.Read(key.ID) // never fails
+		_, _ = crand.Read(key.UserHandle)
+	}
+	body, err := json.Marshal(client.PasskeyLogInRequest{
+		Ceremony: began.JSON200.Ceremony, Credential: harness.Assert(f.t, key, began.JSON200.Options.Challenge), ClientID: "timing",
+	})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return string(body)
+}
+
 func (f *fixture) newEmail(email string) string { return fmt.Sprintf(`{"newEmail":%q}`, email) }
 
 func (f *fixture) reset(email string) string { return fmt.Sprintf(`{"email":%q}`, email) }
@@ -143,7 +192,7 @@ func (f *fixture) reset(email string) string { return fmt.Sprintf(`{"email":%q}`
 // send makes one request, and returns the status and the time until the response was complete.
 func (f *fixture) send(operation, body string) (status int, took time.Duration) {
 	f.t.Helper()
-	path := map[string]string{"signup": "/v1/user/signup", "login": "/v1/oauth/create", "reset": "/v1/user/password", "email": "/v1/user/email"}[operation]
+	path := map[string]string{"signup": "/v1/user/signup", "login": "/v1/oauth/create", "reset": "/v1/user/password", "email": "/v1/user/email", "passkey": "/v1/oauth/passkey"}[operation]
 	request, err := http.NewRequestWithContext(f.t.Context(), http.MethodPost, f.s.URL+path, bytes.NewBufferString(body))
 	if err != nil {
 		f.t.Fatal(err)
@@ -216,11 +265,15 @@ func (f *fixture) cases() []timingCase {
 	reset := func(email string) kind { return func() string { return f.reset(email) } }
 	refused, accepted := [2]int{404, 404}, [2]int{204, 204}
 	unknownLogin := func() string { return f.login(f.address(), "k3v9-0a1b-2c3d-4e5f-6g7h-8j9k-mnpq") }
+	knownPasskey := func() string { return f.forgedPasskey(true) }
+	unknownPasskey := func() string { return f.forgedPasskey(false) }
+	unsigned := func() string { return strings.Replace(f.forgedPasskey(true), `"ceremony":"`, `"ceremony":"x`, 1) }
 	malformed := func() string { return f.login("nobody", "x") }
 	return []timingCase{
 		{"login", "wrong password, unknown address", [2]kind{wrong(f.active), unknownLogin}, refused, false, true},
 		{"login", "wrong password, unconfirmed account", [2]kind{wrong(f.active), wrong(f.pending)}, refused, false, true},
 		{"login", "wrong password, disabled account", [2]kind{wrong(f.active), wrong(f.disabled)}, refused, false, true},
+		{"login", "wrong password, account with a second factor", [2]kind{wrong(f.active), wrong(f.secondFactor)}, refused, false, true},
 		{"signup", "free address, taken address", [2]kind{free, signUp(f.active)}, accepted, false, true},
 		{"signup", "free address, address of a pending sign-up", [2]kind{free, signUp(f.pending)}, accepted, false, true},
 		{"signup", "free address, taken address, with choosePassword", [2]kind{freeToChoose, takenToChoose}, accepted, false, true},
@@ -228,7 +281,9 @@ func (f *fixture) cases() []timingCase {
 		{"reset", "address of a pending sign-up, unknown address", [2]kind{reset(f.pending), unknown}, accepted, false, true},
 		{"reset", "address of a disabled account, unknown address", [2]kind{reset(f.disabled), unknown}, accepted, false, true},
 		{"email", "free new address, taken new address", [2]kind{newFree, newTaken}, accepted, false, true},
+		{"passkey", "known passkey, unknown passkey", [2]kind{knownPasskey, unknownPasskey}, refused, false, true},
 		// Cases in which the AUC must show a difference.
+		{"passkey", "known passkey, no ceremony", [2]kind{knownPasskey, unsigned}, refused, true, true},
 		{"signup", "free address, taken address, not hidden", [2]kind{free, signUp(f.active)}, [2]int{204, 409}, true, false},
 		{"reset", "known address, unknown address, not hidden", [2]kind{reset(f.active), unknown}, [2]int{204, 404}, true, false},
 		{"login", "wrong password, malformed address", [2]kind{wrong(f.active), malformed}, [2]int{404, 400}, true, false},
@@ -257,14 +312,17 @@ func TestResponseTimesDoNotRevealAccounts(t *testing.T) {
 
 func (f *fixture) check(t *testing.T, c timingCase) {
 	n, pause := pairs(t), time.Duration(0)
-	if c.operation != "login" {
+	if c.operation != "login" && c.operation != "passkey" {
 		pause = 10 * time.Millisecond
 	}
 	if c.differ {
 		n = min(n, 500)
 	}
-	if c.operation == "email" {
+	switch c.operation {
+	case "email":
 		f.authenticate()
+	case "passkey":
+		f.addPasskey()
 	}
 	f.measure(c.operation, min(n, 20), pause, c.kinds) // warms up connections and caches
 	times, statuses := f.measure(c.operation, n, pause, c.kinds)
