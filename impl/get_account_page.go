@@ -25,7 +25,7 @@ func (s *Service) accountPage() ([]byte, error) {
 	}
 	return account.Page(account.Config{
 		Service: s.Name, AppURL: appURL, MinLength: s.PasswordPolicy.Minimum(), InviteRequired: s.InviteRequired,
-		DeletionGrace: s.DeletionGrace,
+		DeletionGrace: s.DeletionGrace, Passkeys: s.Passkeys != nil,
 	})
 }
 

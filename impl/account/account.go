@@ -14,6 +14,10 @@ import (
 	"path"
 	"time"
 
+	"github.com/tdewolff/minify/v2"
+	"github.com/tdewolff/minify/v2/css"
+	"github.com/tdewolff/minify/v2/js"
+
 	pages "github.com/financelime/authorization/impl/page"
 )
 
@@ -32,6 +36,7 @@ type Config struct {
 	MinLength      int           // minimum length of a chosen password
 	InviteRequired bool          // a sign-up needs an invite code
 	DeletionGrace  time.Duration // how long a deletion can be undone
+	Passkeys       bool          // the service has passkeys
 }
 
 // GraceSeconds returns the grace of a deletion in seconds.
@@ -47,9 +52,9 @@ func Page(c Config) ([]byte, error) {
 }
 
 // CSP returns the content security policy of the page: scripts, styles and requests only from and to this service, no forms without a
-// script, and no text that becomes code.
+// script, and no text that becomes code. The QR code is an image that a script makes.
 func CSP() string {
-	return "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; " +
+	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src blob:; connect-src 'self'; " +
 		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 }
 
@@ -64,13 +69,16 @@ type Asset struct {
 	Body        []byte
 }
 
-// Assets returns the files that the page loads, by name.
+// Assets returns the files that the page loads, by name, without comments and blanks.
 func Assets() (map[string]Asset, error) {
 	types := map[string]string{".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
 	entries, err := fs.ReadDir(files, ".")
 	if err != nil {
 		return nil, fmt.Errorf("list the files of the account page: %w", err)
 	}
+	small := minify.New()
+	small.AddFunc("text/javascript", js.Minify)
+	small.AddFunc("text/css", css.Minify)
 	assets := make(map[string]Asset, len(entries))
 	for _, entry := range entries {
 		body, err := fs.ReadFile(files, entry.Name())
@@ -80,7 +88,11 @@ func Assets() (map[string]Asset, error) {
 		if entry.Name() == "account.css" {
 			body = append([]byte(pages.Colors()), body...)
 		}
-		assets[entry.Name()] = Asset{ContentType: types[path.Ext(entry.Name())], Body: body}
+		contentType := types[path.Ext(entry.Name())]
+		if body, err = small.Bytes(contentType, body); err != nil {
+			return nil, fmt.Errorf("minify %s of the account page: %w", entry.Name(), err)
+		}
+		assets[entry.Name()] = Asset{ContentType: contentType, Body: body}
 	}
 	return assets, nil
 }

@@ -28,7 +28,7 @@ async function open() {
   showByAddress();
 }
 
-startTexts();
+await startTexts();
 connectDialogs();
 connectEntrance(open);
 connectAccount();

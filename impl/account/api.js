@@ -7,8 +7,10 @@ const timeout = 30_000; // milliseconds
 
 // Failure is a response that is no success. status is 0 without a response. code is the reason, such as "USER_NOT_FOUND".
 export class Failure extends Error {
-  constructor(status, { message, parameters } = {}, headers = new Headers()) {
+  constructor(status, body = {}, headers = new Headers()) {
+    const { message, parameters } = body;
     super(`${status} ${message ?? ''}`);
+    this.body = body;
     this.status = status;
     this.code = typeof message === 'string' ? message : '';
     this.parameters = Array.isArray(parameters) ? parameters : [];
@@ -87,9 +89,9 @@ function waitAfter({ status, retryAfter }, attempt, repeatable) {
 }
 
 // isRepeatable reports whether a request may be sent again after a lost response. A POST may have sent an email, and there are five exports a
-// day. After a change of the password the current password would be wrong, after a deletion the access token.
+// day. After a change of the password the current password would be wrong, after a deletion the access token. Recovery codes are shown once.
 function isRepeatable(method, path) {
-  return method !== 'POST' && !['PUT v1/user/password', 'DELETE v1/user', 'GET v1/user/export'].includes(`${method} ${path}`);
+  return method !== 'POST' && !['PUT v1/user/password', 'PUT v1/user/totp', 'DELETE v1/user', 'GET v1/user/export'].includes(`${method} ${path}`);
 }
 
 // newRequestID returns 128 random bits. crypto.randomUUID is missing on pages without TLS.

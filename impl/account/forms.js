@@ -6,6 +6,9 @@ import { say } from './texts.js';
 // Cancelled means that the user has closed a dialog: nothing is sent, and there is nothing to say.
 export class Cancelled extends Error {}
 
+// Problem is a failure in the browser: its message is the name of a text.
+export class Problem extends Error {}
+
 // connect calls send with the values of a form when it is submitted. problems has the failures that the user can correct, by code or malformed
 // parameter: the name of the field (or none) and the text. The form keeps what was typed until send has succeeded.
 export function connect(form, { send, problems = {}, lost = 'noResponse' }) {
@@ -53,6 +56,7 @@ export function succeed(form, name, values) {
 // complain shows why a form has failed, and moves the focus there.
 export function complain(form, error, problems, lost = 'noResponse') {
   if (error instanceof Cancelled || error instanceof SessionEnded) return; // the session's listener shows the login form
+  if (error instanceof Problem) return report(form, error.message);
   if (!(error instanceof Failure)) {
     report(form, 'defect', { requestID: '–' });
     throw error;

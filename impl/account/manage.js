@@ -2,6 +2,7 @@
 import { Failure, isLost } from './api.js';
 import { confirmDeletion, recently } from './dialogs.js';
 import { clear, connect, reset, succeed } from './forms.js';
+import { connectFactorParts, emptyFactor, loadPasskeys, save, showFactor } from './secure.js';
 import { forget, refresh, request, SessionEnded, start } from './session.js';
 import { prefer, say, sayLabel } from './texts.js';
 import { leave } from './views.js';
@@ -15,10 +16,11 @@ const form = Object.fromEntries(
 
 // load reads the account and shows it.
 export async function load() {
-  const [user, sessions] = await Promise.all([request('GET', 'v1/user'), request('GET', 'v1/session/list')]);
-  prefer(user.language);
+  const [user, sessions, passkeys] = await Promise.all([request('GET', 'v1/user'), request('GET', 'v1/session/list'), loadPasskeys()]);
+  await prefer(user.language);
   showUser(user);
   showSessions(sessions);
+  showFactor(user.secondFactor, passkeys);
 }
 
 // empty removes what the view has shown and what was typed, so that nothing of a user is left for the next.
@@ -27,6 +29,7 @@ export function empty() {
   for (const element of view.querySelectorAll('dd, #pending')) say(element);
   for (const field of document.querySelectorAll('[name=username]')) field.defaultValue = '';
   $('#session-list').replaceChildren();
+  emptyFactor();
 }
 
 function showUser({ email, createdAt, passwordChosen, pendingEmail }) {
@@ -125,10 +128,12 @@ export function connectAccount() {
   });
   connect(form.export, {
     send: async () => {
-      download(await recently(() => request('GET', 'v1/user/export')));
+      const data = await recently(() => request('GET', 'v1/user/export'));
+      save(`account-${new Date().toISOString().slice(0, 10)}.json`, 'application/json', JSON.stringify(data, null, 2));
       succeed(form.export, 'downloaded');
     },
   });
+  connectFactorParts(update);
   connect(form.delete, { send: deleteAccount, lost: grace ? 'lostDeletion' : 'lostDeletionNow' });
 }
 
@@ -155,13 +160,4 @@ async function deleteAccount() {
   empty();
   say($('#closed'), grace ? 'closedGrace' : 'closedNow', { grace });
   leave('closed');
-}
-
-// download saves data as a file.
-function download(data) {
-  const link = document.createElement('a');
-  link.href = URL.createObjectURL(new Blob([JSON.stringify(data, null, 2)], { type: 'application/json' }));
-  link.download = `account-${new Date().toISOString().slice(0, 10)}.json`;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // some browsers read it later
 }

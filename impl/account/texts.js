@@ -1,12 +1,12 @@
 // Writes the texts of the page in the user's language, and writes them again when the language changes.
-import en from './words-en.js';
-import ru from './words-ru.js';
 
-const languages = { en, ru };
+const languages = { en: () => import('./words-en.js'), ru: () => import('./words-ru.js') }; // a user loads one
 const key = 'financelime-account-language';
 const given = new WeakMap(); // the values in the text of an element
 
 let language;
+let words; // of the language
+let wanted; // the language that is loading
 
 // say shows a text in an element: its key in words-en.js, and the values in it. Without a key the element is empty.
 export function say(element, name = '', values = {}) {
@@ -18,7 +18,7 @@ export function say(element, name = '', values = {}) {
 // text returns a text. {name} is a value, {name:format} one with a format.
 function text(name, values = {}) {
   const all = { ...document.body.dataset, ...values };
-  return languages[language][name].replace(/\{(\w+)(?::(\w+))?\}/g, (_, value, format) => (formats[format] ?? String)(all[value]));
+  return words[name].replace(/\{(\w+)(?::(\w+))?\}/g, (_, value, format) => (formats[format] ?? String)(all[value]));
 }
 
 const formats = {
@@ -39,12 +39,14 @@ function write(element) {
   element.textContent = element.dataset.t ? text(element.dataset.t, given.get(element)) : '';
 }
 
-// prefer switches to a language of the service, unless the user has chosen one on this page.
-export function prefer(wanted) {
-  use(stored() ?? closest([wanted]) ?? language);
-}
+// prefer switches to a language of the service, unless the user has chosen one on this page. Without a response, the language stays.
+export const prefer = (other = '') => use(stored() ?? closest([other]) ?? language).catch(() => {});
 
-function use(next) {
+async function use(next) {
+  wanted = next;
+  const { default: loaded } = await languages[next]();
+  if (wanted !== next) return;
+  words = loaded;
   language = next;
   document.documentElement.lang = next;
   for (const element of document.querySelectorAll('[data-t]:not([data-t=""])')) write(element);
@@ -72,8 +74,8 @@ export function sayLabel(element, name, values) {
 }
 
 // startTexts writes all texts, in the language that the user has chosen on this page, or in that of the browser.
-export function startTexts() {
-  use(stored() ?? closest(navigator.languages) ?? 'en');
+export async function startTexts() {
+  await use(stored() ?? closest(navigator.languages) ?? 'en');
   for (const button of document.querySelectorAll('[data-language]')) {
     button.addEventListener('click', () => {
       try {
@@ -81,7 +83,7 @@ export function startTexts() {
       } catch {
         // blocked: the choice is lost with the page
       }
-      use(button.dataset.language);
+      prefer(button.dataset.language);
     });
   }
 }
@@ -96,6 +98,6 @@ function stored() {
   }
 }
 
-function closest(wanted) {
-  return wanted.map((tag) => tag.split('-')[0].toLowerCase()).find((tag) => Object.hasOwn(languages, tag));
+function closest(tags) {
+  return tags.map((tag) => tag.split('-')[0].toLowerCase()).find((tag) => Object.hasOwn(languages, tag));
 }

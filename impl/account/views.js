@@ -4,11 +4,17 @@ import { say, sayTitle } from './texts.js';
 
 const titles = {
   loading: 'titleAccount', account: 'titleAccount', 'login': 'titleLogIn', forgot: 'titleForgot', 'sign-up': 'signUp', sent: 'titleSent',
-  closed: 'titleClosed',
+  closed: 'titleClosed', 'second-factor': 'titleFactor',
 };
 const title = document.querySelector('#title');
 const notice = document.querySelector('#notice');
 let current;
+let listener = () => {};
+
+// onView calls a function with the name of each view that is shown in place of another.
+export function onView(call) {
+  listener = call;
+}
 
 // show shows a view, and a notice about why. The focus moves to the notice or to the title, except when the page opens.
 export function show(view, noticeText = '') {
@@ -21,6 +27,7 @@ export function show(view, noticeText = '') {
   say(notice, noticeText);
   if (noticeText) notice.focus();
   else if (changed && !first && view !== 'loading') title.focus();
+  if (changed) listener(view);
 }
 
 // showByAddress shows what the address names: a view while nobody is logged in, otherwise a part of the account.

@@ -1,32 +1,11 @@
 // What goes wrong on /account: wrong input, lost responses, no network, no database, a session that has ended, a limit.
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { api, Hand, setFault } from './account.mjs';
+import { api, Hand, password, setFault, withUser } from './account.mjs';
 import { inBrowser, service } from './browser.mjs';
 
-const password = 'seven green boats at noon';
 const key = 'financelime-account';
 const tokens = async (page) => JSON.parse(await page.evaluate((key) => sessionStorage.getItem(key), key));
-
-// withUser is a test with a page on which a new user has logged in.
-function withUser(name, options, steps) {
-  inBrowser(name, options, async (t) => {
-    const me = new Hand(t.page, t);
-    const email = `p${randomUUID()}@example.com`;
-    const response = await fetch(`http://${service.httpAddr}/v1/user/signup`, {
-      method: 'POST',
-      headers: { 'request-id': randomUUID(), 'content-type': 'application/json' },
-      body: JSON.stringify({ email, inviteCode: service.inviteCode, language: t.language, choosePassword: true }),
-    });
-    assert.equal(response.status, 204, await response.text());
-    const mailbox = await t.context.newPage();
-    await (await me.confirm(mailbox, email, 'signup_choose_link', 'signup', password)).page.close();
-    await mailbox.close();
-    await me.open();
-    await me.logIn(email, password);
-    await steps({ ...t, me, email });
-  });
-}
 
 inBrowser('wrong input is explained next to its field, and stays', { language: 'en' }, async (t) => {
   const me = new Hand(t.page, t);
@@ -71,7 +50,7 @@ withUser('a session that was ended elsewhere', { device: 'phone', language: 'ru'
   const other = me.at(await context.newPage());
   await other.open(); // another tab has no session
   await other.logIn(email, password);
-  for (const path of ['session/list', 'user', 'oauth/refresh', 'user/email']) watch.allowFailure(api(path));
+  for (const path of ['session/list', 'user', 'user/passkey/list', 'oauth/refresh', 'user/email']) watch.allowFailure(api(path));
   await other.page.locator('#session-list button').click();
   await other.says('sessionEnded');
   await me.page.bringToFront();

@@ -1,8 +1,9 @@
 // Actions on the page /account, by mouse or by keyboard alone.
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { auditPage } from './audit.mjs';
-import { languages, service } from './browser.mjs';
+import { inBrowser, languages, service } from './browser.mjs';
 import { follow, openMail, textLink } from './mailbox.mjs';
 import { text } from './words.mjs';
 
@@ -121,3 +122,26 @@ export async function setFault(fault) {
 }
 
 export const api = (path) => `${service.publicURL}/v1/${path}`;
+
+// password is that of the users of withUser.
+export const password = 'seven green boats at noon';
+
+// withUser is a test with a page on which a new user has logged in.
+export function withUser(name, options, steps) {
+  inBrowser(name, options, async (t) => {
+    const me = new Hand(t.page, t);
+    const email = `p${randomUUID()}@example.com`;
+    const response = await fetch(`http://${service.httpAddr}/v1/user/signup`, {
+      method: 'POST',
+      headers: { 'request-id': randomUUID(), 'content-type': 'application/json' },
+      body: JSON.stringify({ email, inviteCode: service.inviteCode, language: t.language, choosePassword: true }),
+    });
+    assert.equal(response.status, 204, await response.text());
+    const mailbox = await t.context.newPage();
+    await (await me.confirm(mailbox, email, 'signup_choose_link', 'signup', password)).page.close();
+    await mailbox.close();
+    await me.open();
+    await me.logIn(email, password);
+    await steps({ ...t, me, email });
+  });
+}

@@ -83,7 +83,7 @@ async function endOtherSessions(me, context, watch, email) {
 
 // mustBeLoggedOut uses a page whose session has ended.
 async function mustBeLoggedOut(me, watch) {
-  for (const path of ['user/email', 'user/export', 'session/list', 'user', 'oauth/refresh', 'session/remove_others']) watch.allowFailure(api(path));
+  for (const path of ['user/email', 'user/export', 'session/list', 'user', 'user/passkey/list', 'oauth/refresh', 'session/remove_others']) watch.allowFailure(api(path));
   await me.page.bringToFront();
   await me.press('download');
   await me.title('titleLogIn');

@@ -86,6 +86,8 @@ func TestInChromium(t *testing.T) {
 			case "account.test.mjs": // the mailed links lead back to the page
 				publicURL = "http://auth.localhost"
 				settings = append(settings, "AUTH_APP_URL="+publicURL+"/account")
+			case "account-factors.test.mjs":
+				publicURL = "http://auth.localhost"
 			case "account-failures.test.mjs":
 				publicURL, settings = "http://auth.localhost", []string{"AUTH_LIMITS=on", "AUTH_LIMIT_LOGIN_ACCOUNT=5/1h"}
 			case "failures.test.mjs":
