@@ -2,7 +2,7 @@
 import { build } from "esbuild";
 import { gzipSync } from "node:zlib";
 
-const limit = 7 * 1024; // bytes, with openapi-fetch. 6 * 1024 until sessions could change the password and step up
+const limit = 8 * 1024; // bytes, with openapi-fetch. 7 * 1024 until logins could have a second factor or a passkey
 
 async function sizeOf(external) {
   const { outputFiles } = await build({

@@ -43,17 +43,22 @@ async function end(r, token) {
     return call(r, 'DELETE', `/v1/session/${answer.body.sessionID}`, '', `Bearer ${answer.body.accessToken}`);
 }
 
-const operations = {
-    login: async (r, token) => {
-        const answer = await call(r, 'POST', '/v1/oauth/create', r.requestText || '');
-        if (answer.status === 200) {
-            if (token) {
-                await end(r, token); // the session that the new cookie replaces
-            }
-            answer.cookie = cookieOf(r, answer.body.refreshToken);
+// logIn forwards a request whose 200 begins a session. A 403 has the ticket for the second factor: it is no token.
+const logIn = (path) => async (r, token) => {
+    const answer = await call(r, 'POST', path, r.requestText || '');
+    if (answer.status === 200) {
+        if (token) {
+            await end(r, token); // the session that the new cookie replaces
         }
-        return answer;
-    },
+        answer.cookie = cookieOf(r, answer.body.refreshToken);
+    }
+    return answer;
+};
+
+const operations = {
+    'login': logIn('/v1/oauth/create'),
+    'second-factor': logIn('/v1/oauth/second_factor'),
+    'passkey': logIn('/v1/oauth/passkey'),
     refresh: async (r, token) => {
         const answer = token ? await refresh(r, token) : failure(404, 'USER_NOT_FOUND'); // as if the session had ended
         if (answer.status === 200) {

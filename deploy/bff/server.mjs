@@ -61,12 +61,17 @@ async function end(req, token) {
   return call(req, 'DELETE', `/v1/session/${r.body.sessionID}`, undefined, `Bearer ${r.body.accessToken}`);
 }
 
+// logIn forwards a request whose 200 begins a session. A 403 has the ticket for the second factor: it is no token.
+const logIn = (path) => async (req, token) => {
+  const r = await call(req, 'POST', path, await text(req));
+  if (r.status === 200 && token) end(req, token); // the session that the new cookie replaces; nobody waits for it
+  return r.status === 200 ? { ...r, cookie: cookie(r.body.refreshToken) } : r;
+};
+
 const operations = {
-  async '/bff/login'(req, token) {
-    const r = await call(req, 'POST', '/v1/oauth/create', await text(req));
-    if (r.status === 200 && token) end(req, token); // the session that the new cookie replaces; nobody waits for it
-    return r.status === 200 ? { ...r, cookie: cookie(r.body.refreshToken) } : r;
-  },
+  '/bff/login': logIn('/v1/oauth/create'),
+  '/bff/second-factor': logIn('/v1/oauth/second_factor'),
+  '/bff/passkey': logIn('/v1/oauth/passkey'),
   async '/bff/refresh'(req, token) {
     const r = token ? await refresh(req, token) : failure(404, 'USER_NOT_FOUND'); // as if the session had ended
     return { ...r, cookie: r.status === 200 ? cookie(r.body.refreshToken) : hasEnded(r) && cookie('') };

@@ -22,10 +22,22 @@ async function keep(response) {
 }
 
 // login returns the status of the response: 200, or a failure of POST /v1/oauth/create.
-export async function login(email, password) {
-  const response = await post('/bff/login', { email, password, clientID: 'app', device: {} });
-  if (response.status === 200) await keep(response);
-  return response.status;
+export const login = async (email, password) => (await logIn(email, password)).status;
+
+// logIn is login for users with a second factor: it returns the status and the body of a failure. 403 has the ticket and the methods; send them
+// on with completeLogin(ticket, { code }), { recoveryCode } or { passkey: { ceremony, credential } }.
+export const logIn = (email, password) => begin('/bff/login', { email, password, clientID: 'app', device: {} });
+export const completeLogin = (ticket, factor) => begin('/bff/second-factor', { ticket, ...factor });
+
+// loginWithPasskey logs in with the ceremony of POST /v1/oauth/passkey/options and the browser's credential.toJSON().
+export const loginWithPasskey = (ceremony, credential) => begin('/bff/passkey', { ceremony, credential, clientID: 'app', device: {} });
+
+// begin sends what begins a session, and keeps the access token in the response.
+async function begin(path, body) {
+  const response = await post(path, body);
+  const { status } = response;
+  if (status === 200) return await keep(response), { status };
+  return { status, ...(await response.json().catch(() => ({}))) };
 }
 
 // session returns the access token and the ID of the session, or null if the user has to log in. It throws if that is not known now: show
@@ -59,9 +71,10 @@ export async function changePassword(currentPassword, newPassword) {
 
 // stepUp returns the status and the message of the response: 200, or a failure of POST /v1/oauth/step_up. Call it when an operation, or an API,
 // responds that it needs a recent authentication, and send the request again.
-export const stepUp = (password) => prove('/v1/oauth/step_up', { password });
+// The proof is a password, or { code }, { recoveryCode } or { passkey: { ceremony, credential } }.
+export const stepUp = (proof) => prove('/v1/oauth/step_up', typeof proof === 'string' ? { password: proof } : proof);
 
-// prove sends a password with the access token, and keeps the new access token in the response.
+// prove sends a proof with the access token, and keeps the new access token in the response.
 async function prove(path, body) {
   let used = await session();
   let response = await post(path, body, used?.accessToken);

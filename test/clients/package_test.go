@@ -52,7 +52,7 @@ func TestPackageInstalls(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, example := range []string{"ten-lines.ts", "failures.ts", "account.ts"} {
+	for _, example := range []string{"ten-lines.ts", "failures.ts", "account.ts", "second-factor.ts"} {
 		if err := copyFile(filepath.Join(dir, "examples", example), filepath.Join(project, example)); err != nil {
 			t.Fatal(err)
 		}

@@ -1,7 +1,8 @@
 // All that a frontend calls.
 import { connect, typed, type API } from "./client.js";
-import type { Device, SignUpRequest } from "./contract.js";
-import { toResult, type Failure, type Result } from "./result.js";
+import type { Device, PasskeyAssertion, Proof, SecondFactor, SignUpRequest } from "./contract.js";
+import { createPasskey, getPasskey, type PasskeyOptions } from "./passkey.js";
+import { toResult, type Failure, type Result, type ResultOperation } from "./result.js";
 import { Session, type SessionOptions } from "./session.js";
 import { isTokens } from "./tokens.js";
 
@@ -18,8 +19,8 @@ export interface CallOptions {
 }
 
 /**
- * The operations of a user. Each returns `{ ok: true, data }` or `{ ok: false, failure }`, and throws only for an aborted signal or
- * if the tokens cannot be stored.
+ * The operations of a user. Each returns `{ ok: true, data }` or `{ ok: false, failure }`, and throws only for an aborted signal,
+ * if the tokens cannot be stored, or, with a passkey, what the browser throws.
  */
 export class Auth {
   /** The session of the user: `session.fetch` sends requests to your own services. */
@@ -49,16 +50,64 @@ export class Auth {
 
   /**
    * Logs a user in, and stores the tokens. Without `device`, the service gets the name of the platform and the language.
-   * A wrong password is 404 `USER_NOT_FOUND`, like an unknown address.
+   * A wrong password is 404 `USER_NOT_FOUND`, like an unknown address. 403 `SECOND_FACTOR_REQUIRED` has the `ticket` with which
+   * `completeLogIn` continues, and the `methods` that the user has.
    */
   async logIn(user: { email: string; password: string; device?: Device }, { signal }: CallOptions = {}): Promise<Result<"create_access_token">> {
     const body = { device: thisDevice(), ...user, clientID: this.#clientID };
     const call = this.#public.POST("/v1/oauth/create", { body, ...given(signal) });
-    const result = await toResult("create_access_token", call, signal, isTokens);
-    if (result.ok) {
-      await this.session.start(result.data);
+    return this.#start(await toResult("create_access_token", call, signal, isTokens));
+  }
+
+  /**
+   * Completes a login with the second factor, within 5 minutes, and stores the tokens. After 403 `WRONG_CODE` it can be called again
+   * with the same ticket; 404 `LOG_IN_EXPIRED` means to begin again with the password. A passkey comes from `getPasskey(failure.passkey)`.
+   */
+  async completeLogIn(ticket: string, factor: SecondFactor, { signal }: CallOptions = {}): Promise<Result<"create_access_token_by_second_factor">> {
+    const call = this.#public.POST("/v1/oauth/second_factor", { body: { ticket, ...factor }, ...given(signal) });
+    return this.#start(await toResult("create_access_token_by_second_factor", call, signal, isTokens));
+  }
+
+  /**
+   * Lets the user choose a passkey of this service, and returns what proves it, for `stepUp`. 404 means that the service has no
+   * passkeys. Rejects as `getPasskey` does.
+   */
+  async askForPasskey({ signal, ...options }: PasskeyOptions = {}): Promise<Given<PasskeyAssertion, "begin_passkey_log_in">> {
+    const begun = await toResult("begin_passkey_log_in", this.#public.POST("/v1/oauth/passkey/options", given(signal)), signal, hasCeremony);
+    return begun.ok ? { ok: true, data: await getPasskey(begun.data, { ...given(signal), ...options }) } : begun;
+  }
+
+  /**
+   * Logs a user in by a passkey alone, and stores the tokens. 404 `USER_NOT_FOUND` means a passkey that the service does not know.
+   * Rejects as `getPasskey` does.
+   */
+  async logInWithPasskey(
+    { device = thisDevice(), signal, ...options }: PasskeyOptions & { device?: Device } = {},
+  ): Promise<Result<"create_access_token_by_passkey"> | { ok: false; failure: Failure<"begin_passkey_log_in"> }> {
+    const passkey = await this.askForPasskey({ ...given(signal), ...options });
+    if (!passkey.ok) {
+      return passkey;
     }
-    return result;
+    const call = this.#public.POST("/v1/oauth/passkey", { body: { ...passkey.data, device, clientID: this.#clientID }, ...given(signal) });
+    return this.#start(await toResult("create_access_token_by_passkey", call, signal, isTokens));
+  }
+
+  /** Creates a passkey in this browser, and adds it to the user's. Needs a recent authentication. Rejects as `createPasskey` does. */
+  async addPasskey(name: string, { signal }: CallOptions = {}): Promise<Result<"add_passkey"> | { ok: false; failure: Failure<"begin_passkey"> }> {
+    const begun = await toResult("begin_passkey", this.api.POST("/v1/user/passkey/options", given(signal)), signal, hasCeremony);
+    if (!begun.ok) {
+      return begun;
+    }
+    const body = { name, ...(await createPasskey(begun.data, given(signal))) };
+    return toResult("add_passkey", this.api.POST("/v1/user/passkey/add", { body, ...given(signal) }), signal, (data) => !!(data as { passkeyID?: unknown } | undefined)?.passkeyID);
+  }
+
+  /** Stores the tokens of a login that has succeeded. */
+  async #start<Login extends { ok: true; data: Parameters<Session["start"]>[0] } | { ok: false }>(login: Login): Promise<Login> {
+    if (login.ok) {
+      await this.session.start(login.data);
+    }
+    return login;
   }
 
   /** Lists the user's sessions, the most recently refreshed first. 401 means that nobody is logged in. */
@@ -89,16 +138,18 @@ export class Auth {
   }
 
   /**
-   * Proves with the password that the user is present, so that operations that need a recent authentication succeed for ten minutes.
-   * The new access token is stored. 403 `AUTHENTICATION_FAILED` is a wrong password. `withRecentAuthentication` calls it when it is needed.
+   * Proves that the user is present, so that operations that need a recent authentication succeed for ten minutes. The proof is a
+   * password (also as a string), a code, a recovery code or a passkey of `askForPasskey`. The new access token is stored.
+   * 403 `AUTHENTICATION_FAILED` is a wrong proof, and 403 `SECOND_FACTOR_REQUIRED` means that a password is not enough.
+   * `withRecentAuthentication` calls it when it is needed.
    */
-  stepUp(password: string, { signal }: CallOptions = {}): Promise<Result<"step_up_session">> {
-    return this.session.stepUp(password, signal);
+  stepUp(proof: string | Proof, { signal }: CallOptions = {}): Promise<Result<"step_up_session">> {
+    return this.session.stepUp(proof, signal);
   }
 
   /**
    * Runs an operation that may need a recent authentication, and returns its outcome. If the operation does, calls `ask` for the
-   * password, steps up, and runs the operation once more. The operation may be a method of this class, a call of `api`, or a
+   * password, or for another proof, steps up, and runs the operation once more. The operation may be a method of this class, a call of `api`, or a
    * `session.fetch` to your own service (which then responds as docs/gateway.md describes).
    *
    * If the step-up fails, `ask` is called again, with the failure: show it beside the field. `undefined` from `ask` gives up: the
@@ -106,18 +157,18 @@ export class Auth {
    */
   async withRecentAuthentication<Outcome extends object>(
     operation: () => Promise<Outcome>,
-    ask: (failure?: Failure<"step_up_session">) => string | undefined | PromiseLike<string | undefined>,
+    ask: (failure?: Failure<"step_up_session">) => Asked | PromiseLike<Asked>,
   ): Promise<Outcome> {
     const outcome = await operation();
     if (!needsRecentAuthentication(outcome)) {
       return outcome;
     }
     for (let failure: Failure<"step_up_session"> | undefined; ; ) {
-      const password = await ask(failure);
-      if (password === undefined) {
+      const proof = await ask(failure);
+      if (proof === undefined) {
         return outcome;
       }
-      const result = await this.stepUp(password);
+      const result = await this.stepUp(proof);
       if (result.ok) {
         return operation();
       }
@@ -140,6 +191,16 @@ export class Auth {
     }
     return result;
   }
+}
+
+/** What a form for `stepUp` returns: a password, another proof, or `undefined` if the user cancels. */
+type Asked = string | Proof | undefined;
+
+/** A result whose data does not come from the service. */
+type Given<Data, Operation extends ResultOperation> = { ok: true; data: Data } | { ok: false; failure: Failure<Operation> };
+
+function hasCeremony(data: unknown): boolean {
+  return !!(data as { ceremony?: unknown } | undefined)?.ceremony;
 }
 
 /** Reports whether an operation was refused because the user has not authenticated recently. */

@@ -14,6 +14,27 @@ export type Device = Schemas["Device"];
 /** A login of the user on one device. Times are in UTC, in the format of RFC 3339. */
 export type SessionInfo = Schemas["Session"];
 
+/** What the browser needs to let the user choose a passkey. */
+export type PasskeyRequest = Schemas["PasskeyRequest"];
+
+/** What the browser needs to create a passkey. */
+export type PasskeyCreation = Schemas["PasskeyCreation"];
+
+/** What proves a passkey. */
+export type PasskeyAssertion = Schemas["PasskeyAssertion"];
+
+/** What the service stores of a new passkey, without its name. */
+export type PasskeyRegistration = Omit<Schemas["AddPasskeyRequest"], "name">;
+
+/** A passkey of the user. */
+export type Passkey = Schemas["Passkey"];
+
+/** What completes a login: the six digits of the authenticator app, one of the recovery codes, or a passkey. */
+export type SecondFactor = { code: string } | { recoveryCode: string } | { passkey: PasskeyAssertion };
+
+/** What proves that the user is present. With the second factor on, a password is not enough. */
+export type Proof = { password: string } | SecondFactor;
+
 /** The contract's paths without the header `request-id`, because the client sets it. */
 export type PathsWithoutRequestID = {
   [Path in keyof paths]: { [Method in keyof paths[Path]]: WithoutRequestID<paths[Path][Method]> };
@@ -33,10 +54,10 @@ export type Body<Operation extends OperationName, Status extends keyof operation
   operations[Operation]["responses"][Status] extends { content: { "application/json": infer JSON } } ? JSON : undefined;
 
 /** The statuses of an operation that mean success. */
-export type SuccessStatus<Operation extends OperationName> = keyof operations[Operation]["responses"] & (200 | 204);
+export type SuccessStatus<Operation extends OperationName> = keyof operations[Operation]["responses"] & (200 | 201 | 204);
 
 /** The statuses of an operation that mean failure. */
-export type FailureStatus<Operation extends OperationName> = Exclude<keyof operations[Operation]["responses"], 200 | 204> & number;
+export type FailureStatus<Operation extends OperationName> = Exclude<keyof operations[Operation]["responses"], 200 | 201 | 204> & number;
 
 /** The values of `message` that a failure of an operation can have. */
 export type Message<Operation extends OperationName, Status extends FailureStatus<Operation>> =

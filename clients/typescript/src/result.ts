@@ -1,7 +1,7 @@
 // Results of operations: data, or a failure that the compiler distinguishes.
 import { RefreshError } from "./refresh-error.js";
 import { retryAfter } from "./retry.js";
-import type { Body, FailureStatus, Message, OperationName, SuccessStatus } from "./contract.js";
+import type { Body, components, FailureStatus, Message, OperationName, SuccessStatus } from "./contract.js";
 
 /** The operations that return a `Result`. */
 export type ResultOperation = OperationName & keyof typeof failures;
@@ -13,9 +13,15 @@ export type Result<Operation extends ResultOperation> =
 
 /** Why an operation failed. `status` distinguishes the members; within a status, `message` distinguishes the reasons. */
 export type Failure<Operation extends ResultOperation> =
-  | { [Status in FailureStatus<Operation>]: ServiceFailure<Status, Message<Operation, Status>> }[FailureStatus<Operation>]
+  | { [Status in FailureStatus<Operation>]: ServiceFailure<Status, Message<Operation, Status>> & More<Operation, Status> }[FailureStatus<Operation>]
   | UndocumentedFailure
   | NetworkFailure;
+
+/** What a failure has besides its reason: that of a login has what completes the login. */
+type More<Operation, Status> = [Operation, Status] extends ["create_access_token", 403] ? SecondFactorRequired : unknown;
+
+/** How to complete a login whose password was right. */
+export type SecondFactorRequired = Pick<components["schemas"]["CreateAccessTokenFailure403"], "ticket" | "methods" | "passkey">;
 
 /** A failure that openapi.yaml documents. */
 export interface ServiceFailure<Status extends number, Message extends string> extends ResponseDetails {
@@ -63,6 +69,8 @@ const limited = { 429: { "429 Too Many Requests": 1 } } as const;
 const authorized = { 401: { "401 Unauthorized": 1 } } as const;
 const badParameters = { 400: { BAD_PARAMETERS: 1 } } as const;
 const userNotFound = { 404: { USER_NOT_FOUND: 1 } } as const;
+const notFound = { 404: { "404 Not Found": 1 } } as const;
+const recent = { 403: { RECENT_AUTHENTICATION_REQUIRED: 1 } } as const;
 const failures = {
   signup: {
     ...everywhere, ...limited, ...badParameters,
@@ -70,7 +78,17 @@ const failures = {
     409: { USER_ALREADY_EXIST: 1, INVITE_HAS_ENDED: 1 },
   },
   user_password_reset: { ...everywhere, ...limited, ...badParameters, ...userNotFound },
-  create_access_token: { ...everywhere, ...limited, ...badParameters, ...userNotFound },
+  create_access_token: { ...everywhere, ...limited, ...badParameters, ...userNotFound, 403: { SECOND_FACTOR_REQUIRED: 1 } },
+  create_access_token_by_second_factor: { ...everywhere, ...limited, ...badParameters, 403: { WRONG_CODE: 1 }, 404: { LOG_IN_EXPIRED: 1 } },
+  begin_passkey_log_in: { // without a database, so without 503
+    405: everywhere[405], 413: everywhere[413], 500: everywhere[500], ...badParameters, ...notFound,
+  },
+  create_access_token_by_passkey: { ...everywhere, ...limited, ...badParameters, ...userNotFound },
+  begin_passkey: { ...everywhere, ...badParameters, ...authorized, ...recent, ...notFound, 409: { TOO_MANY_PASSKEYS: 1 } },
+  add_passkey: {
+    ...everywhere, ...badParameters, ...authorized, ...recent, ...notFound,
+    409: { TOO_MANY_PASSKEYS: 1, PASSKEY_ALREADY_ADDED: 1, CEREMONY_EXPIRED: 1 },
+  },
   refresh_access_token: { ...everywhere, ...badParameters, ...userNotFound },
   get_list_active_sessions: { ...everywhere, ...badParameters, ...authorized },
   revoke_session: { ...everywhere, ...badParameters, ...authorized },
@@ -80,7 +98,7 @@ const failures = {
     422: { PASSWORD_TOO_SHORT: 1, PASSWORD_KNOWN: 1, PASSWORD_GUESSABLE: 1, PASSWORD_UNCHANGED: 1 },
   },
   step_up_session: { ...everywhere, ...limited, ...badParameters, ...authorized, 403: { AUTHENTICATION_FAILED: 1, SECOND_FACTOR_REQUIRED: 1 } },
-  delete_user: { ...everywhere, ...badParameters, ...authorized, 403: { RECENT_AUTHENTICATION_REQUIRED: 1 } },
+  delete_user: { ...everywhere, ...badParameters, ...authorized, ...recent },
 } as const satisfies { [Operation in OperationName]?: { [Status in FailureStatus<Operation>]: Record<Message<Operation, Status>, 1> } };
 
 /**
@@ -116,7 +134,7 @@ export async function toResult<Operation extends ResultOperation>(
 
 function toFailure(operation: ResultOperation, response: Response, body: unknown): unknown {
   const { status, headers } = response;
-  const { message, parameters } = (body ?? {}) as { message: string; parameters?: unknown };
+  const { code: _, message, parameters, ...more } = (body ?? {}) as { code?: unknown; message: string; parameters?: unknown };
   const details: ResponseDetails = {
     requestID: headers.get("request-id") ?? undefined,
     retryAfter: retryAfter(response),
@@ -125,7 +143,7 @@ function toFailure(operation: ResultOperation, response: Response, body: unknown
   const known: Record<string, 1> = (failures[operation] as Record<number, Record<string, 1>>)[status] ?? {};
   // A shared failure has no other information than its status, so it may also come from a gateway, with any body.
   const reason = Object.hasOwn(known, message) ? message : Object.keys(known).find((m) => m.startsWith(`${status} `));
-  return reason ? { status, message: reason, ...details } : undocumented(status, details);
+  return reason ? { ...(reason === message && more), status, message: reason, ...details } : undocumented(status, details);
 }
 
 function undocumented(httpStatus: number, details: ResponseDetails): UndocumentedFailure {

@@ -3,7 +3,7 @@ import { globalFetch, typed, type API, type ConnectOptions } from "./client.js";
 import { allowOrigins, originOf } from "./origins.js";
 import { RefreshError } from "./refresh-error.js";
 import { toResult, type Failure, type Result } from "./result.js";
-import type { Body } from "./contract.js";
+import type { Body, Proof } from "./contract.js";
 import { abortable, withRetry, type Fetch } from "./retry.js";
 import { MemoryStore, type TokenStore } from "./store.js";
 import { isDue, isTokens, type Tokens } from "./tokens.js";
@@ -118,8 +118,9 @@ export class Session {
   }
 
   /** Proves that the user is present, and stores the new access token of this session: see `Auth.stepUp`. */
-  stepUp(password: string, signal?: AbortSignal): Promise<Result<"step_up_session">> {
-    const send = (given: { signal: AbortSignal }) => this.#inside.POST("/v1/oauth/step_up", { body: { password }, ...given });
+  stepUp(proof: string | Proof, signal?: AbortSignal): Promise<Result<"step_up_session">> {
+    const body = typeof proof === "string" ? { password: proof } : proof;
+    const send = (given: { signal: AbortSignal }) => this.#inside.POST("/v1/oauth/step_up", { body, ...given });
     const isData = (data: unknown) => !!(data as Partial<Tokens> | undefined)?.accessToken;
     const merge = ({ accessToken, expiresIn }: Body<"step_up_session", 200>, { sessionID, refreshToken }: Tokens) =>
       ({ sessionID, refreshToken, accessToken, ...(expiresIn && { expiresIn }) });

@@ -7,7 +7,13 @@ type Expect<T extends true> = T;
 /** The statuses and codes of each operation, written by hand. */
 export type Proofs = [
   Expect<Equal<Failure<"signup">["status"], 400 | 404 | 405 | 409 | 413 | 429 | 500 | 503 | "network" | "undocumented">>,
-  Expect<Equal<Failure<"create_access_token">["status"], 400 | 404 | 405 | 413 | 429 | 500 | 503 | "network" | "undocumented">>,
+  Expect<Equal<Failure<"create_access_token">["status"], 400 | 403 | 404 | 405 | 413 | 429 | 500 | 503 | "network" | "undocumented">>,
+  Expect<Equal<Extract<Failure<"create_access_token">, { status: 403 }>["methods"], ("passkey" | "totp" | "recovery_code")[]>>,
+  Expect<Equal<Failure<"create_access_token_by_second_factor">["status"], 400 | 403 | 404 | 405 | 413 | 429 | 500 | 503 | "network" | "undocumented">>,
+  Expect<Equal<Failure<"create_access_token_by_passkey">["status"], 400 | 404 | 405 | 413 | 429 | 500 | 503 | "network" | "undocumented">>,
+  Expect<Equal<Failure<"begin_passkey_log_in">["status"], 400 | 404 | 405 | 413 | 500 | "network" | "undocumented">>,
+  Expect<Equal<Failure<"begin_passkey">["status"], 400 | 401 | 403 | 404 | 405 | 409 | 413 | 500 | 503 | "network" | "undocumented">>,
+  Expect<Equal<Failure<"add_passkey">["status"], 400 | 401 | 403 | 404 | 405 | 409 | 413 | 500 | 503 | "network" | "undocumented">>,
   Expect<Equal<Failure<"user_password_reset">["status"], 400 | 404 | 405 | 413 | 429 | 500 | 503 | "network" | "undocumented">>,
   Expect<Equal<Failure<"refresh_access_token">["status"], 400 | 404 | 405 | 413 | 500 | 503 | "network" | "undocumented">>,
   Expect<Equal<Failure<"get_list_active_sessions">["status"], 400 | 401 | 405 | 413 | 500 | 503 | "network" | "undocumented">>,

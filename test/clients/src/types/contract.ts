@@ -24,7 +24,25 @@ export type Codes = {
   cancel_email_change: { 400: "BAD_PARAMETERS" };
   step_up_session: { 400: "BAD_PARAMETERS"; 403: "AUTHENTICATION_FAILED" | "SECOND_FACTOR_REQUIRED" };
   user_password_reset: { 400: "BAD_PARAMETERS"; 404: "USER_NOT_FOUND" };
-  create_access_token: { 400: "BAD_PARAMETERS"; 404: "USER_NOT_FOUND" };
+  create_access_token: { 400: "BAD_PARAMETERS"; 403: "SECOND_FACTOR_REQUIRED"; 404: "USER_NOT_FOUND" };
+  create_access_token_by_second_factor: { 400: "BAD_PARAMETERS"; 403: "WRONG_CODE"; 404: "LOG_IN_EXPIRED" };
+  begin_passkey_log_in: { 400: "BAD_PARAMETERS" };
+  create_access_token_by_passkey: { 400: "BAD_PARAMETERS"; 404: "USER_NOT_FOUND" };
+  begin_totp: { 400: "BAD_PARAMETERS"; 403: "RECENT_AUTHENTICATION_REQUIRED" };
+  confirm_totp: { 400: "BAD_PARAMETERS"; 403: "WRONG_CODE" | "RECENT_AUTHENTICATION_REQUIRED"; 409: "TOTP_NOT_BEGUN" };
+  remove_totp: { 400: "BAD_PARAMETERS"; 403: "RECENT_AUTHENTICATION_REQUIRED"; 409: "LAST_FACTOR" };
+  turn_on_second_factor: { 400: "BAD_PARAMETERS"; 403: "RECENT_AUTHENTICATION_REQUIRED"; 409: "NO_FACTOR" | "ALREADY_ON" };
+  turn_off_second_factor: { 400: "BAD_PARAMETERS"; 403: "RECENT_AUTHENTICATION_REQUIRED" };
+  renew_recovery_codes: { 400: "BAD_PARAMETERS"; 403: "RECENT_AUTHENTICATION_REQUIRED"; 409: "SECOND_FACTOR_OFF" };
+  list_passkeys: { 400: "BAD_PARAMETERS" };
+  begin_passkey: { 400: "BAD_PARAMETERS"; 403: "RECENT_AUTHENTICATION_REQUIRED"; 409: "TOO_MANY_PASSKEYS" };
+  add_passkey: {
+    400: "BAD_PARAMETERS";
+    403: "RECENT_AUTHENTICATION_REQUIRED";
+    409: "TOO_MANY_PASSKEYS" | "PASSKEY_ALREADY_ADDED" | "CEREMONY_EXPIRED";
+  };
+  rename_passkey: { 400: "BAD_PARAMETERS" };
+  remove_passkey: { 400: "BAD_PARAMETERS"; 403: "RECENT_AUTHENTICATION_REQUIRED"; 409: "LAST_FACTOR" };
   refresh_access_token: { 400: "BAD_PARAMETERS"; 404: "USER_NOT_FOUND" };
   verify_access_token: { 400: "BAD_PARAMETERS" };
   get_list_active_sessions: { 400: "BAD_PARAMETERS" };
@@ -70,5 +88,26 @@ export type Untyped<T, At extends string> = 0 extends 1 & T
         ? Untyped<Item, `${At}[]`>
         : { [K in keyof T & (string | number)]-?: Untyped<T[K], `${At}.${K}`> }[keyof T & (string | number)];
 
-/** The only value without a precise type in the contract: the OpenAPI document as JSON. */
+/** Members of a passkey's credential that the contract does not name: only the browser knows them. */
+export type AnyMember = `${string}${"credential" | "PasskeyCredential" | "PasskeyCredentialData"}.${string}: unknown`;
+
+/** What `credential.toJSON()` returns after a login (WebAuthn Level 3): lib.dom has no type for it. */
+type BrowserCredential = {
+  id: string;
+  rawId: string;
+  type: string;
+  authenticatorAttachment?: string;
+  clientExtensionResults: { appid?: boolean };
+  response: { clientDataJSON: string; authenticatorData: string; signature: string; userHandle?: string };
+};
+
+/** Whether the options of both ceremonies are what the browser's methods take, and whether a request takes what the browser returns. */
+export type Passkeys<Types extends { creation: object; request: object; credential: object }> = [
+  Types["creation"] extends Parameters<typeof PublicKeyCredential.parseCreationOptionsFromJSON>[0] ? true : false,
+  Types["request"] extends Parameters<typeof PublicKeyCredential.parseRequestOptionsFromJSON>[0] ? true : false,
+  [ReturnType<PublicKeyCredential["toJSON"]>] extends [Types["credential"]] ? true : false,
+  BrowserCredential extends Types["credential"] ? true : false,
+];
+
+/** The only value without a precise type in the contract's responses: the OpenAPI document as JSON. */
 export type AnyJSON<At extends string> = `${At}.${string}: unknown` | `${At}.${number}: unknown`;

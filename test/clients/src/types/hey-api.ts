@@ -1,6 +1,6 @@
 // The types of hey-api must match the contract. This file is only compiled.
 import type * as hey from "../generated/hey-api/types.gen.js";
-import type { Codes, CodesOf, Equal, Expect, AnyJSON, Untyped } from "./contract.js";
+import type { AnyMember, AnyJSON, Codes, CodesOf, Equal, Expect, Passkeys, Untyped } from "./contract.js";
 
 type Responses = {
   signup: hey.SignupResponses & hey.SignupErrors;
@@ -11,6 +11,20 @@ type Responses = {
   request_email_change: hey.RequestEmailChangeResponses & hey.RequestEmailChangeErrors;
   cancel_email_change: hey.CancelEmailChangeResponses & hey.CancelEmailChangeErrors;
   step_up_session: hey.StepUpSessionResponses & hey.StepUpSessionErrors;
+  create_access_token_by_second_factor: hey.CreateAccessTokenBySecondFactorResponses & hey.CreateAccessTokenBySecondFactorErrors;
+  begin_passkey_log_in: hey.BeginPasskeyLogInResponses & hey.BeginPasskeyLogInErrors;
+  create_access_token_by_passkey: hey.CreateAccessTokenByPasskeyResponses & hey.CreateAccessTokenByPasskeyErrors;
+  begin_totp: hey.BeginTotpResponses & hey.BeginTotpErrors;
+  confirm_totp: hey.ConfirmTotpResponses & hey.ConfirmTotpErrors;
+  remove_totp: hey.RemoveTotpResponses & hey.RemoveTotpErrors;
+  turn_on_second_factor: hey.TurnOnSecondFactorResponses & hey.TurnOnSecondFactorErrors;
+  turn_off_second_factor: hey.TurnOffSecondFactorResponses & hey.TurnOffSecondFactorErrors;
+  renew_recovery_codes: hey.RenewRecoveryCodesResponses & hey.RenewRecoveryCodesErrors;
+  list_passkeys: hey.ListPasskeysResponses & hey.ListPasskeysErrors;
+  begin_passkey: hey.BeginPasskeyResponses & hey.BeginPasskeyErrors;
+  add_passkey: hey.AddPasskeyResponses & hey.AddPasskeyErrors;
+  rename_passkey: hey.RenamePasskeyResponses & hey.RenamePasskeyErrors;
+  remove_passkey: hey.RemovePasskeyResponses & hey.RemovePasskeyErrors;
   user_password_reset: hey.UserPasswordResetResponses & hey.UserPasswordResetErrors;
   confirm_user_email: hey.ConfirmUserEmailResponses & hey.ConfirmUserEmailErrors;
   open_link: hey.OpenLinkResponses & hey.OpenLinkErrors;
@@ -53,14 +67,35 @@ type Requests = [
   hey.RequestEmailChangeData,
   hey.CancelEmailChangeData,
   hey.StepUpSessionData,
+  hey.CreateAccessTokenBySecondFactorData,
+  hey.BeginPasskeyLogInData,
+  hey.CreateAccessTokenByPasskeyData,
+  hey.BeginTotpData,
+  hey.ConfirmTotpData,
+  hey.RemoveTotpData,
+  hey.TurnOnSecondFactorData,
+  hey.TurnOffSecondFactorData,
+  hey.RenewRecoveryCodesData,
+  hey.ListPasskeysData,
+  hey.BeginPasskeyData,
+  hey.AddPasskeyData,
+  hey.RenamePasskeyData,
+  hey.RemovePasskeyData,
   hey.RevokeOtherSessionsData,
   hey.GetVersionData,
   hey.GetJwksData,
 ];
 
+type PasskeyTypes = {
+  creation: hey.PasskeyCreationOptions;
+  request: hey.PasskeyRequestOptions;
+  credential: hey.PasskeyCredential;
+};
+
 export type Proofs = [
+  Expect<Equal<Passkeys<PasskeyTypes>, [true, true, true, true]>>,
   Expect<Equal<CodesOf<Responses>, Codes>>,
   Expect<Equal<keyof Codes | "confirm_user_email" | "open_link", keyof Responses>>,
-  Expect<Equal<Untyped<Requests, "">, never>>,
+  Expect<Equal<Exclude<Untyped<Requests, "">, AnyMember>, never>>,
   Expect<Equal<Exclude<Untyped<Responses, "">, AnyJSON<".get_openapi_json.200">>, never>>,
 ];

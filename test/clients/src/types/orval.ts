@@ -1,6 +1,6 @@
 // The types of orval must match the contract. This file is only compiled.
 import type * as orval from "../generated/orval.js";
-import type { Codes, CodesOf, Equal, Expect, AnyJSON, Untyped } from "./contract.js";
+import type { AnyMember, AnyJSON, Codes, CodesOf, Equal, Expect, Passkeys, Untyped } from "./contract.js";
 
 type ByStatus<Response extends { status: number; data: unknown }> = {
   [Status in Response["status"]]: Extract<Response, { status: Status }>["data"];
@@ -18,6 +18,20 @@ type Responses = {
   request_email_change: ByStatus<orval.requestEmailChangeResponse>;
   cancel_email_change: ByStatus<orval.cancelEmailChangeResponse>;
   step_up_session: ByStatus<orval.stepUpSessionResponse>;
+  create_access_token_by_second_factor: ByStatus<orval.createAccessTokenBySecondFactorResponse>;
+  begin_passkey_log_in: ByStatus<orval.beginPasskeyLogInResponse>;
+  create_access_token_by_passkey: ByStatus<orval.createAccessTokenByPasskeyResponse>;
+  begin_totp: ByStatus<orval.beginTotpResponse>;
+  confirm_totp: ByStatus<orval.confirmTotpResponse>;
+  remove_totp: ByStatus<orval.removeTotpResponse>;
+  turn_on_second_factor: ByStatus<orval.turnOnSecondFactorResponse>;
+  turn_off_second_factor: ByStatus<orval.turnOffSecondFactorResponse>;
+  renew_recovery_codes: ByStatus<orval.renewRecoveryCodesResponse>;
+  list_passkeys: ByStatus<orval.listPasskeysResponse>;
+  begin_passkey: ByStatus<orval.beginPasskeyResponse>;
+  add_passkey: ByStatus<orval.addPasskeyResponse>;
+  rename_passkey: ByStatus<orval.renamePasskeyResponse>;
+  remove_passkey: ByStatus<orval.removePasskeyResponse>;
   user_password_reset: ByStatus<orval.userPasswordResetResponse>;
   confirm_user_email: ByStatus<orval.confirmUserEmailResponse>;
   open_link: ByStatus<orval.openLinkResponse>;
@@ -50,12 +64,24 @@ type Requests = [
   orval.ChangeUserPasswordRequest,
   orval.RequestEmailChangeRequest,
   orval.StepUpSessionRequest,
+  orval.SecondFactorRequest,
+  orval.PasskeyLogInRequest,
+  orval.ConfirmTOTPRequest,
+  orval.AddPasskeyRequest,
+  orval.RenamePasskeyRequest,
   orval.UseLinkRequest,
 ];
 
+type PasskeyTypes = {
+  creation: orval.PasskeyCreationOptions;
+  request: orval.PasskeyRequestOptions;
+  credential: orval.PasskeyCredential;
+};
+
 export type Proofs = [
+  Expect<Equal<Passkeys<PasskeyTypes>, [true, true, true, true]>>,
   Expect<Equal<CodesOf<Responses>, Codes>>,
   Expect<Equal<keyof Codes | "confirm_user_email" | "open_link", keyof Responses>>,
-  Expect<Equal<Untyped<Requests, "">, never>>,
+  Expect<Equal<Exclude<Untyped<Requests, "">, AnyMember>, never>>,
   Expect<Equal<Exclude<Untyped<Responses, "">, AnyJSON<".get_openapi_json.200">>, never>>,
 ];
