@@ -1517,6 +1517,16 @@ type LinkResponse struct {
 // Example: password
 type LinkResponsePurpose string
 
+// NewRecoveryCodes The new recovery codes of the user
+//
+// Example: {"recoveryCodes":["7QK4-9M2X-A0VR-J8TB-3HWN-5CEZ"]}
+type NewRecoveryCodes struct {
+	// RecoveryCodes Ten recovery codes, or none if the user keeps the older ones
+	//
+	// Example: ["7QK4-9M2X-A0VR-J8TB-3HWN-5CEZ"]
+	RecoveryCodes []string `json:"recoveryCodes"`
+}
+
 // OpenAPIDocument An OpenAPI 3.0.3 document
 //
 // Example: {"info":{"title":"Financelime Authorization","version":"v0.2.0-alpha"},"openapi":"3.0.3","paths":{}}
@@ -1932,16 +1942,6 @@ type PasskeyUser struct {
 	//
 	// Example: test.user@financelime.com
 	Name string `json:"name"`
-}
-
-// RecoveryCodes The new recovery codes of the user
-//
-// Example: {"recoveryCodes":["7QK4-9M2X-A0VR-J8TB-3HWN-5CEZ"]}
-type RecoveryCodes struct {
-	// RecoveryCodes Ten recovery codes, or none if the user keeps the older ones
-	//
-	// Example: ["7QK4-9M2X-A0VR-J8TB-3HWN-5CEZ"]
-	RecoveryCodes []string `json:"recoveryCodes"`
 }
 
 // RefreshAccessTokenFailure400 Why a refresh was rejected with 400: a parameter is missing, or the refresh token is malformed, forged or expired.
@@ -7501,7 +7501,7 @@ type RenewRecoveryCodesResponseObject interface {
 	VisitRenewRecoveryCodesResponse(w http.ResponseWriter) error
 }
 
-type RenewRecoveryCodes200JSONResponse RecoveryCodes
+type RenewRecoveryCodes200JSONResponse NewRecoveryCodes
 
 func (response RenewRecoveryCodes200JSONResponse) VisitRenewRecoveryCodesResponse(w http.ResponseWriter) error {
 
@@ -7613,7 +7613,7 @@ type TurnOnSecondFactorResponseObject interface {
 	VisitTurnOnSecondFactorResponse(w http.ResponseWriter) error
 }
 
-type TurnOnSecondFactor200JSONResponse RecoveryCodes
+type TurnOnSecondFactor200JSONResponse NewRecoveryCodes
 
 func (response TurnOnSecondFactor200JSONResponse) VisitTurnOnSecondFactorResponse(w http.ResponseWriter) error {
 
@@ -7851,7 +7851,7 @@ type ConfirmTotpResponseObject interface {
 	VisitConfirmTotpResponse(w http.ResponseWriter) error
 }
 
-type ConfirmTotp200JSONResponse RecoveryCodes
+type ConfirmTotp200JSONResponse NewRecoveryCodes
 
 func (response ConfirmTotp200JSONResponse) VisitConfirmTotpResponse(w http.ResponseWriter) error {
 

@@ -1696,6 +1696,16 @@ type LinkResponse struct {
 // Example: password
 type LinkResponsePurpose string
 
+// NewRecoveryCodes The new recovery codes of the user
+//
+// Example: {"recoveryCodes":["7QK4-9M2X-A0VR-J8TB-3HWN-5CEZ"]}
+type NewRecoveryCodes struct {
+	// RecoveryCodes Ten recovery codes, or none if the user keeps the older ones
+	//
+	// Example: ["7QK4-9M2X-A0VR-J8TB-3HWN-5CEZ"]
+	RecoveryCodes []string `json:"recoveryCodes"`
+}
+
 // OpenAPIDocument An OpenAPI 3.0.3 document
 //
 // Example: {"info":{"title":"Financelime Authorization","version":"v0.2.0-alpha"},"openapi":"3.0.3","paths":{}}
@@ -2111,16 +2121,6 @@ type PasskeyUser struct {
 	//
 	// Example: test.user@financelime.com
 	Name string `json:"name"`
-}
-
-// RecoveryCodes The new recovery codes of the user
-//
-// Example: {"recoveryCodes":["7QK4-9M2X-A0VR-J8TB-3HWN-5CEZ"]}
-type RecoveryCodes struct {
-	// RecoveryCodes Ten recovery codes, or none if the user keeps the older ones
-	//
-	// Example: ["7QK4-9M2X-A0VR-J8TB-3HWN-5CEZ"]
-	RecoveryCodes []string `json:"recoveryCodes"`
 }
 
 // RefreshAccessTokenFailure400 Why a refresh was rejected with 400: a parameter is missing, or the refresh token is malformed, forged or expired.
@@ -14201,7 +14201,7 @@ type RenewRecoveryCodesResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *RecoveryCodes
+	JSON200 *NewRecoveryCodes
 	// JSON400 the response for an HTTP 400 `application/json` response
 	JSON400 *BadParameters
 	// JSON401 the response for an HTTP 401 `application/json` response
@@ -14239,7 +14239,7 @@ type RenewRecoveryCodesResponse struct {
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r RenewRecoveryCodesResponse) GetJSON200() *RecoveryCodes {
+func (r RenewRecoveryCodesResponse) GetJSON200() *NewRecoveryCodes {
 	return r.JSON200
 }
 
@@ -14508,7 +14508,7 @@ type TurnOnSecondFactorResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *RecoveryCodes
+	JSON200 *NewRecoveryCodes
 	// JSON400 the response for an HTTP 400 `application/json` response
 	JSON400 *BadParameters
 	// JSON401 the response for an HTTP 401 `application/json` response
@@ -14546,7 +14546,7 @@ type TurnOnSecondFactorResponse struct {
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r TurnOnSecondFactorResponse) GetJSON200() *RecoveryCodes {
+func (r TurnOnSecondFactorResponse) GetJSON200() *NewRecoveryCodes {
 	return r.JSON200
 }
 
@@ -15136,7 +15136,7 @@ type ConfirmTotpResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *RecoveryCodes
+	JSON200 *NewRecoveryCodes
 	// JSON400 the response for an HTTP 400 `application/json` response
 	JSON400 *ConfirmTOTPFailure400
 	// JSON401 the response for an HTTP 401 `application/json` response
@@ -15174,7 +15174,7 @@ type ConfirmTotpResponse struct {
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ConfirmTotpResponse) GetJSON200() *RecoveryCodes {
+func (r ConfirmTotpResponse) GetJSON200() *NewRecoveryCodes {
 	return r.JSON200
 }
 
@@ -22806,7 +22806,7 @@ func ParseRenewRecoveryCodesResponse(rsp *http.Response) (*RenewRecoveryCodesRes
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest RecoveryCodes
+		var dest NewRecoveryCodes
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -23191,7 +23191,7 @@ func ParseTurnOnSecondFactorResponse(rsp *http.Response) (*TurnOnSecondFactorRes
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest RecoveryCodes
+		var dest NewRecoveryCodes
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -23985,7 +23985,7 @@ func ParseConfirmTotpResponse(rsp *http.Response) (*ConfirmTotpResponse, error) 
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest RecoveryCodes
+		var dest NewRecoveryCodes
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
