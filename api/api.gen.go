@@ -1836,7 +1836,7 @@ type PasskeyLogInRequest struct {
 	// Example: eyJhbGciOiJIUzI1NiIsInR5cCI6ImNlcmVtb255K2p3dCJ9.eyJjaGEiOiJ4In0.c2lnbmF0dXJl
 	Ceremony string `json:"ceremony"`
 
-	// ClientID The client ID, as in [`POST /v1/oauth/create`](#/Authorization/create_access_token)
+	// ClientID The client ID, as in `POST /v1/oauth/create`
 	//
 	// Example: PWA_v0.0.1
 	ClientID string `json:"clientID"`

@@ -45,6 +45,7 @@ inBrowser('get_version can be tried out by keyboard alone', {}, async ({ page })
   const part = operation(page, 'get_version');
   await tabTo(page, part.locator('.opblock-summary-control'));
   await page.keyboard.press('Enter');
+  await part.getByPlaceholder('request-id').waitFor(); // unfolding takes a moment: Tab would pass by
   await tabTo(page, part.getByPlaceholder('request-id'));
   await page.keyboard.type('by-keyboard');
   await tabTo(page, part.getByRole('button', { name: 'Execute' }));
