@@ -20,7 +20,7 @@ func TestAccountPage(t *testing.T) {
 	wantStatus(t, "/account", response.StatusCode, 200)
 	for name, parts := range map[string][]string{
 		"Content-Security-Policy": {
-			"default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'", "base-uri 'none'", "form-action 'none'",
+			"default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src blob:", "connect-src 'self'", "base-uri 'none'", "form-action 'none'",
 			"frame-ancestors 'none'", "require-trusted-types-for 'script'",
 		},
 		"Permissions-Policy":     {"publickey-credentials-get=(self)", "publickey-credentials-create=(self)"},
@@ -56,7 +56,7 @@ func TestAccountPage(t *testing.T) {
 		}
 		files++
 		if strings.HasSuffix(queue[0][1], "/account.js") {
-			for _, module := range regexp.MustCompile(`'\./([a-z0-9.-]+)'`).FindAllStringSubmatch(body, -1) {
+			for _, module := range regexp.MustCompile(`["']\./([a-z0-9.-]+)["']`).FindAllStringSubmatch(body, -1) {
 				queue = append(queue, []string{"", "account/" + module[1]})
 			}
 		}
