@@ -51,7 +51,7 @@ after(() => browser?.close());
 // inBrowser is a test with its own browser window, on a device and in a language. It also fails for what Watch finds. A failed test
 // writes screenshots of its pages.
 export function inBrowser(name, { device = 'desktop', language = 'en' }, steps) {
-  test(`${name} (${device}, ${language})`, { timeout: 120_000 }, async (t) => {
+  test(`${name} (${device}, ${language})`, { timeout: 300_000 }, async (t) => {
     const context = await browser.newContext({ ...devices[device], locale: languages[language] });
     const watch = new Watch(context, [service.publicURL, service.adminURL, service.pagesURL, service.appURL]);
     try {
