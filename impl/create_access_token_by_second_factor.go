@@ -46,7 +46,9 @@ func (s *Service) CreateAccessTokenBySecondFactor(
 	case err != nil:
 		return nil, fmt.Errorf("log in by a second factor: %w", err)
 	}
-	s.MailQueued() // a recovery code enqueues a mail
+	if body.RecoveryCode != nil { // its use enqueues a mail
+		s.MailQueued()
+	}
 	tokens, err := s.tokens(ctx, session)
 	if err == nil {
 		event.Record(ctx, s.Log, event.LoginSucceeded)

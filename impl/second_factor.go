@@ -28,11 +28,11 @@ type factor struct {
 func (f factor) kind() string {
 	switch {
 	case f.code != nil:
-		return "totp"
+		return kindTOTP
 	case f.recoveryCode != nil:
 		return "recovery_code"
 	default:
-		return "passkey"
+		return kindPasskey
 	}
 }
 

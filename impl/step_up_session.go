@@ -42,7 +42,9 @@ func (s *Service) StepUpSession(ctx context.Context, request api.StepUpSessionRe
 	if err != nil {
 		return nil, fmt.Errorf("authenticate again: %w", err)
 	}
-	s.MailQueued() // a pending password and a recovery code enqueue a mail
+	if request.Body.RecoveryCode != nil { // its use enqueues a mail
+		s.MailQueued()
+	}
 	event.Record(ctx, s.Log, event.SessionSteppedUp)
 	authenticated := authentication(session)
 	access, err := s.Access.Sign(session.AccountID, session.ID, session.ClientID, authenticated)
@@ -106,6 +108,7 @@ func (s *Service) stepUp(claims token.Claims) verifiedUse {
 			return session, fmt.Errorf("record the authentication: %w", err)
 		}
 		if activated {
+			s.MailQueued()
 			event.Record(ctx, s.Log, event.PasswordActivated, slog.Int64("sessions_ended", ended))
 		}
 		return session, nil

@@ -7,6 +7,7 @@ import (
 	"github.com/financelime/authorization/api"
 	"github.com/financelime/authorization/db"
 	"github.com/financelime/authorization/impl/event"
+	"github.com/financelime/authorization/impl/userdata"
 )
 
 // TurnOffSecondFactor makes the password of the calling user enough for a login. It deletes the TOTP secret and the recovery codes, and keeps passkeys
@@ -28,14 +29,8 @@ func (s *Service) TurnOffSecondFactor(
 		if turnedOff = account.SecondFactorSince != nil; !turnedOff {
 			return nil
 		}
-		if err := q.TurnSecondFactorOff(ctx, account.ID); err != nil {
-			return fmt.Errorf("store that it is off: %w", err)
-		}
-		if _, err := q.DeleteTOTP(ctx, account.ID); err != nil {
-			return fmt.Errorf("delete the TOTP secret: %w", err)
-		}
-		if _, err := q.DeleteRecoveryCodes(ctx, account.ID); err != nil {
-			return fmt.Errorf("delete the recovery codes: %w", err)
+		if err := userdata.TurnSecondFactorOff(ctx, q, account, &userdata.RemovedFactors{}); err != nil {
+			return err
 		}
 		return s.enqueueFactorChanged(ctx, q, claims, now)
 	})

@@ -1,5 +1,5 @@
 // The dialogs: another proof before a sensitive operation, the confirmation of a deletion, and the name of a passkey.
-import { connectFactors, showFactors, waysToProve } from './factors.js';
+import { connectProofs, showProofs, waysToProve } from './proofs.js';
 import { Cancelled, connect, reset } from './forms.js';
 import { beginLogIn, use } from './passkeys.js';
 import { replaceAccessToken, request } from './session.js';
@@ -34,7 +34,7 @@ export async function recently(operation) {
 // proveAgain asks for one of the proofs that the user has now.
 async function proveAgain() {
   const { secondFactor } = await request('GET', 'v1/user');
-  showFactors('step-up', waysToProve(secondFactor));
+  showProofs('step-up', waysToProve(secondFactor));
   await open(stepUp);
 }
 
@@ -54,7 +54,7 @@ export function connectDialogs() {
     dialog.querySelector('.cancel').addEventListener('click', () => dialog.close());
     dialog.addEventListener('close', () => dialog.querySelectorAll('form').forEach(reset)); // no password stays in the page
   }
-  connectFactors('step-up', {
+  connectProofs('step-up', {
     prove: async (proof) => {
       replaceAccessToken(await request('POST', 'v1/oauth/step_up', proof));
       stepUp.close('done');

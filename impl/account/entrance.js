@@ -1,6 +1,6 @@
 // The views without a session: login, second factor, password reset, sign-up.
 import { call } from './api.js';
-import { connectFactors, showFactors } from './factors.js';
+import { connectProofs, showProofs } from './proofs.js';
 import { complain, connect, reset } from './forms.js';
 import { beginLogIn, offerPasskeys, stopOffering, supported, use } from './passkeys.js';
 import { start } from './session.js';
@@ -55,7 +55,7 @@ export function connectEntrance(loggedIn) {
     if (view !== 'login') return stopOffering();
     offer();
   });
-  connectFactors('login', {
+  connectProofs('login', {
     prove: async (proof) => {
       try {
         await enter(await call('POST', 'v1/oauth/second_factor', { body: { ticket: begun.ticket, ...proof } }));
@@ -99,7 +99,7 @@ export function connectEntrance(loggedIn) {
 function askFactor(login) {
   begun = login;
   resetEntrance();
-  showFactors('login', login.methods);
+  showProofs('login', login.methods);
   leave('second-factor');
 }
 

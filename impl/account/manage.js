@@ -2,7 +2,7 @@
 import { Failure, isLost } from './api.js';
 import { confirmDeletion, recently } from './dialogs.js';
 import { clear, connect, reset, succeed } from './forms.js';
-import { connectFactorParts, emptyFactor, loadPasskeys, save, showFactor } from './secure.js';
+import { connectFactorParts, emptyFactor, loadPasskeys, save, showFactor } from './factors.js';
 import { forget, refresh, request, SessionEnded, start } from './session.js';
 import { prefer, say, sayLabel } from './texts.js';
 import { leave } from './views.js';

@@ -3,6 +3,8 @@ package secret
 
 import (
 	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/rand"
@@ -111,6 +113,19 @@ func (r Root) Hash(purpose string, data []byte) []byte {
 	mac := hmac.New(sha256.New, r.Key(purpose))
 	mac.Write(data)
 	return mac.Sum(nil)
+}
+
+// AEAD returns AES-256-GCM with the key for a purpose.
+func (r Root) AEAD(purpose string) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(r.Key(purpose))
+	if err != nil {
+		return nil, fmt.Errorf("make the cipher: %w", err)
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		return nil, fmt.Errorf("make the cipher: %w", err)
+	}
+	return aead, nil
 }
 
 func (r Root) bytes() []byte {

@@ -3,7 +3,6 @@ package token
 import (
 	"bytes"
 	"crypto"
-	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
 	"crypto/x509"
@@ -33,13 +32,9 @@ type sealSecret struct {
 func newSealer(root secret.Root) (sealer, error) {
 	var s sealer
 	for _, r := range root.All() {
-		block, err := aes.NewCipher(r.Key("signing-key"))
+		aead, err := r.AEAD("signing-key")
 		if err != nil {
-			return sealer{}, fmt.Errorf("make cipher of the signing keys: %w", err)
-		}
-		aead, err := cipher.NewGCM(block)
-		if err != nil {
-			return sealer{}, fmt.Errorf("make cipher of the signing keys: %w", err)
+			return sealer{}, err
 		}
 		s.secrets = append(s.secrets, sealSecret{aead: aead, fingerprint: r.Hash("signing-key-fingerprint", nil)})
 	}

@@ -2,7 +2,6 @@ package totp
 
 import (
 	"bytes"
-	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
 	"errors"
@@ -36,13 +35,9 @@ type sealSecret struct {
 func NewSealer(root secret.Root) (*Sealer, error) {
 	var s Sealer
 	for _, r := range root.All() {
-		block, err := aes.NewCipher(r.Key("totp-secret"))
+		aead, err := r.AEAD("totp-secret")
 		if err != nil {
-			return nil, fmt.Errorf("make cipher of the TOTP secrets: %w", err)
-		}
-		aead, err := cipher.NewGCM(block)
-		if err != nil {
-			return nil, fmt.Errorf("make cipher of the TOTP secrets: %w", err)
+			return nil, err
 		}
 		s.secrets = append(s.secrets, sealSecret{aead: aead, fingerprint: r.Hash("totp-secret-fingerprint", nil)[:fingerprintSize]})
 	}

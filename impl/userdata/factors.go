@@ -45,7 +45,7 @@ func RemoveFactors(ctx context.Context, q *db.Queries, account db.Account) (remo
 	if removed.Passkeys, err = q.DeleteAccountPasskeys(ctx, account.ID); err != nil {
 		return removed, fmt.Errorf("delete the passkeys: %w", err)
 	}
-	err = turnOff(ctx, q, account, &removed)
+	err = TurnSecondFactorOff(ctx, q, account, &removed)
 	return removed, err
 }
 
@@ -64,7 +64,7 @@ func RemoveFactorsSince(
 		return removed, fmt.Errorf("delete the passkeys: %w", err)
 	}
 	if account.SecondFactorSince == nil || !account.SecondFactorSince.Before(since) {
-		err = turnOff(ctx, q, account, &removed)
+		err = TurnSecondFactorOff(ctx, q, account, &removed)
 		return removed, err
 	}
 	if removed.RecoveryCodes, err = q.DeleteRecoveryCodesSince(ctx, db.DeleteRecoveryCodesSinceParams{AccountID: account.ID, Since: since}); err != nil {
@@ -78,7 +78,7 @@ func RemoveFactorsSince(
 		return removed, fmt.Errorf("count what is left: %w", err)
 	}
 	if left.Totp == 0 && left.UsablePasskeys == 0 {
-		err = turnOff(ctx, q, account, &removed)
+		err = TurnSecondFactorOff(ctx, q, account, &removed)
 	}
 	return removed, err
 }
@@ -103,8 +103,9 @@ func removeTOTPSince(ctx context.Context, q *db.Queries, id uuid.UUID, since tim
 	return nil
 }
 
-// turnOff turns the second factor off, if it is on, and deletes the TOTP secret and the recovery codes: without the second factor, they have no use.
-func turnOff(ctx context.Context, q *db.Queries, account db.Account, removed *RemovedFactors) error {
+// TurnSecondFactorOff turns the second factor off, if it is on, and deletes the TOTP secret and the recovery codes: without the second factor, they
+// have no use. It adds to removed what it has removed. The transaction has locked the account.
+func TurnSecondFactorOff(ctx context.Context, q *db.Queries, account db.Account, removed *RemovedFactors) error {
 	if removed.TurnedOff = account.SecondFactorSince != nil; removed.TurnedOff {
 		if err := q.TurnSecondFactorOff(ctx, account.ID); err != nil {
 			return fmt.Errorf("turn the second factor off: %w", err)
